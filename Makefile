@@ -1,0 +1,33 @@
+# make demo and make test are all a newcomer needs; both set up .venv first, once.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: venv test test-slow demo clean help
+
+help:  ## show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+venv: $(INSTALLED)  ## make .venv with the pinned versions
+
+$(INSTALLED): setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+test: $(INSTALLED)  ## ruff, mypy and pytest
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m 'not slow and not gpu'
+
+test-slow: $(INSTALLED)  ## the tests that take minutes
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
+
+demo: $(INSTALLED)  ## the whole method on generated data, under 3 minutes
+	$(BIN)/stark sample-data sample_data
+	$(BIN)/stark run --config configs/demo.yaml --name demo --overwrite
+
+clean:  ## remove caches and the demo's output, keep .venv
+	rm -rf sample_data runs/demo build .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Callbacks: pruning, teacher sparsification and rewinding, usable in any fit."""

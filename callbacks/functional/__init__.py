@@ -1,0 +1,1 @@
+"""Pure functions behind the callbacks: tensors in, tensors out."""

@@ -1,0 +1,1 @@
+"""LightningModules, encoder adapters and model folders."""
