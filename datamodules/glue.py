@@ -1,0 +1,320 @@
+"""GLUE tasks as a LightningDataModule."""
+
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+import pytorch_lightning as pl
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from datamodules.batching import (
+    EvaluationSampler,
+    LazyDataLoader,
+    LengthGroupedBatchSampler,
+    PadCollator,
+    evaluation_batches,
+    seeded_generator,
+)
+from datamodules.sources import Source, open_source
+from datamodules.splits import score_bins, stratified_rows
+from datamodules.tasks import find_task
+from datamodules.tokenization import SegmentIds, load_tokenizer, tokenize_split
+
+__all__ = ["GLUEDataModule", "Selection"]
+
+Selection = Literal["train", "validation"]
+
+# What decides which rows a batch holds and in which form: a resume must agree on all of it.
+_BATCH_SETTINGS = (
+    "task",
+    "max_length",
+    "batch_size",
+    "selection",
+    "selection_fraction",
+    "train_limit",
+    "segment_ids",
+    "pad_to_multiple_of",
+    "seed",
+)
+# Which splits each of the trainer's functions reads ("selection": wherever that part lies).
+_NEEDED = {"fit": ("train", "selection"), "validate": ("selection",), "test": ("dev",), "predict": ("test",)}
+
+
+class GLUEDataModule(pl.LightningDataModule):
+    """Batches of a GLUE task, in parts that are kept apart.
+
+    - ``train_dataloader``: train without the selection part, in batches of similar length that a seed and the epoch
+      decide on.
+    - ``val_dataloader``: the *selection part*. Whatever chooses something (checkpoints, early stopping, settings, units
+      to prune) looks at this and nothing else. With ``selection="train"`` it is cut off train before everything else,
+      so that GLUE's dev stays unseen; with ``selection="validation"`` it is GLUE's dev, as in the released code, and
+      nothing is cut off train.
+    - ``test_dataloader``: GLUE's labelled dev split, which results are reported on.
+    - ``predict_dataloader``: GLUE's unlabelled test split, for submissions.
+
+    Both cuts are stratified by label (for regression by ten bins of the score's rank) and decided by row numbers and
+    ``seed`` alone: first ``train_limit`` rows are chosen from train, then the selection part from those.
+
+    Batches have ``input_ids``, ``attention_mask``, ``token_type_ids`` (if the tokenizer has them), ``labels`` (int64,
+    or float32 for regression; not in test) and ``idx`` (row number in the split's file; in test the file's own index).
+
+    Example:
+        >>> data = GLUEDataModule("mrpc", "some-model", "datasets")
+        >>> data.label_names, data.metrics
+        (['not_equivalent', 'equivalent'], ['accuracy', 'f1'])
+    """
+
+    def __init__(
+        self,
+        task: str,
+        model_name_or_path: str,
+        data_dir: str | None = None,
+        max_length: int = 128,
+        batch_size: int = 32,
+        selection: Selection = "train",
+        selection_fraction: float = 0.1,
+        train_limit: int | None = None,
+        segment_ids: SegmentIds = "tokenizer",
+        pad_to_multiple_of: int | None = None,
+        num_workers: int = 0,
+        cache_dir: str | None = None,
+        seed: int = 0,
+    ) -> None:
+        """Check the arguments; nothing is read yet.
+
+        Args:
+            task: rte, mrpc, stsb, sst2, qnli, qqp, mnli, mnlimm, cola, wnli or ax.
+            model_name_or_path: where the tokenizer comes from.
+            data_dir: the task's original files, a folder written by ``save_to_disk``, or a folder that has either in
+                it; None for the hub's ``glue``.
+            max_length: the most tokens of a row; longer ones are cut.
+            batch_size: rows per batch and process.
+            selection: which split the selection part comes from.
+            selection_fraction: its share of train, in (0, 1); without effect for ``selection="validation"``.
+            train_limit: use only so many rows of train.
+            segment_ids: "stark" for checkpoints that were trained with the released code.
+            pad_to_multiple_of: rounds the length of each batch up.
+            num_workers: of each loader.
+            cache_dir: of tokenised splits; default ``$STARK_CACHE`` or ``~/.cache/stark-lightning``.
+            seed: of cuts and order.
+
+        Raises:
+            ValueError: an argument is out of range.
+        """
+        super().__init__()
+        self.task = find_task(task)
+        self.label_names: list[str] = list(self.task.label_names)
+        self.metrics: list[str] = list(self.task.metrics)
+        for name, value, least in (
+            ("max_length", max_length, 4),
+            ("batch_size", batch_size, 1),
+            ("train_limit", train_limit, 2),
+            ("pad_to_multiple_of", pad_to_multiple_of, 1),
+            ("num_workers", num_workers, 0),
+        ):
+            if value is not None and value < least:
+                raise ValueError(f"{name} is {value} but must be at least {least}")
+        for name, choice, choices in (
+            ("selection", selection, get_args(Selection)),
+            ("segment_ids", segment_ids, get_args(SegmentIds)),
+        ):
+            if choice not in choices:
+                raise ValueError(f"{name} is {choice!r}: choose one of {', '.join(choices)}")
+        if not 0 < selection_fraction < 1:
+            raise ValueError(f"selection_fraction is {selection_fraction} but must lie between 0 and 1")
+        self.model_name_or_path = model_name_or_path
+        self.data_dir = data_dir
+        self.max_length = max_length
+        self.batch_size = batch_size
+        self.selection: Selection = selection
+        self.selection_fraction = selection_fraction
+        self.train_limit = train_limit
+        self.segment_ids: SegmentIds = segment_ids
+        self.pad_to_multiple_of = pad_to_multiple_of
+        self.num_workers = num_workers
+        self.cache_dir = cache_dir
+        self.seed = seed
+        # Lightning's own: a process may have no evaluation batch at all.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
+        self._splits: dict[str, Any] = {}
+        self._parts: dict[str, list[int]] = {}
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """The tokenizer, loaded when it is first needed."""
+        tokenizer = load_tokenizer(self.model_name_or_path)
+        if self.max_length > tokenizer.model_max_length:
+            raise ValueError(
+                f"max_length is {self.max_length} but the tokenizer of {self.model_name_or_path!r} takes at most "
+                f"{tokenizer.model_max_length}"
+            )
+        return tokenizer
+
+    def prepare_data(self) -> None:
+        """Tokenise the splits that the trainer's function needs (without a trainer all that exist) into the cache."""
+        for split in self._needed(self.trainer.state.fn if self.trainer is not None else None):
+            self._split(split)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load the splits of a stage from the cache."""
+        for split in self._needed(stage):
+            self._split(split)
+
+    def train_dataloader(self) -> LazyDataLoader:
+        """Return batches of train without the selection part; their order is ``batch_sampler.set_epoch``'s."""
+        rows = self._rows("train")
+        world_size, rank = self._processes()
+        sampler = LengthGroupedBatchSampler(
+            rows["length"][:], self.batch_size, seed=self.seed, num_replicas=world_size, rank=rank
+        )
+        return self._loader(rows, "train", batch_sampler=sampler)
+
+    def val_dataloader(self) -> LazyDataLoader:
+        """Return this process's batches of the selection part."""
+        return self._evaluation_loader(self._rows("selection"), "val")
+
+    def test_dataloader(self) -> LazyDataLoader:
+        """Return this process's batches of GLUE's dev split."""
+        return self._evaluation_loader(self._split("dev"), "test")
+
+    def predict_dataloader(self) -> LazyDataLoader:
+        """Return this process's batches of GLUE's unlabelled test split."""
+        return self._evaluation_loader(self._split("test"), "predict")
+
+    def scoring_dataloader(
+        self, split: Literal["selection", "validation", "train"], grouped: bool = True
+    ) -> LazyDataLoader:
+        """Return all batches of a part in a fixed order, the same on every process.
+
+        Args:
+            split: the selection part, GLUE's dev ("validation") or train without the selection part.
+            grouped: rows sorted by length, which saves padding; otherwise in the order of the file.
+
+        Returns:
+            A loader that gives every row once, whatever the number of processes.
+
+        Raises:
+            ValueError: there is no such part.
+        """
+        if split not in ("selection", "validation", "train"):
+            raise ValueError(f"split is {split!r}: choose one of selection, validation, train")
+        rows = self._split("dev") if split == "validation" else self._rows(split)
+        # Equal lengths leave the file's order.
+        lengths = rows["length"][:] if grouped else [0] * len(rows)
+        return self._loader(rows, f"scoring {split}", batch_sampler=evaluation_batches(lengths, self.batch_size))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the settings that decide on the batches."""
+        return {name: self._setting(name) for name in _BATCH_SETTINGS}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Refuse to continue a fit with other batches.
+
+        Args:
+            state_dict: the settings that the checkpoint was made with.
+
+        Raises:
+            ValueError: a setting differs.
+        """
+        # A checkpoint that is only tested may well be tested with other batches.
+        if self.trainer is not None and self.trainer.state.fn != "fit":
+            return
+        for name, value in state_dict.items():
+            if name in _BATCH_SETTINGS and self._setting(name) != value:
+                raise ValueError(
+                    f"data.{name} is {self._setting(name)} but the checkpoint was made with {value}: "
+                    f"resume with the same data.{name} or start a new run"
+                )
+
+    @cached_property
+    def _source(self) -> Source:
+        return open_source(self.task, self.data_dir)
+
+    def _setting(self, name: str) -> str | int | float | None:
+        value: str | int | float | None = self.task.name if name == "task" else getattr(self, name)
+        return value
+
+    def _needed(self, stage: str | None) -> list[str]:
+        """Return the splits to load for a stage."""
+        if stage is None:
+            return list(self.task.layouts) if self.data_dir is None else [s for s in self.task.layouts if self._has(s)]
+        if stage != "predict" and "train" not in self.task.layouts:
+            raise ValueError(f"task {self.task.name!r} has only a test split: models trained on mnli predict it")
+        selection = "train" if self.selection == "train" else "dev"
+        return list(dict.fromkeys(selection if name == "selection" else name for name in _NEEDED[stage]))
+
+    def _has(self, split: str) -> bool:
+        try:
+            self._source.digest(split)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _split(self, split: str) -> Any:  # noqa: ANN401 - datasets is not annotated
+        """Return a tokenised split, complete and in the file's order."""
+        if split not in self._splits:
+            self._splits[split] = tokenize_split(
+                self._source,
+                self.task,
+                split,
+                self.tokenizer,
+                max_length=self.max_length,
+                segment_ids=self.segment_ids,
+                cache_dir=self.cache_dir,
+            )
+        return self._splits[split]
+
+    def _rows(self, part: Literal["selection", "train"]) -> Any:  # noqa: ANN401 - datasets is not annotated
+        """Return the rows of the selection part or of what it leaves of train."""
+        if part == "selection" and self.selection == "validation":
+            return self._split("dev")
+        if not self._parts:
+            self._parts = self._cut_train()
+        rows = self._split("train")
+        return rows if len(self._parts[part]) == len(rows) else rows.select(self._parts[part])
+
+    def _cut_train(self) -> dict[str, list[int]]:
+        """Return the row numbers of the two parts of train."""
+        labels = self._split("train")["labels"][:]
+        kept = list(range(len(labels)))
+        if self.train_limit is not None and self.train_limit < len(labels):
+            kept = self._choose(labels, self.train_limit, "train_limit")
+        if self.selection == "validation":
+            return {"train": kept}
+        size = round(self.selection_fraction * len(kept))
+        if not 0 < size < len(kept):
+            raise ValueError(
+                f"selection_fraction is {self.selection_fraction}: of {len(kept)} rows of train that makes a selection "
+                f"part of {size} rows and leaves {len(kept) - size} to train on"
+            )
+        chosen = {kept[i] for i in self._choose([labels[row] for row in kept], size, "selection")}
+        return {"train": [row for row in kept if row not in chosen], "selection": sorted(chosen)}
+
+    def _choose(self, labels: list[int] | list[float], size: int, purpose: str) -> list[int]:
+        classes = score_bins(labels) if self.task.is_regression else [int(label) for label in labels]
+        return stratified_rows(classes, size, seed=self.seed, purpose=purpose)
+
+    def _processes(self) -> tuple[int, int]:
+        """Return the number of processes and the number of this one."""
+        return (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
+
+    def _evaluation_loader(self, rows: Any, purpose: str) -> LazyDataLoader:  # noqa: ANN401 - datasets is not annotated
+        world_size, rank = self._processes()
+        batches = evaluation_batches(rows["length"][:], self.batch_size)
+        sampler = EvaluationSampler(batches, num_replicas=world_size, rank=rank)
+        return self._loader(rows, purpose, sampler=sampler, batch_size=self.batch_size)
+
+    def _loader(self, rows: Any, purpose: str, **batching: Any) -> LazyDataLoader:  # noqa: ANN401 - passed on
+        collator = PadCollator(
+            self.tokenizer.pad_token_id, self.tokenizer.pad_token_type_id, pad_to_multiple_of=self.pad_to_multiple_of
+        )
+        return LazyDataLoader(
+            rows,
+            collate_fn=collator,
+            num_workers=self.num_workers,
+            pin_memory=torch.cuda.is_available(),
+            # Without one of its own a loader draws its seed from the global random state, and a resumed run, which
+            # makes another number of loaders, would go on with other dropout masks.
+            generator=seeded_generator("loader", purpose, self.seed),
+            **batching,
+        )

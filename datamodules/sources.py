@@ -1,0 +1,183 @@
+"""Where the rows of a split come from: original files, the hub's data set, or a folder saved from it."""
+
+import hashlib
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import datasets
+
+from datamodules.tasks import Task
+from datamodules.tsv import Rows, find_file, find_folder, parse_rows, spelling
+
+__all__ = ["GLUE_HUB_ID", "HubSource", "SavedSource", "Source", "TSVSource", "open_source"]
+
+GLUE_HUB_ID = "nyu-mll/glue"
+
+
+class Source(Protocol):
+    """Gives the rows of a task's splits.
+
+    The two methods are separate because whoever finds the digest in the cache need not read the rows.
+    """
+
+    def digest(self, split: str) -> str:
+        """Return what identifies the content of a split; FileNotFoundError where there is no such split."""
+
+    def rows(self, split: str) -> Rows:
+        """Return the rows of a split; FileNotFoundError where there is none, ValueError where a row is bad."""
+
+
+@dataclass(frozen=True)
+class TSVSource:
+    """GLUE's original files.
+
+    Attributes:
+        task: whose files.
+        folder: where they are.
+    """
+
+    task: Task
+    folder: Path
+
+    def digest(self, split: str) -> str:
+        """Return the hash of the file."""
+        return hashlib.sha256(find_file(self.folder, self.task, split).read_bytes()).hexdigest()
+
+    def rows(self, split: str) -> Rows:
+        """Return the rows of the file."""
+        path = find_file(self.folder, self.task, split)
+        return parse_rows(path.read_bytes(), self.task, split, path)
+
+
+@dataclass(frozen=True)
+class HubSource:
+    """The ``glue`` data set of the Hugging Face hub.
+
+    Attributes:
+        task: whose configuration of it.
+    """
+
+    task: Task
+
+    def digest(self, split: str) -> str:
+        """Return the fingerprint of the split."""
+        return str(self._load(split)._fingerprint)
+
+    def rows(self, split: str) -> Rows:
+        """Return the rows of the split."""
+        return _hub_rows(self._load(split), self.task, split, f"{GLUE_HUB_ID}/{self.task.hub_config}")
+
+    def _load(self, split: str) -> Any:  # noqa: ANN401 - datasets is not annotated
+        name = _hub_split(self.task, split)
+        try:
+            return datasets.load_dataset(GLUE_HUB_ID, self.task.hub_config, split=name)
+        except (OSError, ValueError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise FileNotFoundError(
+                f"{GLUE_HUB_ID}: cannot load {name} of {self.task.hub_config} from the hub "
+                f"(a folder can be given as data_dir): {reason}"
+            ) from error
+
+
+@dataclass(frozen=True)
+class SavedSource:
+    """A ``DatasetDict`` with the columns of the hub's ``glue``, written by ``save_to_disk``.
+
+    Attributes:
+        task: what it holds.
+        folder: where it is.
+    """
+
+    task: Task
+    folder: Path
+
+    def digest(self, split: str) -> str:
+        """Return the fingerprint of the split."""
+        return str(self._load(split)._fingerprint)
+
+    def rows(self, split: str) -> Rows:
+        """Return the rows of the split."""
+        return _hub_rows(self._load(split), self.task, split, str(self.folder))
+
+    def _load(self, split: str) -> Any:  # noqa: ANN401 - datasets is not annotated
+        name = _hub_split(self.task, split)
+        path = self.folder / name
+        if not path.is_dir():
+            raise FileNotFoundError(f"{path}: no such folder (the {split} split of task {self.task.name!r})")
+        return datasets.load_from_disk(str(path))
+
+
+def open_source(task: Task, data_dir: str | None) -> Source:
+    """Return where a task's rows come from.
+
+    Args:
+        task: whose rows.
+        data_dir: a folder of original files or one written by ``save_to_disk``, or a folder that has such a folder in
+            it under the task's name; None for the hub's data set.
+
+    Returns:
+        The source; it reads nothing yet.
+
+    Raises:
+        FileNotFoundError: ``data_dir`` has nothing of this task.
+    """
+    if data_dir is None:
+        return HubSource(task)
+    folder = Path(data_dir).expanduser()
+    if saved := _saved_folder(folder, task):
+        return SavedSource(task, saved)
+    return TSVSource(task, find_folder(folder, task))
+
+
+def _saved_folder(folder: Path, task: Task) -> Path | None:
+    """Return the ``save_to_disk`` folder of a task at or in a folder."""
+    if (folder / "dataset_dict.json").is_file():
+        return folder
+    if folder.is_dir():
+        saved = {spelling(path.parent.name): path.parent for path in sorted(folder.glob("*/dataset_dict.json"))}
+        for wanted in task.folders:
+            if wanted in saved:
+                return saved[wanted]
+    return None
+
+
+def _hub_split(task: Task, split: str) -> str:
+    if split not in task.hub_splits:
+        raise FileNotFoundError(f"task {task.name!r} has no {split} split, only {', '.join(task.hub_splits)}")
+    return task.hub_splits[split]
+
+
+def _hub_rows(dataset: Any, task: Task, split: str, where: str) -> Rows:  # noqa: ANN401 - datasets is not annotated
+    """Return the rows of a data set in the hub's columns."""
+    labelled = split != "test"
+    needed = (*task.hub_texts, *(["label"] if labelled else []))
+    if missing := [column for column in needed if column not in dataset.column_names]:
+        raise ValueError(
+            f"{where}, {task.hub_splits[split]}: no column {missing[0]!r}, {task.name} needs {', '.join(needed)}"
+        )
+    names = getattr(dataset.features.get("label"), "names", None)
+    if labelled and names and tuple(names) != task.label_names:
+        raise ValueError(
+            f"{where}, {task.hub_splits[split]}: labels are {', '.join(names)}, "
+            f"{task.name} needs {', '.join(task.label_names)}"
+        )
+    if not len(dataset):
+        raise ValueError(f"{where}, {task.hub_splits[split]}: no rows in it")
+    texts = [[str(text) for text in dataset[column][:]] for column in task.hub_texts]
+    labels = None
+    if labelled:
+        # Labels of test are never read: -1 for most tasks, but the hub's MRPC has real ones.
+        labels = dataset["label"][:]
+        for number, label in enumerate(labels):
+            if task.is_regression and (label is None or not math.isfinite(label)):
+                raise ValueError(f"{where}, {task.hub_splits[split]}, row {number}: score {label!r} is not a number")
+            if not task.is_regression and label not in range(task.num_labels):
+                raise ValueError(
+                    f"{where}, {task.hub_splits[split]}, row {number}: label {label!r} is not one of "
+                    f"0 to {task.num_labels - 1} ({', '.join(task.label_names)})"
+                )
+    counted = list(range(len(texts[0])))
+    idx = [int(i) for i in dataset["idx"][:]] if not labelled and "idx" in dataset.column_names else counted
+    return Rows(texts[0], texts[1] if task.is_pair else None, labels, idx)

@@ -1,0 +1,65 @@
+"""Writing predictions in the form that GLUE's server takes."""
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from datamodules.tasks import Task
+
+__all__ = ["write_submission"]
+
+
+def write_submission(task: Task, idx: Sequence[int], predictions: Sequence[int] | Sequence[float], path: Path) -> Path:
+    r"""Write a test file's predictions, ordered by index.
+
+    Args:
+        task: decides between label words, label ids and scores (cut to 0...5, three decimals).
+        idx: the test file's index of each prediction; 0 to n - 1 in any order.
+        predictions: label ids, or scores for regression.
+        path: of the file to write; an existing one is replaced, never left half written.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: an index is missing or comes twice, or a prediction is no label of the task.
+
+    Example:
+        >>> import tempfile
+        >>> from datamodules.tasks import find_task
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_submission(find_task("rte"), [1, 0], [0, 1], Path(folder, "RTE.tsv")).read_text()
+        'index\tprediction\n0\tnot_entailment\n1\tentailment\n'
+    """
+    if len(idx) != len(predictions):
+        raise ValueError(f"{path.name}: {len(idx)} indices but {len(predictions)} predictions")
+    by_idx = dict(zip(idx, predictions, strict=True))
+    if len(by_idx) < len(idx):
+        seen: set[int] = set()
+        twice = next(i for i in idx if i in seen or seen.add(i))  # type: ignore[func-returns-value]
+        raise ValueError(f"{path.name}: index {twice} has more than one prediction")
+    for expected in range(len(by_idx)):
+        if expected not in by_idx:
+            raise ValueError(f"{path.name}: no prediction for index {expected} ({len(by_idx)} predictions given)")
+    lines = [f"{i}\t{_spelt(task, by_idx[i], i, path)}\n" for i in range(len(by_idx))]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8", newline="\n") as file:
+        file.write("index\tprediction\n")
+        file.writelines(lines)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    return path
+
+
+def _spelt(task: Task, prediction: float, idx: int, path: Path) -> str:
+    """Return a prediction as the server wants it."""
+    if task.is_regression:
+        if not math.isfinite(prediction):
+            raise ValueError(f"{path.name}: the prediction for index {idx} is {prediction}")
+        return f"{min(max(float(prediction), 0.0), 5.0):.3f}"
+    if prediction not in range(task.num_labels):
+        raise ValueError(f"{path.name}: the prediction for index {idx} is {prediction}, not 0 to {task.num_labels - 1}")
+    return task.label_names[int(prediction)] if task.submission_words else str(int(prediction))

@@ -1,0 +1,285 @@
+"""The table of tasks: where their files keep what, what their labels mean, and how GLUE scores them."""
+
+from dataclasses import dataclass
+
+__all__ = ["SPLITS", "TASKS", "Layout", "Task", "find_task"]
+
+SPLITS = ("train", "dev", "test")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One original file: its name and the columns, counted from 0, that hold the parts of a row.
+
+    Attributes:
+        file: name of the file in the task's folder.
+        columns: the fewest columns that a row can have.
+        text_a: column of the first text.
+        text_b: column of the second text, None for single texts.
+        label: column of the label, -1 for the last one, None in unlabelled files.
+        idx: column of the test index that a submission must carry, None where rows are simply counted.
+        header: whether the first line names the columns.
+    """
+
+    file: str
+    columns: int
+    text_a: int
+    text_b: int | None = None
+    label: int | None = None
+    idx: int | None = None
+    header: bool = True
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of GLUE.
+
+    Attributes:
+        name: what we call it, as in the paper.
+        folders: accepted folder names, compared in lower case and without punctuation, best first.
+        layouts: the original file of each split that exists.
+        hub_config: configuration of the hub's ``glue`` data set.
+        hub_splits: the hub's name of each split that exists.
+        hub_texts: the hub's column(s) of text.
+        label_names: in the order of the hub's label ids; the one name "similarity" means regression.
+        label_spelling: how the original files write those labels, in the same order; empty for regression.
+        metrics: GLUE's metrics; the task's score is their mean.
+        submission_file: the name that GLUE's server expects.
+        submission_words: whether the submission holds label names instead of label ids.
+    """
+
+    name: str
+    folders: tuple[str, ...]
+    layouts: dict[str, Layout]
+    hub_config: str
+    hub_splits: dict[str, str]
+    hub_texts: tuple[str, ...]
+    label_names: tuple[str, ...]
+    label_spelling: tuple[str, ...]
+    metrics: tuple[str, ...]
+    submission_file: str
+    submission_words: bool
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether the label is a score."""
+        return len(self.label_names) == 1
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether a row has two texts."""
+        return len(self.hub_texts) == 2
+
+    @property
+    def num_labels(self) -> int:
+        """How many outputs a model for this task has."""
+        return len(self.label_names)
+
+
+_HUB_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
+_ENTAILMENT = ("entailment", "not_entailment")
+_NLI = ("entailment", "neutral", "contradiction")
+
+
+def _mnli(name: str, folders: tuple[str, ...], half: str, submission_file: str) -> Task:
+    """Return one of the two MNLI tasks, which share everything but dev and test."""
+    return Task(
+        name=name,
+        folders=folders,
+        layouts={
+            # dev has the five annotators' labels before the gold one, train only the first's: 16 and 12 columns
+            "train": Layout("train.tsv", 12, 8, 9, label=-1),
+            "dev": Layout(f"dev_{half}.tsv", 16, 8, 9, label=-1),
+            "test": Layout(f"test_{half}.tsv", 10, 8, 9, idx=0),
+        },
+        hub_config="mnli",
+        hub_splits={"train": "train", "dev": f"validation_{half}", "test": f"test_{half}"},
+        hub_texts=("premise", "hypothesis"),
+        label_names=_NLI,
+        label_spelling=_NLI,
+        metrics=("accuracy",),
+        submission_file=submission_file,
+        submission_words=True,
+    )
+
+
+_ALL = (
+    Task(
+        name="rte",
+        folders=("rte",),
+        layouts={
+            "train": Layout("train.tsv", 4, 1, 2, label=-1),
+            "dev": Layout("dev.tsv", 4, 1, 2, label=-1),
+            "test": Layout("test.tsv", 3, 1, 2, idx=0),
+        },
+        hub_config="rte",
+        hub_splits=_HUB_SPLITS,
+        hub_texts=("sentence1", "sentence2"),
+        label_names=_ENTAILMENT,
+        label_spelling=_ENTAILMENT,
+        metrics=("accuracy",),
+        submission_file="RTE.tsv",
+        submission_words=True,
+    ),
+    Task(
+        name="mrpc",
+        folders=("mrpc",),
+        layouts={
+            "train": Layout("train.tsv", 5, 3, 4, label=0),
+            "dev": Layout("dev.tsv", 5, 3, 4, label=0),
+            "test": Layout("test.tsv", 5, 3, 4, idx=0),
+        },
+        hub_config="mrpc",
+        hub_splits=_HUB_SPLITS,
+        hub_texts=("sentence1", "sentence2"),
+        label_names=("not_equivalent", "equivalent"),
+        label_spelling=("0", "1"),
+        metrics=("accuracy", "f1"),
+        submission_file="MRPC.tsv",
+        submission_words=False,
+    ),
+    Task(
+        name="stsb",
+        folders=("stsb",),
+        layouts={
+            "train": Layout("train.tsv", 10, 7, 8, label=-1),
+            "dev": Layout("dev.tsv", 10, 7, 8, label=-1),
+            "test": Layout("test.tsv", 9, 7, 8, idx=0),
+        },
+        hub_config="stsb",
+        hub_splits=_HUB_SPLITS,
+        hub_texts=("sentence1", "sentence2"),
+        label_names=("similarity",),
+        label_spelling=(),
+        metrics=("pearson", "spearmanr"),
+        submission_file="STS-B.tsv",
+        submission_words=False,
+    ),
+    Task(
+        name="sst2",
+        folders=("sst2",),
+        layouts={
+            "train": Layout("train.tsv", 2, 0, label=1),
+            "dev": Layout("dev.tsv", 2, 0, label=1),
+            "test": Layout("test.tsv", 2, 1, idx=0),
+        },
+        hub_config="sst2",
+        hub_splits=_HUB_SPLITS,
+        hub_texts=("sentence",),
+        label_names=("negative", "positive"),
+        label_spelling=("0", "1"),
+        metrics=("accuracy",),
+        submission_file="SST-2.tsv",
+        submission_words=False,
+    ),
+    Task(
+        name="qnli",
+        folders=("qnli",),
+        layouts={
+            "train": Layout("train.tsv", 4, 1, 2, label=-1),
+            "dev": Layout("dev.tsv", 4, 1, 2, label=-1),
+            "test": Layout("test.tsv", 3, 1, 2, idx=0),
+        },
+        hub_config="qnli",
+        hub_splits=_HUB_SPLITS,
+        hub_texts=("question", "sentence"),
+        label_names=_ENTAILMENT,
+        label_spelling=_ENTAILMENT,
+        metrics=("accuracy",),
+        submission_file="QNLI.tsv",
+        submission_words=True,
+    ),
+    Task(
+        name="qqp",
+        folders=("qqp",),
+        layouts={
+            "train": Layout("train.tsv", 6, 3, 4, label=5),
+            "dev": Layout("dev.tsv", 6, 3, 4, label=5),
+            "test": Layout("test.tsv", 3, 1, 2, idx=0),
+        },
+        hub_config="qqp",
+        hub_splits=_HUB_SPLITS,
+        hub_texts=("question1", "question2"),
+        label_names=("not_duplicate", "duplicate"),
+        label_spelling=("0", "1"),
+        metrics=("accuracy", "f1"),
+        submission_file="QQP.tsv",
+        submission_words=False,
+    ),
+    _mnli("mnli", ("mnli",), "matched", "MNLI-m.tsv"),
+    _mnli("mnlimm", ("mnlimm", "mnli"), "mismatched", "MNLI-mm.tsv"),
+    Task(
+        name="cola",
+        folders=("cola",),
+        layouts={
+            "train": Layout("train.tsv", 4, 3, label=1, header=False),
+            "dev": Layout("dev.tsv", 4, 3, label=1, header=False),
+            "test": Layout("test.tsv", 2, 1, idx=0),
+        },
+        hub_config="cola",
+        hub_splits=_HUB_SPLITS,
+        hub_texts=("sentence",),
+        label_names=("unacceptable", "acceptable"),
+        label_spelling=("0", "1"),
+        metrics=("matthews_corrcoef",),
+        submission_file="CoLA.tsv",
+        submission_words=False,
+    ),
+    Task(
+        name="wnli",
+        folders=("wnli",),
+        layouts={
+            "train": Layout("train.tsv", 4, 1, 2, label=-1),
+            "dev": Layout("dev.tsv", 4, 1, 2, label=-1),
+            "test": Layout("test.tsv", 3, 1, 2, idx=0),
+        },
+        hub_config="wnli",
+        hub_splits=_HUB_SPLITS,
+        hub_texts=("sentence1", "sentence2"),
+        # the other way round than in RTE and QNLI, as in the hub's data set
+        label_names=("not_entailment", "entailment"),
+        label_spelling=("0", "1"),
+        metrics=("accuracy",),
+        submission_file="WNLI.tsv",
+        submission_words=False,
+    ),
+    Task(
+        name="ax",
+        folders=("ax", "diagnostic", "diagnostics"),
+        layouts={"test": Layout("diagnostic.tsv", 3, 1, 2, idx=0)},
+        hub_config="ax",
+        hub_splits={"test": "test"},
+        hub_texts=("premise", "hypothesis"),
+        label_names=_NLI,
+        label_spelling=_NLI,
+        metrics=("accuracy",),
+        submission_file="AX.tsv",
+        submission_words=True,
+    ),
+)
+
+TASKS: dict[str, Task] = {task.name: task for task in _ALL}
+
+
+def find_task(name: str) -> Task:
+    """Return the task of this name.
+
+    Args:
+        name: one of ``TASKS``.
+
+    Returns:
+        Its entry in the table.
+
+    Raises:
+        ValueError: there is no such task.
+
+    Example:
+        >>> find_task("mrpc").label_names
+        ('not_equivalent', 'equivalent')
+        >>> find_task("mprc")
+        Traceback (most recent call last):
+        ValueError: unknown task 'mprc': choose one of ax, cola, mnli, mnlimm, mrpc, qnli, qqp, rte, sst2, stsb, wnli
+    """
+    if name not in TASKS:
+        raise ValueError(f"unknown task {name!r}: choose one of {', '.join(sorted(TASKS))}")
+    return TASKS[name]

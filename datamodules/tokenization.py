@@ -1,0 +1,279 @@
+"""Texts to token ids, once: the result lies in a cache of our own, memory-mapped when it is used."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import datasets
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from datamodules.sources import Source
+from datamodules.tasks import Task
+from datamodules.tsv import Rows
+
+__all__ = [
+    "SegmentIds",
+    "cache_folder",
+    "encode",
+    "load_tokenizer",
+    "tokenize_split",
+    "tokenizer_digest",
+    "truncate_pair",
+]
+
+SegmentIds = Literal["tokenizer", "stark"]
+
+# Part of every cache key: raise it whenever the same input would give other columns.
+FORMAT = 1
+# Rows that are Python lists at a time: keeps the memory for 400,000 rows that of these.
+CHUNK = 10_000
+
+
+def load_tokenizer(model_name_or_path: str) -> PreTrainedTokenizerFast:
+    """Load a fast tokenizer.
+
+    Args:
+        model_name_or_path: a model folder or an id on the hub.
+
+    Returns:
+        The tokenizer.
+
+    Raises:
+        ValueError: it cannot be loaded, is not a fast one or has no vocabulary.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model_name_or_path)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"cannot load a tokenizer from {model_name_or_path!r}: {reason}") from error
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise ValueError(f"the tokenizer of {model_name_or_path!r} has no fast version ({type(tokenizer).__name__})")
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        # from_pretrained makes up an empty one where a folder has a config.json but no tokenizer files
+        raise ValueError(f"the tokenizer of {model_name_or_path!r} has no vocabulary: are its files in the folder?")
+    if tokenizer.pad_token_id is None:
+        raise ValueError(f"the tokenizer of {model_name_or_path!r} has no padding token")
+    return tokenizer
+
+
+def tokenizer_digest(tokenizer: PreTrainedTokenizerFast) -> str:
+    """Return a hash of what a tokenizer does, whatever padding and truncation it was last used with."""
+    content = json.loads(tokenizer.backend_tokenizer.to_str())
+    content.update(padding=None, truncation=None)
+    content |= {"model_input_names": tokenizer.model_input_names, "truncation_side": tokenizer.truncation_side}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def truncate_pair(text_a: list[int], text_b: list[int], budget: int) -> tuple[list[int], list[int]]:
+    """Cut the longer of two lists at its end until both fit, on a tie ``text_b``: the released code's rule.
+
+    Args:
+        text_a: token ids of the first text.
+        text_b: token ids of the second text.
+        budget: how many ids both may have together.
+
+    Returns:
+        Both lists, cut.
+
+    Example:
+        >>> truncate_pair([1, 2, 3, 4], [5, 6, 7, 8], 5)
+        ([1, 2, 3], [5, 6])
+        >>> truncate_pair([1], [5, 6, 7, 8], 4)
+        ([1], [5, 6, 7])
+    """
+    if len(text_a) + len(text_b) <= budget:
+        return text_a, text_b
+    # Either the shorter list fits in its half and keeps everything, or both are cut to halves, text_a getting the odd
+    # token: from a tie on, text_b loses first.
+    keep_a, keep_b = budget - budget // 2, budget // 2
+    if len(text_a) < keep_a:
+        keep_a, keep_b = len(text_a), budget - len(text_a)
+    elif len(text_b) < keep_b:
+        keep_a, keep_b = budget - len(text_b), len(text_b)
+    return text_a[:keep_a], text_b[:keep_b]
+
+
+def encode(
+    tokenizer: PreTrainedTokenizerFast,
+    text_a: list[str],
+    text_b: list[str] | None,
+    *,
+    max_length: int,
+    segment_ids: SegmentIds,
+) -> dict[str, list[list[int]]]:
+    """Tokenise texts or pairs of texts.
+
+    Args:
+        tokenizer: a fast tokenizer.
+        text_a: the first texts.
+        text_b: the second texts, None for single texts.
+        max_length: the most tokens that a row may have, special ones included.
+        segment_ids: "tokenizer" for the tokenizer's own; "stark" for those of the released code, which are two tokens
+            short for pairs, together with its way of truncating them.
+
+    Returns:
+        ``input_ids``, and ``token_type_ids`` where the tokenizer has them; not padded.
+
+    Raises:
+        ValueError: "stark" with a tokenizer that is not built like BERT's.
+    """
+    if segment_ids == "stark":
+        return _encode_stark(tokenizer, text_a, text_b, max_length)
+    # The fast tokenizer's longest_first gives the odd token to whichever text was longer (to text_b if none was), the
+    # released code always to text_a. Its truncation knows only strategy, direction and stride, so the released rule
+    # cannot be had here: rows over max_length can differ from the released code's by one token in each text.
+    encoded = tokenizer(
+        text_a,
+        text_pair=text_b,
+        truncation="longest_first",
+        max_length=max_length,
+        padding=False,
+        return_attention_mask=False,
+        return_token_type_ids="token_type_ids" in tokenizer.model_input_names,
+        verbose=False,
+    )
+    return {name: encoded[name] for name in ("input_ids", "token_type_ids") if name in encoded}
+
+
+def cache_folder(cache_dir: str | None) -> Path:
+    """Return where tokenised splits are kept: the argument, ``$STARK_CACHE`` or ``~/.cache/stark-lightning``."""
+    chosen = cache_dir or os.environ.get("STARK_CACHE") or "~/.cache/stark-lightning"
+    return Path(chosen).expanduser()
+
+
+def tokenize_split(
+    source: Source,
+    task: Task,
+    split: str,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    max_length: int,
+    segment_ids: SegmentIds,
+    cache_dir: str | None,
+) -> Any:  # noqa: ANN401 - datasets is not annotated
+    """Return a tokenised split, from the cache if it is there.
+
+    Args:
+        source: gives the rows.
+        task: whose rows.
+        split: "train", "dev" or "test".
+        tokenizer: a fast tokenizer.
+        max_length: as in :func:`encode`.
+        segment_ids: as in :func:`encode`.
+        cache_dir: as in :func:`cache_folder`.
+
+    Returns:
+        A memory-mapped ``datasets.Dataset`` with input_ids, token_type_ids (as the tokenizer has them), labels (int64
+        class ids or float32 scores; none in test), idx and length.
+    """
+    key = {
+        "format": FORMAT,
+        "source": source.digest(split),
+        "tokenizer": tokenizer_digest(tokenizer),
+        "task": task.name,
+        "split": split,
+        "max_length": max_length,
+        "segment_ids": segment_ids,
+    }
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+    folder = cache_folder(cache_dir) / f"{task.name}-{split}-{digest[:32]}"
+    if not folder.is_dir():
+        rows = source.rows(split)
+        with _no_progress_bars():
+            _publish(_tokenized(rows, task, tokenizer, max_length, segment_ids), folder)
+    return datasets.load_from_disk(str(folder))
+
+
+def _encode_stark(
+    tokenizer: PreTrainedTokenizerFast, text_a: list[str], text_b: list[str] | None, max_length: int
+) -> dict[str, list[list[int]]]:
+    cls, sep = tokenizer.cls_token_id, tokenizer.sep_token_id
+    if cls is None or sep is None or "token_type_ids" not in tokenizer.model_input_names:
+        raise ValueError("segment_ids 'stark' needs a tokenizer built like BERT's, with [CLS], [SEP] and segment ids")
+
+    def ids(texts: list[str]) -> list[list[int]]:
+        encoded = tokenizer(
+            texts, add_special_tokens=False, truncation=False, padding=False, return_attention_mask=False, verbose=False
+        )
+        input_ids: list[list[int]] = encoded["input_ids"]
+        return input_ids
+
+    input_ids, segments = [], []
+    for first, second in zip(ids(text_a), ids(text_b or [""] * len(text_a)), strict=True):
+        if second:
+            a, b = truncate_pair(first, second, max_length - 3)
+            input_ids.append([cls, *a, sep, *b, sep])
+            # Two short: the last token and [SEP] of text_a get 1, those of text_b 0. Published checkpoints need it.
+            segments.append([0] * len(a) + [1] * (len(b) + 1) + [0, 0])
+        else:
+            input_ids.append([cls, *first[: max_length - 2], sep])
+            segments.append([0] * len(input_ids[-1]))
+    return {"input_ids": input_ids, "token_type_ids": segments}
+
+
+def _tokenized(
+    rows: Rows, task: Task, tokenizer: PreTrainedTokenizerFast, max_length: int, segment_ids: SegmentIds
+) -> Any:  # noqa: ANN401 - datasets is not annotated
+    """Return the columns of a split."""
+    parts = []
+    for start in range(0, len(rows.text_a), CHUNK):
+        chunk = slice(start, start + CHUNK)
+        columns: dict[str, Any] = dict(
+            encode(
+                tokenizer,
+                rows.text_a[chunk],
+                rows.text_b[chunk] if rows.text_b is not None else None,
+                max_length=max_length,
+                segment_ids=segment_ids,
+            )
+        )
+        features = {
+            name: datasets.List(datasets.Value({"input_ids": "int32", "token_type_ids": "int8"}[name]))
+            for name in columns
+        }
+        columns["length"] = [len(ids) for ids in columns["input_ids"]]
+        columns["idx"] = rows.idx[chunk]
+        features |= {"length": datasets.Value("int32"), "idx": datasets.Value("int64")}
+        if rows.labels is not None:
+            columns["labels"] = rows.labels[chunk]
+            features["labels"] = datasets.Value("float32" if task.is_regression else "int64")
+        parts.append(datasets.Dataset.from_dict(columns, features=datasets.Features(features)))
+    return datasets.concatenate_datasets(parts)
+
+
+def _publish(dataset: Any, folder: Path) -> None:  # noqa: ANN401 - datasets is not annotated
+    """Write a data set so that its folder is complete from the moment on that it exists."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # A sibling, so that the rename stays on one file system.
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        dataset.save_to_disk(str(temporary))
+        # mkdtemp made it private, but a cache may be shared
+        temporary.chmod(0o755)
+        try:
+            temporary.rename(folder)
+        except OSError:
+            # Another process was first; the key says that its content is the same.
+            if not folder.is_dir():
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Silence the bars of datasets: saving takes a moment and would spoil the trainer's own display."""
+    if datasets.are_progress_bars_disabled():
+        yield
+        return
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        datasets.enable_progress_bars()
