@@ -14,6 +14,7 @@ from lightning_modules.encoders import (
     shrink_to_,
     unit_masks,
 )
+from lightning_modules.model_folder import folder_hash, load_classifier, load_tokenizer, save_classifier
 
 # Importing it makes the shrunk families known to the Auto classes of transformers.
 from lightning_modules.shrunk import ShrunkClassifier
@@ -29,8 +30,12 @@ __all__ = [
     "drop_layers_",
     "encoder_layers",
     "find_adapter",
+    "folder_hash",
     "kept_units",
     "layers_to_keep",
+    "load_classifier",
+    "load_tokenizer",
+    "save_classifier",
     "shrink_",
     "shrink_to_",
     "unit_masks",

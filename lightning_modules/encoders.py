@@ -22,6 +22,7 @@ __all__ = [
     "EncoderAdapter",
     "EncoderLayer",
     "KeptUnits",
+    "adapter_of",
     "count_parameters",
     "cut_",
     "drop_layers_",
@@ -137,8 +138,19 @@ def find_adapter(model: PreTrainedModel) -> EncoderAdapter:
     Raises:
         ValueError: If the model's family has none.
     """
-    model_type = model.config.model_type
-    if (family := model_type.removeprefix(SHRUNK_PREFIX)) not in ADAPTERS:
+    return adapter_of(model.config.model_type)
+
+
+def adapter_of(model_type: str | None) -> EncoderAdapter:
+    """The adapter for a ``config.model_type``, also ``stark-<family>``.
+
+    Raises:
+        ValueError: If there is none.
+
+    >>> adapter_of("stark-distilbert").ffn_in
+    'ffn.lin1'
+    """
+    if (family := str(model_type).removeprefix(SHRUNK_PREFIX)) not in ADAPTERS:
         supported = ", ".join(ADAPTERS)
         raise ValueError(
             f"no adapter for model type '{model_type}': one of {supported} is supported (lightning_modules/encoders.py)"

@@ -1,0 +1,227 @@
+"""Model folders: safetensors weights, config.json and tokenizer files, readable by transformers and without pickle."""
+
+import copy
+import hashlib
+import logging
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+import transformers
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from lightning_modules.encoders import adapter_of, find_adapter
+
+__all__ = ["folder_hash", "load_classifier", "load_tokenizer", "save_classifier"]
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+
+_log = logging.getLogger(__name__)
+
+
+def save_classifier(
+    model: PreTrainedModel, directory: str | Path, tokenizer: PreTrainedTokenizerFast | None = None
+) -> Path:
+    """Write a model folder; it appears under its name only when it is complete.
+
+    Args:
+        model: A classifier, dense or shrunk. Label names and kept units are those of its configuration.
+        directory: The folder to make. A model folder of that name is replaced.
+        tokenizer: Saved along with the model, so that ``transformers.pipeline`` can use the folder.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: If the name is taken by something that is not a model folder.
+    """
+    folder = Path(directory)
+    if folder.exists() and not _is_replaceable(folder):
+        raise ValueError(f"{folder} exists and is not a model folder: not replaced")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary, replaced = (folder.parent / f".{folder.name}.{uuid.uuid4().hex}.{kind}" for kind in ("new", "old"))
+    temporary.mkdir()
+    try:
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+        save_file(weights, temporary / WEIGHTS_FILE, metadata={"format": "pt"})
+        config = copy.deepcopy(model.config)
+        config.architectures = [type(model).__name__]
+        config.dtype = model.dtype
+        config.save_pretrained(temporary)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(temporary)
+        _flush(temporary)
+        if folder.exists():
+            folder.rename(replaced)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    shutil.rmtree(replaced, ignore_errors=True)
+    return folder
+
+
+def load_classifier(
+    path: str | Path, *, label_names: Sequence[str] | None = None, new_head: bool = True
+) -> PreTrainedModel:
+    """Load a classifier from a folder or from the Hugging Face hub, in float32 and eval mode.
+
+    Only safetensors files are read, and no code comes from the folder. Reloading what `save_classifier` wrote gives
+    bit-identical logits.
+
+    Args:
+        path: A local folder (model folder or any other of transformers), or an id on the hub.
+        label_names: The classes in the order of their numbers; a single name means regression. None takes the
+            classifier as it is stored. A stored classifier with the same names is kept, as is one of that size that
+            only has transformers' default names ("LABEL_0"), which then gets these names. A plain pretrained encoder
+            gets a new classifier, drawn from torch's current random state.
+        new_head: Whether a new classifier may be made; no for a teacher.
+
+    Raises:
+        ValueError: If nothing usable is there (the message says what is wrong), the stored classifier has other label
+            names, or it would have to be new and must not be.
+    """
+    with _one_line_errors(path), _quiet():
+        _check_local(path, CONFIG_FILE)
+        adapter_of(PreTrainedConfig.get_config_dict(str(path))[0].get("model_type"))
+        config = AutoConfig.from_pretrained(str(path))
+        stored_names = [config.id2label[number] for number in range(config.num_labels)]
+        if label_names is not None:
+            _set_labels_(config, label_names)
+        model, loaded = AutoModelForSequenceClassification.from_pretrained(
+            str(path),
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+        missing, mismatched = set(loaded["missing_keys"]), {key for key, *_ in loaded["mismatched_keys"]}
+        _check_encoder(model, missing | mismatched | set(loaded["unexpected_keys"]))
+        has_classifier = not missing
+        if has_classifier and label_names is not None and list(label_names) != stored_names:
+            if any(name != f"LABEL_{number}" for number, name in enumerate(stored_names)):
+                raise ValueError(f"its classifier has the labels {stored_names}, not {list(label_names)}")
+            action = "replaced by a new one" if mismatched else "taken"
+            _log.warning("%s: its classifier has no label names; it is %s for %s", path, action, list(label_names))
+        if (missing or mismatched) and (label_names is None or not new_head):
+            raise ValueError("it has no trained classifier for these labels" if label_names else "it has no classifier")
+    for parameter in model.parameters():
+        # Out of the mapped file into aligned memory: matrix products round differently by alignment.
+        parameter.data = parameter.data.clone()
+    classifier: PreTrainedModel = model.eval()
+    return classifier
+
+
+def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
+    """Load the fast tokenizer of a folder or of an id on the Hugging Face hub.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    with _one_line_errors(path), _quiet():
+        _check_local(path, "tokenizer*", "vocab*", "*.model")
+        tokenizer = AutoTokenizer.from_pretrained(str(path))
+        if not isinstance(tokenizer, PreTrainedTokenizerFast):
+            raise ValueError("it has no fast tokenizer (tokenizer.json)")
+    return tokenizer
+
+
+def folder_hash(directory: str | Path) -> str:
+    """Identify a model folder by its weights and configuration.
+
+    Returns:
+        SHA-256 over config.json and model.safetensors, hexadecimal.
+
+    Raises:
+        ValueError: If it is not a model folder.
+    """
+    digest = hashlib.sha256()
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
+        file = Path(directory) / name
+        if not file.is_file():
+            raise ValueError(f"{directory} is not a model folder: no {name}")
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _check_local(path: str | Path, *patterns: str) -> None:
+    """Say more than transformers does about local folders: one of the files must be there."""
+    folder = Path(path)
+    if folder.is_dir():
+        if not any(any(folder.glob(pattern)) for pattern in patterns):
+            raise ValueError(f"no {' or '.join(patterns)} in it")
+    elif folder.exists() or folder.is_absolute() or len(folder.parts) > 2:
+        raise ValueError("there is no such folder")
+
+
+def _is_replaceable(folder: Path) -> bool:
+    if not folder.is_dir():
+        return False
+    entries = list(folder.iterdir())
+    is_model = {CONFIG_FILE, WEIGHTS_FILE} <= {entry.name for entry in entries}
+    return not entries or (is_model and all(entry.is_file() for entry in entries))
+
+
+def _flush(folder: Path) -> None:
+    for entry in (*folder.iterdir(), folder):
+        descriptor = os.open(entry, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _set_labels_(config: PreTrainedConfig, label_names: Sequence[str]) -> None:
+    if not label_names or len(set(label_names)) != len(label_names):
+        raise ValueError(f"label names must be given and differ: {list(label_names)}")
+    config.id2label = dict(enumerate(label_names))
+    config.label2id = {name: number for number, name in enumerate(label_names)}
+    config.problem_type = "regression" if len(label_names) == 1 else "single_label_classification"
+
+
+def _check_encoder(model: PreTrainedModel, keys: Iterable[str]) -> None:
+    """Refuse if embeddings or layers lack weights, or have others than the configuration says."""
+    if any(key.startswith(("cls.0.", "cls.3.")) for key in keys):
+        raise ValueError("it has the layout of a published StarK checkpoint: convert it with import_stark_checkpoint")
+    body = (find_adapter(model).layers.split(".")[0], "embeddings")
+    names = (key.removeprefix(f"{model.base_model_prefix}.") for key in keys)
+    if wrong := sorted(name for name in names if name.split(".")[0].startswith(body)):
+        raise ValueError(f"{len(wrong)} weights are missing or do not fit {CONFIG_FILE}, such as {wrong[0]}")
+
+
+@contextmanager
+def _one_line_errors(path: str | Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ValueError(f"cannot load {path}: {reason}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the progress bars and the report on weights; what matters of it is checked here."""
+    verbosity, bars = transformers.logging.get_verbosity(), transformers.logging.is_progress_bar_enabled()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers.logging.set_verbosity(verbosity)
+        if bars:
+            transformers.logging.enable_progress_bar()
