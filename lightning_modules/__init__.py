@@ -1,5 +1,7 @@
 """LightningModules, encoder adapters and model folders."""
 
+from lightning_modules.base import ClassificationModule
+from lightning_modules.distillation import DistillationModule
 from lightning_modules.encoders import (
     ADAPTERS,
     EncoderAdapter,
@@ -16,14 +18,21 @@ from lightning_modules.encoders import (
 )
 from lightning_modules.model_folder import folder_hash, load_classifier, load_tokenizer, save_classifier
 
+from lightning_modules.finetuning import FinetuningModule
+from lightning_modules.sample_encoder import save_sample_encoder
+
 # Importing it makes the shrunk families known to the Auto classes of transformers.
 from lightning_modules.shrunk import ShrunkClassifier
+from lightning_modules.stark_checkpoint import import_stark_checkpoint
 from lightning_modules.units import KeptUnits
 
 __all__ = [
     "ADAPTERS",
+    "ClassificationModule",
+    "DistillationModule",
     "EncoderAdapter",
     "EncoderLayer",
+    "FinetuningModule",
     "KeptUnits",
     "ShrunkClassifier",
     "count_parameters",
@@ -31,11 +40,13 @@ __all__ = [
     "encoder_layers",
     "find_adapter",
     "folder_hash",
+    "import_stark_checkpoint",
     "kept_units",
     "layers_to_keep",
     "load_classifier",
     "load_tokenizer",
     "save_classifier",
+    "save_sample_encoder",
     "shrink_",
     "shrink_to_",
     "unit_masks",

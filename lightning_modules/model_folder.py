@@ -25,7 +25,7 @@ from transformers import (
 
 from lightning_modules.encoders import adapter_of, find_adapter
 
-__all__ = ["folder_hash", "load_classifier", "load_tokenizer", "save_classifier"]
+__all__ = ["folder_hash", "load_classifier", "load_tokenizer", "one_line_errors", "save_classifier", "set_labels_"]
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -94,13 +94,13 @@ def load_classifier(
         ValueError: If nothing usable is there (the message says what is wrong), the stored classifier has other label
             names, or it would have to be new and must not be.
     """
-    with _one_line_errors(path), _quiet():
+    with one_line_errors(path), _quiet():
         _check_local(path, CONFIG_FILE)
         adapter_of(PreTrainedConfig.get_config_dict(str(path))[0].get("model_type"))
         config = AutoConfig.from_pretrained(str(path))
         stored_names = [config.id2label[number] for number in range(config.num_labels)]
         if label_names is not None:
-            _set_labels_(config, label_names)
+            set_labels_(config, label_names)
         model, loaded = AutoModelForSequenceClassification.from_pretrained(
             str(path),
             config=config,
@@ -132,7 +132,7 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
     Raises:
         ValueError: If there is none.
     """
-    with _one_line_errors(path), _quiet():
+    with one_line_errors(path), _quiet():
         _check_local(path, "tokenizer*", "vocab*", "*.model")
         tokenizer = AutoTokenizer.from_pretrained(str(path))
         if not isinstance(tokenizer, PreTrainedTokenizerFast):
@@ -157,6 +157,19 @@ def folder_hash(directory: str | Path) -> str:
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
+
+
+def set_labels_(config: PreTrainedConfig, label_names: Sequence[str]) -> None:
+    """Name the classes of a configuration in the order of their numbers; a single one means regression.
+
+    Raises:
+        ValueError: If there is no name, or one twice.
+    """
+    if not label_names or len(set(label_names)) != len(label_names):
+        raise ValueError(f"label names must be given and differ: {list(label_names)}")
+    config.id2label = dict(enumerate(label_names))
+    config.label2id = {name: number for number, name in enumerate(label_names)}
+    config.problem_type = "regression" if len(label_names) == 1 else "single_label_classification"
 
 
 def _check_local(path: str | Path, *patterns: str) -> None:
@@ -186,14 +199,6 @@ def _flush(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _set_labels_(config: PreTrainedConfig, label_names: Sequence[str]) -> None:
-    if not label_names or len(set(label_names)) != len(label_names):
-        raise ValueError(f"label names must be given and differ: {list(label_names)}")
-    config.id2label = dict(enumerate(label_names))
-    config.label2id = {name: number for number, name in enumerate(label_names)}
-    config.problem_type = "regression" if len(label_names) == 1 else "single_label_classification"
-
-
 def _check_encoder(model: PreTrainedModel, keys: Iterable[str]) -> None:
     """Refuse if embeddings or layers lack weights, or have others than the configuration says."""
     if any(key.startswith(("cls.0.", "cls.3.")) for key in keys):
@@ -205,7 +210,8 @@ def _check_encoder(model: PreTrainedModel, keys: Iterable[str]) -> None:
 
 
 @contextmanager
-def _one_line_errors(path: str | Path) -> Iterator[None]:
+def one_line_errors(path: str | Path) -> Iterator[None]:
+    """Turn what goes wrong while loading into a ValueError of one line that names the folder or id."""
     try:
         yield
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:

@@ -1,0 +1,93 @@
+"""Importance of heads and neurons from the gradients of their masks: accumulate, normalise, mix.
+
+Suffixes: B examples of a batch, L layers, U units (heads or neurons) of a layer. Layers may differ in their number of
+units, so scores are lists with one tensor of shape ``(U,)`` per layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+__all__ = ["ScoreReduction", "accumulate_importance", "knowledgeableness", "normalize_per_layer"]
+
+ScoreReduction = Literal["example", "batch"]
+
+_EPSILON = 1e-7  # GeneZC/StarK run_pruning.py: score / (norm + 1e-7)
+
+
+def accumulate_importance(total: Tensor, grad_BU: Tensor, reduction: ScoreReduction = "example") -> Tensor:
+    r"""Add one batch's mask gradients to the importance of a layer's units.
+
+    ``example``: :math:`\sum_b |g_b|`, where :math:`g_b` is the gradient of example b's own loss; independent of batch
+    size, order and padding. ``batch``: :math:`|\frac{1}{B}\sum_b g_b|`, the absolute gradient of the batch-mean loss,
+    as the released code does it.
+
+    Source: the paper's equations of expressiveness and friendliness; GeneZC/StarK `run_pruning.py`,
+    `run_sparsification.py` (``batch``). Deviation: ``example`` is our default.
+
+    Args:
+        total: The sum so far, shape ``(U,)``, float64.
+        grad_BU: Gradients of the *sum* of the examples' losses with respect to a mask per example, ``(B, U)``.
+        reduction: See above.
+
+    Returns:
+        The new sum, float64, shape ``(U,)``.
+
+    Example:
+        >>> gradients = torch.tensor([[1.0, 2.0], [-1.0, 2.0]])
+        >>> accumulate_importance(torch.zeros(2, dtype=torch.float64), gradients)
+        tensor([2., 4.], dtype=torch.float64)
+        >>> accumulate_importance(torch.zeros(2, dtype=torch.float64), gradients, "batch")
+        tensor([0., 2.], dtype=torch.float64)
+    """
+    grad_BU = grad_BU.to(total.device, torch.float64)
+    if reduction == "example":
+        return total + grad_BU.abs().sum(0)
+    return total + grad_BU.mean(0).abs()
+
+
+def normalize_per_layer(scores: Sequence[Tensor]) -> list[Tensor]:
+    r"""Divide each layer's scores by their L2 norm: :math:`s / (\lVert s \rVert_2 + 10^{-7})`.
+
+    Source: GeneZC/StarK `run_pruning.py`, `run_sparsification.py`.
+
+    Args:
+        scores: One tensor ``(U,)`` per layer.
+
+    Returns:
+        The same shapes, each of norm 1 (or near 0 where the raw scores are).
+
+    Example:
+        >>> normalize_per_layer([torch.tensor([3.0, 4.0])])
+        [tensor([0.6000, 0.8000])]
+    """
+    return [score / (torch.linalg.vector_norm(score) + _EPSILON) for score in scores]
+
+
+def knowledgeableness(expressiveness: Sequence[Tensor], friendliness: Sequence[Tensor], lam: float) -> list[Tensor]:
+    r"""Mix normalised scores: :math:`K = \lambda E + (1 - \lambda) F`.
+
+    Source: the paper's knowledgeable score. The mixture is not normalised again.
+
+    Args:
+        expressiveness: Normalised, one tensor ``(U,)`` per layer.
+        friendliness: Normalised, same shapes.
+        lam: Weight of expressiveness in [0, 1].
+
+    Returns:
+        The knowledgeable score, same shapes.
+
+    Raises:
+        ValueError: If lam lies outside [0, 1].
+
+    Example:
+        >>> knowledgeableness([torch.tensor([1.0, 0.0])], [torch.tensor([0.0, 1.0])], lam=0.25)
+        [tensor([0.2500, 0.7500])]
+    """
+    if not 0 <= lam <= 1:
+        raise ValueError(f"lam is {lam}: choose a weight of expressiveness in [0, 1]")
+    return [lam * e + (1 - lam) * f for e, f in zip(expressiveness, friendliness, strict=True)]

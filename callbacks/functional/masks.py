@@ -1,0 +1,120 @@
+"""From scores to masks: rank the units over all layers, drop the lowest fraction.
+
+Masks: 1 keeps, 0 drops; one boolean tensor per layer. Sparsity: the fraction of units removed, in [0, 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+__all__ = ["achieved_sparsity", "check_sparsity", "masks_at_sparsity", "rank_units"]
+
+
+def check_sparsity(sparsity: float) -> float:
+    """Return the sparsity if it is a fraction in [0, 1).
+
+    Args:
+        sparsity: Fraction of units to remove.
+
+    Returns:
+        The same value.
+
+    Raises:
+        ValueError: Otherwise.
+
+    Example:
+        >>> check_sparsity(70)
+        Traceback (most recent call last):
+        ValueError: sparsity is 70: give the fraction of units to remove, at least 0 and below 1 (0.7 for 70 %)
+    """
+    if not 0 <= sparsity < 1:
+        hint = f" ({sparsity / 100:g} for {sparsity:g} %)" if 1 < sparsity < 100 else ""
+        raise ValueError(
+            f"sparsity is {sparsity:g}: give the fraction of units to remove, at least 0 and below 1{hint}"
+        )
+    return sparsity
+
+
+def rank_units(scores: Sequence[Tensor]) -> Tensor:
+    """Rank the units of all layers together, the least important first.
+
+    Ties are broken by layer and then by position (a stable sort), as in the released code.
+
+    Source: GeneZC/StarK `run_pruning.py` (the sorted list of all (layer, score) pairs).
+
+    Args:
+        scores: One tensor ``(U,)`` per layer.
+
+    Returns:
+        Positions in the concatenation of all layers, int64, shape ``(sum of U,)``.
+
+    Example:
+        >>> rank_units([torch.tensor([0.3, 0.1]), torch.tensor([0.2, 0.1])])
+        tensor([1, 3, 2, 0])
+    """
+    return torch.argsort(torch.cat(list(scores)), stable=True)
+
+
+def _rounded_masks(masks: list[Tensor], scores: Sequence[Tensor], round_to: int) -> list[Tensor]:
+    rounded = []
+    for mask, score in zip(masks, scores, strict=True):
+        # Python's round is banker's rounding, as in the released code; the count never leaves [0, U].
+        count = min(max(round(int(mask.sum()) / round_to) * round_to, 0), mask.numel())
+        best = torch.argsort(score, stable=True).flip(0)[:count]
+        rounded.append(torch.zeros_like(mask).index_fill_(0, best, True))
+    return rounded
+
+
+def masks_at_sparsity(scores: Sequence[Tensor], sparsity: float, round_to: int = 1) -> list[Tensor]:
+    """Drop the lowest ``round(sparsity * units)`` units, counted over all layers together.
+
+    Masks are nested: what a sparsity drops, every higher sparsity drops as well (as long as `round_to` is 1).
+
+    Source: GeneZC/StarK `run_pruning.py` (`round(float(s) / 100 * total)`). Deviation: the released code rounds the
+    *removed* count to multiples of 8 without saying so; here `round_to` rounds each layer's *kept* count.
+
+    Args:
+        scores: One tensor ``(U,)`` per layer.
+        sparsity: Fraction of all units to remove, in [0, 1).
+        round_to: Keep a multiple of this many units in each layer, the nearest one. It trades the asked sparsity for
+            widths that the hardware likes; see :func:`achieved_sparsity`.
+
+    Returns:
+        One boolean mask ``(U,)`` per layer.
+
+    Raises:
+        ValueError: If the sparsity lies outside [0, 1) or round_to below 1.
+
+    Example:
+        >>> masks_at_sparsity([torch.tensor([0.3, 0.1]), torch.tensor([0.2, 0.4])], 0.5)
+        [tensor([ True, False]), tensor([False,  True])]
+    """
+    check_sparsity(sparsity)
+    if round_to < 1:
+        raise ValueError(f"round_to is {round_to}: give a whole number of units, at least 1")
+    order = rank_units(scores)
+    flat = torch.ones_like(order, dtype=torch.bool)
+    flat[order[: round(sparsity * order.numel())]] = False
+    masks = list(flat.split([score.numel() for score in scores]))
+    return masks if round_to == 1 else _rounded_masks(masks, scores, round_to)
+
+
+def achieved_sparsity(masks: Sequence[Tensor]) -> float:
+    """Fraction of units that the masks really remove.
+
+    Args:
+        masks: One mask ``(U,)`` per layer.
+
+    Returns:
+        A fraction in [0, 1]; 0 when there are no units.
+
+    Example:
+        >>> achieved_sparsity([torch.tensor([True, False]), torch.tensor([True, True])])
+        0.25
+    """
+    total = sum(mask.numel() for mask in masks)
+    kept = sum(int(mask.sum()) for mask in masks)
+    return (total - kept) / total if total else 0.0

@@ -1,0 +1,148 @@
+"""Rewinding: after the trial the student goes back to its initial weights and is distilled again."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.utilities import rank_zero_info
+from torch import Tensor
+
+from callbacks.sparsification import TeacherSparsification
+from lightning_modules.base import ClassificationModule
+
+__all__ = ["Rewinding"]
+
+
+class Rewinding(Callback):
+    """Splits a fit into trial distillation and actual distillation.
+
+    When the trial's epochs are over, the best trial weights return, a :class:`~callbacks.sparsification.
+    TeacherSparsification` in the same fit sparsifies the teacher against them, and the student gets its initial
+    weights back with a new optimizer and schedule, new random numbers, and forgetful early stopping and best-checkpoint
+    tracking. ``trainer.max_epochs`` counts both phases.
+
+    Lifecycle: ``on_fit_start`` keeps the initial weights (after pruning, before training); ``on_train_epoch_start`` of
+    the first epoch after the trial rewinds; ``state_dict`` carries the initial weights, so that a resumed fit can still
+    go back to them. The order in which callbacks are listed does not matter.
+
+    Source: the paper's rewinding; GeneZC/StarK `run_rewinding.py`.
+
+    Args:
+        trial_epochs: Epochs of the trial distillation; the actual one has the rest of ``trainer.max_epochs``. The
+            trial always runs them all: early stopping is ignored until it is over.
+
+    Raises:
+        ValueError: If trial_epochs is below 1, or the trainer's epochs do not fit.
+
+    Example:
+        .. code-block:: yaml
+
+            trainer:
+              max_epochs: 10
+              min_epochs: 6
+              callbacks+:
+                class_path: callbacks.Rewinding
+                init_args: {trial_epochs: 5}
+    """
+
+    def __init__(self, trial_epochs: int) -> None:
+        """Check the settings."""
+        if trial_epochs < 1:
+            raise ValueError(f"trial_epochs is {trial_epochs}: give at least 1")
+        self.trial_epochs = trial_epochs
+        self.rewound = False
+        self._initial_student: dict[str, Tensor] | None = None
+        self._initial_trackers: dict[str, dict[str, Any]] = {}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Check that both phases fit into the trainer's epochs, and bound the trial."""
+        if stage != "fit":
+            return
+        if not isinstance(pl_module, ClassificationModule):
+            raise TypeError(f"Rewinding needs a ClassificationModule, {type(pl_module).__name__} is none")
+        if trainer.fast_dev_run:  # a single epoch of it: there is nothing to come back from
+            return
+        if not trainer.max_epochs or trainer.max_epochs <= self.trial_epochs:
+            raise ValueError(
+                f"trainer.max_epochs is {trainer.max_epochs} and trial_epochs {self.trial_epochs}: max_epochs counts "
+                "both phases, so give more than trial_epochs"
+            )
+        stops = any(isinstance(callback, EarlyStopping) for callback in _trackers(trainer))
+        if stops and (trainer.min_epochs or 0) <= self.trial_epochs:
+            raise ValueError(
+                f"trainer.min_epochs is {trainer.min_epochs} and trial_epochs {self.trial_epochs}: early stopping in "
+                f"the trial would end the whole fit, so set trainer.min_epochs to {self.trial_epochs + 1} or more"
+            )
+        pl_module.phase = (0, self.trial_epochs)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep what to go back to; a resumed fit has it from its checkpoint."""
+        if self._initial_student is None:
+            weights = _classifier(pl_module).state_dict()
+            self._initial_student = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
+            self._initial_trackers = {
+                tracker.state_key: deepcopy(tracker.state_dict()) for tracker in _trackers(trainer)
+            }
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Rewind at the first epoch after the trial."""
+        if not self.rewound and trainer.current_epoch >= self.trial_epochs:
+            self._rewind(trainer, pl_module)
+
+    def _rewind(self, trainer: Trainer, module: LightningModule) -> None:
+        rank_zero_info("Rewinding: the trial is over, the actual distillation starts from the initial student")
+        _load_best(trainer, module)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, TeacherSparsification):
+                callback.sparsify(trainer, module)  # type: ignore[arg-type]  # checked in its setup
+        assert self._initial_student is not None
+        _classifier(module).load_state_dict(self._initial_student)
+        for tracker in _trackers(trainer):
+            state = deepcopy(self._initial_trackers[tracker.state_key])
+            if isinstance(tracker, ModelCheckpoint):
+                state["dirpath"] = tracker.dirpath  # the run folder may have moved since
+            tracker.load_state_dict(state)
+        trainer.should_stop = False
+        module.start_phase(trainer.current_epoch, None)  # type: ignore[operator]
+        trainer.strategy.setup_optimizers(trainer)
+        self.rewound = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """The initial weights and trackers, and whether the trial is over."""
+        return {
+            "rewound": self.rewound,
+            "initial_student": self._initial_student,
+            "initial_trackers": self._initial_trackers,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the state of :meth:`state_dict`."""
+        self.rewound = state_dict["rewound"]
+        self._initial_student = state_dict["initial_student"]
+        self._initial_trackers = state_dict["initial_trackers"]
+
+
+def _trackers(trainer: Trainer) -> list[EarlyStopping | ModelCheckpoint]:
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return [callback for callback in callbacks if isinstance(callback, (EarlyStopping, ModelCheckpoint))]
+
+
+def _classifier(module: LightningModule) -> torch.nn.Module:
+    assert isinstance(module, ClassificationModule)  # checked in setup
+    return module.classifier
+
+
+def _load_best(trainer: Trainer, module: LightningModule) -> None:
+    """Give the module the weights of its best checkpoint so far."""
+    best = next((tracker for tracker in _trackers(trainer) if getattr(tracker, "best_model_path", "")), None)
+    if best is None or not isinstance(best, ModelCheckpoint):
+        raise ValueError(
+            "Rewinding found no best checkpoint of the trial: add a ModelCheckpoint with monitor: val/score, mode: "
+            "max, and let every epoch validate"
+        )
+    checkpoint = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+    module.load_state_dict(checkpoint["state_dict"])

@@ -1,0 +1,39 @@
+"""Saving: the best classifier of a fit becomes a model folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from lightning_modules.model_folder import save_classifier
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.utilities import rank_zero_info
+
+from lightning_modules.base import ClassificationModule
+
+__all__ = ["SaveModelFolder"]
+
+
+class SaveModelFolder(Callback):
+    """Writes ``model/`` under ``trainer.default_root_dir`` when a fit ends: the checkpoint with the best ``val/score``.
+
+    Without a best checkpoint (no epoch was trained, no checkpoint callback) the weights are the module's present ones.
+    The folder loads with ``load_classifier`` and, after ``import lightning_modules``, with transformers.
+    """
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Bring the best weights back and save them."""
+        if not isinstance(pl_module, ClassificationModule):
+            raise TypeError(f"SaveModelFolder needs a ClassificationModule, {type(pl_module).__name__} is none")
+        if trainer.fast_dev_run:
+            return
+        best = trainer.checkpoint_callback
+        if isinstance(best, ModelCheckpoint) and best.best_model_path:
+            checkpoint = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+            pl_module.load_state_dict(checkpoint["state_dict"])
+        if trainer.is_global_zero:
+            folder = save_classifier(
+                pl_module.classifier, Path(trainer.default_root_dir) / "model", pl_module.tokenizer
+            )
+            rank_zero_info(f"Saved the classifier to {folder}")

@@ -1,0 +1,198 @@
+"""The pass over data that scores heads and neurons; pruning and teacher sparsification share it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from callbacks.functional.importance import ScoreReduction, accumulate_importance, normalize_per_layer
+from lightning_modules.base import Batch, classify
+from lightning_modules.encoders import encoder_layers, unit_masks
+
+__all__ = ["ScoringSplit", "UnitLoss", "UnitScores", "score_units", "scoring_batches"]
+
+ScoringSplit = Literal["selection", "validation", "train"]
+
+UnitLoss = Callable[[Tensor, Batch], Tensor]
+"""From logits ``(batch, num_labels)`` and the batch to one loss per example, ``(batch,)``."""
+
+_KINDS = ("heads", "neurons")
+
+
+@dataclass(frozen=True)
+class UnitScores:
+    """Raw importance of every unit by loss: ``scores.heads["expressiveness"][layer]`` is ``(num_heads,)``.
+
+    Args:
+        heads: By loss, one float64 tensor per layer.
+        neurons: By loss, one float64 tensor per layer.
+    """
+
+    heads: dict[str, list[Tensor]]
+    neurons: dict[str, list[Tensor]]
+
+    def normalized(self, loss: str) -> tuple[list[Tensor], list[Tensor]]:
+        """Head and neuron scores of a loss, each layer divided by its norm.
+
+        Args:
+            loss: Such as ``expressiveness``.
+
+        Returns:
+            Heads and neurons, one tensor per layer each.
+        """
+        return normalize_per_layer(self.heads[loss]), normalize_per_layer(self.neurons[loss])
+
+    def save(self, path: Path) -> None:
+        """Write raw and normalised scores as safetensors, keys ``heads/expressiveness/raw/0``.
+
+        Args:
+            path: The file; its folder is made.
+        """
+        tensors: dict[str, Tensor] = {}
+        for kind in _KINDS:
+            for loss, raw in getattr(self, kind).items():
+                for layer, (score, normalized) in enumerate(zip(raw, normalize_per_layer(raw), strict=True)):
+                    tensors[f"{kind}/{loss}/raw/{layer}"] = score.contiguous()
+                    tensors[f"{kind}/{loss}/normalized/{layer}"] = normalized.contiguous()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp")
+        save_file(tensors, temporary)
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: Path, model: PreTrainedModel, losses: Iterable[str]) -> UnitScores:
+        """Read saved scores for a model.
+
+        Args:
+            path: A file that :meth:`save` wrote.
+            model: The model to be cut; the scores must have its shape.
+            losses: The names that are needed.
+
+        Returns:
+            The raw scores.
+
+        Raises:
+            ValueError: If the file is no such file or does not fit the model.
+        """
+        layers = encoder_layers(model)
+        wanted = {"heads": [layer.num_heads for layer in layers], "neurons": [layer.num_neurons for layer in layers]}
+        try:
+            with safe_open(path, framework="pt") as file:
+                read = {
+                    kind: {
+                        loss: [file.get_tensor(f"{kind}/{loss}/raw/{layer}") for layer in range(len(layers))]
+                        for loss in losses
+                    }
+                    for kind in _KINDS
+                }
+        except (OSError, SafetensorError) as error:
+            raise ValueError(f"{path}: no scores of heads and neurons for this model ({error})") from error
+        for kind in _KINDS:
+            for loss, scores in read[kind].items():
+                if (sizes := [score.numel() for score in scores]) != wanted[kind]:
+                    raise ValueError(
+                        f"{path}: scores {loss} are for {sizes} {kind} per layer, the model has {wanted[kind]}: score "
+                        "this model, or cut the one that was scored"
+                    )
+        return cls(heads=read["heads"], neurons=read["neurons"])
+
+
+def score_units(
+    model: PreTrainedModel,
+    batches: Iterable[Batch],
+    losses: Mapping[str, UnitLoss],
+    reduction: ScoreReduction = "example",
+) -> UnitScores:
+    """Score every head and neuron by the gradients of masks fixed at 1, for several losses from one forward pass.
+
+    Only mask gradients are computed. The model runs in eval mode and is left as it was.
+
+    Source: the paper's section 3.2; GeneZC/StarK `run_pruning.py`, `run_sparsification.py`.
+
+    Args:
+        model: The model whose units are scored.
+        batches: On the model's device, in a fixed order.
+        losses: Named losses, each giving one value per example.
+        reduction: See :func:`~callbacks.functional.importance.accumulate_importance`.
+
+    Returns:
+        Raw scores, summed over the batches in float64.
+    """
+    layers = encoder_layers(model)
+    sizes = [layer.num_heads for layer in layers] + [layer.num_neurons for layer in layers]
+    totals = {loss: [torch.zeros(size, dtype=torch.float64) for size in sizes] for loss in losses}
+    was_training = model.training
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    model.eval().requires_grad_(False)  # so that the backward pass goes to the masks alone
+    try:
+        with torch.enable_grad():
+            for batch in batches:
+                _score_batch(model, batch, losses, reduction, sizes, totals)
+    finally:
+        model.train(was_training)
+        for parameter in learning:
+            parameter.requires_grad_(True)
+    split = len(layers)
+    return UnitScores(
+        heads={loss: total[:split] for loss, total in totals.items()},
+        neurons={loss: total[split:] for loss, total in totals.items()},
+    )
+
+
+def _score_batch(
+    model: PreTrainedModel,
+    batch: Batch,
+    losses: Mapping[str, UnitLoss],
+    reduction: ScoreReduction,
+    sizes: list[int],
+    totals: dict[str, list[Tensor]],
+) -> None:
+    inputs = batch["input_ids"]
+    # A mask per example costs nothing and separates the examples' gradients in one backward pass.
+    masks = [torch.ones(len(inputs), n, device=inputs.device, dtype=model.dtype, requires_grad=True) for n in sizes]
+    split = len(sizes) // 2
+    with unit_masks(model, masks[:split], masks[split:]):
+        logits = classify(model, batch)
+    for number, (name, loss) in enumerate(losses.items(), start=1):
+        gradients = torch.autograd.grad(loss(logits, batch).sum(), masks, retain_graph=number < len(losses))
+        totals[name] = [
+            accumulate_importance(total, gradient, reduction)
+            for total, gradient in zip(totals[name], gradients, strict=True)
+        ]
+
+
+@runtime_checkable
+class _ScoringData(Protocol):
+    def scoring_dataloader(self, split: ScoringSplit, grouped: bool = True) -> Iterable[Batch]: ...
+
+
+def scoring_batches(
+    data: object, split: ScoringSplit, reduction: ScoreReduction, device: torch.device
+) -> Iterable[Batch]:
+    """The data module's batches for scoring.
+
+    Args:
+        data: A data module, set up, that has ``scoring_dataloader(split, grouped)``.
+        split: The part of the data.
+        reduction: ``batch`` depends on which rows share a batch, so rows keep their order; else they are grouped by
+            length.
+        device: Where the batches go.
+
+    Yields:
+        Batches.
+
+    Raises:
+        TypeError: If the data module has no such method.
+    """
+    if not isinstance(data, _ScoringData):
+        raise TypeError(f"{type(data).__name__} has no scoring_dataloader(split, grouped), which scoring needs")
+    for batch in data.scoring_dataloader(split, grouped=reduction == "example"):
+        yield {name: tensor.to(device) for name, tensor in batch.items()}

@@ -1,0 +1,234 @@
+"""Generated data in the layout of GLUE's original files, for demos and tests without a download.
+
+Sentences are fillers with *cues* among them. A cue speaks for one class of the task; "not" or "never" before it turns it
+over. The class with most cues is the label, so that no single word decides. In tasks of pairs only the second text
+counts: the first has cues as well, which mislead whoever cannot tell the two apart. A small encoder learns this from
+scratch, and loses it again when too much of it is pruned.
+"""
+
+import os
+import random
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from datamodules.tasks import Task, find_task
+
+__all__ = ["sample_vocabulary", "write_sample_data"]
+
+_FOLDERS = {
+    "rte": "RTE",
+    "mrpc": "MRPC",
+    "stsb": "STS-B",
+    "sst2": "SST-2",
+    "qnli": "QNLI",
+    "qqp": "QQP",
+    "mnli": "MNLI",
+    "mnlimm": "MNLI",
+}
+
+# The header lines of the original files; MRPC's starts with a byte-order mark.
+_MNLI = (
+    "index promptID pairID genre sentence1_binary_parse sentence2_binary_parse sentence1_parse sentence2_parse "
+    "sentence1 sentence2"
+).split()
+_STSB = "index genre filename year old_index source1 source2 sentence1 sentence2".split()
+_QQP = "id qid1 qid2 question1 question2 is_duplicate".split()
+_HEADERS: dict[tuple[str, str], Sequence[str]] = {
+    ("rte", "labelled"): "index sentence1 sentence2 label".split(),
+    ("rte", "test"): "index sentence1 sentence2".split(),
+    ("mrpc", "labelled"): ("\ufeffQuality", "#1 ID", "#2 ID", "#1 String", "#2 String"),
+    ("mrpc", "test"): ("index", "#1 ID", "#2 ID", "#1 String", "#2 String"),
+    ("stsb", "labelled"): [*_STSB, "score"],
+    ("stsb", "test"): _STSB,
+    ("sst2", "labelled"): "sentence label".split(),
+    ("sst2", "test"): "index sentence".split(),
+    ("qnli", "labelled"): "index question sentence label".split(),
+    ("qnli", "test"): "index question sentence".split(),
+    ("qqp", "labelled"): _QQP,
+    ("qqp", "test"): "id question1 question2".split(),
+    ("mnli", "train"): [*_MNLI, "label1", "gold_label"],
+    ("mnli", "dev"): [*_MNLI, *(f"label{i}" for i in range(1, 6)), "gold_label"],
+    ("mnli", "test"): _MNLI,
+}
+
+_POSITIVE = "good great lovely superb charming clever funny moving brilliant warm".split()
+_NEGATIVE = "bad awful dull boring clumsy stale bland weak ugly cold".split()
+_AGREE = "confirmed agreed likewise indeed repeated supported matched accepted proved approved".split()
+_DISAGREE = "denied disputed contrary rejected refuted opposed instead unlike false wrong".split()
+_UNSURE = "perhaps maybe possibly might rumoured alleged unclear unknown apparently presumably".split()
+_NEGATIONS = "not never".split()
+_FILLERS = (
+    "the a an this that these his her its our their of in on at for with from about over under between after before "
+    "during film story plot actor scene script music picture director company market report minister city river "
+    "mountain school teacher student doctor engine train ship bridge garden window letter paper book author museum café "
+    "señor naïve façade über crêpe house street country village farmer soldier queen king child mother brother friend "
+    "team player match season summer winter morning evening week month year century percent dollar price share profit "
+    "bank court judge lawyer law vote party leader speech paris london berlin tokyo madrid said told went came saw made "
+    "took gave found left kept held met wrote read played won lost built opened closed moved called asked and but while "
+    "because although where when who which one two three four five six seven eight nine ten many few some every each "
+    "small large long short early late new old red green blue white black"
+).split()
+_SENTENCE_MARKS = (".", "!", "...", ",")
+
+# The classes of cues in the order of the task's labels; the first two of them are each other's opposites.
+_CUES: dict[str, tuple[list[str], ...]] = {
+    "sst2": (_NEGATIVE, _POSITIVE),
+    "rte": (_AGREE, _DISAGREE),
+    "mrpc": (_DISAGREE, _AGREE),
+    "stsb": (_DISAGREE, _AGREE),
+    "qnli": (_AGREE, _DISAGREE),
+    "qqp": (_DISAGREE, _AGREE),
+    "mnli": (_AGREE, _UNSURE, _DISAGREE),
+    "mnlimm": (_AGREE, _UNSURE, _DISAGREE),
+}
+
+
+def write_sample_data(directory: Path, *, rows: int = 2000) -> list[Path]:
+    """Write train, dev and test files of the eight tasks of the paper, one folder each.
+
+    The same arguments give the same bytes, on every machine.
+
+    Args:
+        directory: where the task folders go; files of the same name are replaced, others left alone.
+        rows: of train in SST-2 and MRPC; the other tasks get half of it, dev a fifth and test a tenth of train.
+
+    Returns:
+        The files written.
+
+    Raises:
+        ValueError: too few rows to have every label in every file.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     files = write_sample_data(Path(folder), rows=120)
+        ...     len(files), files[0].name, files[0].parent.name
+        (26, 'train.tsv', 'RTE')
+    """
+    if rows < 120:
+        raise ValueError(f"rows is {rows} but must be at least 120 for every file to have every label")
+    written = []
+    for name, folder in _FOLDERS.items():
+        task = find_task(name)
+        size = rows if name in ("sst2", "mrpc") else rows // 2
+        for split, share in (("train", 1), ("dev", 5), ("test", 10)):
+            if name == "mnlimm" and split == "train":
+                continue  # mnli's
+            path = directory / folder / task.layouts[split].file
+            _replace(path, _content(task, split, size // share))
+            written.append(path)
+    return written
+
+
+def sample_vocabulary() -> list[str]:
+    """Return every word and mark in the generated texts, sorted; words with accents also without, as BERT reads them.
+
+    Example:
+        >>> words = sample_vocabulary()
+        >>> "not" in words, "café" in words, "cafe" in words
+        (True, True, True)
+    """
+    words = {word for classes in _CUES.values() for cues in classes for word in cues}
+    words |= {*_NEGATIONS, *_FILLERS, *_SENTENCE_MARKS, '"', "?"}
+    plain = str.maketrans("éñïçüê", "enicue")
+    return sorted(words | {word.translate(plain) for word in words})
+
+
+class _Dice:
+    """Random choices made from random() alone: Python promises only its numbers to stay the same."""
+
+    def __init__(self, key: str) -> None:
+        self._random = random.Random(key).random
+
+    def below(self, end: int) -> int:
+        return int(self._random() * end)
+
+    def one_of(self, options: Sequence[str]) -> str:
+        return options[self.below(len(options))]
+
+    def chance(self, probability: float) -> bool:
+        return self._random() < probability
+
+    def shuffled(self, items: Sequence[list[str]]) -> list[list[str]]:
+        rest = list(items)
+        return [rest.pop(self.below(len(rest))) for _ in items]
+
+
+def _content(task: Task, split: str, size: int) -> bytes:
+    """Return the bytes of a file."""
+    layout = task.layouts[split]
+    family = "mnli" if task.name == "mnlimm" else task.name
+    header = _HEADERS.get((family, split)) or _HEADERS[family, "labelled"]
+    # mnli's train is shared, so that its generator must not depend on which of the two asks
+    dice = _Dice(f"{layout.file} {family}")
+    lines = ["\t".join(header)]
+    for number in range(size):
+        label = number % (6 if task.is_regression else task.num_labels)
+        # test has no column of labels but the same distribution
+        text_a, text_b, spelt = _example(task, label, dice)
+        cells = [f"n{number}"] * len(header)
+        if header[0] in ("index", "id"):
+            cells[0] = str(number)
+        cells[layout.text_a] = text_a
+        if layout.text_b is not None:
+            cells[layout.text_b] = text_b
+        if layout.label is not None:
+            if family == "mnli":
+                cells[_MNLI.index("sentence2") + 1 :] = [spelt] * (len(header) - len(_MNLI))
+            cells[layout.label] = spelt
+        lines.append("\t".join(cells))
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _example(task: Task, label: int, dice: _Dice) -> tuple[str, str, str]:
+    """Return both texts (the second empty for single texts) and the label as files spell it."""
+    classes = _CUES[task.name]
+    if task.is_regression:
+        # of five cues so many agree: scores 0.000 to 5.000 in whole steps
+        votes, spelt = [1] * label + [0] * (5 - label), f"{label}.000"
+    else:
+        votes, spelt = _votes(label, len(classes), dice), task.label_spelling[label]
+    text = _sentence(votes, classes, dice)
+    if not task.is_pair:
+        # SST-2's sentences end in a space
+        return f"{text} ", "", spelt
+    misleading = [dice.below(len(classes)) for _ in range(dice.below(3))]
+    mark = " ?" if task.name in ("qnli", "qqp") else " ."
+    return _sentence(misleading, classes, dice) + mark, f"{text}{mark}", spelt
+
+
+def _votes(label: int, num_classes: int, dice: _Dice) -> list[int]:
+    """Return the class of each cue such that the label's has the majority: 1:0, 2:0, 2:1 or 3:1."""
+    mine, others = ((1, 0), (2, 0), (2, 1), (3, 1))[dice.below(4)]
+    other = [(label + 1 + dice.below(num_classes - 1)) % num_classes for _ in range(others)]
+    return [label] * mine + other
+
+
+def _sentence(votes: Sequence[int], classes: Sequence[list[str]], dice: _Dice) -> str:
+    """Return fillers with a cue for each vote among them."""
+    opposite = {0: len(classes) - 1, len(classes) - 1: 0}
+    phrases = []
+    for vote in votes:
+        if vote in opposite and dice.chance(0.15):
+            phrases.append([dice.one_of(_NEGATIONS), dice.one_of(classes[opposite[vote]])])
+        else:
+            phrases.append([dice.one_of(classes[vote])])
+    words: list[str] = []
+    for phrase in dice.shuffled(phrases):
+        words += [dice.one_of(_FILLERS) for _ in range(1 + dice.below(3))]
+        # quotes are plain characters in these files, and need not come in pairs
+        words += ['"', *phrase, '"'] if dice.chance(0.05) else phrase
+    words += [dice.one_of(_FILLERS) for _ in range(dice.below(6))]
+    if dice.chance(0.2):
+        words.insert(dice.below(len(words)), '"')
+    return " ".join([*words, dice.one_of(_SENTENCE_MARKS)])
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file so that it is never half there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    Path(temporary).chmod(0o644)
+    Path(temporary).replace(path)

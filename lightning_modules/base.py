@@ -1,0 +1,295 @@
+"""What finetuning and distillation share: the classifier, its optimizer, GLUE's metrics, and exact resuming."""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lightning_fabric.utilities.seed import reset_seed
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+from torchmetrics import Metric, MetricCollection
+from torchmetrics.classification import (
+    BinaryF1Score,
+    MulticlassAccuracy,
+    MulticlassMatthewsCorrCoef,
+)
+from torchmetrics.regression import PearsonCorrCoef, SpearmanCorrCoef
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    get_linear_schedule_with_warmup,
+)
+
+from lightning_modules.resuming import batches_done, random_states, refuse_changes, restore_random_states, start_epoch
+
+__all__ = ["Batch", "ClassificationModule", "build_metrics"]
+
+Batch = dict[str, Tensor]
+
+_MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+def build_metrics(names: list[str], num_labels: int) -> MetricCollection:
+    """Build torchmetrics under GLUE's names.
+
+    Args:
+        names: Out of accuracy, f1, matthews_corrcoef, pearson, spearmanr.
+        num_labels: Number of label names; 1 means regression.
+
+    Returns:
+        The collection; each is updated with predictions and labels of shape ``(batch,)``.
+
+    Raises:
+        ValueError: For an unknown name.
+
+    Example:
+        >>> metrics = build_metrics(["accuracy", "f1"], num_labels=2)
+        >>> metrics.update(torch.tensor([1, 1, 0]), torch.tensor([1, 0, 0]))
+        >>> {name: round(value.item(), 3) for name, value in metrics.compute().items()}
+        {'accuracy': 0.667, 'f1': 0.667}
+    """
+    classes = max(num_labels, 2)
+    known: dict[str, Callable[[], Metric]] = {
+        "accuracy": lambda: MulticlassAccuracy(num_classes=classes, average="micro"),
+        "f1": BinaryF1Score,  # GLUE's F1 is that of class 1
+        "matthews_corrcoef": lambda: MulticlassMatthewsCorrCoef(num_classes=classes),
+        "pearson": PearsonCorrCoef,
+        "spearmanr": SpearmanCorrCoef,
+    }
+    for name in names:
+        if name not in known:
+            raise ValueError(f"unknown metric {name!r}: choose out of {', '.join(sorted(known))}")
+    with warnings.catch_warnings():
+        # Spearman keeps all predictions, which an evaluation set's worth of floats allows.
+        warnings.filterwarnings("ignore", message="Metric `SpearmanCorrcoef` will save all targets")
+        # No compute groups: accuracy and F1 keep different states.
+        return MetricCollection({name: known[name]() for name in names}, compute_groups=False)
+
+
+class ClassificationModule(LightningModule):
+    """A Hugging Face sequence classifier with the training that finetuning and distillation have in common.
+
+    Optimizer: AdamW (eps 1e-6, fused where possible) without decay on biases and LayerNorm; a linear warm-up and decay
+    over the steps of the *phase*, which is the whole fit unless a callback says otherwise. Validation logs each metric
+    of the task as ``val/<metric>`` and their mean as ``val/score`` (``test/...`` in testing).
+
+    A checkpoint holds the classifier's configuration beside its weights, so that a pruned student resumes in its own
+    shape, and the random states, so that it resumes bit for bit.
+
+    Args:
+        label_names: Names of the classes; a single name means regression. The command line links them from the data.
+        metrics: GLUE's metric names; linked from the data.
+        learning_rate: Peak learning rate.
+        weight_decay: Decay of the weight matrices.
+        warmup_proportion: Fraction of the phase's steps with rising learning rate.
+    """
+
+    #: The trained network; for distillation it is the student.
+    classifier: PreTrainedModel
+    #: Its tokenizer, saved beside it.
+    tokenizer: PreTrainedTokenizerBase
+
+    def __init__(
+        self,
+        label_names: list[str],
+        metrics: list[str],
+        learning_rate: float = 3e-5,
+        weight_decay: float = 0.01,
+        warmup_proportion: float = 0.1,
+    ) -> None:
+        """Store the settings; subclasses load the classifier."""
+        super().__init__()
+        if not 0 <= warmup_proportion <= 1:
+            raise ValueError(f"warmup_proportion is {warmup_proportion}: give a fraction of the steps in [0, 1]")
+        self.label_names = list(label_names)
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.warmup_proportion = warmup_proportion
+        self.val_metrics = build_metrics(metrics, len(self.label_names))
+        self.test_metrics = self.val_metrics.clone()
+        #: First epoch of the current phase, and the one after its last (None: the end of the fit).
+        self.phase: tuple[int, int | None] = (0, None)
+        self._resumed_random_states: dict[str, Any] | None = None
+
+    # Steps
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Classify a batch.
+
+        Args:
+            batch: With ``input_ids``, ``attention_mask`` and, where the encoder has them, ``token_type_ids``.
+
+        Returns:
+            Logits ``(batch, num_labels)`` in float32 or wider, whatever autocast does.
+        """
+        return classify(self.classifier, batch)
+
+    def predictions(self, logits: Tensor) -> Tensor:
+        """Turn logits into class indices, or into scores for regression; shape ``(batch,)``."""
+        return logits.squeeze(-1) if logits.shape[-1] == 1 else logits.argmax(-1)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count a batch in ``val/...``."""
+        self.val_metrics.update(self.predictions(self(batch)), batch["labels"])
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count a batch in ``test/...``."""
+        self.test_metrics.update(self.predictions(self(batch)), batch["labels"])
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
+        """Predict a batch: ``idx``, ``predictions`` and ``logits``."""
+        logits = self(batch)
+        return {"idx": batch["idx"], "predictions": self.predictions(logits), "logits": logits}
+
+    def on_validation_epoch_end(self) -> None:
+        """Log ``val/<metric>`` and ``val/score``."""
+        self._log_metrics("val", self.val_metrics)
+
+    def on_test_epoch_end(self) -> None:
+        """Log ``test/<metric>`` and ``test/score``."""
+        self._log_metrics("test", self.test_metrics)
+
+    def _log_metrics(self, prefix: str, metrics: MetricCollection) -> None:
+        # The correlation of constant predictions is undefined; as a score it is 0, since a NaN would never be beaten.
+        values = {name: torch.nan_to_num(value) for name, value in metrics.compute().items()}
+        metrics.reset()
+        self.log_dict({f"{prefix}/{name}": value for name, value in values.items()})
+        self.log(f"{prefix}/score", torch.stack(list(values.values())).mean(), prog_bar=True)
+
+    # Optimization
+
+    def steps_of_phase(self) -> int:
+        """Number of optimizer steps of the current phase."""
+        limit = self.trainer.estimated_stepping_batches  # also sets up the loader, so that the next line is known
+        first, end = self.phase
+        epochs = (self.trainer.max_epochs if end is None else end) or 0
+        if epochs < 0 or math.isinf(self.trainer.num_training_batches):
+            return int(limit)
+        steps = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches) * (epochs - first)
+        return min(steps, self.trainer.max_steps) if self.trainer.max_steps >= 0 else steps
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW and its linear schedule over the steps of the phase."""
+        parameters = [parameter for parameter in self.classifier.parameters() if parameter.requires_grad]
+        groups = [
+            {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": self.weight_decay},
+            # Vectors are the biases and LayerNorm weights.
+            {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        # A fused step unscales by itself, which Lightning's clipping under a gradient scaler does not expect.
+        fused = self.trainer.precision != "16-mixed"
+        optimizer = AdamW(groups, lr=self.learning_rate, eps=1e-6, fused=fused)
+        steps = max(self.steps_of_phase(), 1)
+        scheduler = get_linear_schedule_with_warmup(optimizer, int(steps * self.warmup_proportion), steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip by norm here: Lightning refuses to clip for a fused optimizer under mixed precision."""
+        if gradient_clip_algorithm not in (None, "norm"):
+            raise ValueError(
+                f"trainer.gradient_clip_algorithm is {gradient_clip_algorithm!r}: only 'norm' is supported"
+            )
+        if gradient_clip_val:
+            nn.utils.clip_grad_norm_(self.classifier.parameters(), gradient_clip_val)
+
+    # Phases and resuming
+
+    def start_phase(self, first_epoch: int, end_epoch: int | None) -> None:
+        """Begin a phase: its own random numbers, batch order and schedule, as in a fit of its own.
+
+        Args:
+            first_epoch: The epoch that starts it.
+            end_epoch: The epoch after its last, or None for the end of the fit.
+        """
+        self.phase = (first_epoch, end_epoch)
+        reset_seed()
+
+    def on_fit_start(self) -> None:
+        """Switch dropout on: from_pretrained returns eval mode, and Lightning keeps it."""
+        self.classifier.train()
+
+    def on_train_start(self) -> None:
+        """Start or continue the random streams and the data where they belong."""
+        if self._resumed_random_states is None:
+            reset_seed()
+        else:
+            restore_random_states(self._resumed_random_states)
+            self._resumed_random_states = None
+        start_epoch(self.trainer, self.trainer.current_epoch - self.phase[0], batches_done(self.trainer))
+
+    def on_train_epoch_start(self) -> None:
+        """Point the loader at this epoch of the phase."""
+        start_epoch(self.trainer, self.trainer.current_epoch - self.phase[0], 0)
+
+    def fit_settings(self) -> dict[str, Any]:
+        """Settings of the trainer on which the weights depend; a resumed fit must not change them."""
+        trainer = self.trainer
+        names = ("max_epochs", "max_steps", "accumulate_grad_batches", "gradient_clip_val", "precision")
+        return {name: getattr(trainer, name) for name in names}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the classifier's shape, the phase, the random states and the trainer's settings."""
+        checkpoint["classifier_config"] = self.classifier.config.to_json_string(use_diff=False)
+        checkpoint["phase"] = list(self.phase)
+        checkpoint["random_states"] = random_states()
+        checkpoint["fit_settings"] = self.fit_settings()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the checkpoint's shape, before its weights arrive.
+
+        Raises:
+            ValueError: If a fit resumes with other settings than the checkpoint's.
+        """
+        if self._trainer is not None and self.trainer.training:
+            # Keys with an underscore are notes of LightningCLI.
+            now, then = dict(self.hparams), checkpoint["hyper_parameters"]
+            refuse_changes(*({k: v for k, v in d.items() if k[0] != "_"} for d in (now, then)), "model")
+            refuse_changes(self.fit_settings(), checkpoint["fit_settings"], "trainer")
+            self._resumed_random_states = checkpoint["random_states"]
+        first, end = checkpoint["phase"]
+        self.phase = (first, end)
+        if checkpoint["classifier_config"] != self.classifier.config.to_json_string(use_diff=False):
+            self.classifier = classifier_from_config(checkpoint["classifier_config"]).to(self.device)
+
+
+def classify(model: PreTrainedModel, batch: Batch) -> Tensor:
+    """Logits ``(batch, num_labels)`` of a model, at least float32.
+
+    Args:
+        model: A sequence classifier.
+        batch: Its inputs; other keys are left out.
+
+    Returns:
+        The logits.
+    """
+    logits: Tensor = model(**{name: batch[name] for name in _MODEL_INPUTS if name in batch}).logits
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def classifier_from_config(config: str) -> PreTrainedModel:
+    """Build an untrained classifier from the JSON text of its configuration.
+
+    Args:
+        config: What ``model.config.to_json_string(use_diff=False)`` gave.
+
+    Returns:
+        The classifier; its weights are to be loaded.
+    """
+    values = json.loads(config)
+    model: PreTrainedModel = AutoModelForSequenceClassification.from_config(
+        AutoConfig.for_model(values.pop("model_type"), **values)
+    )
+    return model

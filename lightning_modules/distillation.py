@@ -1,0 +1,157 @@
+"""Distillation: a student learns from a frozen teacher and from the labels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from lightning_modules.base import Batch, ClassificationModule, classify
+from lightning_modules.encoders import kept_units, shrink_
+from lightning_modules.functional.distillation import Reduction, distillation_loss
+from lightning_modules.model_folder import load_classifier, load_tokenizer
+from lightning_modules.units import KeptUnits
+
+__all__ = ["DistillationModule"]
+
+
+class DistillationModule(ClassificationModule):
+    r"""Distil a teacher into a student by :math:`w T^2 \mathrm{SoftCE} + (1 - w) \mathrm{CE}`.
+
+    The student is trained with dropout, the teacher answers without. The teacher is no submodule: it costs no gradient,
+    no optimizer state, no traffic between processes and no copy in checkpoints; these name it by its folder, a hash of
+    its dense weights and the units that it kept, and a resumed fit loads and shrinks it anew.
+
+    Source: the paper's section 3.1; GeneZC/StarK `run_distillation.py`.
+
+    Args:
+        teacher: Local folder or hub id of the finetuned teacher.
+        student: Local folder or hub id of the student's initial weights (a pruned or layer-dropped model, or the
+            teacher itself when a callback prunes it).
+        label_names: Names of the classes; a single name means regression. The command line links them from the data.
+        metrics: GLUE's metric names; linked from the data.
+        learning_rate: Peak learning rate.
+        weight_decay: Decay of the weight matrices.
+        warmup_proportion: Fraction of the phase's steps with rising learning rate.
+        temperature: T of the soft targets.
+        distillation_weight: w, the weight of the teacher's part, in [0, 1].
+
+    Raises:
+        ValueError: If a model cannot be loaded, has other labels, or the two have different vocabularies.
+    """
+
+    def __init__(
+        self,
+        teacher: str,
+        student: str,
+        label_names: list[str],
+        metrics: list[str],
+        learning_rate: float = 3e-5,
+        weight_decay: float = 0.01,
+        warmup_proportion: float = 0.1,
+        temperature: float = 2.0,
+        distillation_weight: float = 0.5,
+    ) -> None:
+        """Load both models."""
+        super().__init__(label_names, metrics, learning_rate, weight_decay, warmup_proportion)
+        if temperature <= 0:
+            raise ValueError(f"temperature is {temperature}: give a number above 0")
+        if not 0 <= distillation_weight <= 1:
+            raise ValueError(f"distillation_weight is {distillation_weight}: give the teacher's weight in [0, 1]")
+        self.save_hyperparameters()
+        self.temperature = temperature
+        self.distillation_weight = distillation_weight
+        # In a list, so that Lightning and DDP do not see a submodule.
+        self._frozen = [load_classifier(teacher, label_names=self.label_names, new_head=False).requires_grad_(False)]
+        self._teacher_hash = _hash_weights(self.teacher)
+        self.classifier = load_classifier(student, label_names=self.label_names)
+        self.tokenizer = load_tokenizer(student)
+        if student != teacher and self.tokenizer.get_vocab() != load_tokenizer(teacher).get_vocab():
+            raise ValueError(
+                f"the student {student} and the teacher {teacher} have different vocabularies: distillation feeds both "
+                "the same tokens, so choose a student cut from this teacher or from its family"
+            )
+
+    @property
+    def teacher(self) -> PreTrainedModel:
+        """The frozen teacher, in eval mode."""
+        return self._frozen[0]
+
+    @property
+    def student(self) -> PreTrainedModel:
+        """The trained network."""
+        return self.classifier
+
+    def shrink_teacher(self, head_masks: Sequence[Tensor], neuron_masks: Sequence[Tensor]) -> None:
+        """Remove units of the teacher for good.
+
+        Args:
+            head_masks: One mask ``(num_heads,)`` per layer, 1 keeps.
+            neuron_masks: One mask ``(num_neurons,)`` per layer.
+        """
+        self._frozen = [shrink_(self.teacher, head_masks, neuron_masks)]
+
+    @torch.no_grad()
+    def teacher_logits(self, batch: Batch) -> Tensor:
+        """The teacher's answer to a batch, ``(batch, num_labels)``, without gradient."""
+        return classify(self.teacher, batch)
+
+    def distillation_loss(
+        self, *, student_logits: Tensor, teacher_logits: Tensor, batch: Batch, reduction: Reduction = "mean"
+    ) -> Tensor:
+        """Mixture of teacher and labels with this module's T and w; see the function of that name."""
+        return distillation_loss(
+            student_logits=student_logits,
+            teacher_logits=teacher_logits,
+            labels=batch["labels"],
+            temperature=self.temperature,
+            weight=self.distillation_weight,
+            reduction=reduction,
+        )
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One step of distillation."""
+        loss = self.distillation_loss(
+            student_logits=self(batch), teacher_logits=self.teacher_logits(batch), batch=batch
+        )
+        self.log("train/loss", loss)
+        return loss
+
+    def on_fit_start(self) -> None:
+        """Bring the teacher to the student's device; nobody else knows of it."""
+        super().on_fit_start()
+        self.teacher.to(self.device)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add which teacher this is."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["teacher"] = {"hash": self._teacher_hash, "kept_units": kept_units(self.teacher).to_json()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Bring the teacher into the checkpoint's shape.
+
+        Raises:
+            ValueError: If the teacher's weights are not those of the checkpoint.
+        """
+        super().on_load_checkpoint(checkpoint)
+        saved = checkpoint["teacher"]
+        if saved["hash"] != self._teacher_hash:
+            raise ValueError(
+                f"the teacher {self.hparams['teacher']} has changed since the checkpoint was made: restore it, or "
+                "start anew without ckpt_path"
+            )
+        kept, current = KeptUnits.from_json(saved["kept_units"]), kept_units(self.teacher)
+        if kept != current:
+            self.shrink_teacher(*kept.masks_within(current))
+
+
+def _hash_weights(model: PreTrainedModel) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

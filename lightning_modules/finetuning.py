@@ -1,0 +1,54 @@
+"""Finetuning: an encoder and a classifier head against the labels."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from lightning_modules.base import Batch, ClassificationModule
+from lightning_modules.functional.distillation import Reduction, task_loss
+from lightning_modules.model_folder import load_classifier, load_tokenizer
+
+__all__ = ["FinetuningModule"]
+
+
+class FinetuningModule(ClassificationModule):
+    """Finetune an encoder on a task: cross-entropy, or squared error when there is a single label name.
+
+    Source: the paper's dense teacher; GeneZC/StarK `run_finetuning.py`.
+
+    Args:
+        model_name_or_path: Local folder or hub id of an encoder or of a classifier; a missing head is made.
+        label_names: Names of the classes; a single name means regression. The command line links them from the data.
+        metrics: GLUE's metric names; linked from the data.
+        learning_rate: Peak learning rate.
+        weight_decay: Decay of the weight matrices.
+        warmup_proportion: Fraction of the steps with rising learning rate.
+
+    Raises:
+        ValueError: If the model cannot be loaded, or has other labels.
+    """
+
+    def __init__(
+        self,
+        model_name_or_path: str,
+        label_names: list[str],
+        metrics: list[str],
+        learning_rate: float = 3e-5,
+        weight_decay: float = 0.01,
+        warmup_proportion: float = 0.1,
+    ) -> None:
+        """Load the model."""
+        super().__init__(label_names, metrics, learning_rate, weight_decay, warmup_proportion)
+        self.save_hyperparameters()
+        self.classifier = load_classifier(model_name_or_path, label_names=self.label_names)
+        self.tokenizer = load_tokenizer(model_name_or_path)
+
+    def task_loss(self, logits: Tensor, batch: Batch, reduction: Reduction = "mean") -> Tensor:
+        """Loss against the batch's labels; see :func:`~lightning_modules.functional.distillation.task_loss`."""
+        return task_loss(logits, batch["labels"], reduction)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One step against the labels."""
+        loss = self.task_loss(self(batch), batch)
+        self.log("train/loss", loss)
+        return loss

@@ -1,0 +1,148 @@
+"""Losses of distillation: soft cross-entropy, Kullback-Leibler divergence, and StarK's mixture with the labels.
+
+Shapes: logits are ``(batch, num_labels)``; one label means regression, then labels are floats.
+Every loss takes the two sets of logits by keyword, because they have the same shape and swapping them is silent.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["Reduction", "distillation_loss", "kl_divergence", "soft_cross_entropy", "task_loss"]
+
+Reduction = Literal["mean", "none"]
+
+
+def _reduce(loss: Tensor, reduction: Reduction) -> Tensor:
+    return loss.mean() if reduction == "mean" else loss
+
+
+def task_loss(logits: Tensor, labels: Tensor, reduction: Reduction = "mean") -> Tensor:
+    """Loss against the labels: cross-entropy, or squared error when there is one label name.
+
+    Source: GeneZC/StarK `models/ft.py` (reference: cross entropy, or MSE of `logit.squeeze(-1)`).
+
+    Args:
+        logits: Shape ``(batch, num_labels)``.
+        labels: Shape ``(batch,)``; class indices, or scores for regression.
+        reduction: ``mean`` over the batch, or ``none`` for shape ``(batch,)``.
+
+    Returns:
+        The loss.
+
+    Example:
+        >>> import torch
+        >>> task_loss(torch.tensor([[2.0], [1.0]]), torch.tensor([0.0, 1.0]))
+        tensor(2.)
+    """
+    if logits.shape[-1] == 1:
+        return F.mse_loss(logits.squeeze(-1), labels.to(logits.dtype), reduction=reduction)
+    return F.cross_entropy(logits, labels, reduction=reduction)
+
+
+def soft_cross_entropy(
+    *, student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0, reduction: Reduction = "mean"
+) -> Tensor:
+    r"""Cross-entropy of the student's distribution under the teacher's, both softened by a temperature.
+
+    .. math:: -\sum_c \mathrm{softmax}(t / T)_c \; \log \mathrm{softmax}(s / T)_c
+
+    Not a KL divergence: the teacher's entropy is not subtracted. The student's gradient is the same; the gradient with
+    respect to the *teacher*, on which friendliness rests, is not. No factor T² is applied.
+
+    Source: GeneZC/StarK `run_sparsification.py`, `models/kd.py`.
+
+    Args:
+        student_logits: Shape ``(batch, num_labels)``.
+        teacher_logits: Shape ``(batch, num_labels)``.
+        temperature: T, above 0.
+        reduction: ``mean`` over the batch, or ``none`` for shape ``(batch,)``.
+
+    Returns:
+        The loss.
+
+    Example:
+        >>> import torch
+        >>> uniform = torch.zeros(1, 2)
+        >>> soft_cross_entropy(student_logits=uniform, teacher_logits=uniform)  # ln 2
+        tensor(0.6931)
+    """
+    target = F.softmax(teacher_logits / temperature, dim=-1)
+    return _reduce(-(target * F.log_softmax(student_logits / temperature, dim=-1)).sum(-1), reduction)
+
+
+def kl_divergence(
+    *, student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0, reduction: Reduction = "mean"
+) -> Tensor:
+    r"""Kullback-Leibler divergence of the student's softened distribution from the teacher's.
+
+    .. math:: \sum_c p_c (\log p_c - \log q_c), \quad p = \mathrm{softmax}(t / T),\; q = \mathrm{softmax}(s / T)
+
+    Equals :func:`soft_cross_entropy` minus the teacher's entropy. No factor T² is applied.
+
+    Args:
+        student_logits: Shape ``(batch, num_labels)``.
+        teacher_logits: Shape ``(batch, num_labels)``.
+        temperature: T, above 0.
+        reduction: ``mean`` over the batch, or ``none`` for shape ``(batch,)``.
+
+    Returns:
+        The loss.
+
+    Example:
+        >>> import torch
+        >>> logits = torch.tensor([[1.0, 2.0]])
+        >>> kl_divergence(student_logits=logits, teacher_logits=logits)
+        tensor(0.)
+    """
+    log_p = F.log_softmax(teacher_logits / temperature, dim=-1)
+    log_q = F.log_softmax(student_logits / temperature, dim=-1)
+    return _reduce((log_p.exp() * (log_p - log_q)).sum(-1), reduction)
+
+
+def distillation_loss(
+    *,
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    labels: Tensor,
+    temperature: float = 2.0,
+    weight: float = 0.5,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""StarK's loss of knowledge distillation.
+
+    .. math:: w\, T^2\, \mathrm{SoftCE}(s/T, t/T) + (1 - w)\, \mathrm{CE}(s, y)
+
+    For regression (one label name): :math:`w\,(s - t)^2 + (1 - w)\,(s - y)^2`.
+
+    Source: the paper's section 3.1; GeneZC/StarK `models/kd.py` with T = 2 and w = 1/2.
+
+    Args:
+        student_logits: Shape ``(batch, num_labels)``.
+        teacher_logits: Shape ``(batch, num_labels)``.
+        labels: Shape ``(batch,)``.
+        temperature: T, above 0; without meaning for regression.
+        weight: w in [0, 1], the weight of the teacher.
+        reduction: ``mean`` over the batch, or ``none`` for shape ``(batch,)``.
+
+    Returns:
+        The loss.
+
+    Example:
+        >>> import torch
+        >>> uniform = torch.zeros(1, 2)
+        >>> loss = distillation_loss(student_logits=uniform, teacher_logits=uniform, labels=torch.tensor([1]))
+        >>> round(loss.item() / 0.693147, 3)  # (4 ln 2 + ln 2) / 2
+        2.5
+    """
+    hard = task_loss(student_logits, labels, reduction)
+    if student_logits.shape[-1] == 1:
+        soft = F.mse_loss(student_logits.squeeze(-1), teacher_logits.squeeze(-1), reduction=reduction)
+    else:
+        soft = temperature**2 * soft_cross_entropy(
+            student_logits=student_logits, teacher_logits=teacher_logits, temperature=temperature, reduction=reduction
+        )
+    return weight * soft + (1 - weight) * hard

@@ -1,0 +1,102 @@
+"""What a checkpoint needs beside Lightning's own content, so that a resumed fit gives the same bits.
+
+Lightning saves neither random states nor the position in the data; both are here, as plain functions.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from pytorch_lightning import Trainer
+
+__all__ = ["EpochBatches", "batches_done", "random_states", "refuse_changes", "restore_random_states", "start_epoch"]
+
+
+@runtime_checkable
+class EpochBatches(Protocol):
+    """A batch sampler whose order is a pure function of the epoch, and which can start in its middle."""
+
+    def set_epoch(self, epoch: int, first_batch: int = 0) -> None:
+        """Give the batches of this epoch, from `first_batch` on."""
+
+
+def random_states() -> dict[str, Any]:
+    """Collect the states of the generators that training draws from.
+
+    Returns:
+        States of Python, torch and every CUDA device; plain values and tensors, so that they load with weights_only.
+
+    Example:
+        >>> states = random_states()
+        >>> first = torch.rand(1)
+        >>> restore_random_states(states)
+        >>> bool(first == torch.rand(1))
+        True
+    """
+    return {"python": random.getstate(), "torch": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
+
+
+def restore_random_states(states: dict[str, Any]) -> None:
+    """Set the generators to collected states.
+
+    Args:
+        states: What :func:`random_states` returned.
+    """
+    version, internal, gauss_next = states["python"]
+    random.setstate((version, tuple(internal), gauss_next))
+    torch.set_rng_state(states["torch"].cpu())
+    # A run may be resumed on another number of devices; then their streams cannot be the same anyway.
+    if len(states["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all([state.cpu() for state in states["cuda"]])
+
+
+def batches_done(trainer: Trainer) -> int:
+    """Number of this epoch's batches that a resumed fit must skip; 0 at an epoch's start.
+
+    Args:
+        trainer: The trainer, its loops already restored.
+
+    Returns:
+        The number of batches.
+    """
+    done = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+    return done if done < trainer.num_training_batches else 0
+
+
+def start_epoch(trainer: Trainer, epoch: int, first_batch: int) -> None:
+    """Point the training loader at an epoch and at a batch in it.
+
+    Args:
+        trainer: The trainer; loaders whose batch sampler is no :class:`EpochBatches` are left alone.
+        epoch: The epoch, counted from the start of the phase.
+        first_batch: How many batches are done already.
+    """
+    batches = getattr(trainer.train_dataloader, "batch_sampler", None)
+    if isinstance(batches, EpochBatches):
+        batches.set_epoch(epoch, first_batch=first_batch)
+
+
+def refuse_changes(now: dict[str, Any], then: dict[str, Any], where: str) -> None:
+    """Refuse to resume with other settings than those the checkpoint was made with.
+
+    Args:
+        now: The settings of this fit.
+        then: The settings in the checkpoint.
+        where: The prefix of the keys in the message, such as ``model``.
+
+    Raises:
+        ValueError: At the first key whose values differ.
+
+    Example:
+        >>> refuse_changes({"seed": 1}, {"seed": 2}, "data")
+        Traceback (most recent call last):
+        ValueError: data.seed is 1 but the checkpoint was made with 2: resume with the same settings, or start anew ...
+    """
+    for key in sorted(now.keys() | then.keys()):
+        if now.get(key) != then.get(key):
+            raise ValueError(
+                f"{where}.{key} is {now.get(key)!r} but the checkpoint was made with {then.get(key)!r}: resume with "
+                "the same settings, or start anew without ckpt_path"
+            )

@@ -1,0 +1,170 @@
+"""Convert checkpoints of the released StarK code into model folders.
+
+Those are BERT with a classifier of its own (``cls.0``, tanh, dropout, ``cls.3``) on the first position, which is what
+``BertForSequenceClassification`` computes with its pooler and classifier. A sparsified checkpoint is stored dense, the
+units of each layer sorted by falling importance, with a map from sparsity (percent, a string) to how many of each layer's
+last units are dropped; a student is stored already cut.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import AutoModelForSequenceClassification, BertConfig, PreTrainedModel
+
+from lightning_modules.encoders import encoder_layers, shrink_to_
+from lightning_modules.model_folder import load_tokenizer, one_line_errors, save_classifier, set_labels_
+from lightning_modules.units import KeptUnits
+
+__all__ = ["STARK_LABELS", "import_stark_checkpoint", "plain_state"]
+
+STARK_LABELS = {
+    "mnli": ("contradiction", "neutral", "entailment"),
+    "mnlimm": ("contradiction", "neutral", "entailment"),
+    "qnli": ("not_entailment", "entailment"),
+    "rte": ("not_entailment", "entailment"),
+}
+"""Order of the classes in released checkpoints, for the tasks where it is not the data set's."""
+
+_RENAMED = {"cls.0.": "bert.pooler.dense.", "cls.3.": "classifier."}
+_NOT_READ = ("bert.pooler.", "bert.embeddings.position_ids")
+
+
+def import_stark_checkpoint(
+    source: str | Path, directory: str | Path, *, task: str, label_names: Sequence[str], sparsity: str | None = None
+) -> Path:
+    """Convert a released checkpoint into a model folder.
+
+    A checkpoint with a sparsity is cut as its map says, without rounding to multiples of eight; one whose weights are
+    stored cut keeps their sizes. Kept units are counted in the order in which the checkpoint has them. The released
+    code skips a block without units together with its output bias, so that bias becomes zero here: same function.
+
+    Args:
+        source: Local folder with config.json, vocab.txt, and pytorch_model.bin or model.safetensors.
+        directory: The model folder to write.
+        task: Name of the task, which tells the order of the checkpoint's classes.
+        label_names: The data set's classes, in our order; the classifier's rows are put into it.
+        sparsity: One of the levels of a sparsified checkpoint's map, such as "70". None takes the level named in its
+            configuration ("0" for a teacher).
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: If the checkpoint has another layout, labels, or no such level.
+
+    Source: GeneZC/StarK modeling_sparsebert.py; deviation: no rounding.
+    """
+    folder = Path(source)
+    with one_line_errors(folder):
+        values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        state = plain_state(_read_weights(folder))
+        order = _label_order(task, label_names, len(state["classifier.weight"]))
+        state |= {name: state[name][order] for name in ("classifier.weight", "classifier.bias")}
+        level = str(values.pop("sparsity", "0"))
+        sparsity_map = values.pop("sparsity_map", {})
+        config = BertConfig.from_dict(values)
+        set_labels_(config, label_names)
+        stored = _stored_units(config, state)
+        model = _load(config, state, stored)
+        dense = KeptUnits.all_of(
+            [config.num_attention_heads] * config.num_hidden_layers,
+            [config.intermediate_size] * config.num_hidden_layers,
+        )
+        if stored == dense:
+            keep = _units_at(sparsity or level, sparsity_map, config)
+        elif sparsity in (None, level):
+            keep = stored
+        else:
+            raise ValueError(f"its weights are stored cut at sparsity {level}: it has no sparsity {sparsity}")
+        shrink_to_(model, keep)
+    for layer in encoder_layers(model):
+        for linear in (layer.attention_output, layer.ffn_out):
+            if linear.in_features == 0:
+                torch.nn.init.zeros_(linear.bias)
+    return save_classifier(model, directory, load_tokenizer(folder))
+
+
+def plain_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a released checkpoint under the names of ``BertForSequenceClassification``.
+
+    BERT's own pooler, which the released code never reads, gives way to the first layer of its classifier.
+
+    Args:
+        state: Tensors by the released code's names.
+
+    Raises:
+        ValueError: If the classifier is not there.
+
+    >>> plain_state({f"cls.{n}.{part}": torch.ones(1) for n in (0, 3) for part in ("weight", "bias")}).keys()
+    dict_keys(['bert.pooler.dense.weight', 'bert.pooler.dense.bias', 'classifier.weight', 'classifier.bias'])
+    """
+    if absent := {f"cls.{n}.{part}" for n in (0, 3) for part in ("weight", "bias")} - set(state):
+        raise ValueError(f"not a checkpoint of the released StarK code: it has no {min(absent)}")
+    plain = {}
+    for name, tensor in state.items():
+        if not name.startswith(_NOT_READ):
+            start = name[: len("cls.0.")]
+            plain[name.replace(start, _RENAMED[start], 1) if start in _RENAMED else name] = tensor
+    return plain
+
+
+def _read_weights(folder: Path) -> dict[str, Tensor]:
+    if (folder / "model.safetensors").is_file():
+        return load_file(folder / "model.safetensors")
+    if (folder / "pytorch_model.bin").is_file():
+        state = torch.load(folder / "pytorch_model.bin", map_location="cpu", weights_only=True)
+        return cast(dict[str, Tensor], state)
+    raise ValueError("no model.safetensors or pytorch_model.bin in it")
+
+
+def _label_order(task: str, label_names: Sequence[str], num_rows: int) -> list[int]:
+    released = STARK_LABELS.get(task, tuple(label_names))
+    if sorted(released) != sorted(label_names):
+        raise ValueError(f"released checkpoints of {task} have the labels {list(released)}, not {list(label_names)}")
+    if num_rows != len(released):
+        raise ValueError(f"its classifier has {num_rows} outputs, {task} has the labels {list(label_names)}")
+    return [released.index(name) for name in label_names]
+
+
+def _stored_units(config: BertConfig, state: Mapping[str, Tensor]) -> KeptUnits:
+    head_size = config.hidden_size // config.num_attention_heads
+    rows: list[list[int]] = [[], []]
+    for number in range(config.num_hidden_layers):
+        layer = f"bert.encoder.layer.{number}."
+        if layer + "output.LayerNorm.weight" not in state:
+            raise ValueError(f"not a checkpoint of the released StarK code: it has no layer {number}")
+        for sizes, name in zip(rows, ("attention.self.query.bias", "intermediate.dense.bias"), strict=True):
+            # Old transformers left out empty tensors when it saved.
+            sizes.append(len(state.get(layer + name, ())))
+    if any(size % head_size for size in rows[0]):
+        raise ValueError(f"its attention widths {rows[0]} are not multiples of the head size {head_size}")
+    return KeptUnits.all_of([size // head_size for size in rows[0]], rows[1])
+
+
+def _load(config: BertConfig, state: Mapping[str, Tensor], stored: KeptUnits) -> PreTrainedModel:
+    with torch.random.fork_rng(devices=[]):
+        model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)
+    shrink_to_(model, stored)
+    loaded = model.load_state_dict(state, strict=False)
+    absent = [name for name in loaded.missing_keys if model.get_parameter(name).numel() > 0]
+    if wrong := sorted([*absent, *loaded.unexpected_keys]):
+        raise ValueError(
+            f"not a checkpoint of the released StarK code: {len(wrong)} weights differ, such as {wrong[0]}"
+        )
+    return model
+
+
+def _units_at(level: str, sparsity_map: Mapping[str, Any], config: BertConfig) -> KeptUnits:
+    if level != "0" and level not in sparsity_map:
+        raise ValueError(f"it has no sparsity {level}: one of {', '.join(sparsity_map) or '0'} is stored")
+    dropped = sparsity_map.get(level, {"head": {}, "neuron": {}})
+    sizes = [
+        [size - int(dropped[kind].get(str(number), 0)) for number in range(config.num_hidden_layers)]
+        for kind, size in (("head", config.num_attention_heads), ("neuron", config.intermediate_size))
+    ]
+    return KeptUnits.all_of(*sizes)

@@ -1,0 +1,134 @@
+"""LightningCLI for our modules: fit, validate, test and predict from YAML."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jsonargparse import Namespace
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.loggers import CSVLogger
+
+import callbacks  # noqa: F401 - so that YAML may use bare class names
+from datamodules import GLUEDataModule
+from lightning_modules import ClassificationModule
+
+__all__ = ["CONFIGS", "SUBCOMMANDS", "StarkCLI"]
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+"""The YAML files that ship with the package."""
+
+SUBCOMMANDS = ("fit", "validate", "test", "predict")
+
+_DEFAULT_SEED = 776
+
+
+class OneLineParser(LightningArgumentParser):
+    """Reports what is wrong with the command line or a YAML in one line, without the usage."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print the message and exit with status 2."""
+        lines = [line.strip() for line in message.splitlines() if line.strip()]
+        print(f"stark: error: {' '.join(lines)}", file=sys.stderr)
+        sys.exit(2)
+
+
+class SaveConfig(SaveConfigCallback):
+    """Saves ``config.yaml`` in the run's folder and refuses a folder that holds another run."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Save when a fit starts; a resumed fit goes on in its own folder."""
+        if stage != "fit":
+            return
+        path = Path(trainer.log_dir or trainer.default_root_dir) / self.config_filename
+        if trainer.ckpt_path is not None:
+            self.overwrite = True
+        elif trainer.is_global_zero and path.exists():
+            raise FileExistsError(
+                f"{path.parent} holds another run: choose another --trainer.default_root_dir, remove the folder, or "
+                "resume it with --ckpt_path"
+            )
+        super().setup(trainer, pl_module, stage)
+
+
+class StarkCLI(LightningCLI):
+    """LightningCLI over :class:`ClassificationModule` and :class:`GLUEDataModule`.
+
+    ``configs/trainer.yaml`` is read first. Label names, metrics and the seed flow from the data and ``seed_everything``
+    to where they are used, and the tokenizer's folder from the model to the data, so none is typed twice.
+
+    Args:
+        args: The command line, the subcommand first.
+    """
+
+    def __init__(self, args: list[str]) -> None:
+        """Parse and run."""
+        self._asked = args[0]
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")  # ours is; see resuming.py
+        warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
+        warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")  # Lightning's, of torch
+        warnings.filterwarnings("ignore", message="Experiment logs directory")
+        warnings.filterwarnings("ignore", message=".*smaller than the logging interval")
+        super().__init__(
+            ClassificationModule,
+            GLUEDataModule,
+            save_config_callback=SaveConfig,
+            seed_everything_default=_DEFAULT_SEED,
+            parser_class=OneLineParser,
+            subclass_mode_model=True,
+            parser_kwargs={self._asked: {"default_config_files": [str(CONFIGS / "trainer.yaml")]}},
+            auto_configure_optimizers=False,
+            args=args,
+        )
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # the parent's is static
+        """Only the subcommand that was asked for: building four parsers takes four times as long."""
+        return {self._asked: LightningCLI.subcommands()[self._asked]}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Link what would otherwise be typed twice."""
+        parser.link_arguments("seed_everything", "data.seed", compute_fn=_seed)
+        parser.link_arguments("model", "data.model_name_or_path", compute_fn=_tokenizer_source)
+        for name in ("label_names", "metrics"):
+            parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401 - the parent's signature
+        """Log to CSV in the run's folder, unless YAML names a logger; only a fit logs."""
+        trainer = self._get(self.config_init, "trainer")
+        if trainer["logger"] in (None, True):
+            folder = trainer["default_root_dir"]
+            kwargs["logger"] = CSVLogger(folder, name="", version="") if self._asked == "fit" else False
+        return super().instantiate_trainer(**kwargs)
+
+    def _parse_ckpt_path(self) -> None:
+        # Lightning lets a checkpoint's hyperparameters override YAML and command line. A fit refuses differences
+        # instead (ClassificationModule.on_load_checkpoint).
+        if self._asked != "fit":
+            super()._parse_ckpt_path()
+
+    def before_fit(self) -> None:
+        """Tell the callbacks in time that the fit resumes, and keep the metrics that are already written."""
+        path = self.config_init["fit"].pop("ckpt_path", None)
+        if path is None:
+            return
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"{path}: no such checkpoint to resume from")
+        self.trainer.ckpt_path = path
+        metrics = Path(self.trainer.default_root_dir) / "metrics.csv"
+        if metrics.is_file():
+            earlier = len(list(metrics.parent.glob("metrics.*.csv")))
+            metrics.rename(metrics.with_name(f"metrics.{earlier}.csv"))
+
+
+def _seed(seed: bool | int) -> int:
+    return _DEFAULT_SEED if isinstance(seed, bool) else seed
+
+
+def _tokenizer_source(model: Namespace | None) -> str:
+    arguments = (model or Namespace()).get("init_args") or Namespace()
+    source: str = arguments.get("model_name_or_path") or arguments.get("student") or ""
+    return source

@@ -1,0 +1,115 @@
+"""Tiny random models and the golden numbers, shared by the tests."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
+
+from lightning_modules.encoders import encoder_layers
+from lightning_modules.stark_checkpoint import plain_state
+
+FAMILIES = ("bert", "roberta", "xlm-roberta", "electra", "distilbert")
+VOCAB_SIZE = 120
+MAX_LENGTH = 24
+
+
+def tiny_classifier(
+    family: str = "bert",
+    *,
+    num_labels: int = 2,
+    layers: int = 2,
+    hidden: int = 32,
+    heads: int = 4,
+    neurons: int = 64,
+    seed: int = 0,
+) -> PreTrainedModel:
+    """Random classifier in eval mode; its weights are large enough that logits differ between inputs."""
+    sizes = {"vocab_size": VOCAB_SIZE, "max_position_embeddings": MAX_LENGTH + 8, "num_labels": num_labels}
+    if family == "distilbert":
+        sizes |= {"n_layers": layers, "dim": hidden, "n_heads": heads, "hidden_dim": neurons}
+    else:
+        sizes |= {"num_hidden_layers": layers, "hidden_size": hidden, "num_attention_heads": heads}
+        sizes |= {"intermediate_size": neurons}
+    if family == "electra":
+        sizes |= {"embedding_size": hidden // 2}
+    config = AutoConfig.for_model(family, initializer_range=0.25, pad_token_id=0, **sizes)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = AutoModelForSequenceClassification.from_config(config)
+        # Biases and norms start at 0 and 1; a cut that forgets one of them would not be seen.
+        for name, parameter in model.named_parameters():
+            if parameter.dim() == 1:
+                torch.nn.init.normal_(parameter, mean=float("norm.weight" in name.lower()), std=0.25)
+    return model.eval()
+
+
+def tiny_batch(batch_size: int = 3, length: int = 10, *, seed: int = 0, num_labels: int = 2) -> dict[str, Tensor]:
+    """Random inputs, padded to different lengths, and labels (floats for one label)."""
+    generator = torch.Generator().manual_seed(seed)
+    input_ids = torch.randint(5, VOCAB_SIZE, (batch_size, length), generator=generator)
+    lengths = torch.randint(length // 2, length + 1, (batch_size,), generator=generator)
+    attention_mask = (torch.arange(length) < lengths[:, None]).long()
+    if num_labels == 1:
+        labels = torch.rand(batch_size, generator=generator) * 5
+    else:
+        labels = torch.randint(num_labels, (batch_size,), generator=generator)
+    return {"input_ids": input_ids * attention_mask, "attention_mask": attention_mask, "labels": labels}
+
+
+def random_masks(
+    model: PreTrainedModel, *, seed: int = 0, keep: float = 0.6, empty_heads: int = -1, empty_neurons: int = -1
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Uneven boolean head and neuron masks; the two numbered layers (-1: none) lose everything."""
+    generator = torch.Generator().manual_seed(seed)
+    masks: tuple[list[Tensor], list[Tensor]] = ([], [])
+    for number, layer in enumerate(encoder_layers(model)):
+        for chosen, size, empty in zip(
+            masks, (layer.num_heads, layer.num_neurons), (empty_heads, empty_neurons), strict=True
+        ):
+            order = torch.randperm(size, generator=generator)
+            kept = int(torch.randint(1, max(2, round(2 * keep * size)), (), generator=generator))
+            chosen.append(torch.isin(torch.arange(size), order[: 0 if number == empty else kept]))
+    return masks
+
+
+@dataclass(frozen=True)
+class Golden:
+    """One case of tests/golden, weights and batches in float64."""
+
+    config: dict[str, Any]
+    expected: dict[str, Any]
+    tensors: dict[str, Tensor]
+    teacher: PreTrainedModel
+    student: PreTrainedModel
+    batches: list[dict[str, Tensor]]
+
+
+GOLDEN_CASES = ("tiny", "tiny_reg", "small", "empty")
+
+
+def golden(case: str) -> Golden:
+    """Read a case; its models are plain BERT classifiers in eval mode."""
+    folder = Path(__file__).parent / "golden" / case
+    inputs = load_file(folder / "inputs.safetensors")
+    models = []
+    for prefix, file in (("teacher/", "config.json"), ("student_dropped/", "student_config.json")):
+        values = json.loads((folder / file).read_text())
+        model = AutoModelForSequenceClassification.from_config(AutoConfig.for_model(**values)).double()
+        state = {key.removeprefix(prefix): value for key, value in inputs.items() if key.startswith(prefix)}
+        model.load_state_dict(plain_state(state), strict=True)
+        models.append(model.eval())
+    names = {"text_indices": "input_ids", "text_mask": "attention_mask", "text_segments": "token_type_ids"}
+    expected = json.loads((folder / "expected.json").read_text())
+    batches: list[dict[str, Tensor]] = []
+    for number in range(expected["num_batches"]):
+        batch = {new: inputs[f"batch{number}/{old}"] for old, new in names.items()}
+        batch["attention_mask"] = batch["attention_mask"].long()
+        label = inputs[f"batch{number}/label"]
+        batches.append(batch | {"labels": label.double() if label.is_floating_point() else label})
+    config = json.loads((folder / "config.json").read_text())
+    return Golden(config, expected, load_file(folder / "expected.safetensors"), *models, batches)
