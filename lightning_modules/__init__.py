@@ -16,9 +16,8 @@ from lightning_modules.encoders import (
     shrink_to_,
     unit_masks,
 )
-from lightning_modules.model_folder import folder_hash, load_classifier, load_tokenizer, save_classifier
-
 from lightning_modules.finetuning import FinetuningModule
+from lightning_modules.model_folder import folder_hash, load_classifier, load_tokenizer, save_classifier
 from lightning_modules.sample_encoder import save_sample_encoder
 
 # Importing it makes the shrunk families known to the Auto classes of transformers.

@@ -8,13 +8,13 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, PreTrainedConfig, PreTrainedModel
 
 from lightning_modules.functional.shrinking import head_rows, select_inputs, select_outputs
-from lightning_modules.units import KeptUnits
+from lightning_modules.units import KeptUnits, layers_to_keep
 
 __all__ = [
     "ADAPTERS",
@@ -349,31 +349,6 @@ def _own_config_(model: PreTrainedModel, config_class: type[PreTrainedConfig]) -
         if getattr(module, "config", None) is shared:
             module.config = config  # type: ignore[assignment]  # plain attribute of a module
     return config
-
-
-def layers_to_keep(num_layers: int, k: int, which: Literal["first", "last", "alternate"]) -> list[int]:
-    """Which layers a student of ``k`` layers takes over.
-
-    ``first`` and ``last`` are neighbours; ``alternate`` takes the first of each of ``k`` groups of nearly equal size.
-
-    Raises:
-        ValueError: If ``k`` is not between 1 and ``num_layers``, or ``which`` is unknown.
-
-    Source: GeneZC/StarK run_distillation.py takes the first layers.
-
-    >>> layers_to_keep(12, 4, "first"), layers_to_keep(12, 4, "last"), layers_to_keep(12, 4, "alternate")
-    ([0, 1, 2, 3], [8, 9, 10, 11], [0, 3, 6, 9])
-    """
-    if not 1 <= k <= num_layers:
-        raise ValueError(f"cannot keep {k} of {num_layers} layers")
-    chosen = {
-        "first": list(range(k)),
-        "last": list(range(num_layers - k, num_layers)),
-        "alternate": [group * num_layers // k for group in range(k)],
-    }
-    if which not in chosen:
-        raise ValueError(f"which layers to keep is one of {', '.join(chosen)}, not '{which}'")
-    return chosen[which]
 
 
 def drop_layers_(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:

@@ -22,7 +22,7 @@ def save_sample_encoder(
 
     Args:
         directory: The folder to make.
-        vocabulary: Words to have as one token each; other words are spelled by their characters, if they occur in these.
+        vocabulary: Words to have as one token each; others are spelled by the characters that occur in these.
         hidden_size: Width, a multiple of 4.
         seed: Same seed, same weights.
 

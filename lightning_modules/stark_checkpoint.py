@@ -2,8 +2,8 @@
 
 Those are BERT with a classifier of its own (``cls.0``, tanh, dropout, ``cls.3``) on the first position, which is what
 ``BertForSequenceClassification`` computes with its pooler and classifier. A sparsified checkpoint is stored dense, the
-units of each layer sorted by falling importance, with a map from sparsity (percent, a string) to how many of each layer's
-last units are dropped; a student is stored already cut.
+units of each layer sorted by falling importance, with a map from sparsity (percent, a string) to how many of the last
+units of each layer are dropped; a student is stored already cut.
 """
 
 import json

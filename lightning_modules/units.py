@@ -1,13 +1,14 @@
-"""Which heads and neurons each layer of an encoder still has."""
+"""Which heads and neurons each layer of an encoder still has, and which layers a student takes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-__all__ = ["KeptUnits"]
+__all__ = ["KeptUnits", "layers_to_keep"]
 
 Indices = tuple[int, ...]
 
@@ -103,6 +104,31 @@ class KeptUnits:
     def of_layers(self, layers: Sequence[int]) -> "KeptUnits":
         """The units of some of the layers, in that order."""
         return KeptUnits(tuple(self.heads[i] for i in layers), tuple(self.neurons[i] for i in layers))
+
+
+def layers_to_keep(num_layers: int, k: int, which: Literal["first", "last", "alternate"]) -> list[int]:
+    """Which layers a student of ``k`` layers takes over.
+
+    ``first`` and ``last`` are neighbours; ``alternate`` takes the first of each of ``k`` groups of nearly equal size.
+
+    Raises:
+        ValueError: If ``k`` is not between 1 and ``num_layers``, or ``which`` is unknown.
+
+    Source: GeneZC/StarK run_distillation.py takes the first layers.
+
+    >>> layers_to_keep(12, 4, "first"), layers_to_keep(12, 4, "last"), layers_to_keep(12, 4, "alternate")
+    ([0, 1, 2, 3], [8, 9, 10, 11], [0, 3, 6, 9])
+    """
+    if not 1 <= k <= num_layers:
+        raise ValueError(f"cannot keep {k} of {num_layers} layers")
+    chosen = {
+        "first": list(range(k)),
+        "last": list(range(num_layers - k, num_layers)),
+        "alternate": [group * num_layers // k for group in range(k)],
+    }
+    if which not in chosen:
+        raise ValueError(f"which layers to keep is one of {', '.join(chosen)}, not '{which}'")
+    return chosen[which]
 
 
 def _select(kind: str, layers: tuple[Indices, ...], masks: Sequence[Tensor]) -> tuple[Indices, ...]:
