@@ -9,6 +9,7 @@ from datamodules.batching import (
     length_grouped_batches,
 )
 from datamodules.glue import GLUEDataModule
+from datamodules.sample import sample_vocabulary, write_sample_data
 from datamodules.sources import GLUE_HUB_ID
 from datamodules.submission import write_submission
 from datamodules.tasks import TASKS, Layout, Task, find_task
@@ -26,5 +27,7 @@ __all__ = [
     "evaluation_batches",
     "find_task",
     "length_grouped_batches",
+    "sample_vocabulary",
+    "write_sample_data",
     "write_submission",
 ]
