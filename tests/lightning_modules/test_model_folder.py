@@ -1,0 +1,252 @@
+import json
+import logging
+import os
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import BertForMaskedLM
+
+from lightning_modules.encoders import kept_units, shrink_
+from lightning_modules.model_folder import (
+    folder_hash,
+    load_classifier,
+    load_tokenizer,
+    save_classifier,
+    set_labels_,
+)
+from lightning_modules.sample_encoder import save_sample_encoder
+from tests.tiny import FAMILIES, random_masks, tiny_batch, tiny_classifier
+
+NAMES = ["entailment", "neutral", "contradiction"]
+
+
+def named_classifier(names=NAMES, family="bert", **sizes):
+    model = tiny_classifier(family, num_labels=len(names), **sizes)
+    set_labels_(model.config, names)
+    return model
+
+
+def logits(model):
+    with torch.no_grad():
+        return model(**{k: v for k, v in tiny_batch().items() if k != "labels"}).logits
+
+
+@pytest.fixture(scope="module")
+def encoder_folder(tmp_path_factory):
+    return save_sample_encoder(tmp_path_factory.mktemp("sample") / "encoder", [f"word{n}" for n in range(120)])
+
+
+@pytest.mark.parametrize("shrunk", ["dense", "uneven", "empty blocks"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_reloading_is_bit_identical(family, shrunk, tmp_path, capfd):
+    model = named_classifier(family=family)
+    if shrunk != "dense":
+        empty = {"empty_heads": 0, "empty_neurons": 0} if shrunk == "empty blocks" else {}
+        shrink_(model, *random_masks(model, **empty))
+    folder = save_classifier(model.train(), tmp_path / "deep" / "model")
+    for names in (NAMES, None):
+        loaded = load_classifier(folder, label_names=names, new_head=False)
+        assert type(loaded) is type(model)
+        assert not loaded.training
+        assert torch.equal(logits(loaded), logits(model.eval()))
+        assert kept_units(loaded) == kept_units(model)
+        assert loaded.config.id2label == dict(enumerate(NAMES))
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+    assert "".join(capfd.readouterr()) == ""
+
+
+def test_float16_weights_come_back_as_float32(tmp_path):
+    folder = save_classifier(named_classifier().half(), tmp_path / "model")
+    assert {parameter.dtype for parameter in load_classifier(folder).parameters()} == {torch.float32}
+
+
+def test_config_is_readable(tmp_path):
+    model = named_classifier()
+    shrink_(model, *random_masks(model))
+    config = json.loads((save_classifier(model, tmp_path / "model") / "config.json").read_text())
+    assert config["model_type"] == "stark-bert"
+    assert config["id2label"] == {"0": "entailment", "1": "neutral", "2": "contradiction"}
+    assert config["kept_units"] == kept_units(model).to_json()
+    assert config["num_attention_heads"] == 4
+    assert "architectures" not in model.config.to_dict() or model.config.architectures is None
+
+
+def test_saving_replaces_model_folders_only(tmp_path):
+    folder = save_classifier(named_classifier(), tmp_path / "model")
+    first = folder_hash(folder)
+    save_classifier(named_classifier(seed=1), folder)
+    assert folder_hash(folder) != first
+    save_classifier(named_classifier(), folder)
+    assert folder_hash(folder) == first
+    (folder / "sub").mkdir()
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "thesis.txt").write_text("years of work")
+    (tmp_path / "file").write_text("")
+    for taken in (folder, tmp_path / "notes", tmp_path / "file"):
+        with pytest.raises(ValueError, match=f"{taken.name} exists and is not a model folder"):
+            save_classifier(named_classifier(), taken)
+    assert (tmp_path / "notes" / "thesis.txt").exists()
+    (tmp_path / "nothing").mkdir()
+    save_classifier(named_classifier(), tmp_path / "nothing")
+
+
+def test_a_failed_save_leaves_the_old_folder_and_no_litter(tmp_path):
+    class BadTokenizer:
+        def save_pretrained(self, folder):
+            raise OSError("disk full")
+
+    folder = save_classifier(named_classifier(), tmp_path / "model")
+    before = folder_hash(folder)
+    with pytest.raises(OSError, match="disk full"):
+        save_classifier(named_classifier(seed=1), folder, BadTokenizer())
+    assert folder_hash(folder) == before
+    assert os.listdir(tmp_path) == ["model"]
+
+
+def test_a_plain_encoder_gets_a_head_from_the_random_state(encoder_folder, capfd):
+    torch.manual_seed(5)
+    first = load_classifier(encoder_folder, label_names=NAMES)
+    torch.manual_seed(5)
+    again = load_classifier(encoder_folder, label_names=NAMES)
+    other = load_classifier(encoder_folder, label_names=NAMES)
+    assert first.classifier.weight.shape == (3, 128)
+    assert torch.equal(first.classifier.weight, again.classifier.weight)
+    assert not torch.equal(first.classifier.weight, other.classifier.weight)
+    assert torch.equal(first.bert.pooler.dense.weight, other.bert.pooler.dense.weight)
+    assert first.config.problem_type == "single_label_classification"
+    assert "".join(capfd.readouterr()) == ""
+
+
+def test_one_name_is_regression(encoder_folder, tmp_path):
+    model = load_classifier(encoder_folder, label_names=["similarity"])
+    assert (model.config.num_labels, model.config.problem_type) == (1, "regression")
+    again = load_classifier(save_classifier(model, tmp_path / "model"), label_names=["similarity"], new_head=False)
+    assert again.config.problem_type == "regression"
+    assert torch.equal(logits(again), logits(model))
+
+
+def test_a_masked_language_model_gets_pooler_and_head(tmp_path):
+    config = tiny_classifier().config
+    BertForMaskedLM(config).save_pretrained(tmp_path)
+    torch.manual_seed(1)
+    first = load_classifier(tmp_path, label_names=NAMES)
+    torch.manual_seed(1)
+    assert torch.equal(logits(first), logits(load_classifier(tmp_path, label_names=NAMES)))
+
+
+def test_unnamed_classifier_is_taken_if_it_fits_and_replaced_if_not(tmp_path, caplog):
+    model = tiny_classifier(num_labels=2)
+    folder = save_classifier(model, tmp_path / "model")
+    taken = load_classifier(folder, label_names=["no", "yes"], new_head=False)
+    assert torch.equal(logits(taken), logits(model))
+    assert taken.config.label2id == {"no": 0, "yes": 1}
+    assert load_classifier(folder, label_names=NAMES).classifier.weight.shape == (3, 32)
+    with pytest.raises(ValueError, match="it has no trained classifier for these labels"):
+        load_classifier(folder, label_names=NAMES, new_head=False)
+    messages = [r.getMessage() for r in caplog.records if r.name == "lightning_modules.model_folder"]
+    assert "taken for ['no', 'yes']" in messages[0]
+    assert "replaced by a new one for ['entailment'" in messages[1]
+    assert logging.getLogger("transformers").level != logging.ERROR
+
+
+@pytest.mark.parametrize("names", [NAMES[::-1], ["no", "yes"]])
+def test_other_label_names_are_refused(names, tmp_path):
+    folder = save_classifier(named_classifier(), tmp_path / "model")
+    with pytest.raises(ValueError, match="labels") as error:
+        load_classifier(folder, label_names=names)
+    assert str(NAMES) in str(error.value)
+    assert str(names) in str(error.value)
+
+
+def break_config(folder):
+    (folder / "config.json").unlink()
+
+
+def break_json(folder):
+    (folder / "config.json").write_text("{")
+
+
+def break_type(folder):
+    (folder / "config.json").write_text(json.dumps({"model_type": "t5"}))
+
+
+def break_weights(folder):
+    data = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(data[: len(data) // 2])
+
+
+def break_to_pickle(folder):
+    state = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    torch.save(state, folder / "pytorch_model.bin")
+
+
+def break_layer(folder):
+    state = load_file(folder / "model.safetensors")
+    del state["bert.encoder.layer.1.output.dense.weight"]
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def break_units(folder):
+    config = json.loads((folder / "config.json").read_text())
+    config["num_hidden_layers"] = 1
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def break_to_stark(folder):
+    state = load_file(folder / "model.safetensors")
+    save_file(
+        {k.replace("classifier", "cls.3"): v for k, v in state.items()},
+        folder / "model.safetensors",
+        metadata={"format": "pt"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (shutil.rmtree, "there is no such folder"),
+        (break_config, "no config.json in it"),
+        (break_json, "not a valid JSON"),
+        (break_type, "no adapter for model type 't5'"),
+        (break_weights, "incomplete|MetadataIncompleteBuffer|[Hh]eader"),
+        (break_to_pickle, "no file named model.safetensors"),
+        (break_layer, "1 weights are missing or do not fit config.json, such as encoder.layer.1.output.dense.weight"),
+        (break_units, "16 weights are missing or do not fit config.json, such as encoder.layer.1."),
+        (break_to_stark, "layout of a published StarK checkpoint"),
+    ],
+)
+def test_what_cannot_be_loaded_says_why_in_one_line(damage, message, tmp_path):
+    folder = save_classifier(named_classifier(), tmp_path / "model")
+    damage(folder)
+    with pytest.raises(ValueError, match=message) as error:
+        load_classifier(folder, label_names=NAMES)
+    assert str(error.value).startswith(f"cannot load {folder}: ")
+    assert "\n" not in str(error.value)
+
+
+def test_other_things_that_cannot_be_loaded(encoder_folder):
+    with pytest.raises(ValueError, match="it has no classifier"):
+        load_classifier(encoder_folder)
+    with pytest.raises(ValueError, match="it has no trained classifier for these labels"):
+        load_classifier(encoder_folder, label_names=NAMES, new_head=False)
+    with pytest.raises(ValueError, match=r"label names must be given and differ: \['a', 'a'\]"):
+        load_classifier(encoder_folder, label_names=["a", "a"])
+    with pytest.raises(ValueError, match="cannot load no-such/model: ") as error:
+        load_classifier("no-such/model")
+    assert "\n" not in str(error.value)
+
+
+def test_tokenizer(encoder_folder, tmp_path):
+    tokenizer = load_tokenizer(encoder_folder)
+    folder = save_classifier(named_classifier(), tmp_path / "model", tokenizer)
+    assert load_tokenizer(folder)("word1 word2").input_ids == tokenizer("word1 word2").input_ids
+    with pytest.raises(ValueError, match=r"cannot load .*bare: no tokenizer"):
+        load_tokenizer(save_classifier(named_classifier(), tmp_path / "bare"))
+
+
+def test_hash_needs_a_model_folder(tmp_path):
+    with pytest.raises(ValueError, match=r"is not a model folder: no config.json"):
+        folder_hash(tmp_path)
