@@ -26,8 +26,9 @@ test-slow: $(INSTALLED)  ## the tests that take minutes
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
 
 demo: $(INSTALLED)  ## the whole method on generated data, under 3 minutes
+	rm -rf runs/demo
 	$(BIN)/stark sample-data sample_data
-	$(BIN)/stark run --config configs/demo.yaml --name demo --overwrite
+	$(BIN)/stark run --config configs/demo.yaml --name demo
 
 clean:  ## remove caches and the demo's output, keep .venv
 	rm -rf sample_data runs/demo build .mypy_cache .pytest_cache .ruff_cache

@@ -5,14 +5,32 @@ from __future__ import annotations
 from typing import Literal
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+from transformers import PreTrainedModel
 
 from callbacks.lifecycle import resumes
 from lightning_modules.base import ClassificationModule
 from lightning_modules.encoders import drop_layers_, encoder_layers, layers_to_keep
 
-__all__ = ["LayerChoice", "LayerDropping"]
+__all__ = ["LayerChoice", "LayerDropping", "drop_layers"]
 
 LayerChoice = Literal["first", "last", "alternate"]
+
+
+def drop_layers(model: PreTrainedModel, layers: int, which: LayerChoice = "first") -> PreTrainedModel:
+    """Keep some of a model's layers.
+
+    Args:
+        model: The model; it is changed.
+        layers: How many layers to keep.
+        which: ``first``, ``last`` or ``alternate``.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: If the model has fewer layers.
+    """
+    return drop_layers_(model, layers_to_keep(len(encoder_layers(model)), layers, which))
 
 
 class LayerDropping(Callback):
@@ -47,5 +65,4 @@ class LayerDropping(Callback):
             return
         if not isinstance(pl_module, ClassificationModule):
             raise TypeError(f"LayerDropping needs a ClassificationModule, {type(pl_module).__name__} is none")
-        kept = layers_to_keep(len(encoder_layers(pl_module.classifier)), self.layers, self.which)
-        pl_module.classifier = drop_layers_(pl_module.classifier, kept)
+        pl_module.classifier = drop_layers(pl_module.classifier, self.layers, self.which)

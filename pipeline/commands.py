@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
 from pathlib import Path
 
+from pipeline.errors import fail, is_ours
 from pipeline.lightning_cli import CONFIGS, SUBCOMMANDS, StarkCLI
+from pipeline.run import run
+from pipeline.sample import sample_data
+from pipeline.settings import read_settings
 
 __all__ = ["run_command"]
-
-_OWN_CODE = CONFIGS.parent
 
 
 def run_command(args: list[str]) -> None:
@@ -19,29 +19,23 @@ def run_command(args: list[str]) -> None:
     Args:
         args: The command and its options.
     """
+    command, *rest = args
     try:
-        if args[0] in SUBCOMMANDS:
-            StarkCLI(_find_configs(args))
+        if command in SUBCOMMANDS:
+            StarkCLI([command, *_find_configs(rest)])
+        elif command == "run":
+            run(*read_settings(_find_configs(rest)))
+        elif command == "sample-data":
+            sample_data(rest)
         else:
-            raise ValueError(f"unknown command {args[0]!r}: see stark --help")
+            fail(f"unknown command {command!r}: see stark --help")
     except (ValueError, TypeError, OSError) as error:
-        if not _is_ours(error):
+        if not is_ours(error):
             raise
-        print(f"stark: error: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
-def _is_ours(error: BaseException) -> bool:
-    """Whether our code raised an error on purpose; anything else is a defect and keeps its traceback."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return bool(frames) and Path(frames[-1].filename).is_relative_to(_OWN_CODE) and ".venv" not in frames[-1].filename
+        fail(str(error))
 
 
 def _find_configs(args: list[str]) -> list[str]:
     """Let ``configs/...`` mean the packaged file where the working directory has no such file."""
-    return [
-        str(CONFIGS.parent / arg)
-        if arg.startswith("configs/") and not Path(arg).exists() and (CONFIGS.parent / arg).exists()
-        else arg
-        for arg in args
-    ]
+    found = [CONFIGS.parent / arg if arg.startswith("configs/") and not Path(arg).exists() else None for arg in args]
+    return [str(path) if path is not None and path.exists() else arg for path, arg in zip(found, args, strict=True)]

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from jsonargparse import Namespace
-from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger
 
 import callbacks  # noqa: F401 - so that YAML may use bare class names
 from datamodules import GLUEDataModule
 from lightning_modules import ClassificationModule
+from pipeline.errors import OneLineErrors
 
 __all__ = ["CONFIGS", "SUBCOMMANDS", "StarkCLI"]
 
@@ -26,14 +27,8 @@ SUBCOMMANDS = ("fit", "validate", "test", "predict")
 _DEFAULT_SEED = 776
 
 
-class OneLineParser(LightningArgumentParser):
-    """Reports what is wrong with the command line or a YAML in one line, without the usage."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print the message and exit with status 2."""
-        lines = [line.strip() for line in message.splitlines() if line.strip()]
-        print(f"stark: error: {' '.join(lines)}", file=sys.stderr)
-        sys.exit(2)
+class OneLineParser(OneLineErrors, LightningArgumentParser):
+    """LightningCLI's parser with errors in one line."""
 
 
 class SaveConfig(SaveConfigCallback):
@@ -62,9 +57,10 @@ class StarkCLI(LightningCLI):
 
     Args:
         args: The command line, the subcommand first.
+        callbacks: Added to those of the YAML, such as a pipeline's progress display.
     """
 
-    def __init__(self, args: list[str]) -> None:
+    def __init__(self, args: list[str], callbacks: Sequence[Callback] = ()) -> None:
         """Parse and run."""
         self._asked = args[0]
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
@@ -77,6 +73,7 @@ class StarkCLI(LightningCLI):
             ClassificationModule,
             GLUEDataModule,
             save_config_callback=SaveConfig,
+            trainer_defaults={"callbacks": list(callbacks)},
             seed_everything_default=_DEFAULT_SEED,
             parser_class=OneLineParser,
             subclass_mode_model=True,

@@ -1,0 +1,115 @@
+"""What a person sees of a run: a progress bar for the stage at work, and the closing table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+__all__ = ["Display", "StageProgress", "summary_table"]
+
+
+class StageProgress(Callback):
+    """Moves a stage's bar with the batches of its fit, and shows the latest score.
+
+    Args:
+        progress: The bars.
+        task: The stage's bar.
+    """
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        """Store the bar."""
+        self._progress = progress
+        self._task = task
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Size the bar."""
+        total = trainer.num_training_batches * (trainer.max_epochs or 0)
+        self._progress.update(self._task, total=total, completed=trainer.fit_loop.epoch_loop.total_batch_idx + 1)
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,  # noqa: ANN401 - Lightning's signature
+        batch: Any,  # noqa: ANN401
+        batch_idx: int,
+    ) -> None:
+        """Move the bar."""
+        self._progress.advance(self._task)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the score."""
+        if (score := trainer.callback_metrics.get("val/score")) is not None:
+            self._progress.update(self._task, score=f"val/score {float(score):.4f}")
+
+
+class Display:
+    """Progress on the terminal: the bar of the stage at work, and a line for each stage that is done."""
+
+    def __init__(self) -> None:
+        """Open nothing yet."""
+        self.console = Console()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[StageProgress]:
+        """Show a stage while it runs.
+
+        Args:
+            name: Such as ``trial``.
+
+        Yields:
+            The callback that moves its bar.
+        """
+        columns = (
+            TextColumn("{task.description:<22}"),
+            BarColumn(),
+            TextColumn("{task.fields[score]}"),
+            TimeElapsedColumn(),
+        )
+        with Progress(*columns, console=self.console) as progress:
+            task = progress.add_task(name, total=None, score="")
+            yield StageProgress(progress, task)
+            # An early stop leaves the bar short of its end; the stage is done all the same.
+            progress.update(task, total=1, completed=1)
+
+    def skipped(self, name: str) -> None:
+        """Say that a stage is done from before."""
+        self.console.print(f"{name:<22} finished earlier")
+
+
+def summary_table(summary: dict[str, Any]) -> Table:
+    """The closing table of a run.
+
+    Args:
+        summary: The content of ``summary.json``.
+
+    Returns:
+        A table with a row per model; the chosen one is marked.
+    """
+    table = Table(title=f"{summary['task']}, seed {summary['seed']}", caption="* best on the selection part")
+    metrics = list(summary["models"][0]["dev"])
+    for header in ("model", "teacher sparsity", "selection", *(f"dev {name}" for name in metrics)):
+        table.add_column(header, justify="left" if header == "model" else "right")
+    for header in ("parameters", "encoder", "heads -", "neurons -", "seconds"):
+        table.add_column(header, justify="right")
+    best = summary["best"]["folder"]
+    for model in summary["models"]:
+        sparsity, removed = model["teacher_sparsity"], model["achieved"]
+        table.add_row(
+            model["name"] + (" *" if model["folder"] == best else ""),
+            "" if sparsity is None else f"{sparsity:g}",
+            f"{model['selection']['score']:.4f}",
+            *(f"{model['dev'][name]:.4f}" for name in metrics),
+            f"{model['parameters'] / 1e6:.2f} M",
+            f"{model['encoder_parameters'] / 1e6:.2f} M",
+            f"{removed['heads']:.0%}",
+            f"{removed['neurons']:.0%}",
+            f"{model['seconds']:.0f}",
+        )
+    return table

@@ -1,0 +1,185 @@
+"""What `stark run` can be told: one dataclass per part of the method, read from YAML and the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from jsonargparse import ActionConfigFile
+
+from callbacks.functional.importance import ScoreReduction
+from callbacks.functional.masks import check_sparsity
+from callbacks.layer_dropping import LayerChoice
+from callbacks.scoring import ScoringSplit
+from datamodules import GLUEDataModule
+from pipeline.errors import OneLineErrors
+
+__all__ = [
+    "DistillationSettings",
+    "FinetuningSettings",
+    "RunSettings",
+    "ScoringSettings",
+    "StudentSettings",
+    "TeacherSettings",
+    "TrainerSettings",
+    "read_settings",
+]
+
+
+@dataclass
+class FinetuningSettings:
+    """How the dense teacher is finetuned; 0 epochs take the model as an already finetuned teacher."""
+
+    epochs: int = 5
+    learning_rate: float = 3e-5
+    weight_decay: float = 0.01
+    warmup_proportion: float = 0.1
+    patience: int = 5
+
+
+@dataclass
+class DistillationSettings:
+    """How every student is distilled, in the trial as in the actual distillations."""
+
+    epochs: int = 10
+    learning_rate: float = 3e-5
+    weight_decay: float = 0.01
+    warmup_proportion: float = 0.1
+    patience: int = 5
+    temperature: float = 2.0
+    distillation_weight: float = 0.5
+
+
+@dataclass
+class StudentSettings:
+    """How the student is cut: `sparsity` of heads and neurons removed, or a number of `layers` kept."""
+
+    sparsity: float | None = None
+    layers: int | None = None
+    which: LayerChoice = "first"
+    round_to: int = 1
+
+    def __post_init__(self) -> None:
+        """Check that exactly one way is chosen."""
+        if (self.sparsity is None) == (self.layers is None):
+            raise ValueError(
+                f"student.sparsity is {self.sparsity} and student.layers {self.layers}: give one of them and set the "
+                "other to null"
+            )
+        if self.sparsity is not None:
+            check_sparsity(self.sparsity)
+
+
+@dataclass
+class TeacherSettings:
+    """How the teacher is scored and which sparsities are tried."""
+
+    lam: float = 0.5
+    sparsities: list[float] = field(default_factory=lambda: [0.05, 0.1, 0.2, 0.3, 0.4])
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not 0 <= self.lam <= 1:
+            raise ValueError(f"teacher.lam is {self.lam}: choose a weight of expressiveness in [0, 1]")
+        for sparsity in self.sparsities:
+            check_sparsity(sparsity)
+        if len(set(self.sparsities)) < len(self.sparsities):
+            raise ValueError(f"teacher.sparsities are {self.sparsities}: name each one once")
+
+
+@dataclass
+class ScoringSettings:
+    """On which part of the data heads and neurons are scored, and how."""
+
+    split: ScoringSplit = "selection"
+    reduction: ScoreReduction = "example"
+
+
+@dataclass
+class TrainerSettings:
+    """Lightning's Trainer, as far as all stages share it."""
+
+    accelerator: str = "auto"
+    devices: int = 1
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    gradient_clip_val: float = 1.0
+    accumulate_grad_batches: int = 1
+    #: Evaluate every so many batches instead of each epoch.
+    val_check_interval: int | None = None
+
+
+@dataclass
+class RunSettings:
+    """Everything that decides what a run computes, and where it goes."""
+
+    model_name_or_path: str
+    name: str
+    root: str
+    seed: int
+    data: dict[str, Any]
+    finetuning: FinetuningSettings
+    student: StudentSettings
+    distillation: DistillationSettings
+    teacher: TeacherSettings
+    scoring: ScoringSettings
+    trainer: TrainerSettings
+
+    @property
+    def folder(self) -> Path:
+        """Where the run's files lie."""
+        return Path(self.root) / self.name
+
+
+_PARTS: dict[str, Callable[..., Any]] = {
+    "finetuning": FinetuningSettings,
+    "student": StudentSettings,
+    "distillation": DistillationSettings,
+    "teacher": TeacherSettings,
+    "scoring": ScoringSettings,
+    "trainer": TrainerSettings,
+}
+
+
+def _parser() -> OneLineErrors:
+    parser = OneLineErrors(prog="stark run", description="The whole method, from an encoder to the best small student.")
+    parser.add_argument("-c", "--config", action=ActionConfigFile, help="YAML file; later ones and options override")
+    parser.add_argument("--model_name_or_path", type=str, required=True, help="encoder: local folder or hub id")
+    parser.add_argument("--name", type=str, default="stark", help="the run's folder is ROOT/NAME")
+    parser.add_argument("--root", type=str, default="runs", help="folder of all runs")
+    parser.add_argument("--seed", type=int, default=776, help="every fit starts from it")
+    parser.add_class_arguments(GLUEDataModule, "data", skip={"model_name_or_path", "seed"})
+    for name, part in _PARTS.items():
+        parser.add_class_arguments(part, name)
+    return parser
+
+
+def read_settings(args: list[str]) -> tuple[RunSettings, str]:
+    """Read the options of `stark run`.
+
+    Args:
+        args: The command line after `run`.
+
+    Returns:
+        The settings, and the same as the text of a YAML file that gives them again.
+
+    Raises:
+        ValueError: If a value is out of range.
+        SystemExit: With status 2 if an option or key is unknown or of the wrong type.
+    """
+    parser = _parser()
+    parsed = parser.parse_args(args)
+    text = parser.dump(parsed, format="yaml", skip_none=False)
+    parts = {name: part(**parsed[name].as_dict()) for name, part in _PARTS.items()}
+    settings = RunSettings(
+        model_name_or_path=parsed.model_name_or_path,
+        name=parsed.name,
+        root=parsed.root,
+        seed=parsed.seed,
+        data=parsed.data.as_dict(),
+        **parts,
+    )
+    # The task and the ranges of its settings are checked now, not after the first stage.
+    GLUEDataModule(model_name_or_path=settings.model_name_or_path, seed=settings.seed, **settings.data)
+    return settings, text

@@ -1,0 +1,211 @@
+"""The stages of the method: folders in, a folder out.
+
+A fit is described by a YAML of its own (``stage.yaml``), so that `stark fit --config STAGE/stage.yaml` does the same.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pytorch_lightning import Callback, Trainer
+
+from callbacks.layer_dropping import drop_layers
+from callbacks.pruning import EXPRESSIVENESS, expressiveness_loss, prune
+from callbacks.scoring import UnitScores, score_units, scoring_batches
+from callbacks.sparsification import FRIENDLINESS, score_teacher, teacher_masks
+from datamodules import GLUEDataModule
+from lightning_modules import load_classifier, load_tokenizer, save_classifier, shrink_
+from lightning_modules.base import Batch
+from pipeline.files import write_text
+from pipeline.lightning_cli import StarkCLI
+from pipeline.settings import DistillationSettings, FinetuningSettings, RunSettings
+
+__all__ = ["cut_student", "cut_teacher", "distill", "finetune", "score_dense_teacher"]
+
+
+def finetune(settings: RunSettings, folder: Path, callbacks: Sequence[Callback]) -> None:
+    """Finetune the encoder: the dense teacher, ``folder/model``.
+
+    Args:
+        settings: Of the run.
+        folder: The stage's.
+        callbacks: Watch the fit.
+    """
+    fit = settings.finetuning
+    arguments = {
+        "model_name_or_path": settings.model_name_or_path,
+        "learning_rate": fit.learning_rate,
+        "weight_decay": fit.weight_decay,
+        "warmup_proportion": fit.warmup_proportion,
+    }
+    _fit(settings, folder, fit, "lightning_modules.FinetuningModule", arguments, callbacks)
+
+
+def cut_student(settings: RunSettings, folder: Path, dense: Path) -> None:
+    """Cut the student from the dense teacher: ``folder/model``, and the scores when units were removed.
+
+    Args:
+        settings: Of the run.
+        folder: The stage's.
+        dense: Model folder of the dense teacher.
+    """
+    model = load_classifier(dense)
+    student = settings.student
+    if student.layers is not None:
+        model = drop_layers(model, student.layers, student.which)
+    else:
+        assert student.sparsity is not None  # StudentSettings checks it
+        trainer = _scorer(settings)
+        device = trainer.strategy.root_device
+        scores = score_units(
+            model.to(device),
+            _batches(settings, dense, trainer),
+            {EXPRESSIVENESS: expressiveness_loss},
+            settings.scoring.reduction,
+        )
+        scores.save(folder / "student_scores.safetensors")
+        model = prune(model, scores, student.sparsity, student.round_to)
+    save_classifier(model, folder / "model", load_tokenizer(dense))
+
+
+def distill(settings: RunSettings, folder: Path, teacher: Path, student: Path, callbacks: Sequence[Callback]) -> None:
+    """Distil a teacher into a student that starts from its initial weights: ``folder/model``.
+
+    Args:
+        settings: Of the run.
+        folder: The stage's.
+        teacher: Model folder of the teacher, dense or sparse.
+        student: Model folder of the initial student.
+        callbacks: Watch the fit.
+    """
+    fit = settings.distillation
+    arguments = {
+        "teacher": str(teacher),
+        "student": str(student),
+        "learning_rate": fit.learning_rate,
+        "weight_decay": fit.weight_decay,
+        "warmup_proportion": fit.warmup_proportion,
+        "temperature": fit.temperature,
+        "distillation_weight": fit.distillation_weight,
+    }
+    _fit(settings, folder, fit, "lightning_modules.DistillationModule", arguments, callbacks)
+
+
+def score_dense_teacher(settings: RunSettings, folder: Path, teacher: Path, student: Path) -> None:
+    """Score the dense teacher against the trial student: ``folder/teacher_scores.safetensors``.
+
+    Args:
+        settings: Of the run.
+        folder: The stage's.
+        teacher: Model folder of the dense teacher.
+        student: Model folder of the trial student.
+    """
+    trainer = _scorer(settings)
+    device = trainer.strategy.root_device
+    scores = score_teacher(
+        load_classifier(teacher).to(device),
+        load_classifier(student).to(device),
+        _batches(settings, teacher, trainer),
+        temperature=settings.distillation.temperature,
+        weight=settings.distillation.distillation_weight,
+        reduction=settings.scoring.reduction,
+    )
+    scores.save(folder / "teacher_scores.safetensors")
+
+
+def cut_teacher(folder: Path, dense: Path, scores: Path, lam: float, sparsity: float) -> None:
+    """Cut a sparse teacher from stored scores: a model folder.
+
+    Args:
+        folder: The model folder to write.
+        dense: Model folder of the dense teacher.
+        scores: File of its scores.
+        lam: Weight of expressiveness.
+        sparsity: Fraction of its heads and neurons to remove.
+    """
+    model = load_classifier(dense)
+    masks = teacher_masks(UnitScores.load(scores, model, [EXPRESSIVENESS, FRIENDLINESS]), lam, sparsity)
+    save_classifier(shrink_(model, *masks), folder, load_tokenizer(dense))
+
+
+def _fit(
+    settings: RunSettings,
+    folder: Path,
+    fit: FinetuningSettings | DistillationSettings,
+    module: str,
+    arguments: dict[str, Any],
+    callbacks: Sequence[Callback],
+) -> None:
+    """Run a fit, or go on with it where it was interrupted."""
+    last = folder / "checkpoints" / "last.ckpt"
+    if not last.is_file():
+        shutil.rmtree(folder, ignore_errors=True)  # it was interrupted before its first checkpoint
+    config = folder / "stage.yaml"
+    text = yaml.safe_dump(_fit_config(settings, folder, fit, module, arguments), sort_keys=False)
+    write_text(config, f"# stark fit --config {config}\n{text}")
+    command = ["fit", "--config", str(config), *(["--ckpt_path", str(last)] if last.is_file() else [])]
+    if settings.trainer.devices == 1:
+        StarkCLI(command, callbacks)
+    else:
+        # Lightning starts its other processes by running the command again, so it must be that of the fit alone.
+        subprocess.run([sys.executable, "-m", "cli", *command], check=True)
+
+
+def _fit_config(
+    settings: RunSettings,
+    folder: Path,
+    fit: FinetuningSettings | DistillationSettings,
+    module: str,
+    arguments: dict[str, Any],
+) -> dict[str, Any]:
+    tracked = {"monitor": "val/score", "mode": "max"}
+    lightning = "pytorch_lightning.callbacks"
+    checkpoint = {**tracked, "filename": "best", "save_last": True, "auto_insert_metric_name": False}
+    trainer = settings.trainer
+    return {
+        "seed_everything": settings.seed,
+        "trainer": {
+            "default_root_dir": str(folder),
+            "accelerator": trainer.accelerator,
+            "devices": trainer.devices,
+            "precision": trainer.precision,
+            "max_epochs": fit.epochs,
+            "gradient_clip_val": trainer.gradient_clip_val,
+            "accumulate_grad_batches": trainer.accumulate_grad_batches,
+            "val_check_interval": trainer.val_check_interval,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "callbacks": [
+                {"class_path": f"{lightning}.ModelCheckpoint", "init_args": checkpoint},
+                {"class_path": f"{lightning}.EarlyStopping", "init_args": {**tracked, "patience": fit.patience}},
+                {"class_path": "callbacks.SaveModelFolder"},
+            ],
+        },
+        "model": {"class_path": module, "init_args": arguments},
+        "data": settings.data,
+    }
+
+
+def _scorer(settings: RunSettings) -> Trainer:
+    """A trainer that only knows the device to score on."""
+    return Trainer(
+        accelerator=settings.trainer.accelerator,
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def _batches(settings: RunSettings, tokenizer: Path, trainer: Trainer) -> Iterable[Batch]:
+    data = GLUEDataModule(model_name_or_path=str(tokenizer), seed=settings.seed, **settings.data)
+    data.prepare_data()
+    data.setup("fit")
+    return scoring_batches(data, settings.scoring.split, settings.scoring.reduction, trainer.strategy.root_device)

@@ -1,0 +1,317 @@
+from collections import Counter
+
+import datasets
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from datamodules import GLUEDataModule, tokenization
+from datamodules.batching import evaluation_batches
+from datamodules.sources import open_source
+from datamodules.tasks import TASKS
+
+# torch 2.13 deprecates what Lightning 2.6 uses
+lightning = [
+    pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:.*does not have many workers.*"),
+]
+
+
+@pytest.fixture
+def make(tokenizer_dir, sample_dir, shared_cache):
+    def factory(task="mrpc", **kwargs):
+        defaults = {"data_dir": str(sample_dir), "cache_dir": shared_cache, "batch_size": 16}
+        return GLUEDataModule(task, str(tokenizer_dir), **(defaults | kwargs))
+
+    return factory
+
+
+def rows_of(loader):
+    return [int(row) for batch in loader for row in batch["idx"]]
+
+
+def labels_of(loader):
+    return Counter(int(label) for batch in loader for label in batch["labels"])
+
+
+def test_attributes_before_anything_is_read():
+    data = GLUEDataModule("stsb", "nowhere", "nowhere")
+    assert data.task is TASKS["stsb"]
+    assert data.label_names == ["similarity"]
+    assert data.metrics == ["pearson", "spearmanr"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"task": "x"}, "unknown task 'x'"),
+        ({"max_length": 3}, "max_length is 3 but must be at least 4"),
+        ({"batch_size": 0}, "batch_size is 0 but must be at least 1"),
+        ({"train_limit": 1}, "train_limit is 1 but must be at least 2"),
+        ({"pad_to_multiple_of": 0}, "pad_to_multiple_of is 0 but must be at least 1"),
+        ({"num_workers": -1}, "num_workers is -1 but must be at least 0"),
+        ({"selection": "dev"}, "selection is 'dev': choose one of train, validation"),
+        ({"segment_ids": "bert"}, "segment_ids is 'bert': choose one of tokenizer, stark"),
+        ({"selection_fraction": 0.0}, "selection_fraction is 0.0 but must lie between 0 and 1"),
+        ({"selection_fraction": 1.0}, "selection_fraction is 1.0 but must lie between 0 and 1"),
+    ],
+)
+def test_bad_arguments_are_refused_at_once(arguments, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        GLUEDataModule(**({"task": "rte", "model_name_or_path": "nowhere"} | arguments))
+
+
+@pytest.mark.parametrize("task", ["rte", "mrpc", "stsb", "sst2", "qnli", "qqp", "mnli", "mnlimm"])
+def test_parts_of_every_task(make, task):
+    data = make(task)
+    data.prepare_data()
+    data.setup("fit")
+    size = 300 if task in ("sst2", "mrpc") else 200
+    train, selection = rows_of(data.train_dataloader()), rows_of(data.val_dataloader())
+    assert sorted(train + selection) == list(range(size))
+    assert len(selection) == size // 10
+    assert sorted(rows_of(data.test_dataloader())) == list(range(size // 5))
+    assert sorted(rows_of(data.predict_dataloader())) == list(range(size // 10))
+    batch = next(iter(data.train_dataloader()))
+    assert batch["labels"].dtype == (torch.float32 if task == "stsb" else torch.int64)
+    assert set(batch) == {"input_ids", "attention_mask", "token_type_ids", "labels", "idx"}
+    assert "labels" not in next(iter(data.predict_dataloader()))
+
+
+def test_batches_hold_the_files_rows(make, sample_dir, tokenizer):
+    rows = open_source(TASKS["mrpc"], str(sample_dir)).rows("train")
+    for batch in make().train_dataloader():
+        index = batch["idx"].tolist()
+        texts = [rows.text_a[i] for i in index], [rows.text_b[i] for i in index]
+        expected = tokenizer(*texts, padding=True, return_tensors="pt")
+        assert all(torch.equal(batch[name], expected[name]) for name in expected)
+        assert batch["labels"].tolist() == [rows.labels[i] for i in index]
+
+
+def test_selection_part_is_stratified_and_seeded(make):
+    assert labels_of(make().val_dataloader()) == {0: 15, 1: 15}
+    chosen = set(rows_of(make().val_dataloader()))
+    assert chosen == set(rows_of(make(batch_size=7).val_dataloader()))
+    assert chosen != set(rows_of(make(seed=1).val_dataloader()))
+    scores = sorted(
+        float(y) for batch in make("stsb", selection_fraction=0.3).val_dataloader() for y in batch["labels"]
+    )
+    assert all(8 <= count <= 12 for count in Counter(scores).values())
+
+
+def test_selection_from_validation_leaves_train_whole(make):
+    data = make(selection="validation")
+    assert sorted(rows_of(data.train_dataloader())) == list(range(300))
+    assert rows_of(data.val_dataloader()) == rows_of(data.test_dataloader())
+
+
+def test_train_limit_comes_before_the_selection_part(make):
+    data = make(train_limit=100)
+    train, selection = rows_of(data.train_dataloader()), rows_of(data.val_dataloader())
+    assert len(set(train) | set(selection)) == 100
+    assert len(selection) == 10
+    assert labels_of(data.train_dataloader()) + labels_of(data.val_dataloader()) == {0: 50, 1: 50}
+    whole = make(train_limit=100, selection="validation")
+    assert sorted(rows_of(whole.train_dataloader())) == sorted(train + selection)
+    with pytest.raises(
+        ValueError, match="selection_fraction is 0.1: of 4 rows of train that makes a selection part of 0"
+    ):
+        make(train_limit=4).val_dataloader()
+
+
+def test_scoring_order_is_fixed(make):
+    data = make()
+    chosen = sorted(rows_of(data.val_dataloader()))
+    assert rows_of(data.scoring_dataloader("selection", grouped=False)) == chosen
+    assert rows_of(data.scoring_dataloader("validation", grouped=False)) == list(range(60))
+    assert sorted(rows_of(data.scoring_dataloader("train"))) == sorted(rows_of(data.train_dataloader()))
+    grouped = data.scoring_dataloader("selection")
+    assert sorted(rows_of(grouped)) == chosen
+    assert rows_of(grouped) == rows_of(grouped)
+    widths = [batch["input_ids"].shape[1] for batch in grouped]
+    assert widths == sorted(widths)
+    with pytest.raises(ValueError, match="split is 'dev': choose one of selection, validation, train"):
+        data.scoring_dataloader("dev")
+
+
+def test_train_order_follows_set_epoch(make):
+    loader = make().train_dataloader()
+    first = rows_of(loader)
+    assert rows_of(make().train_dataloader()) == first
+    loader.batch_sampler.set_epoch(1)
+    second = rows_of(loader)
+    assert second != first
+    loader.batch_sampler.set_epoch(1, first_batch=3)
+    assert rows_of(loader) == second[len(second) - len(rows_of(loader)) :]
+    assert len(loader) == 17
+
+
+def test_loaders_leave_the_global_random_state_alone(make):
+    data = make()
+    state = torch.get_rng_state()
+    for loader in (
+        data.train_dataloader(),
+        data.val_dataloader(),
+        data.test_dataloader(),
+        data.predict_dataloader(),
+        data.scoring_dataloader("train"),
+    ):
+        rows_of(loader)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_segment_ids_and_padding(make):
+    batch = next(iter(make(segment_ids="stark", pad_to_multiple_of=32).val_dataloader()))
+    assert batch["input_ids"].shape[1] % 32 == 0
+    last = batch["attention_mask"].sum(1) - 1
+    assert batch["token_type_ids"].gather(1, last[:, None]).sum() == 0
+    assert batch["token_type_ids"].sum() > 0
+
+
+def test_max_length_is_checked_against_the_tokenizer(make):
+    data = make(max_length=64)
+    data.tokenizer.model_max_length = 32
+    del data.tokenizer
+    assert make(max_length=16).val_dataloader()
+    longest = max(batch["input_ids"].shape[1] for batch in make(max_length=16).train_dataloader())
+    assert longest == 16
+
+
+@pytest.mark.parametrize("world_size", [2, 7])
+def test_ranks_share_the_work(make, world_size):
+    class Rank:
+        def __init__(self, rank):
+            self.world_size, self.global_rank = world_size, rank
+
+    def on(rank):
+        data = make()
+        data.trainer = Rank(rank)
+        return data
+
+    ranks = [on(rank) for rank in range(world_size)]
+    for name in ("val_dataloader", "test_dataloader", "predict_dataloader"):
+        whole = rows_of(getattr(make(), name)())
+        assert sorted(row for data in ranks for row in rows_of(getattr(data, name)())) == sorted(whole)
+    batches = evaluation_batches(ranks[0]._split("dev")["length"][:], 16)
+    assert [batch["idx"].tolist() for batch in ranks[1].test_dataloader()] == batches[1::world_size]
+    train = [rows_of(data.train_dataloader()) for data in ranks]
+    assert len({len(data.train_dataloader()) for data in ranks}) == 1
+    assert set().union(*train) == set(rows_of(make().train_dataloader()))
+    scored = [rows_of(data.scoring_dataloader("selection")) for data in ranks]
+    assert all(rows == scored[0] for rows in scored)
+    assert ranks[0].allow_zero_length_dataloader_with_multiple_devices
+
+
+def test_settings_of_a_checkpoint_are_compared(make):
+    data = make()
+    state = data.state_dict()
+    assert state["task"] == "mrpc"
+    assert state["train_limit"] is None
+    assert all(isinstance(value, str | int | float | None) for value in state.values())
+    make().load_state_dict(state)
+    for change in ({"batch_size": 32}, {"seed": 3}, {"selection": "validation"}, {"train_limit": 50}, {"task": "rte"}):
+        (name, value), *_ = change.items()
+        message = f"^data.{name} is {value} but the checkpoint was made with {state[name]}: resume with the same"
+        with pytest.raises(ValueError, match=message):
+            make(**change).load_state_dict(state)
+
+
+def test_ax_has_no_fit(make, tmp_path):
+    data = make("ax", data_dir=str(tmp_path))
+    with pytest.raises(ValueError, match="^task 'ax' has only a test split: models trained on mnli predict it$"):
+        data.setup("fit")
+    (tmp_path / "diagnostic.tsv").write_text("index\tsentence1\tsentence2\n1\tthe cat\tno cat\n0\ta\tb\n")
+    data.prepare_data()
+    data.setup("predict")
+    assert sorted(rows_of(data.predict_dataloader())) == [0, 1]
+
+
+def test_saved_data_set_gives_the_same_batches(make, sample_dir, tmp_path):
+    rows = open_source(TASKS["mrpc"], str(sample_dir)).rows("train")
+    columns = {"sentence1": rows.text_a, "sentence2": rows.text_b, "label": rows.labels, "idx": rows.idx}
+    datasets.DatasetDict(train=datasets.Dataset.from_dict(columns)).save_to_disk(str(tmp_path))
+    for ours, theirs in zip(make().train_dataloader(), make(data_dir=str(tmp_path)).train_dataloader(), strict=True):
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+class Recorder(pl.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+        self.rows = Counter()
+
+    def training_step(self, batch, _):
+        self.rows["train"] += len(batch["idx"])
+        return self.layer(batch["labels"][:, None].float()).mean()
+
+    def validation_step(self, batch, _):
+        self.rows["val"] += len(batch["idx"])
+
+    def test_step(self, batch, _):
+        self.rows["test"] += len(batch["idx"])
+
+    def predict_step(self, batch, _):
+        return batch["idx"]
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+@pytest.fixture
+def trainer(tmp_path):
+    return pl.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=tmp_path,
+    )
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning", "ignore:.*does not have many workers.*")
+def test_with_a_trainer(make, trainer, tmp_path):
+    model = Recorder()
+    data = make()
+    trainer.fit(model, data)
+    trainer.test(model, data, verbose=False)
+    assert model.rows == {"train": 270, "val": 30, "test": 60}
+    predicted = torch.cat(trainer.predict(model, data))
+    assert sorted(predicted.tolist()) == list(range(30))
+    checkpoint = tmp_path / "x.ckpt"
+    trainer.save_checkpoint(checkpoint)
+    # other batches are fine for a test, not for going on with the fit
+    trainer.test(model, make(batch_size=8), ckpt_path=checkpoint, weights_only=True, verbose=False)
+    with pytest.raises(ValueError, match="data.batch_size is 8 but the checkpoint was made with 16"):
+        trainer.fit(model, make(batch_size=8), ckpt_path=checkpoint, weights_only=True)
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning", "ignore:.*does not have many workers.*")
+def test_only_needed_splits_must_exist(make, trainer, tmp_path, sample_dir):
+    folder = tmp_path / "MRPC"
+    folder.mkdir()
+    (folder / "train.tsv").write_bytes((sample_dir / "MRPC" / "train.tsv").read_bytes())
+    data = make(data_dir=str(tmp_path))
+    model = Recorder()
+    trainer.fit(model, data)
+    for run, file in ((trainer.test, "dev"), (trainer.predict, "test")):
+        with pytest.raises(
+            FileNotFoundError, match=rf"MRPC/{file}.tsv: no such file \(the {file} split of task 'mrpc'\)"
+        ):
+            run(model, data)
+    with pytest.raises(FileNotFoundError, match="MRPC/dev.tsv"):
+        trainer.fit(model, make(data_dir=str(tmp_path), selection="validation"))
+
+
+def test_setup_reads_what_prepare_data_wrote(make, tmp_path, monkeypatch):
+    make(cache_dir=str(tmp_path)).prepare_data()
+
+    def never(*_, **__):
+        raise AssertionError("tokenised again")
+
+    monkeypatch.setattr(tokenization, "encode", never)
+    data = make(cache_dir=str(tmp_path))
+    data.setup("fit")
+    assert len(rows_of(data.train_dataloader())) == 270

@@ -1,0 +1,97 @@
+import datasets
+import pytest
+
+from datamodules import sources
+from datamodules.sources import HubSource, SavedSource, TSVSource, open_source
+from datamodules.tasks import find_task
+
+RTE = {
+    "sentence1": ["a cat .", "a dog ."],
+    "sentence2": ["cat .", "no ."],
+    "label": [0, 1],
+    "idx": [0, 1],
+}
+FEATURES = datasets.Features(
+    {
+        "sentence1": datasets.Value("string"),
+        "sentence2": datasets.Value("string"),
+        "label": datasets.ClassLabel(names=["entailment", "not_entailment"]),
+        "idx": datasets.Value("int32"),
+    }
+)
+
+
+def glue(**changes):
+    return datasets.Dataset.from_dict(RTE | changes, features=FEATURES)
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A local folder laid out like the hub's repository."""
+    folder = tmp_path / "glue"
+    (folder / "rte").mkdir(parents=True)
+    for split, rows in (("train", glue()), ("validation", glue()), ("test", glue(label=[-1, -1], idx=[1, 0]))):
+        rows.to_parquet(folder / "rte" / f"{split}-00000-of-00001.parquet")
+    (folder / "README.md").write_text(
+        "---\nconfigs:\n- config_name: rte\n  data_files:\n"
+        + "".join(f"  - split: {s}\n    path: rte/{s}-*\n" for s in ("train", "validation", "test"))
+        + "---\n"
+    )
+    monkeypatch.setattr(sources, "GLUE_HUB_ID", str(folder))
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    return folder
+
+
+def test_hub(hub):
+    source = open_source(find_task("rte"), None)
+    assert isinstance(source, HubSource)
+    assert source.rows("train") == (RTE["sentence1"], RTE["sentence2"], [0, 1], [0, 1])
+    assert source.rows("test") == (RTE["sentence1"], RTE["sentence2"], None, [1, 0])
+    assert source.digest("train") == source.digest("train")
+    assert source.digest("train") != source.digest("dev")
+
+
+def test_hub_failure_is_one_line(hub):
+    with pytest.raises(FileNotFoundError, match="cannot load train of mrpc from the hub") as error:
+        open_source(find_task("mrpc"), None).rows("train")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_saved_folder(tmp_path, inside):
+    folder = tmp_path / "RTE" if inside else tmp_path
+    datasets.DatasetDict(train=glue(), validation=glue()).save_to_disk(str(folder))
+    source = open_source(find_task("rte"), str(tmp_path))
+    assert isinstance(source, SavedSource)
+    assert source.rows("dev").labels == [0, 1]
+    with pytest.raises(FileNotFoundError, match=r"/test: no such folder \(the test split of task 'rte'\)"):
+        source.rows("test")
+    with pytest.raises(FileNotFoundError, match="task 'ax' has no train split"):
+        SavedSource(find_task("ax"), folder).rows("train")
+
+
+def test_saved_folder_with_bad_rows(tmp_path):
+    def rows(dataset, name="rte"):
+        datasets.DatasetDict(train=dataset).save_to_disk(str(tmp_path))
+        return open_source(find_task(name), str(tmp_path)).rows("train")
+
+    with pytest.raises(ValueError, match=r"train, row 1: label -1 is not one of 0 to 1 \(entailment, not_entailment\)"):
+        rows(glue(label=[0, -1]))
+    with pytest.raises(ValueError, match=r"train: labels are entailment, not_entailment, wnli needs not_entailment"):
+        rows(glue(), "wnli")
+    with pytest.raises(ValueError, match="train: no column 'question', qnli needs question, sentence, label"):
+        rows(glue(), "qnli")
+    with pytest.raises(ValueError, match="train: no rows in it"):
+        rows(glue().select([]))
+
+
+def test_original_files(tmp_path):
+    (tmp_path / "rte").mkdir()
+    file = tmp_path / "rte" / "train.tsv"
+    file.write_text("h\n0\ta\tb\tentailment\n")
+    source = open_source(find_task("rte"), str(tmp_path))
+    assert isinstance(source, TSVSource)
+    before = source.digest("train")
+    assert source.rows("train") == (["a"], ["b"], [0], [0])
+    file.write_text("h\n0\ta\tc\tentailment\n")
+    assert source.digest("train") != before

@@ -1,0 +1,36 @@
+import pytest
+
+from datamodules.submission import write_submission
+from datamodules.tasks import find_task
+
+
+@pytest.mark.parametrize(
+    ("name", "predictions", "lines"),
+    [
+        ("mrpc", [1, 0, 1], ["0\t0", "1\t1", "2\t1"]),
+        ("mnli", [2, 0, 1], ["0\tentailment", "1\tneutral", "2\tcontradiction"]),
+        ("wnli", [1, 0, 1], ["0\t0", "1\t1", "2\t1"]),
+        ("stsb", [5.4, -0.1, 2.34567], ["0\t0.000", "1\t2.346", "2\t5.000"]),
+    ],
+)
+def test_format(tmp_path, name, predictions, lines):
+    task = find_task(name)
+    path = write_submission(task, [2, 0, 1], predictions, tmp_path / "new" / task.submission_file)
+    assert path.read_bytes() == ("\n".join(["index\tprediction", *lines]) + "\n").encode()
+    assert [file.name for file in path.parent.iterdir()] == [task.submission_file]
+
+
+@pytest.mark.parametrize(
+    ("name", "idx", "predictions", "message"),
+    [
+        ("rte", [0, 1, 1], [0, 0, 0], r"^f.tsv: index 1 has more than one prediction$"),
+        ("rte", [0, 2], [0, 0], r"^f.tsv: no prediction for index 1 \(2 predictions given\)$"),
+        ("rte", [0, 1], [0], r"^f.tsv: 2 indices but 1 predictions$"),
+        ("rte", [0, 1], [0, 2], r"^f.tsv: the prediction for index 1 is 2, not 0 to 1$"),
+        ("stsb", [0], [float("nan")], r"^f.tsv: the prediction for index 0 is nan$"),
+    ],
+)
+def test_bad_predictions_leave_no_file(tmp_path, name, idx, predictions, message):
+    with pytest.raises(ValueError, match=message):
+        write_submission(find_task(name), idx, predictions, tmp_path / "f.tsv")
+    assert not list(tmp_path.iterdir())

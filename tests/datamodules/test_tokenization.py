@@ -1,0 +1,177 @@
+import random
+
+import pytest
+
+from datamodules import tokenization
+from datamodules.sample import sample_vocabulary
+from datamodules.sources import open_source
+from datamodules.tasks import find_task
+from datamodules.tokenization import encode, load_tokenizer, tokenize_split, tokenizer_digest, truncate_pair
+
+
+def truncated_slowly(a, b, budget):
+    """The released code's loop."""
+    a, b = list(a), list(b)
+    while len(a) + len(b) > budget:
+        if len(a) > len(b):
+            a.pop()
+        else:
+            b.pop()
+    return a, b
+
+
+def test_truncation_is_the_released_codes():
+    for len_a in range(13):
+        for len_b in range(13):
+            a, b = list(range(len_a)), list(range(100, 100 + len_b))
+            for budget in range(1, 14):
+                assert truncate_pair(a, b, budget) == truncated_slowly(a, b, budget), (len_a, len_b, budget)
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    draw = random.Random(0)
+    words = [word for word in sample_vocabulary() if word.isalpha()]
+    texts = [" ".join(draw.choices(words, k=draw.randrange(1, 30))) for _ in range(200)]
+    return texts[:100], texts[100:]
+
+
+def test_stark_segments_and_truncation(tokenizer, pairs):
+    encoded = encode(tokenizer, *pairs, max_length=24, segment_ids="stark")
+    over = 0
+    for first, second, ids, segments in zip(*pairs, *encoded.values(), strict=True):
+        whole = [tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text)) for text in (first, second)]
+        a, b = truncated_slowly(*whole, 21)
+        over += len(whole[0]) + len(whole[1]) > 21
+        assert ids == [tokenizer.cls_token_id, *a, tokenizer.sep_token_id, *b, tokenizer.sep_token_id]
+        assert segments == ([0] * len(a) + [1] * (len(b) + 1) + [0, 0])
+        assert len(segments) == len(ids)
+    assert over > 50
+
+
+def test_stark_example_of_the_reference(tokenizer):
+    encoded = encode(tokenizer, ["the old train"], ["a new ship"], max_length=128, segment_ids="stark")
+    assert encoded["token_type_ids"] == [[0, 0, 0, 1, 1, 1, 1, 0, 0]]
+
+
+@pytest.mark.parametrize("text_b", [None, [""]])
+def test_stark_single_texts(tokenizer, text_b):
+    encoded = encode(tokenizer, ["the old train said no more"], text_b, max_length=5, segment_ids="stark")
+    expected = encode(tokenizer, ["the old train"], None, max_length=5, segment_ids="tokenizer")
+    assert encoded == expected
+
+
+@pytest.mark.parametrize("max_length", [16, 128])
+def test_tokenizer_mode_is_hugging_faces(tokenizer, pairs, max_length):
+    ours = encode(tokenizer, *pairs, max_length=max_length, segment_ids="tokenizer")
+    theirs = tokenizer(*pairs, truncation="longest_first", max_length=max_length)
+    assert ours == {name: theirs[name] for name in ("input_ids", "token_type_ids")}
+
+
+def test_digest_ignores_padding_and_truncation(tokenizer_dir):
+    tokenizer = load_tokenizer(str(tokenizer_dir))
+    before = tokenizer_digest(tokenizer)
+    tokenizer(["a"], truncation=True, max_length=7, padding="max_length")
+    assert tokenizer_digest(tokenizer) == before
+    tokenizer.add_tokens(["zzz"])
+    assert tokenizer_digest(tokenizer) != before
+
+
+def test_load_failures_are_one_line(tmp_path):
+    with pytest.raises(ValueError, match="cannot load a tokenizer from '.*none'") as error:
+        load_tokenizer(str(tmp_path / "none"))
+    assert "\n" not in str(error.value)
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(ValueError, match="the tokenizer of '.*' has no vocabulary"):
+        load_tokenizer(str(tmp_path))
+
+
+@pytest.fixture
+def files(tmp_path):
+    folder = tmp_path / "RTE"
+    folder.mkdir()
+    lines = ["h", "0\tthe old train\tthe train\tentailment", "1\ta new ship\tthe bank\tnot_entailment"]
+    (folder / "train.tsv").write_text("\n".join(lines))
+    (folder / "test.tsv").write_text("h\n1\tthe old train\tthe train\n0\ta\tb\n")
+    return folder
+
+
+def test_columns(files, tokenizer, tmp_path):
+    task = find_task("rte")
+    kwargs = {"max_length": 32, "segment_ids": "tokenizer", "cache_dir": str(tmp_path / "cache")}
+    source = open_source(task, str(files))
+    train = tokenize_split(source, task, "train", tokenizer, **kwargs)
+    assert set(train.column_names) == {"input_ids", "token_type_ids", "labels", "idx", "length"}
+    assert train["length"][:] == [8, 8] == [len(ids) for ids in train["input_ids"]]
+    assert train["labels"][:] == [0, 1]
+    test = tokenize_split(source, task, "test", tokenizer, **kwargs)
+    assert "labels" not in test.column_names
+    assert test["idx"][:] == [1, 0]
+
+
+def test_tokenised_once_until_something_changes(files, tokenizer, tmp_path, monkeypatch):
+    calls = []
+    original = tokenization.encode
+    monkeypatch.setattr(tokenization, "encode", lambda *a, **k: calls.append(1) or original(*a, **k))
+    task = find_task("rte")
+
+    def rows(split="train", tokenizer=tokenizer, max_length=32, segment_ids="tokenizer"):
+        return tokenize_split(
+            open_source(task, str(files)),
+            task,
+            split,
+            tokenizer,
+            max_length=max_length,
+            segment_ids=segment_ids,
+            cache_dir=str(tmp_path / "cache"),
+        )
+
+    first = rows()
+    assert rows()["input_ids"][:] == first["input_ids"][:]
+    assert len(calls) == 1
+    other = load_tokenizer(tokenizer.name_or_path)
+    other.add_tokens(["zzz"])
+    for number, change in enumerate(
+        [{"max_length": 16}, {"segment_ids": "stark"}, {"split": "test"}, {"tokenizer": other}], start=2
+    ):
+        rows(**change)
+        rows(**change)
+        assert len(calls) == number
+    file = files / "train.tsv"
+    file.write_bytes(file.read_bytes().replace(b"ship", b"shop"))
+    assert rows()["input_ids"][:] != first["input_ids"][:]
+    assert len(calls) == 6
+    names = [path.name for path in (tmp_path / "cache").iterdir()]
+    assert len(names) == 6
+    assert not [name for name in names if name.startswith(".")]
+
+
+def test_a_concurrent_winner_is_taken_over(files, tokenizer, tmp_path, monkeypatch):
+    task = find_task("rte")
+    kwargs = {"max_length": 32, "segment_ids": "tokenizer", "cache_dir": str(tmp_path / "cache")}
+    original = tokenization._tokenized
+
+    def overtaken(*args):
+        monkeypatch.setattr(tokenization, "_tokenized", original)
+        tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)
+        return original(*args)
+
+    monkeypatch.setattr(tokenization, "_tokenized", overtaken)
+    assert len(tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)) == 2
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_long_splits_are_tokenised_in_chunks(files, tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setattr(tokenization, "CHUNK", 1)
+    task = find_task("rte")
+    kwargs = {"max_length": 32, "segment_ids": "tokenizer", "cache_dir": str(tmp_path / "cache")}
+    train = tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)
+    assert train["idx"][:] == [0, 1]
+
+
+def test_cache_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("STARK_CACHE", str(tmp_path))
+    assert tokenization.cache_folder(None) == tmp_path
+    assert tokenization.cache_folder("here").name == "here"
+    monkeypatch.delenv("STARK_CACHE")
+    assert tokenization.cache_folder(None).name == "stark-lightning"
