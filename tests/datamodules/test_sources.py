@@ -81,8 +81,11 @@ def test_saved_folder_with_bad_rows(tmp_path):
         rows(glue(), "wnli")
     with pytest.raises(ValueError, match="train: no column 'question', qnli needs question, sentence, label"):
         rows(glue(), "qnli")
-    with pytest.raises(ValueError, match="train: no rows in it"):
-        rows(glue().select([]))
+
+
+def test_empty_split():
+    with pytest.raises(ValueError, match=r"^here, train: no rows in it$"):
+        sources._hub_rows(glue().select([]), find_task("rte"), "train", "here")
 
 
 def test_original_files(tmp_path):

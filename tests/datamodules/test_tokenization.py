@@ -78,11 +78,11 @@ def test_digest_ignores_padding_and_truncation(tokenizer_dir):
 
 
 def test_load_failures_are_one_line(tmp_path):
-    with pytest.raises(ValueError, match="cannot load a tokenizer from '.*none'") as error:
+    with pytest.raises(ValueError, match=r"cannot load a tokenizer from '.*none'") as error:
         load_tokenizer(str(tmp_path / "none"))
     assert "\n" not in str(error.value)
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(ValueError, match="the tokenizer of '.*' has no vocabulary"):
+    with pytest.raises(ValueError, match=r"the tokenizer of '.*' has no vocabulary"):
         load_tokenizer(str(tmp_path))
 
 
