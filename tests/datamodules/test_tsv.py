@@ -19,7 +19,7 @@ LINES = [
     ("sst2", "test", ["2", "fine film"], ("fine film", None, None, 2)),
     ("qnli", "dev", ["5", "Who?", "He.", "entailment"], ("Who?", "He.", 0, 0)),
     ("qqp", "train", ["13", "1", "2", "Why?", "How?", "0"], ("Why?", "How?", 0, 0)),
-    ("qqp", "test", ["0", "Why?", "How?"], ("Why?", "How?", None, 0)),
+    ("qqp", "test", ["12", "Why?", "How?"], ("Why?", "How?", None, 12)),
     ("mnli", "train", [*MNLI, "P", "H", "neutral", "contradiction"], ("P", "H", 2, 0)),
     ("mnli", "dev", [*MNLI, "P", "H", *["neutral"] * 5, "entailment"], ("P", "H", 0, 0)),
     ("mnlimm", "dev", [*MNLI, "P", "H", *["neutral"] * 5, "neutral"], ("P", "H", 1, 0)),
