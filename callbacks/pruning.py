@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_info
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from callbacks.functional.importance import ScoreReduction
@@ -103,7 +103,7 @@ class Pruning(Callback):
         device = trainer.strategy.root_device
         data = trainer.datamodule  # type: ignore[attr-defined]  # set by the data connector
         scores = score_units(
-            module.classifier.to(device),
+            nn.Module.to(module.classifier, device),
             scoring_batches(data, self.split, self.reduction, device),
             {EXPRESSIVENESS: expressiveness_loss},
             self.reduction,

@@ -64,7 +64,7 @@ class Rewinding(Callback):
             return
         if not isinstance(pl_module, ClassificationModule):
             raise TypeError(f"Rewinding needs a ClassificationModule, {type(pl_module).__name__} is none")
-        if trainer.fast_dev_run:  # a single epoch of it: there is nothing to come back from
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]  # a single epoch of it: there is nothing to come back from
             return
         if not trainer.max_epochs or trainer.max_epochs <= self.trial_epochs:
             raise ValueError(
@@ -87,6 +87,10 @@ class Rewinding(Callback):
             self._initial_trackers = {
                 tracker.state_key: deepcopy(tracker.state_dict()) for tracker in _trackers(trainer)
             }
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Rewind when a checkpoint of the trial's last batch is resumed, where no epoch start is announced."""
+        self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Rewind at the first epoch after the trial."""

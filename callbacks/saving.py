@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from lightning_modules.model_folder import save_classifier
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_info
 
 from lightning_modules.base import ClassificationModule
+from lightning_modules.model_folder import save_classifier
 
 __all__ = ["SaveModelFolder"]
 
@@ -26,7 +26,7 @@ class SaveModelFolder(Callback):
         """Bring the best weights back and save them."""
         if not isinstance(pl_module, ClassificationModule):
             raise TypeError(f"SaveModelFolder needs a ClassificationModule, {type(pl_module).__name__} is none")
-        if trainer.fast_dev_run:
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         best = trainer.checkpoint_callback
         if isinstance(best, ModelCheckpoint) and best.best_model_path:

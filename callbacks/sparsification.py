@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_info
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from callbacks.functional.importance import ScoreReduction, knowledgeableness
@@ -181,8 +181,8 @@ class TeacherSparsification(Callback):
         device = trainer.strategy.root_device
         data = trainer.datamodule  # type: ignore[attr-defined]  # set by the data connector
         return score_teacher(
-            module.teacher.to(device),
-            module.student.to(device),
+            nn.Module.to(module.teacher, device),
+            nn.Module.to(module.student, device),
             scoring_batches(data, self.split, self.reduction, device),
             temperature=module.temperature,
             weight=module.distillation_weight,

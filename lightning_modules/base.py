@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from lightning_fabric.utilities.seed import reset_seed
 from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torchmetrics import Metric, MetricCollection
@@ -24,16 +25,25 @@ from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
     get_linear_schedule_with_warmup,
 )
 
-from lightning_modules.resuming import batches_done, random_states, refuse_changes, restore_random_states, start_epoch
+from lightning_modules.resuming import (
+    batches_done,
+    random_states,
+    redo_validation,
+    refuse_changes,
+    restore_random_states,
+    start_epoch,
+    validation_is_due,
+)
 
 __all__ = ["Batch", "ClassificationModule", "build_metrics"]
 
 Batch = dict[str, Tensor]
 
+_HPARAMS = LightningModule.CHECKPOINT_HYPER_PARAMS_KEY
 _MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
@@ -95,7 +105,7 @@ class ClassificationModule(LightningModule):
     #: The trained network; for distillation it is the student.
     classifier: PreTrainedModel
     #: Its tokenizer, saved beside it.
-    tokenizer: PreTrainedTokenizerBase
+    tokenizer: PreTrainedTokenizerFast
 
     def __init__(
         self,
@@ -176,7 +186,7 @@ class ClassificationModule(LightningModule):
         steps = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches) * (epochs - first)
         return min(steps, self.trainer.max_steps) if self.trainer.max_steps >= 0 else steps
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW and its linear schedule over the steps of the phase."""
         parameters = [parameter for parameter in self.classifier.parameters() if parameter.requires_grad]
         groups = [
@@ -215,6 +225,7 @@ class ClassificationModule(LightningModule):
             end_epoch: The epoch after its last, or None for the end of the fit.
         """
         self.phase = (first_epoch, end_epoch)
+        self._resumed_random_states = None
         reset_seed()
 
     def on_fit_start(self) -> None:
@@ -245,6 +256,7 @@ class ClassificationModule(LightningModule):
         checkpoint["classifier_config"] = self.classifier.config.to_json_string(use_diff=False)
         checkpoint["phase"] = list(self.phase)
         checkpoint["random_states"] = random_states()
+        checkpoint["validation_is_due"] = validation_is_due(self.trainer)
         checkpoint["fit_settings"] = self.fit_settings()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -255,14 +267,17 @@ class ClassificationModule(LightningModule):
         """
         if self._trainer is not None and self.trainer.training:
             # Keys with an underscore are notes of LightningCLI.
-            now, then = dict(self.hparams), checkpoint["hyper_parameters"]
-            refuse_changes(*({k: v for k, v in d.items() if k[0] != "_"} for d in (now, then)), "model")
+            now, then = ({k: v for k, v in d.items() if k[0] != "_"} for d in (self.hparams, checkpoint[_HPARAMS]))
+            refuse_changes(now, then, "model")
             refuse_changes(self.fit_settings(), checkpoint["fit_settings"], "trainer")
             self._resumed_random_states = checkpoint["random_states"]
+            if checkpoint["validation_is_due"]:
+                redo_validation(checkpoint["loops"])
         first, end = checkpoint["phase"]
         self.phase = (first, end)
         if checkpoint["classifier_config"] != self.classifier.config.to_json_string(use_diff=False):
-            self.classifier = classifier_from_config(checkpoint["classifier_config"]).to(self.device)
+            self.classifier = classifier_from_config(checkpoint["classifier_config"])
+            nn.Module.to(self.classifier, self.device)
 
 
 def classify(model: PreTrainedModel, batch: Batch) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from lightning_modules.base import Batch, ClassificationModule, classify
@@ -124,7 +124,7 @@ class DistillationModule(ClassificationModule):
     def on_fit_start(self) -> None:
         """Bring the teacher to the student's device; nobody else knows of it."""
         super().on_fit_start()
-        self.teacher.to(self.device)
+        nn.Module.to(self.teacher, self.device)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add which teacher this is."""

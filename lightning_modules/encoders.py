@@ -345,6 +345,8 @@ def _own_config_(model: PreTrainedModel, config_class: type[PreTrainedConfig]) -
     # Models may share a configuration object, so it is copied before it is changed, for every module that holds it.
     shared, config = model.config, copy.deepcopy(model.config)
     config.__class__ = config_class
+    # A configuration read from a file has the family's type as an attribute of its own, which would hide the class's.
+    vars(config).pop("model_type", None)
     for module in model.modules():
         if getattr(module, "config", None) is shared:
             module.config = config  # type: ignore[assignment]  # plain attribute of a module

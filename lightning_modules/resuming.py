@@ -11,7 +11,16 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from pytorch_lightning import Trainer
 
-__all__ = ["EpochBatches", "batches_done", "random_states", "refuse_changes", "restore_random_states", "start_epoch"]
+__all__ = [
+    "EpochBatches",
+    "batches_done",
+    "random_states",
+    "redo_validation",
+    "refuse_changes",
+    "restore_random_states",
+    "start_epoch",
+    "validation_is_due",
+]
 
 
 @runtime_checkable
@@ -63,6 +72,41 @@ def batches_done(trainer: Trainer) -> int:
     """
     done = trainer.fit_loop.epoch_loop.batch_progress.current.ready
     return done if done < trainer.num_training_batches else 0
+
+
+def validation_is_due(trainer: Trainer) -> bool:
+    """Whether a checkpoint written now would lie between a training batch and the validation that follows it.
+
+    Lightning resumes from such a checkpoint without that validation, so that its score is never seen.
+
+    Args:
+        trainer: The trainer, in a fit.
+
+    Returns:
+        True in the hooks at the end of a batch after which validation runs.
+    """
+    loop = trainer.fit_loop.epoch_loop
+    batches: Any = loop.batch_progress.total
+    fetcher = trainer.fit_loop._data_fetcher
+    is_batch_end = batches.started == batches.processed and batches.completed == batches.processed - 1
+    return is_batch_end and fetcher is not None and bool(loop._should_check_val_fx(fetcher))
+
+
+def redo_validation(loops: dict[str, Any]) -> None:
+    """Change a checkpoint's loop state so that the resumed fit starts with the validation that is due.
+
+    The batch counts as completed, and validation as interrupted at its first batch.
+
+    Args:
+        loops: ``checkpoint["loops"]`` of a checkpoint for which :func:`validation_is_due`; it is changed.
+    """
+    batches = loops["fit_loop"]["epoch_loop.batch_progress"]
+    for counts in (batches["total"], batches["current"]):
+        counts["completed"] += 1
+    validation = loops["fit_loop"]["epoch_loop.val_loop.batch_progress"]
+    validation["current"] = dict.fromkeys(validation["current"], 0)
+    validation["total"]["ready"] = validation["total"]["started"] = validation["total"]["completed"] + 1
+    validation["total"]["processed"] = validation["total"]["completed"]
 
 
 def start_epoch(trainer: Trainer, epoch: int, first_batch: int) -> None:

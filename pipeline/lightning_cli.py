@@ -12,7 +12,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger
 
-import callbacks  # noqa: F401 - so that YAML may use bare class names
+import callbacks as _callbacks  # noqa: F401 - so that YAML may use bare class names
 from datamodules import GLUEDataModule
 from lightning_modules import ClassificationModule
 from pipeline.errors import OneLineErrors

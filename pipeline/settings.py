@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from jsonargparse import ActionConfigFile
+from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]  # public, but not in its __all__
 
 from callbacks.functional.importance import ScoreReduction
 from callbacks.functional.masks import check_sparsity

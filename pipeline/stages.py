@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 from pytorch_lightning import Callback, Trainer
+from torch import nn
 
 from callbacks.layer_dropping import drop_layers
 from callbacks.pruning import EXPRESSIVENESS, expressiveness_loss, prune
@@ -64,7 +65,7 @@ def cut_student(settings: RunSettings, folder: Path, dense: Path) -> None:
         trainer = _scorer(settings)
         device = trainer.strategy.root_device
         scores = score_units(
-            model.to(device),
+            nn.Module.to(model, device),
             _batches(settings, dense, trainer),
             {EXPRESSIVENESS: expressiveness_loss},
             settings.scoring.reduction,
@@ -109,8 +110,8 @@ def score_dense_teacher(settings: RunSettings, folder: Path, teacher: Path, stud
     trainer = _scorer(settings)
     device = trainer.strategy.root_device
     scores = score_teacher(
-        load_classifier(teacher).to(device),
-        load_classifier(student).to(device),
+        nn.Module.to(load_classifier(teacher), device),
+        nn.Module.to(load_classifier(student), device),
         _batches(settings, teacher, trainer),
         temperature=settings.distillation.temperature,
         weight=settings.distillation.distillation_weight,

@@ -1,0 +1,99 @@
+"""A tiny task with a tiny teacher, and fits over them, shared by the tests of modules, callbacks and pipeline."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+
+from datamodules import GLUEDataModule, sample_vocabulary, write_sample_data
+from lightning_modules import DistillationModule, load_classifier, load_tokenizer, save_classifier, save_sample_encoder
+
+
+@dataclass(frozen=True)
+class TinyTask:
+    """Folders of sample data, of a random encoder, and of a teacher that is as good as a random one gets."""
+
+    data_dir: Path
+    encoder: Path
+    teacher: Path
+    cache: Path
+
+    def data(self, task: str = "sst2", **settings: Any) -> GLUEDataModule:
+        """The data module: 108 rows of train, 12 of selection, few of dev."""
+        settings = {"batch_size": 16, "cache_dir": str(self.cache), "seed": 1, **settings}
+        return GLUEDataModule(task, str(self.encoder), str(self.data_dir), **settings)
+
+    def distillation(
+        self, *, teacher: Path | None = None, student: Path | None = None, **settings: Any
+    ) -> LightningModule:
+        """A distillation from this task's teacher into a copy of it."""
+        data = self.data()
+        settings = {"learning_rate": 1e-3, **settings}
+        return DistillationModule(
+            str(teacher or self.teacher), str(student or self.teacher), data.label_names, data.metrics, **settings
+        )
+
+
+def make_tiny_task(folder: Path) -> TinyTask:
+    write_sample_data(folder / "data", rows=120)
+    encoder = save_sample_encoder(folder / "encoder", sample_vocabulary(), hidden_size=32)
+    task = TinyTask(folder / "data", encoder, folder / "teacher", folder / "cache")
+    seed_everything(5, verbose=False)
+    model = load_classifier(encoder, label_names=task.data().label_names)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(3)  # so that logits, scores and gradients differ between units
+    save_classifier(model, task.teacher, load_tokenizer(encoder))
+    return task
+
+
+def make_trainer(
+    folder: Path, callbacks: Sequence[Callback] = (), *, patience: int | None = None, **settings: Any
+) -> Trainer:
+    """A quiet CPU trainer with best-checkpoint tracking, like the one of configs/trainer.yaml."""
+    tracked: list[Callback] = [
+        ModelCheckpoint(
+            folder / "checkpoints",
+            "best",
+            "val/score",
+            mode="max",
+            save_last=True,
+            auto_insert_metric_name=False,
+            save_on_train_epoch_end=False,
+        )
+    ]
+    if patience is not None:
+        tracked.append(EarlyStopping("val/score", mode="max", patience=patience, check_on_train_epoch_end=False))
+    defaults: dict[str, Any] = {
+        "accelerator": "cpu",
+        "devices": 1,
+        "max_epochs": 2,
+        "gradient_clip_val": 1.0,
+        "num_sanity_val_steps": 0,
+        "use_distributed_sampler": False,
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    return Trainer(default_root_dir=folder, callbacks=[*tracked, *callbacks], **{**defaults, **settings})
+
+
+def fit(
+    trainer: Trainer, module: LightningModule, data: GLUEDataModule, ckpt_path: Path | None = None
+) -> dict[str, torch.Tensor]:
+    """Fit as the command line does, and return the trained weights."""
+    seed_everything(7, verbose=False)
+    if ckpt_path is not None:
+        trainer.ckpt_path = str(ckpt_path)
+    trainer.fit(module, data, weights_only=True)
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def differences(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> list[str]:
+    """Names of weights that are not the same bit for bit."""
+    assert first.keys() == second.keys()
+    return [name for name in first if not torch.equal(first[name], second[name])]
