@@ -128,6 +128,7 @@ class ClassificationModule(LightningModule):
         #: First epoch of the current phase, and the one after its last (None: the end of the fit).
         self.phase: tuple[int, int | None] = (0, None)
         self._resumed_random_states: dict[str, Any] | None = None
+        self._resumed_metrics: dict[str, float] = {}
 
     # Steps
 
@@ -239,6 +240,9 @@ class ClassificationModule(LightningModule):
         else:
             restore_random_states(self._resumed_random_states)
             self._resumed_random_states = None
+        # The last scores, for callbacks that look at them again at the end of the epoch that was interrupted.
+        metrics = {name: torch.tensor(value, device=self.device) for name, value in self._resumed_metrics.items()}
+        self.trainer.callback_metrics.update(metrics)
         start_epoch(self.trainer, self.trainer.current_epoch - self.phase[0], batches_done(self.trainer))
 
     def on_train_epoch_start(self) -> None:
@@ -257,6 +261,7 @@ class ClassificationModule(LightningModule):
         checkpoint["phase"] = list(self.phase)
         checkpoint["random_states"] = random_states()
         checkpoint["validation_is_due"] = validation_is_due(self.trainer)
+        checkpoint["callback_metrics"] = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
         checkpoint["fit_settings"] = self.fit_settings()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -271,6 +276,7 @@ class ClassificationModule(LightningModule):
             refuse_changes(now, then, "model")
             refuse_changes(self.fit_settings(), checkpoint["fit_settings"], "trainer")
             self._resumed_random_states = checkpoint["random_states"]
+            self._resumed_metrics = checkpoint["callback_metrics"]
             if checkpoint["validation_is_due"]:
                 redo_validation(checkpoint["loops"])
         first, end = checkpoint["phase"]

@@ -166,8 +166,11 @@ def _fit_config(
     arguments: dict[str, Any],
 ) -> dict[str, Any]:
     tracked = {"monitor": "val/score", "mode": "max"}
+    stopping: dict[str, Any] = {**tracked, "patience": fit.patience}
     lightning = "pytorch_lightning.callbacks"
-    checkpoint = {**tracked, "filename": "best", "save_last": True, "auto_insert_metric_name": False}
+    checkpoint: dict[str, Any] = {**tracked, "filename": "best", "save_last": True, "auto_insert_metric_name": False}
+    # At the end of validation, where the score is.
+    checkpoint["save_on_train_epoch_end"] = stopping["check_on_train_epoch_end"] = False
     trainer = settings.trainer
     return {
         "seed_everything": settings.seed,
@@ -184,7 +187,7 @@ def _fit_config(
             "enable_model_summary": False,
             "callbacks": [
                 {"class_path": f"{lightning}.ModelCheckpoint", "init_args": checkpoint},
-                {"class_path": f"{lightning}.EarlyStopping", "init_args": {**tracked, "patience": fit.patience}},
+                {"class_path": f"{lightning}.EarlyStopping", "init_args": stopping},
                 {"class_path": "callbacks.SaveModelFolder"},
             ],
         },
