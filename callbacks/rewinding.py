@@ -109,6 +109,7 @@ class Rewinding(Callback):
             state = deepcopy(self._initial_trackers[tracker.state_key])
             if isinstance(tracker, ModelCheckpoint):
                 state["dirpath"] = tracker.dirpath  # the run folder may have moved since
+                state["last_model_path"] = tracker.last_model_path  # last.ckpt stays one file over both phases
             tracker.load_state_dict(state)
         trainer.should_stop = False
         module.start_phase(trainer.current_epoch, None)  # type: ignore[operator]
