@@ -1,0 +1,74 @@
+import math
+
+import pytest
+import torch
+
+from callbacks.functional.importance import accumulate_importance, knowledgeableness, normalize_per_layer
+
+
+def random_layers(*sizes, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.rand(size, generator=generator, dtype=torch.float64) for size in sizes]
+
+
+@pytest.mark.parametrize("reduction", ["example", "batch"])
+def test_accumulation_is_the_loop_over_batches_examples_and_units(reduction):
+    generator = torch.Generator().manual_seed(0)
+    batches = [torch.randn(size, 5, generator=generator, dtype=torch.float64) for size in (4, 4, 3)]
+    total = torch.zeros(5, dtype=torch.float64)
+    expected = [0.0] * 5
+    for gradients in batches:
+        total = accumulate_importance(total, gradients, reduction)
+        for unit in range(5):
+            values = [float(gradient) for gradient in gradients[:, unit]]
+            if reduction == "example":
+                expected[unit] += math.fsum(abs(value) for value in values)
+            else:
+                expected[unit] += abs(math.fsum(values) / len(values))
+    torch.testing.assert_close(total, torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-14)
+
+
+def test_accumulation_returns_a_new_tensor_in_float64():
+    total = torch.zeros(2, dtype=torch.float64)
+    added = accumulate_importance(total, torch.ones(3, 2))
+    assert added.dtype == torch.float64
+    assert total.tolist() == [0, 0]
+
+
+def test_small_gradients_are_not_lost_beside_large_ones():
+    total = torch.full((1,), 2.0**24, dtype=torch.float64)
+    assert accumulate_importance(total, torch.ones(1, 1)).item() == 2**24 + 1  # float32 would stay at 2**24
+
+
+@pytest.mark.parametrize("reduction", ["example", "batch"])
+def test_a_layer_without_units_keeps_none(reduction):
+    assert accumulate_importance(torch.zeros(0).double(), torch.zeros(3, 0), reduction).shape == (0,)
+
+
+def test_each_layer_is_divided_by_its_own_norm():
+    layers = random_layers(3, 7, 1, 0)
+    for layer, normalized in zip(layers, normalize_per_layer(layers), strict=True):
+        norm = math.sqrt(math.fsum(float(score) ** 2 for score in layer))
+        expected = [float(score) / (norm + 1e-7) for score in layer]
+        torch.testing.assert_close(normalized, torch.tensor(expected, dtype=torch.float64), rtol=1e-14, atol=0)
+
+
+def test_a_layer_of_negligible_scores_stays_negligible():
+    assert normalize_per_layer([torch.full((4,), 1e-12).double()])[0].max() < 1e-4
+    assert normalize_per_layer([torch.zeros(4)])[0].tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("lam", [0, 0.25, 0.5, 1])
+def test_lam_is_the_weight_of_expressiveness(lam):
+    expressive, friendly = random_layers(4, 2, seed=1), random_layers(4, 2, seed=2)
+    mixed = knowledgeableness(expressive, friendly, lam)
+    for layer, scores in enumerate(mixed):
+        for unit, score in enumerate(scores):
+            expected = lam * float(expressive[layer][unit]) + (1 - lam) * float(friendly[layer][unit])
+            assert float(score) == pytest.approx(expected, abs=1e-15)
+
+
+@pytest.mark.parametrize("lam", [-0.1, 1.1, 50, math.nan])
+def test_lam_outside_its_range_is_refused(lam):
+    with pytest.raises(ValueError, match=r"choose a weight of expressiveness in \[0, 1\]"):
+        knowledgeableness([], [], lam)

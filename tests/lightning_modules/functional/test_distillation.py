@@ -1,0 +1,143 @@
+import math
+
+import numpy as np
+import pytest
+import scipy.special
+import scipy.stats
+import torch
+
+from lightning_modules.functional.distillation import distillation_loss, kl_divergence, soft_cross_entropy, task_loss
+from tests.tiny import GOLDEN_CASES, golden
+
+TEMPERATURES = [0.5, 1.0, 2.0, 10.0]
+
+
+def random_logits(classes=3, batch=5, seed=0, scale=3.0):
+    generator = torch.Generator().manual_seed(seed)
+    student, teacher = (scale * torch.randn(batch, classes, generator=generator).double() for _ in range(2))
+    labels = torch.rand(batch, generator=generator) * 5
+    return student, teacher, labels if classes == 1 else torch.randint(classes, (batch,), generator=generator)
+
+
+def probabilities(logits, temperature=1.0):
+    return scipy.special.softmax(logits.numpy() / temperature, axis=1)
+
+
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+def test_kl_divergence_is_scipys(temperature):
+    student, teacher, _ = random_logits()
+    p, q = probabilities(teacher, temperature), probabilities(student, temperature)
+    found = kl_divergence(student_logits=student, teacher_logits=teacher, temperature=temperature, reduction="none")
+    np.testing.assert_allclose(found.numpy(), scipy.stats.entropy(p, q, axis=1), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+def test_soft_cross_entropy_is_kl_plus_the_teachers_entropy(temperature):
+    student, teacher, _ = random_logits()
+    p, q = probabilities(teacher, temperature), probabilities(student, temperature)
+    found = soft_cross_entropy(
+        student_logits=student, teacher_logits=teacher, temperature=temperature, reduction="none"
+    )
+    expected = scipy.stats.entropy(p, q, axis=1) + scipy.stats.entropy(p, axis=1)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-9)
+
+
+def test_soft_cross_entropy_and_kl_differ_in_the_teachers_gradient_only():
+    gradients = []
+    for loss in (soft_cross_entropy, kl_divergence):
+        student, teacher, _ = (tensor.requires_grad_(tensor.is_floating_point()) for tensor in random_logits())
+        loss(student_logits=student, teacher_logits=teacher, temperature=2).backward()
+        gradients.append((student.grad, teacher.grad))
+    torch.testing.assert_close(gradients[0][0], gradients[1][0], rtol=0, atol=1e-14)
+    assert (gradients[0][1] - gradients[1][1]).abs().max() > 1e-2
+
+
+def test_soft_cross_entropy_with_a_certain_teacher_is_the_task_loss():
+    student, _, labels = random_logits()
+    certain = torch.nn.functional.one_hot(labels, 3).double() * 1e4
+    found = soft_cross_entropy(student_logits=student, teacher_logits=certain)
+    torch.testing.assert_close(found, task_loss(student, labels))
+
+
+def test_task_loss_is_minus_the_log_probability_of_the_label():
+    student, _, labels = random_logits()
+    expected = [-math.log(row[label]) for row, label in zip(probabilities(student), labels, strict=True)]
+    np.testing.assert_allclose(task_loss(student, labels, "none").numpy(), expected, rtol=1e-12)
+
+
+def test_regression_is_squared_error():
+    student, teacher, labels = random_logits(classes=1)
+    squared = [(float(s) - float(y)) ** 2 for s, y in zip(student, labels, strict=True)]
+    np.testing.assert_allclose(task_loss(student, labels, "none").numpy(), squared, rtol=1e-12)
+    to_teacher = [(float(s) - float(t)) ** 2 for s, t in zip(student, teacher, strict=True)]
+    found = distillation_loss(
+        student_logits=student, teacher_logits=teacher, labels=labels, weight=0.25, reduction="none"
+    )
+    expected = [0.25 * soft + 0.75 * hard for soft, hard in zip(to_teacher, squared, strict=True)]
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+def test_distillation_loss_is_the_paper_s_formula(temperature, weight):
+    student, teacher, labels = random_logits()
+    p, q = probabilities(teacher, temperature), probabilities(student, temperature)
+    soft = -(p * np.log(q)).sum(1) * temperature**2
+    hard = -np.log(probabilities(student))[np.arange(5), labels.numpy()]
+    found = distillation_loss(
+        student_logits=student,
+        teacher_logits=teacher,
+        labels=labels,
+        temperature=temperature,
+        weight=weight,
+        reduction="none",
+    )
+    np.testing.assert_allclose(found.numpy(), weight * soft + (1 - weight) * hard, rtol=1e-9)
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_mean_is_the_mean_of_the_examples(classes):
+    student, teacher, labels = random_logits(classes)
+    arguments = {"student_logits": student, "teacher_logits": teacher}
+    mean, single = (distillation_loss(**arguments, labels=labels, reduction=kind) for kind in ("mean", "none"))
+    assert single.shape == (5,)
+    torch.testing.assert_close(mean, single.mean(), rtol=1e-14, atol=0)
+
+
+def test_extreme_logits_stay_finite():
+    student, teacher, labels = random_logits(scale=1e4)
+    for loss in (soft_cross_entropy, kl_divergence):
+        assert loss(student_logits=student, teacher_logits=teacher).isfinite()
+    assert distillation_loss(student_logits=student, teacher_logits=teacher, labels=labels).isfinite()
+
+
+def test_swapped_logits_cannot_be_passed_by_position():
+    student, teacher, labels = random_logits()
+    for loss in (soft_cross_entropy, kl_divergence):
+        with pytest.raises(TypeError):
+            loss(student, teacher)
+    with pytest.raises(TypeError):
+        distillation_loss(student, teacher, labels)
+
+
+@pytest.mark.parametrize("name", GOLDEN_CASES)
+def test_losses_and_logit_gradients_are_the_released_codes(name):
+    case = golden(name)
+    for number, batch in enumerate(case.batches):
+        teacher, student = (case.tensors[f"{who}_logits/{number}"] for who in ("teacher", "student"))
+        torch.testing.assert_close(
+            task_loss(teacher, batch["labels"]), case.tensors[f"ft_loss/{number}"], rtol=0, atol=1e-12
+        )
+        teacher, student = (logits.clone().requires_grad_() for logits in (teacher, student))
+        loss = distillation_loss(student_logits=student, teacher_logits=teacher, labels=batch["labels"])
+        loss.backward()
+        key = f"kd_logit_grads/{number}"
+        for found, expected in (
+            (loss, f"kd_loss/{number}"),
+            (loss, f"{key}/loss"),
+            (student, f"{key}/s_logit"),
+            (teacher, f"{key}/t_logit"),
+            (student.grad, f"{key}/d_s"),
+            (teacher.grad, f"{key}/d_t"),
+        ):
+            torch.testing.assert_close(found.detach(), case.tensors[expected], rtol=0, atol=1e-12)
