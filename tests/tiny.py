@@ -113,3 +113,24 @@ def golden(case: str) -> Golden:
         batches.append(batch | {"labels": label.double() if label.is_floating_point() else label})
     config = json.loads((folder / "config.json").read_text())
     return Golden(config, expected, load_file(folder / "expected.safetensors"), *models, batches)
+
+
+def golden_masks(case: Golden, level: str, *, rounded: bool) -> tuple[list[Tensor], list[Tensor]]:
+    """Masks of the pruned teacher at a level (percent), from the golden ranking and map.
+
+    Args:
+        case: Read by `golden`.
+        level: Such as "70".
+        rounded: As the released code cuts: the removed rows of each matrix are a multiple of eight.
+    """
+    mapped = case.expected["prune"]["sparsity_map"][level]
+    masks: tuple[list[Tensor], list[Tensor]] = ([], [])
+    widths = (case.config["hidden_size"] // case.config["num_attention_heads"], 1)
+    for chosen, kind, width in zip(masks, ("head", "neuron"), widths, strict=True):
+        for number, ranking in enumerate(case.tensors[f"prune/{kind}_indices"]):
+            dropped = mapped[kind].get(str(number), 0)
+            if rounded:
+                dropped = min(round(dropped * width / 8) * 8 // width, len(ranking))
+            kept = ranking[: len(ranking) - dropped]
+            chosen.append(torch.isin(torch.arange(len(ranking)), kept))
+    return masks

@@ -9,7 +9,7 @@ from lightning_modules.encoders import count_parameters, encoder_layers, kept_un
 from lightning_modules.model_folder import load_classifier
 from lightning_modules.sample_encoder import save_sample_encoder
 from lightning_modules.stark_checkpoint import STARK_LABELS, import_stark_checkpoint
-from tests.tiny import GOLDEN_CASES, golden
+from tests.tiny import GOLDEN_CASES, golden, golden_masks
 
 LEVELS = ("50", "70", "90")
 SIZES = {"tiny": ("sst2", ["0", "1"]), "tiny_reg": ("stsb", ["similarity"]), "empty": ("sst2", ["0", "1"])}
@@ -19,25 +19,6 @@ SIZES["small"] = ("other", ["a", "b", "c"])
 def logits(model, batch):
     with torch.no_grad():
         return model(**{key: value for key, value in batch.items() if key != "labels"}).logits
-
-
-def round8(count):
-    return round(count / 8) * 8
-
-
-def golden_masks(case, level, *, rounded):
-    """Masks of the pruned student at a level, from the golden ranking and map; rounded as in the released code."""
-    config, mapped = case.config, case.expected["prune"]["sparsity_map"][level]
-    masks = []
-    for kind, width in (("head", config["hidden_size"] // config["num_attention_heads"]), ("neuron", 1)):
-        masks.append([])
-        for number, ranking in enumerate(case.tensors[f"prune/{kind}_indices"]):
-            dropped = mapped[kind].get(str(number), 0)
-            if rounded:
-                dropped = min(round8(dropped * width) // width, len(ranking))
-            kept = ranking[: len(ranking) - dropped]
-            masks[-1].append(torch.isin(torch.arange(len(ranking)), kept))
-    return masks
 
 
 @pytest.mark.parametrize("name", GOLDEN_CASES)
