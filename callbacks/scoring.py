@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,12 +87,9 @@ class UnitScores:
         wanted = {"heads": [layer.num_heads for layer in layers], "neurons": [layer.num_neurons for layer in layers]}
         try:
             with safe_open(path, framework="pt") as file:
+                stored = set(file.keys())
                 read = {
-                    kind: {
-                        loss: [file.get_tensor(f"{kind}/{loss}/raw/{layer}") for layer in range(len(layers))]
-                        for loss in losses
-                    }
-                    for kind in _KINDS
+                    kind: {loss: _raw_scores(file, stored, f"{kind}/{loss}/raw") for loss in losses} for kind in _KINDS
                 }
         except (OSError, SafetensorError) as error:
             raise ValueError(f"{path}: no scores of heads and neurons for this model ({error})") from error
@@ -103,6 +101,12 @@ class UnitScores:
                         "this model, or cut the one that was scored"
                     )
         return cls(heads=read["heads"], neurons=read["neurons"])
+
+
+def _raw_scores(file: safe_open, stored: set[str], prefix: str) -> list[Tensor]:
+    """All layers that a file has, at least the first."""
+    layers = itertools.takewhile(lambda layer: layer == 0 or f"{prefix}/{layer}" in stored, itertools.count())
+    return [file.get_tensor(f"{prefix}/{layer}") for layer in layers]
 
 
 def score_units(
