@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -54,7 +55,8 @@ class Display:
 
     def __init__(self) -> None:
         """Open nothing yet."""
-        self.console = Console()
+        # A log file has no width of its own, and 80 columns would break the closing table.
+        self.console = Console(width=None if sys.stdout.isatty() else 120)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[StageProgress]:
@@ -92,24 +94,28 @@ def summary_table(summary: dict[str, Any]) -> Table:
     Returns:
         A table with a row per model; the chosen one is marked.
     """
-    table = Table(title=f"{summary['task']}, seed {summary['seed']}", caption="* best on the selection part")
-    metrics = list(summary["models"][0]["dev"])
-    for header in ("model", "teacher sparsity", "selection", *(f"dev {name}" for name in metrics)):
-        table.add_column(header, justify="left" if header == "model" else "right")
-    for header in ("parameters", "encoder", "heads -", "neurons -", "seconds"):
+    metrics = [name for name in summary["models"][0]["dev"] if name != "score"]
+    student = summary["best"]["achieved"]
+    table = Table(
+        title=f"{summary['task']}, seed {summary['seed']}, lam {summary['lam']:g}",
+        caption=f"* best on the selection part; the students lost {student['heads']:.0%} of the heads and "
+        f"{student['neurons']:.0%} of the neurons",
+    )
+    table.add_column("model", no_wrap=True)
+    for header in ("teacher sparsity", "selection score", *(f"dev {name}" for name in metrics)):
         table.add_column(header, justify="right")
-    best = summary["best"]["folder"]
+    for header in ("parameters", "in the encoder", "seconds"):
+        table.add_column(header, justify="right")
     for model in summary["models"]:
-        sparsity, removed = model["teacher_sparsity"], model["achieved"]
+        sparsity, best = model["teacher_sparsity"], model["folder"] == summary["best"]["folder"]
         table.add_row(
-            model["name"] + (" *" if model["folder"] == best else ""),
+            model["name"] + (" *" if best else ""),
             "" if sparsity is None else f"{sparsity:g}",
             f"{model['selection']['score']:.4f}",
             *(f"{model['dev'][name]:.4f}" for name in metrics),
             f"{model['parameters'] / 1e6:.2f} M",
             f"{model['encoder_parameters'] / 1e6:.2f} M",
-            f"{removed['heads']:.0%}",
-            f"{removed['neurons']:.0%}",
             f"{model['seconds']:.0f}",
+            style="bold" if best else "",
         )
     return table

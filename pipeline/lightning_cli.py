@@ -26,6 +26,16 @@ SUBCOMMANDS = ("fit", "validate", "test", "predict")
 
 _DEFAULT_SEED = 776
 
+_NEEDLESS_WARNINGS = (
+    ".*does not have many workers",  # rows are tokenised beforehand
+    ".*your dataloader is not resumable",  # it is, see lightning_modules/resuming.py
+    "LightningCLI's args parameter",  # main() hands over what the shell gave it
+    ".*LeafSpec.* is deprecated",  # Lightning's use of torch
+    "Experiment logs directory",  # SaveConfig refuses other runs' folders; a resumed fit's metrics are kept
+    "Checkpoint directory .* exists and is not empty",
+    ".*is smaller than the logging interval",
+)
+
 
 class OneLineParser(OneLineErrors, LightningArgumentParser):
     """LightningCLI's parser with errors in one line."""
@@ -63,12 +73,8 @@ class StarkCLI(LightningCLI):
     def __init__(self, args: list[str], callbacks: Sequence[Callback] = ()) -> None:
         """Parse and run."""
         self._asked = args[0]
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")  # ours is; see resuming.py
-        warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
-        warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")  # Lightning's, of torch
-        warnings.filterwarnings("ignore", message="Experiment logs directory")
-        warnings.filterwarnings("ignore", message=".*smaller than the logging interval")
+        for message in _NEEDLESS_WARNINGS:
+            warnings.filterwarnings("ignore", message=message)
         super().__init__(
             ClassificationModule,
             GLUEDataModule,

@@ -94,12 +94,12 @@ def _summarize(settings: RunSettings, manifest: Manifest) -> dict[str, Any]:
     asked = {"sparsity": student.sparsity, "layers": student.layers}
     models: list[dict[str, Any]] = [
         _model("dense teacher", "finetune/model", manifest, {"sparsity": 0.0, "layers": None}),
-        _model("student before distillation", "prune/model", manifest, asked),
-        _model("student of the dense teacher", "trial/model", manifest, asked, teacher_sparsity=0.0),
+        _model("student, not distilled", "prune/model", manifest, asked),
+        _model("student of dense teacher", "trial/model", manifest, asked, teacher_sparsity=0.0),
     ]
     for sparsity in _candidates(settings):
         folder = f"distill/{lam:g}_{sparsity:g}/model"
-        model = _model("student of a sparse teacher", folder, manifest, asked, teacher_sparsity=sparsity)
+        model = _model("student of sparse teacher", folder, manifest, asked, teacher_sparsity=sparsity)
         models.append({**model, "teacher_folder": f"sparsify/{lam:g}_{sparsity:g}"})
     dense = root / "finetune/model"
     for model in models:

@@ -2,15 +2,15 @@
 
 import os
 
-import pytest
-
 # Before transformers is imported: no test may reach the network.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+import pytest
+
+from tests.tasks import TinyTask, make_tiny_task
+
 
 @pytest.fixture(scope="session")
-def tiny_task(tmp_path_factory):
-    """Folders that fits read and never write; see tests.tasks."""
-    from tests.tasks import make_tiny_task  # torch and Lightning take seconds to import
-
+def tiny_task(tmp_path_factory) -> TinyTask:
+    """Sample data, a random encoder, and a teacher with a head for it."""
     return make_tiny_task(tmp_path_factory.mktemp("tiny_task"))
