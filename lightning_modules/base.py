@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from lightning_fabric.utilities.seed import reset_seed
 from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities.enums import GradClipAlgorithmType
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
@@ -211,7 +212,8 @@ class ClassificationModule(LightningModule):
         """Clip by norm here: Lightning refuses to clip for a fused optimizer under mixed precision."""
         if gradient_clip_algorithm not in (None, "norm"):
             raise ValueError(
-                f"trainer.gradient_clip_algorithm is {gradient_clip_algorithm!r}: only 'norm' is supported"
+                f"trainer.gradient_clip_algorithm is '{GradClipAlgorithmType(gradient_clip_algorithm).value}': only "
+                "'norm' is supported"
             )
         if gradient_clip_val:
             nn.utils.clip_grad_norm_(self.classifier.parameters(), gradient_clip_val)

@@ -10,7 +10,14 @@ from pytorch_lightning import Callback, LightningModule, Trainer, seed_everythin
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from datamodules import GLUEDataModule, sample_vocabulary, write_sample_data
-from lightning_modules import DistillationModule, load_classifier, load_tokenizer, save_classifier, save_sample_encoder
+from lightning_modules import (
+    DistillationModule,
+    FinetuningModule,
+    load_classifier,
+    load_tokenizer,
+    save_classifier,
+    save_sample_encoder,
+)
 
 
 @dataclass(frozen=True)
@@ -27,9 +34,15 @@ class TinyTask:
         settings = {"batch_size": 16, "cache_dir": str(self.cache), "seed": 1, **settings}
         return GLUEDataModule(task, str(self.encoder), str(self.data_dir), **settings)
 
+    def finetuning(self, task: str = "sst2", *, model: Path | None = None, **settings: Any) -> FinetuningModule:
+        """A finetuning of the encoder."""
+        data = self.data(task)
+        settings = {"learning_rate": 1e-3, **settings}
+        return FinetuningModule(str(model or self.encoder), data.label_names, data.metrics, **settings)
+
     def distillation(
         self, *, teacher: Path | None = None, student: Path | None = None, **settings: Any
-    ) -> LightningModule:
+    ) -> DistillationModule:
         """A distillation from this task's teacher into a copy of it."""
         data = self.data()
         settings = {"learning_rate": 1e-3, **settings}
