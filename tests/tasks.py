@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
 
 from datamodules import GLUEDataModule, sample_vocabulary, write_sample_data
 from lightning_modules import (
@@ -104,6 +104,43 @@ def fit(
         trainer.ckpt_path = str(ckpt_path)
     trainer.fit(module, data, weights_only=True)
     return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+class Stopped(Exception):
+    """Raised by `StopAt`."""
+
+
+class StopAt(Checkpoint):
+    """Writes a checkpoint at one point of a fit and ends it; last in line, as Lightning's checkpoints are.
+
+    Args:
+        path: The checkpoint.
+        point: After a step's batch ("step"), after validation ("val"), with the number of steps done; or at the end of
+            an epoch ("epoch"), with its number.
+    """
+
+    def __init__(self, path: Path, point: tuple[str, int]) -> None:
+        self.path, self.point = path, point
+
+    def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
+        self._stop(trainer, ("step", trainer.global_step))
+
+    def on_validation_end(self, trainer: Trainer, *args: Any) -> None:
+        self._stop(trainer, ("val", trainer.global_step))
+
+    def on_train_epoch_end(self, trainer: Trainer, *args: Any) -> None:
+        self._stop(trainer, ("epoch", trainer.current_epoch))
+
+    def _stop(self, trainer: Trainer, point: tuple[str, int]) -> None:
+        if point == self.point and not self.path.exists():
+            trainer.save_checkpoint(self.path)
+            raise Stopped
+
+
+def best_weights(trainer: Trainer) -> dict[str, torch.Tensor]:
+    """Weights of the best checkpoint."""
+    checkpoint = torch.load(trainer.checkpoint_callback.best_model_path, weights_only=True)
+    return checkpoint["state_dict"]
 
 
 def differences(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> list[str]:

@@ -1,0 +1,195 @@
+import copy
+import math
+import random
+import shutil
+
+import pytest
+import torch
+from pytorch_lightning import seed_everything
+from pytorch_lightning.callbacks import EarlyStopping
+
+import callbacks.pruning
+import callbacks.sparsification
+from callbacks import Pruning, Rewinding, TeacherSparsification
+from lightning_modules import load_classifier, load_tokenizer, save_classifier
+from lightning_modules.resuming import random_states, refuse_changes, restore_random_states
+from tests.tasks import StopAt, Stopped, best_weights, differences, fit, make_trainer
+
+# A run is resumed in the folder that it has begun to fill.
+pytestmark = pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
+
+# Seven batches an epoch; two epochs of trial, two of the actual distillation.
+EPOCHS = {"max_epochs": 4, "min_epochs": 3, "patience": 3}
+MID_EPOCH = {**EPOCHS, "val_check_interval": 3}
+POINTS = [
+    *((EPOCHS, point) for point in [("step", 3), ("step", 7), ("step", 14), ("val", 14), ("epoch", 1)]),
+    *((EPOCHS, point) for point in [("step", 17), ("val", 21), ("epoch", 2), ("step", 28)]),
+    *((MID_EPOCH, point) for point in [("step", 3), ("val", 6), ("step", 14), ("epoch", 1), ("val", 17), ("step", 20)]),
+]
+
+
+def point_name(value):
+    return "-".join(map(str, value)) if isinstance(value, tuple) else str(value.get("val_check_interval", "epoch"))
+
+
+def method(order=1):
+    return [Pruning(0.5), TeacherSparsification(0.3), Rewinding(2)][::order]
+
+
+def new_module(task):
+    seed_everything(3, verbose=False)
+    return task.distillation()
+
+
+def best_of(trainer):
+    tracker = trainer.checkpoint_callback
+    return tracker.best_model_path.removeprefix(trainer.default_root_dir), tracker.best_model_score
+
+
+def stop(folder, point, extra, settings, module, data):
+    """Begin a fit and stop it; the checkpoint."""
+    path = folder / "stopped.ckpt"
+    with pytest.raises(Stopped):
+        fit(make_trainer(folder, [*extra, StopAt(path, point)], **settings), module, data)
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole_fits(tiny_task, tmp_path_factory):
+    """Trainers and final weights of the fits that nothing interrupts, by how often they validate."""
+    fits = {}
+    for settings in (EPOCHS, MID_EPOCH):
+        trainer = make_trainer(tmp_path_factory.mktemp("whole"), method(), **settings)
+        weights = fit(trainer, new_module(tiny_task), tiny_task.data())
+        fits[settings.get("val_check_interval")] = trainer, weights
+    return fits
+
+
+@pytest.mark.parametrize(("settings", "point"), POINTS, ids=point_name)
+def test_a_fit_stopped_anywhere_resumes_to_the_same_bits(whole_fits, tiny_task, tmp_path, monkeypatch, settings, point):
+    path = stop(tmp_path, point, method(), settings, new_module(tiny_task), tiny_task.data())
+    scored = []
+    for module, name in ((callbacks.pruning, "score_units"), (callbacks.sparsification, "score_teacher")):
+        original = getattr(module, name)
+        monkeypatch.setattr(
+            module, name, lambda *a, original=original, **k: (scored.append(original), original(*a, **k))[1]
+        )
+    trainer = make_trainer(tmp_path, method(), **settings)
+    weights = fit(trainer, new_module(tiny_task), tiny_task.data(), path)
+    whole, expected = whole_fits[settings.get("val_check_interval")]
+    assert differences(weights, expected) == []
+    assert best_of(trainer) == best_of(whole)
+    assert differences(best_weights(trainer), best_weights(whole)) == []
+    # The student is not scored again, nor is a teacher that was sparse already.
+    assert len(scored) == (not torch.load(path, weights_only=True)["callbacks"]["Rewinding"]["rewound"])
+
+
+def test_the_order_of_callbacks_does_not_matter(whole_fits, tiny_task, tmp_path):
+    trainer = make_trainer(tmp_path, method(order=-1), **EPOCHS)
+    weights = fit(trainer, new_module(tiny_task), tiny_task.data())
+    whole, expected = whole_fits[None]
+    assert differences(weights, expected) == []
+    assert best_of(trainer) == best_of(whole)
+
+
+@pytest.mark.parametrize("point", [("step", 4), ("val", 7), ("epoch", 0), ("step", 7), ("val", 14)])
+def test_finetuning_with_default_early_stopping_resumes_to_the_same_bits(tiny_task, tmp_path, point):
+    def trainer_in(folder, *more):
+        stopping = EarlyStopping("val/score", mode="max", patience=5)
+        return make_trainer(folder, [stopping, *more], max_epochs=3)
+
+    def module():
+        seed_everything(3, verbose=False)
+        return tiny_task.finetuning()
+
+    whole = trainer_in(tmp_path / "whole")
+    expected = fit(whole, module(), tiny_task.data())
+    path = tmp_path / "stopped.ckpt"
+    with pytest.raises(Stopped):
+        fit(trainer_in(tmp_path, StopAt(path, point)), module(), tiny_task.data())
+    trainer = trainer_in(tmp_path)
+    assert differences(fit(trainer, module(), tiny_task.data(), path), expected) == []
+    assert best_of(trainer) == best_of(whole)
+    assert trainer.early_stopping_callback.state_dict() == whole.early_stopping_callback.state_dict()
+
+
+def test_a_fit_with_a_worker_process_resumes_in_mid_epoch_the_same_way(tiny_task, tmp_path):
+    weights = []
+    for workers in (0, 1):
+        folder = tmp_path / str(workers)
+        data = {"num_workers": workers}
+        path = stop(folder, ("step", 4), [], {"max_epochs": 1}, tiny_task.distillation(), tiny_task.data(**data))
+        trainer = make_trainer(folder, max_epochs=1)
+        weights.append(fit(trainer, tiny_task.distillation(), tiny_task.data(**data), path))
+    whole = fit(make_trainer(tmp_path / "whole", max_epochs=1), tiny_task.distillation(), tiny_task.data())
+    assert differences(weights[0], whole) == []
+    assert differences(weights[1], whole) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "key"),
+    [
+        ({"module": {"learning_rate": 2e-3}}, "model.learning_rate"),
+        ({"module": {"temperature": 4.0}}, "model.temperature"),
+        ({"data": {"batch_size": 8}}, "data.batch_size"),
+        ({"data": {"seed": 2}}, "data.seed"),
+        ({"trainer": {"max_epochs": 3}}, "trainer.max_epochs"),
+        ({"trainer": {"gradient_clip_val": 0.5}}, "trainer.gradient_clip_val"),
+        ({"trainer": {"accumulate_grad_batches": 2}}, "trainer.accumulate_grad_batches"),
+        ({"trainer": {"precision": "bf16-mixed"}}, "trainer.precision"),
+    ],
+)
+def test_a_changed_setting_is_refused_by_name(stopped, tiny_task, tmp_path, changed, key):
+    module = tiny_task.distillation(**changed.get("module", {}))
+    data = tiny_task.data(**changed.get("data", {}))
+    with pytest.raises(ValueError, match=f"^{key} is .* but the checkpoint was made with"):
+        fit(make_trainer(tmp_path, **changed.get("trainer", {})), module, data, stopped)
+
+
+def test_a_changed_teacher_is_refused(stopped, tiny_task, tmp_path):
+    teacher = load_classifier(tiny_task.teacher)
+    with torch.no_grad():
+        teacher.classifier.bias[0] += 1
+    shutil.copytree(tiny_task.teacher, tmp_path / "teacher")
+    save_classifier(teacher, tmp_path / "teacher", load_tokenizer(tiny_task.teacher))
+    module = tiny_task.distillation(teacher=tmp_path / "teacher")
+    module.hparams["teacher"] = str(tiny_task.teacher)  # the same folder, as far as the checkpoint knows
+    with pytest.raises(ValueError, match=r"the teacher .* has changed since the checkpoint was made"):
+        fit(make_trainer(tmp_path), module, tiny_task.data(), stopped)
+
+
+@pytest.mark.filterwarnings("ignore:The dirpath has changed")
+def test_what_is_only_tested_may_have_other_settings(stopped, tiny_task, tmp_path):
+    module, data = tiny_task.distillation(learning_rate=2e-3), tiny_task.data(batch_size=8)
+    make_trainer(tmp_path, max_epochs=9).test(module, data, ckpt_path=stopped, verbose=False, weights_only=True)
+    weights = torch.load(stopped, weights_only=True)["state_dict"]
+    assert differences({name: weights[name] for name in module.state_dict()}, module.state_dict()) == []
+
+
+@pytest.fixture(scope="module")
+def stopped(tiny_task, tmp_path_factory):
+    """A checkpoint of a distillation in the middle of its first epoch."""
+    folder = tmp_path_factory.mktemp("stopped")
+    return stop(folder, ("step", 2), [], {}, tiny_task.distillation(), tiny_task.data())
+
+
+def test_random_states_come_back():
+    torch.rand(3), random.random()
+    states = copy.deepcopy(random_states())
+    drawn = torch.rand(2).tolist(), random.random(), random.gauss()
+    restore_random_states(states)
+    assert (torch.rand(2).tolist(), random.random(), random.gauss()) == drawn
+
+
+def test_random_states_survive_a_file_without_pickled_code(tmp_path):
+    torch.save(random_states(), tmp_path / "states")
+    drawn = torch.rand(1), random.random()
+    restore_random_states(torch.load(tmp_path / "states", weights_only=True))
+    assert (torch.rand(1), random.random()) == drawn
+
+
+def test_settings_that_came_or_went_are_changes():
+    refuse_changes({"a": 1, "b": math.inf}, {"b": math.inf, "a": 1}, "data")
+    for now, then in (({"a": 1}, {}), ({}, {"a": 1}), ({"a": 1}, {"a": 2})):
+        with pytest.raises(ValueError, match=r"data\.a is "):
+            refuse_changes(now, then, "data")
