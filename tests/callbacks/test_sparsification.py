@@ -1,0 +1,174 @@
+import pytest
+import torch
+from pytorch_lightning import LightningModule
+from safetensors.torch import load_file
+
+from callbacks import LayerDropping, Pruning, TeacherSparsification
+from callbacks.functional.importance import knowledgeableness
+from callbacks.pruning import EXPRESSIVENESS
+from callbacks.scoring import UnitScores, scoring_batches
+from callbacks.sparsification import FRIENDLINESS, score_teacher, teacher_masks
+from lightning_modules import encoder_layers, kept_units, load_classifier, shrink_
+from lightning_modules.base import classify
+from tests.tasks import differences, fit, make_trainer
+from tests.tiny import GOLDEN_CASES, golden, golden_masks, tiny_batch, tiny_classifier
+
+NO_STEP = {"max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 0}
+LAMS = ["0.0", "0.25", "0.5", "0.75", "1.0"]
+
+
+def golden_pruned_student(name):
+    """The teacher pruned to 70 % as the released code runs it: below eight neurons a block adds nothing, not even bias."""
+    case = golden(name)
+    heads, neurons = golden_masks(case, "70", rounded=True)
+    student = shrink_(case.teacher, heads, [mask & (mask.sum() >= 8) for mask in neurons])
+    for layer in encoder_layers(student):
+        for linear in (layer.attention_output, layer.ffn_out):
+            if linear.in_features == 0:
+                torch.nn.init.zeros_(linear.bias)
+    for number, batch in enumerate(case.batches):
+        with torch.no_grad():
+            logits = classify(student, batch)
+        torch.testing.assert_close(logits, case.tensors[f"pruned_student/70/logits/{number}"], rtol=0, atol=1e-12)
+    return student
+
+
+@pytest.mark.parametrize("which", ["dropped", "pruned70"])
+@pytest.mark.parametrize("name", GOLDEN_CASES)
+def test_scores_rankings_and_maps_are_the_released_codes(name, which):
+    case = golden(name)
+    student = case.student if which == "dropped" else golden_pruned_student(name)
+    scores = score_teacher(case.teacher, student, case.batches, reduction="batch")
+    normalized = {loss: dict(zip(("head", "neuron"), scores.normalized(loss), strict=True)) for loss in scores.heads}
+    raw = {"head": scores.heads, "neuron": scores.neurons}
+    for lam in LAMS:
+        key, sparsity_map = f"sparsify/{which}/{lam}", case.expected["sparsify"][f"{which}/{lam}"]["sparsity_map"]
+        for kind in ("head", "neuron"):
+            mixed = knowledgeableness(normalized[EXPRESSIVENESS][kind], normalized[FRIENDLINESS][kind], float(lam))
+            for found, golden_name in (
+                (raw[kind][EXPRESSIVENESS], "expressive_raw"),
+                (raw[kind][FRIENDLINESS], "friendly_raw"),
+                (normalized[EXPRESSIVENESS][kind], "expressive"),
+                (normalized[FRIENDLINESS][kind], "friendly"),
+                (mixed, "score"),
+            ):
+                expected = case.tensors[f"{key}/{kind}_{golden_name}"]
+                torch.testing.assert_close(torch.stack(found), expected, rtol=0, atol=1e-11)
+            order = torch.stack([torch.argsort(score, descending=True, stable=True) for score in mixed])
+            assert torch.equal(order, case.tensors[f"{key}/{kind}_indices"])
+        for level, dropped in sparsity_map.items():
+            masks = teacher_masks(scores, float(lam), int(level) / 100)
+            for kind, layers in zip(("head", "neuron"), masks, strict=True):
+                counts = [int((~mask).sum()) for mask in layers]
+                assert counts == [dropped[kind].get(str(n), 0) for n in range(len(counts))], (lam, level, kind)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_scoring_leaves_both_models_as_they_were(training):
+    teacher, student = tiny_classifier().requires_grad_(False), tiny_classifier(layers=1, seed=1).train(training)
+    before = [tensor.clone() for model in (teacher, student) for tensor in model.state_dict().values()]
+    state = torch.get_rng_state()
+    first, second = (score_teacher(teacher, student, [tiny_batch()]) for _ in range(2))
+    assert torch.equal(first.heads[FRIENDLINESS][0], second.heads[FRIENDLINESS][0])  # no dropout in it
+    assert all(module.training == training for module in student.modules())
+    assert not any(module.training for module in teacher.modules())
+    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+    assert all(parameter.requires_grad for parameter in student.parameters())
+    assert all(p.grad is None for model in (teacher, student) for p in model.parameters())
+    after = [tensor for model in (teacher, student) for tensor in model.state_dict().values()]
+    assert all(torch.equal(*pair) for pair in zip(before, after, strict=True))
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_friendliness_depends_on_the_student_and_expressiveness_does_not():
+    teacher = tiny_classifier()
+    one, other = (score_teacher(teacher, tiny_classifier(seed=seed), [tiny_batch()]) for seed in (1, 2))
+    assert torch.equal(one.neurons[EXPRESSIVENESS][0], other.neurons[EXPRESSIVENESS][0])
+    assert not torch.allclose(one.neurons[FRIENDLINESS][0], other.neurons[FRIENDLINESS][0])
+
+
+def test_the_temperature_and_weight_of_the_module_make_friendliness(tiny_task, tmp_path):
+    module = tiny_task.distillation(student=tiny_task.encoder, temperature=4.0, distillation_weight=0.9)
+    data = tiny_task.data()
+    data.setup("fit")
+    batches = list(scoring_batches(data, "selection", "example", torch.device("cpu")))
+    expected = score_teacher(module.teacher, module.student, batches, temperature=4.0, weight=0.9)
+    fit(make_trainer(tmp_path, [TeacherSparsification(0.3)], **NO_STEP), module, data)
+    found = stored_scores(tiny_task, tmp_path)
+    assert torch.equal(torch.cat(found.neurons[FRIENDLINESS]), torch.cat(expected.neurons[FRIENDLINESS]))
+
+
+def stored_scores(task, folder):
+    losses = [EXPRESSIVENESS, FRIENDLINESS]
+    return UnitScores.load(folder / "teacher_scores.safetensors", load_classifier(task.teacher), losses)
+
+
+def sparse_teacher(task, folder, callback):
+    """Sparsify before training; the module."""
+    module = task.distillation(student=task.encoder)
+    fit(make_trainer(folder, [callback], **NO_STEP), module, task.data())
+    return module
+
+
+def test_another_lam_and_sparsity_are_cut_from_stored_scores_without_scoring(tiny_task, tmp_path, monkeypatch):
+    scored = sparse_teacher(tiny_task, tmp_path / "scored", TeacherSparsification(0.6, lam=0.2))
+    sparse_teacher(tiny_task, tmp_path / "first", TeacherSparsification(0.3, lam=0.9))
+    monkeypatch.setattr("callbacks.sparsification.score_units", None)
+    file = str(tmp_path / "first" / "teacher_scores.safetensors")
+    cut = sparse_teacher(tiny_task, tmp_path / "cut", TeacherSparsification(0.6, lam=0.2, scores=file))
+    assert kept_units(cut.teacher) == kept_units(scored.teacher)
+    assert differences(cut.teacher.state_dict(), scored.teacher.state_dict()) == []
+
+
+def test_scores_file_and_teacher_folder_are_complete(tiny_task, tmp_path):
+    module = sparse_teacher(tiny_task, tmp_path, TeacherSparsification(0.5))
+    tensors = load_file(tmp_path / "teacher_scores.safetensors")
+    losses = (EXPRESSIVENESS, FRIENDLINESS)
+    assert tensors.keys() == {
+        f"{kind}/{loss}/{form}/{layer}"
+        for kind in ("heads", "neurons")
+        for loss in losses
+        for form in ("raw", "normalized")
+        for layer in range(4)
+    }
+    for key, tensor in tensors.items():
+        if "normalized" in key:
+            raw = tensors[key.replace("normalized", "raw")]
+            torch.testing.assert_close(tensor, raw / (raw.norm() + 1e-7))
+    saved = load_classifier(tmp_path / "teacher", label_names=module.label_names, new_head=False)
+    assert kept_units(saved) == kept_units(module.teacher)
+    assert differences(saved.state_dict(), module.teacher.state_dict()) == []
+    assert sum(len(heads) for heads in kept_units(saved).heads) == 8
+
+
+def test_scores_that_are_not_this_teachers_are_refused(tiny_task, tmp_path):
+    scores = score_teacher(tiny_classifier(), tiny_classifier(), [tiny_batch()])
+    scores.save(tmp_path / "other")
+    with pytest.raises(ValueError, match="score this model, or cut the one that was scored"):
+        sparse_teacher(tiny_task, tmp_path, TeacherSparsification(0.5, scores=str(tmp_path / "other")))
+
+
+@pytest.mark.parametrize("shaping", [Pruning(0.5), LayerDropping(2)], ids=["pruning", "layer_dropping"])
+def test_a_student_that_was_not_distilled_yet_is_refused(tiny_task, tmp_path, shaping):
+    for callbacks in ([shaping, TeacherSparsification(0.5)], [TeacherSparsification(0.5), shaping]):
+        with pytest.raises(ValueError, match=r"add callbacks\.Rewinding for a trial distillation"):
+            fit(make_trainer(tmp_path, callbacks), tiny_task.distillation(), tiny_task.data())
+
+
+def test_foreign_modules_and_data_are_refused(tiny_task, tmp_path):
+    for module, name in ((LightningModule(), "LightningModule"), (tiny_task.finetuning(), "FinetuningModule")):
+        with pytest.raises(TypeError, match=f"needs a DistillationModule, {name} is none"):
+            TeacherSparsification(0.5).setup(make_trainer(tmp_path), module, "fit")
+    data = tiny_task.data()
+    data.setup("fit")
+    trainer = make_trainer(tmp_path, [TeacherSparsification(0.5)])
+    with pytest.raises(TypeError, match=r"has no scoring_dataloader\(split, grouped\)"):
+        trainer.fit(tiny_task.distillation(), data.train_dataloader(), data.val_dataloader())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"), [({"sparsity": 1.0}, "sparsity is 1"), ({"sparsity": 0.5, "lam": 2}, "lam is 2")]
+)
+def test_settings_out_of_range_are_refused_at_once(settings, message):
+    with pytest.raises(ValueError, match=message):
+        TeacherSparsification(**settings)
