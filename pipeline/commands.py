@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.errors import fail, is_ours
+from pipeline.errors import fail, own_error
 from pipeline.lightning_cli import CONFIGS, SUBCOMMANDS, StarkCLI
 from pipeline.run import run
 from pipeline.sample import sample_data
@@ -30,9 +30,9 @@ def run_command(args: list[str]) -> None:
         else:
             fail(f"unknown command {command!r}: see stark --help")
     except (ValueError, TypeError, OSError) as error:
-        if not is_ours(error):
+        if (own := own_error(error)) is None:
             raise
-        fail(str(error))
+        fail(str(own))
 
 
 def _find_configs(args: list[str]) -> list[str]:

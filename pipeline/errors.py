@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from jsonargparse import ArgumentParser
 
-__all__ = ["OneLineErrors", "fail", "is_ours"]
+__all__ = ["OneLineErrors", "fail", "own_error"]
 
 _OWN_CODE = Path(__file__).resolve().parent.parent
 _PACKAGES = ("callbacks", "datamodules", "lightning_modules", "pipeline")
@@ -26,24 +26,32 @@ def fail(message: str) -> NoReturn:
     sys.exit(2)
 
 
-def is_ours(error: BaseException) -> bool:
-    """Whether one of our packages raised an error itself, on purpose; any other is a defect and keeps its traceback.
+def own_error(error: BaseException) -> BaseException | None:
+    """Find the error that one of our packages raised on purpose; anything else is a defect and keeps its traceback.
 
     Args:
-        error: A caught exception.
+        error: A caught exception. If the parser raised it while it built our classes, the reason is in its causes.
 
     Returns:
-        True when its innermost frame is ours.
+        The error whose innermost frame is ours, or None.
 
     Example:
         >>> try:
         ...     int("x")
         ... except ValueError as error:
-        ...     is_ours(error)
-        False
+        ...     print(own_error(error))
+        None
     """
-    frames = traceback.extract_tb(error.__traceback__)
-    return bool(frames) and any(Path(frames[-1].filename).is_relative_to(_OWN_CODE / name) for name in _PACKAGES)
+    current: BaseException | None = error
+    while current is not None:
+        frames = traceback.extract_tb(current.__traceback__)
+        origin = Path(frames[-1].filename) if frames else Path()
+        if any(origin.is_relative_to(_OWN_CODE / name) for name in _PACKAGES):
+            return current
+        if "jsonargparse" not in origin.parts:
+            return None
+        current = current.__cause__ or current.__context__
+    return None
 
 
 class OneLineErrors(ArgumentParser):

@@ -31,7 +31,7 @@ _NEEDLESS_WARNINGS = (
     ".*your dataloader is not resumable",  # it is, see lightning_modules/resuming.py
     "LightningCLI's args parameter",  # main() hands over what the shell gave it
     ".*LeafSpec.* is deprecated",  # Lightning's use of torch
-    "Experiment logs directory",  # SaveConfig refuses other runs' folders; a resumed fit's metrics are kept
+    "Experiment logs directory",  # RunFolder refuses other runs' folders; a resumed fit's metrics are kept
     "Checkpoint directory .* exists and is not empty",
     ".*is smaller than the logging interval",
 )
@@ -41,20 +41,18 @@ class OneLineParser(OneLineErrors, LightningArgumentParser):
     """LightningCLI's parser with errors in one line."""
 
 
-class SaveConfig(SaveConfigCallback):
-    """Saves ``config.yaml`` in the run's folder and refuses a folder that holds another run."""
+class RunFolder(SaveConfigCallback):
+    """Claims the folder of a fit: saves ``config.yaml`` and refuses the folder of another run."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Save when a fit starts; a resumed fit goes on in its own folder."""
-        if stage != "fit":
+        """Save the configuration of a fresh fit."""
+        if stage != "fit" or trainer.ckpt_path is not None:
             return
-        path = Path(trainer.log_dir or trainer.default_root_dir) / self.config_filename
-        if trainer.ckpt_path is not None:
-            self.overwrite = True
-        elif trainer.is_global_zero and path.exists():
+        folder = Path(trainer.log_dir or trainer.default_root_dir)
+        if trainer.is_global_zero and (folder / self.config_filename).exists():
             raise FileExistsError(
-                f"{path.parent} holds another run: choose another --trainer.default_root_dir, remove the folder, or "
-                "resume it with --ckpt_path"
+                f"{folder} holds another run: choose another --trainer.default_root_dir, remove the folder, or resume "
+                "it with --ckpt_path"
             )
         super().setup(trainer, pl_module, stage)
 
@@ -78,7 +76,7 @@ class StarkCLI(LightningCLI):
         super().__init__(
             ClassificationModule,
             GLUEDataModule,
-            save_config_callback=SaveConfig,
+            save_config_callback=RunFolder,
             trainer_defaults={"callbacks": list(callbacks)},
             seed_everything_default=_DEFAULT_SEED,
             parser_class=OneLineParser,
@@ -114,7 +112,7 @@ class StarkCLI(LightningCLI):
             super()._parse_ckpt_path()
 
     def before_fit(self) -> None:
-        """Tell the callbacks in time that the fit resumes, and keep the metrics that are already written."""
+        """Tell the callbacks in time that the fit resumes, and set the interrupted fit's metrics aside."""
         path = self.config_init["fit"].pop("ckpt_path", None)
         if path is None:
             return
@@ -122,7 +120,7 @@ class StarkCLI(LightningCLI):
             raise FileNotFoundError(f"{path}: no such checkpoint to resume from")
         self.trainer.ckpt_path = path
         metrics = Path(self.trainer.default_root_dir) / "metrics.csv"
-        if metrics.is_file():
+        if metrics.is_file():  # the logger would delete it
             earlier = len(list(metrics.parent.glob("metrics.*.csv")))
             metrics.rename(metrics.with_name(f"metrics.{earlier}.csv"))
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from pytorch_lightning import Callback
 
+from datamodules import GLUEDataModule
+from lightning_modules import encoder_layers, layers_to_keep, load_classifier
 from pipeline import stages
 from pipeline.display import Display, summary_table
 from pipeline.files import copy_folder, write_json
@@ -45,6 +47,7 @@ def run(settings: RunSettings, config: str) -> dict[str, Any]:
         logging.getLogger(name).setLevel(logging.WARNING)
     # Evaluation sets are small and tokenised beforehand: workers would cost more than they give.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    _check(settings)
     root = settings.folder
     manifest, display = Manifest.open(root, config), Display()
 
@@ -80,6 +83,22 @@ def run(settings: RunSettings, config: str) -> dict[str, Any]:
     display.console.print(summary_table(summary))
     display.console.print(f"The best student is in {root / 'student'}, all numbers in {root / 'summary.json'}")
     return summary
+
+
+def _check(settings: RunSettings) -> None:
+    """Find what is wrong with data, model or student now, before anything is written.
+
+    Raises:
+        ValueError: If the run could not end well.
+    """
+    data = GLUEDataModule(model_name_or_path=settings.model_name_or_path, seed=settings.seed, **settings.data)
+    for stage in ("fit", "test"):
+        data.setup(stage)
+    data.train_dataloader()
+    # A new head is drawn from the random state, which the fits set anew.
+    model = load_classifier(settings.model_name_or_path, label_names=data.label_names)
+    if settings.student.layers is not None:
+        layers_to_keep(len(encoder_layers(model)), settings.student.layers, settings.student.which)
 
 
 def _candidates(settings: RunSettings) -> list[float]:
