@@ -77,6 +77,11 @@ class Rewinding(Callback):
                 f"trainer.min_epochs is {trainer.min_epochs} and trial_epochs {self.trial_epochs}: early stopping in "
                 f"the trial would end the whole fit, so set trainer.min_epochs to {self.trial_epochs + 1} or more"
             )
+        if not _best_trackers(trainer):
+            raise ValueError(
+                "Rewinding reads the best checkpoint of the trial: add a ModelCheckpoint with monitor: "
+                "val/score, mode: max"
+            )
         pl_module.phase = (0, self.trial_epochs)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -136,6 +141,11 @@ def _trackers(trainer: Trainer) -> list[EarlyStopping | ModelCheckpoint]:
     return [callback for callback in callbacks if isinstance(callback, (EarlyStopping, ModelCheckpoint))]
 
 
+def _best_trackers(trainer: Trainer) -> list[ModelCheckpoint]:
+    """Without a monitor, as in Lightning's own default, a ModelCheckpoint knows the last weights only."""
+    return [tracker for tracker in _trackers(trainer) if isinstance(tracker, ModelCheckpoint) and tracker.monitor]
+
+
 def _classifier(module: LightningModule) -> torch.nn.Module:
     assert isinstance(module, ClassificationModule)  # checked in setup
     return module.classifier
@@ -143,11 +153,8 @@ def _classifier(module: LightningModule) -> torch.nn.Module:
 
 def _load_best(trainer: Trainer, module: LightningModule) -> None:
     """Give the module the weights of its best checkpoint so far."""
-    best = next((tracker for tracker in _trackers(trainer) if getattr(tracker, "best_model_path", "")), None)
-    if best is None or not isinstance(best, ModelCheckpoint):
-        raise ValueError(
-            "Rewinding found no best checkpoint of the trial: add a ModelCheckpoint with monitor: val/score, mode: "
-            "max, and let every epoch validate"
-        )
-    checkpoint = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+    path = next((tracker.best_model_path for tracker in _best_trackers(trainer) if tracker.best_model_path), None)
+    if path is None:
+        raise ValueError("Rewinding found no best checkpoint of the trial: let every epoch validate")
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     module.load_state_dict(checkpoint["state_dict"])

@@ -65,20 +65,27 @@ def make_tiny_task(folder: Path) -> TinyTask:
 
 
 def make_trainer(
-    folder: Path, callbacks: Sequence[Callback] = (), *, patience: int | None = None, **settings: Any
+    folder: Path,
+    callbacks: Sequence[Callback] = (),
+    *,
+    patience: int | None = None,
+    monitor: str | None = "val/score",
+    **settings: Any,
 ) -> Trainer:
-    """A quiet CPU trainer with best-checkpoint tracking, like the one of configs/trainer.yaml."""
-    tracked: list[Callback] = [
-        ModelCheckpoint(
-            folder / "checkpoints",
-            "best",
-            "val/score",
-            mode="max",
-            save_last=True,
-            auto_insert_metric_name=False,
-            save_on_train_epoch_end=False,
+    """A quiet CPU trainer with best-checkpoint tracking (of nothing: none), like the one of configs/trainer.yaml."""
+    tracked: list[Callback] = []
+    if monitor is not None:
+        tracked.append(
+            ModelCheckpoint(
+                folder / "checkpoints",
+                "best",
+                monitor,
+                mode="max",
+                save_last=True,
+                auto_insert_metric_name=False,
+                save_on_train_epoch_end=False,
+            )
         )
-    ]
     if patience is not None:
         tracked.append(EarlyStopping("val/score", mode="max", patience=patience, check_on_train_epoch_end=False))
     defaults: dict[str, Any] = {

@@ -18,7 +18,7 @@ LAMS = ["0.0", "0.25", "0.5", "0.75", "1.0"]
 
 
 def golden_pruned_student(name):
-    """The teacher pruned to 70 % as the released code runs it: below eight neurons a block adds nothing, not even bias."""
+    """The teacher pruned to 70 % as the released code runs it: a block below eight neurons adds nothing at all."""
     case = golden(name)
     heads, neurons = golden_masks(case, "70", rounded=True)
     student = shrink_(case.teacher, heads, [mask & (mask.sum() >= 8) for mask in neurons])

@@ -1,0 +1,203 @@
+import pytest
+import torch
+from pytorch_lightning import Callback, LightningModule
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+
+from callbacks import Pruning, Rewinding, SaveModelFolder, TeacherSparsification
+from callbacks.pruning import EXPRESSIVENESS, expressiveness_loss, prune
+from callbacks.scoring import score_units, scoring_batches
+from callbacks.sparsification import score_teacher
+from lightning_modules import kept_units, load_classifier, load_tokenizer, save_classifier
+from tests.tasks import best_weights, differences, fit, make_trainer
+
+EPOCHS = {"max_epochs": 4, "min_epochs": 3}
+
+
+class Watcher(Callback):
+    """What a fit holds when an epoch's first batch arrives, and its learning rates."""
+
+    def __init__(self):
+        self.weights, self.moments, self.trackers, self.learning_rates, self.phases = [], [], [], [], []
+
+    def on_train_batch_start(self, trainer, module, batch, batch_idx):
+        self.learning_rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+        if batch_idx == 0:
+            self.weights.append({name: tensor.clone() for name, tensor in module.student.state_dict().items()})
+            self.moments.append(len(trainer.optimizers[0].state))
+            self.phases.append(module.phase)
+            self.trackers.append(
+                (
+                    trainer.checkpoint_callback.best_model_path,
+                    trainer.checkpoint_callback.best_model_score,
+                    getattr(trainer.early_stopping_callback, "wait_count", None),
+                )
+            )
+
+
+class Scored(Callback):
+    """Gives every validation a chosen score, and keeps the weights that had it."""
+
+    def __init__(self, *scores):
+        self.scores, self.weights = list(scores), []
+
+    def on_validation_epoch_end(self, trainer, module):
+        module.log("val/score", self.scores[len(self.weights)])
+        self.weights.append({name: tensor.clone() for name, tensor in module.state_dict().items()})
+
+
+@pytest.fixture
+def unscored(monkeypatch):
+    """Leave `val/score` to a callback."""
+    monkeypatch.setattr("lightning_modules.base.ClassificationModule._log_metrics", lambda *_: None)
+
+
+def pruned_folder(task, folder):
+    """The teacher pruned to one half, as `Pruning` does it."""
+    data, model = task.data(), load_classifier(task.teacher)
+    data.setup("fit")
+    batches = scoring_batches(data, "selection", "example", torch.device("cpu"))
+    scores = score_units(model, batches, {EXPRESSIVENESS: expressiveness_loss})
+    return save_classifier(prune(model, scores, 0.5), folder, load_tokenizer(task.teacher))
+
+
+def test_one_fit_gives_the_bits_of_chained_fits(tiny_task, tmp_path):
+    method = [SaveModelFolder(), Rewinding(2), TeacherSparsification(0.3), Pruning(0.5)]
+    whole = make_trainer(tmp_path / "whole", method, **EPOCHS)
+    expected = fit(whole, tiny_task.distillation(), tiny_task.data())
+    student = pruned_folder(tiny_task, tmp_path / "pruned")
+    trial = make_trainer(tmp_path / "trial", [SaveModelFolder()], max_epochs=2)
+    fit(trial, tiny_task.distillation(student=student), tiny_task.data())
+    sparsify = make_trainer(tmp_path / "sparsify", [TeacherSparsification(0.3)], max_epochs=1, limit_train_batches=1)
+    fit(sparsify, tiny_task.distillation(student=tmp_path / "trial" / "model"), tiny_task.data())
+    actual = make_trainer(tmp_path / "actual", [SaveModelFolder()], max_epochs=2)
+    teacher = tmp_path / "sparsify" / "teacher"
+    weights = fit(actual, tiny_task.distillation(teacher=teacher, student=student), tiny_task.data())
+    assert differences(weights, expected) == []
+    assert differences(best_weights(actual), best_weights(whole)) == []
+    assert actual.checkpoint_callback.best_model_score == whole.checkpoint_callback.best_model_score
+    saved = [load_classifier(folder / "model").state_dict() for folder in (tmp_path / "actual", tmp_path / "whole")]
+    assert differences(*saved) == []
+    assert kept_units(load_classifier(teacher)) == kept_units(load_classifier(tmp_path / "whole" / "teacher"))
+
+
+def test_the_actual_distillation_starts_anew(tiny_task, tmp_path):
+    watcher = Watcher()
+    trainer = make_trainer(tmp_path, [watcher, Pruning(0.5), Rewinding(2)], patience=5, **EPOCHS)
+    fit(trainer, tiny_task.distillation(warmup_proportion=0.25), tiny_task.data())
+    pruned = load_classifier(pruned_folder(tiny_task, tmp_path / "pruned")).state_dict()
+    assert differences(watcher.weights[0], pruned) == []
+    assert differences(watcher.weights[2], pruned) == []
+    assert differences(watcher.weights[1], pruned) != []
+    assert differences(watcher.weights[3], pruned) != []
+    assert [moments > 0 for moments in watcher.moments] == [False, True, False, True]
+    assert watcher.trackers[0] == watcher.trackers[2] == ("", None, 0)
+    assert watcher.trackers[1][0] != ""
+    assert watcher.trackers[3][0] != ""
+    assert watcher.phases == [(0, 2), (0, 2), (2, None), (2, None)]
+    one_phase = [1e-3 * (step / 3 if step < 3 else (14 - step) / 11) for step in range(14)]
+    assert watcher.learning_rates == pytest.approx(one_phase * 2)
+
+
+def test_without_other_callbacks_both_phases_are_the_same_fit(tiny_task, tmp_path):
+    watcher = Watcher()
+    fit(make_trainer(tmp_path, [Rewinding(2), watcher], **EPOCHS), tiny_task.distillation(), tiny_task.data())
+    assert differences(watcher.weights[0], watcher.weights[2]) == []
+    assert differences(watcher.weights[1], watcher.weights[3]) == []
+    assert differences(watcher.weights[0], watcher.weights[1]) != []
+
+
+@pytest.mark.usefixtures("unscored")
+def test_the_teacher_is_scored_against_the_best_trial_student(tiny_task, tmp_path, monkeypatch):
+    students = []
+
+    def spy(teacher, student, batches, **settings):
+        students.append({name: tensor.clone() for name, tensor in student.state_dict().items()})
+        return score_teacher(teacher, student, batches, **settings)
+
+    monkeypatch.setattr("callbacks.sparsification.score_teacher", spy)
+    scored = Scored(0.9, 0.2, 0.3, 0.4)
+    method = [Rewinding(2), TeacherSparsification(0.5), scored]
+    module = tiny_task.distillation()
+    fit(make_trainer(tmp_path, method, **EPOCHS), module, tiny_task.data())
+    assert len(students) == 1
+    best = {name.removeprefix("classifier."): tensor for name, tensor in scored.weights[0].items()}
+    assert differences(students[0], best) == []
+    assert sum(len(heads) for heads in kept_units(module.teacher).heads) == 8
+
+
+@pytest.mark.usefixtures("unscored")
+def test_the_best_trial_score_does_not_hide_the_actual_students(tiny_task, tmp_path):
+    scored = Scored(0.9, 0.8, 0.3, 0.2)
+    trainer = make_trainer(tmp_path, [Rewinding(2), scored], **EPOCHS)
+    fit(trainer, tiny_task.distillation(), tiny_task.data())
+    assert trainer.checkpoint_callback.best_model_score.item() == pytest.approx(0.3)
+    assert differences(best_weights(trainer), scored.weights[2]) == []
+
+
+@pytest.mark.usefixtures("unscored")
+def test_early_stopping_ends_the_actual_distillation_only(tiny_task, tmp_path):
+    scored = Scored(*[0.5] * 8)
+    trainer = make_trainer(tmp_path, [Rewinding(3), scored], patience=1, max_epochs=8, min_epochs=4)
+    fit(trainer, tiny_task.distillation(), tiny_task.data())
+    # Three epochs of trial, though its second brings nothing new; then one that is the best so far, and one not.
+    assert len(scored.weights) == 5
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"max_epochs": 2}, "max_epochs counts both phases, so give more than trial_epochs"),
+        ({"max_epochs": 1}, "max_epochs counts both phases, so give more than trial_epochs"),
+        ({"max_epochs": 4, "patience": 2}, r"set trainer\.min_epochs to 3 or more"),
+        ({"max_epochs": 4, "min_epochs": 2, "patience": 2}, r"set trainer\.min_epochs to 3 or more"),
+        ({"max_epochs": 4, "monitor": None}, "add a ModelCheckpoint with monitor: val/score, mode: max"),
+        (
+            {"max_epochs": 4, "monitor": None, "enable_checkpointing": False},
+            "add a ModelCheckpoint with monitor: val/score, mode: max",
+        ),
+    ],
+)
+def test_a_trainer_that_does_not_fit_is_refused_before_training(tiny_task, tmp_path, settings, message):
+    watcher = Watcher()
+    with pytest.raises(ValueError, match=message):
+        fit(make_trainer(tmp_path, [Rewinding(2), watcher], **settings), tiny_task.distillation(), tiny_task.data())
+    assert watcher.weights == []
+
+
+def test_a_trial_without_validation_is_refused_when_it_is_over(tiny_task, tmp_path):
+    trainer = make_trainer(tmp_path, [Rewinding(1)], max_epochs=2, limit_val_batches=0)
+    with pytest.raises(ValueError, match="found no best checkpoint of the trial: let every epoch validate"):
+        fit(trainer, tiny_task.distillation(), tiny_task.data())
+
+
+def test_a_fast_run_of_one_batch_works(tiny_task, tmp_path):
+    trainer = make_trainer(tmp_path, [Rewinding(2), TeacherSparsification(0.3), Pruning(0.5)], fast_dev_run=True)
+    fit(trainer, tiny_task.distillation(), tiny_task.data())
+    assert trainer.global_step == 1
+
+
+def test_the_state_holds_copies(tiny_task, tmp_path):
+    rewinding = Rewinding(2)
+    trainer = make_trainer(tmp_path, [rewinding], patience=5, **EPOCHS)
+    module = tiny_task.distillation()
+    initial = {name: tensor.clone() for name, tensor in module.student.state_dict().items()}
+    fit(trainer, module, tiny_task.data())
+    state = rewinding.state_dict()
+    assert differences(state["initial_student"], initial) == []
+    assert state["rewound"]
+    kinds = {ModelCheckpoint: "best_model_path", EarlyStopping: "wait_count"}
+    trackers = {t.state_key: kinds[type(t)] for t in trainer.callbacks if type(t) in kinds}
+    assert {key: state["initial_trackers"][key][name] for key, name in trackers.items()} == {
+        key: "" if name == "best_model_path" else 0 for key, name in trackers.items()
+    }
+
+
+def test_a_foreign_module_is_refused(tmp_path):
+    with pytest.raises(TypeError, match="Rewinding needs a ClassificationModule, LightningModule is none"):
+        Rewinding(1).setup(make_trainer(tmp_path), LightningModule(), "fit")
+
+
+@pytest.mark.parametrize("epochs", [0, -1])
+def test_a_trial_without_epochs_is_refused(epochs):
+    with pytest.raises(ValueError, match=f"trial_epochs is {epochs}: give at least 1"):
+        Rewinding(epochs)

@@ -1,0 +1,53 @@
+import pytest
+from pytorch_lightning import Callback, LightningModule
+
+from callbacks import LayerDropping, Pruning, SaveModelFolder
+from lightning_modules import kept_units, load_classifier, load_tokenizer
+from tests.tasks import best_weights, differences, fit, make_trainer
+
+
+class Scored(Callback):
+    """Gives the validations chosen scores, and keeps the last weights."""
+
+    def __init__(self, *scores):
+        self.scores, self.last = iter(scores), {}
+
+    def on_train_end(self, trainer, module):
+        self.last = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+    def on_validation_epoch_end(self, trainer, module):
+        module.log("val/score", next(self.scores))
+
+
+@pytest.mark.parametrize("shaping", [[], [Pruning(0.5)], [LayerDropping(2)]], ids=["dense", "pruned", "dropped"])
+def test_the_folder_holds_the_best_weights_and_not_the_last(tiny_task, tmp_path, monkeypatch, shaping):
+    monkeypatch.setattr("lightning_modules.base.ClassificationModule._log_metrics", lambda *_: None)
+    scored = Scored(0.1, 0.9, 0.2)
+    trainer = make_trainer(tmp_path, [*shaping, SaveModelFolder(), scored], max_epochs=3)
+    module = tiny_task.distillation()
+    fit(trainer, module, tiny_task.data())
+    saved = load_classifier(tmp_path / "model", label_names=module.label_names, new_head=False)
+    weights = {f"classifier.{name}": tensor for name, tensor in saved.state_dict().items()}
+    assert differences(weights, best_weights(trainer)) == []
+    assert trainer.checkpoint_callback.best_model_score == pytest.approx(0.9)
+    assert differences(weights, scored.last) != []
+    assert kept_units(saved) == kept_units(module.student)
+    assert load_tokenizer(tmp_path / "model").get_vocab() == module.tokenizer.get_vocab()
+
+
+def test_without_a_best_checkpoint_the_present_weights_are_saved(tiny_task, tmp_path):
+    module = tiny_task.finetuning()
+    settings = {"monitor": None, "enable_checkpointing": False, "max_epochs": 1}
+    weights = fit(make_trainer(tmp_path, [SaveModelFolder()], **settings), module, tiny_task.data())
+    saved = load_classifier(tmp_path / "model").state_dict()
+    assert differences({f"classifier.{name}": tensor for name, tensor in saved.items()}, weights) == []
+
+
+def test_a_fast_run_saves_nothing(tiny_task, tmp_path):
+    fit(make_trainer(tmp_path, [SaveModelFolder()], fast_dev_run=True), tiny_task.finetuning(), tiny_task.data())
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_foreign_module_is_refused(tmp_path):
+    with pytest.raises(TypeError, match="SaveModelFolder needs a ClassificationModule, LightningModule is none"):
+        SaveModelFolder().on_fit_end(make_trainer(tmp_path), LightningModule())

@@ -1,0 +1,63 @@
+"""The shape of the code base: who imports whom, and a test for every module."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("datamodules", "lightning_modules", "callbacks", "pipeline")
+TESTED_PACKAGES = ("datamodules", "lightning_modules", "callbacks")
+OURS = {*PACKAGES, "cli", "configs", "tests"}
+# What each part may import of ours; `functional` packages are looked at by themselves.
+ALLOWED = {
+    "datamodules": {"datamodules"},
+    "lightning_modules": {"lightning_modules"},
+    "callbacks": {"callbacks", "datamodules", "lightning_modules"},
+    "pipeline": {"pipeline", "callbacks", "configs", "datamodules", "lightning_modules"},
+    "cli": {"cli", "pipeline"},
+}
+
+
+def modules(*packages):
+    return [path.relative_to(ROOT) for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+MODULES = [*modules(*PACKAGES), Path("cli.py")]
+TESTED_MODULES = [path for path in modules(*TESTED_PACKAGES) if path.name != "__init__.py"]
+
+
+def imported(path):
+    """Dotted names that a file imports, wherever in it."""
+    names = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_imports_go_one_way(path):
+    found = {name.split(".")[0] for name in imported(path)} & OURS
+    assert found <= ALLOWED[path.with_suffix("").parts[0]]
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if "functional" in path.parts], ids=str)
+def test_functional_code_imports_only_torch(path):
+    for name in imported(path):
+        top = name.split(".")[0]
+        assert top == "torch" or top in sys.stdlib_module_names or "functional" in name.split("."), name
+
+
+@pytest.mark.parametrize("path", TESTED_MODULES, ids=str)
+def test_every_module_has_its_test(path):
+    assert (ROOT / "tests" / path.with_name(f"test_{path.name}")).is_file()
+
+
+def test_there_is_something_to_look_at():
+    assert {path.parts[0] for path in MODULES} == {*PACKAGES, "cli.py"}
+    assert sum("functional" in path.parts for path in MODULES) >= 6
