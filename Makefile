@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: venv test test-slow demo clean help
+.PHONY: venv test demo clean help
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -20,15 +20,12 @@ test: $(INSTALLED)  ## ruff, mypy and pytest
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m 'not slow and not gpu'
-
-test-slow: $(INSTALLED)  ## the tests that take minutes
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m 'not gpu'
 
 demo: $(INSTALLED)  ## the whole method on generated data, under 3 minutes
 	rm -rf runs/demo
 	$(BIN)/stark sample-data sample_data
-	$(BIN)/stark run --config configs/demo.yaml --name demo
+	OMP_NUM_THREADS=1 $(BIN)/stark run --config configs/demo.yaml --name demo
 
 clean:  ## remove caches and the demo's output, keep .venv
 	rm -rf sample_data runs/demo build .mypy_cache .pytest_cache .ruff_cache

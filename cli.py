@@ -9,7 +9,7 @@ __all__ = ["main"]
 _HELP = """usage: stark COMMAND [options]
 
 commands:
-  run          the whole method: finetune, prune, trial, sparsify, rewind, distil, choose, report
+  run          the whole method: finetune, prune, trial, sparsify, rewind, distil, choose the best student
   fit          one training (finetuning, pruning, distillation) from YAML
   validate     evaluate a model on the selection part
   test         evaluate a model on GLUE's dev split

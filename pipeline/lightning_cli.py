@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from jsonargparse import Namespace
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger
 
@@ -31,7 +33,7 @@ _NEEDLESS_WARNINGS = (
     ".*your dataloader is not resumable",  # it is, see lightning_modules/resuming.py
     "LightningCLI's args parameter",  # main() hands over what the shell gave it
     ".*LeafSpec.* is deprecated",  # Lightning's use of torch
-    "Experiment logs directory",  # RunFolder refuses other runs' folders; a resumed fit's metrics are kept
+    "Experiment logs directory",  # before_fit sees to it
     "Checkpoint directory .* exists and is not empty",
     ".*is smaller than the logging interval",
 )
@@ -41,20 +43,13 @@ class OneLineParser(OneLineErrors, LightningArgumentParser):
     """LightningCLI's parser with errors in one line."""
 
 
-class RunFolder(SaveConfigCallback):
-    """Claims the folder of a fit: saves ``config.yaml`` and refuses the folder of another run."""
+class SaveConfig(SaveConfigCallback):
+    """Saves the ``config.yaml`` of a fresh fit; a resumed one has it already."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Save the configuration of a fresh fit."""
-        if stage != "fit" or trainer.ckpt_path is not None:
-            return
-        folder = Path(trainer.log_dir or trainer.default_root_dir)
-        if trainer.is_global_zero and (folder / self.config_filename).exists():
-            raise FileExistsError(
-                f"{folder} holds another run: choose another --trainer.default_root_dir, remove the folder, or resume "
-                "it with --ckpt_path"
-            )
-        super().setup(trainer, pl_module, stage)
+        """Save when a fit starts."""
+        if stage == "fit" and trainer.ckpt_path is None:
+            super().setup(trainer, pl_module, stage)
 
 
 class StarkCLI(LightningCLI):
@@ -73,10 +68,12 @@ class StarkCLI(LightningCLI):
         self._asked = args[0]
         for message in _NEEDLESS_WARNINGS:
             warnings.filterwarnings("ignore", message=message)
+        # An advertisement that Lightning prints at each start.
+        logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_is_no_advertisement)
         super().__init__(
             ClassificationModule,
             GLUEDataModule,
-            save_config_callback=RunFolder,
+            save_config_callback=SaveConfig,
             trainer_defaults={"callbacks": list(callbacks)},
             seed_everything_default=_DEFAULT_SEED,
             parser_class=OneLineParser,
@@ -91,7 +88,9 @@ class StarkCLI(LightningCLI):
         return {self._asked: LightningCLI.subcommands()[self._asked]}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Link what would otherwise be typed twice."""
+        """Name the callbacks that every fit has, and link what would otherwise be typed twice."""
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(EarlyStopping, "early_stopping")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=_seed)
         parser.link_arguments("model", "data.model_name_or_path", compute_fn=_tokenizer_source)
         for name in ("label_names", "metrics"):
@@ -112,17 +111,32 @@ class StarkCLI(LightningCLI):
             super()._parse_ckpt_path()
 
     def before_fit(self) -> None:
-        """Tell the callbacks in time that the fit resumes, and set the interrupted fit's metrics aside."""
+        """Claim the folder before a logger touches it, and tell the callbacks in time whether the fit resumes.
+
+        Raises:
+            FileExistsError: If the folder holds another run.
+            FileNotFoundError: If there is no such checkpoint.
+        """
+        folder = Path(self.trainer.default_root_dir)
         path = self.config_init["fit"].pop("ckpt_path", None)
         if path is None:
+            if (folder / "config.yaml").exists() and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+                raise FileExistsError(
+                    f"{folder} holds another run: choose another --trainer.default_root_dir, remove the folder, or "
+                    "resume it with --ckpt_path"
+                )
             return
         if not Path(path).is_file():
             raise FileNotFoundError(f"{path}: no such checkpoint to resume from")
         self.trainer.ckpt_path = path
-        metrics = Path(self.trainer.default_root_dir) / "metrics.csv"
+        metrics = folder / "metrics.csv"
         if metrics.is_file():  # the logger would delete it
-            earlier = len(list(metrics.parent.glob("metrics.*.csv")))
+            earlier = len(list(folder.glob("metrics.*.csv")))
             metrics.rename(metrics.with_name(f"metrics.{earlier}.csv"))
+
+
+def _is_no_advertisement(record: logging.LogRecord) -> bool:
+    return "litlogger" not in record.getMessage()
 
 
 def _seed(seed: bool | int) -> int:

@@ -27,7 +27,7 @@ _SCHEMA = 1
 
 
 def run(settings: RunSettings, config: str) -> dict[str, Any]:
-    """Finetune, prune, distil on trial, score the teacher, and distil from each sparse teacher; choose and report.
+    """Finetune, prune, distil on trial, score the teacher, and distil from each sparse teacher; choose the best.
 
     The trial student is the student of teacher sparsity 0. All candidates start from the same initial student and the
     same seed, so that they differ by their teacher alone. The best one by ``score`` on the selection part becomes

@@ -165,12 +165,6 @@ def _fit_config(
     module: str,
     arguments: dict[str, Any],
 ) -> dict[str, Any]:
-    tracked = {"monitor": "val/score", "mode": "max"}
-    stopping: dict[str, Any] = {**tracked, "patience": fit.patience}
-    lightning = "pytorch_lightning.callbacks"
-    checkpoint: dict[str, Any] = {**tracked, "filename": "best", "save_last": True, "auto_insert_metric_name": False}
-    # At the end of validation, where the score is.
-    checkpoint["save_on_train_epoch_end"] = stopping["check_on_train_epoch_end"] = False
     trainer = settings.trainer
     return {
         "seed_everything": settings.seed,
@@ -185,12 +179,8 @@ def _fit_config(
             "val_check_interval": trainer.val_check_interval,
             "enable_progress_bar": False,
             "enable_model_summary": False,
-            "callbacks": [
-                {"class_path": f"{lightning}.ModelCheckpoint", "init_args": checkpoint},
-                {"class_path": f"{lightning}.EarlyStopping", "init_args": stopping},
-                {"class_path": "callbacks.SaveModelFolder"},
-            ],
         },
+        "early_stopping": {"patience": fit.patience},
         "model": {"class_path": module, "init_args": arguments},
         "data": settings.data,
     }

@@ -1,0 +1,202 @@
+"""The command `stark`: help, and one line with exit status 2 for every kind of bad input."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli import main
+from lightning_modules import load_classifier, load_tokenizer, save_classifier
+from tests.tasks import TinyTask
+
+FAST = ["--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"]
+
+
+@pytest.fixture
+def workplace(tiny_task: TinyTask, tmp_path, monkeypatch):
+    """An empty working directory with links to the tiny task's data, encoder and teacher."""
+    (tmp_path / "glue").symlink_to(tiny_task.data_dir)
+    (tmp_path / "encoder").symlink_to(tiny_task.encoder)
+    (tmp_path / "teacher").symlink_to(tiny_task.teacher)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def data(task: str = "sst2", folder: str = "glue") -> list[str]:
+    return f"--data.task {task} --data.data_dir {folder} --data.cache_dir cache --data.batch_size 16".split()
+
+
+def finetune(*options: str, task: str = "sst2", folder: str = "glue") -> list[str]:
+    model = ["--model.model_name_or_path", "encoder"]
+    return ["fit", "--config", "configs/finetune.yaml", *data(task, folder), *model, *FAST, *options]
+
+
+def distill(*options: str, teacher: str = "teacher", student: str = "teacher", task: str = "sst2") -> list[str]:
+    models = ["--model.teacher", teacher, "--model.student", student]
+    return ["fit", "--config", "configs/distill.yaml", *data(task), *models, *FAST, *options]
+
+
+def run(*options: str, task: str = "sst2", folder: str = "glue") -> list[str]:
+    return ["run", "--config", "configs/run.yaml", "--model_name_or_path", "encoder", *data(task, folder), *options]
+
+
+def error_of(args: list[str], capsys) -> str:
+    """The single line that a command prints before it exits with status 2."""
+    with pytest.raises(SystemExit) as stopped:
+        main(args)
+    assert stopped.value.code == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("stark: error: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def nothing_written(folder: Path) -> bool:
+    return not any(path.is_file() for path in (folder / "runs").rglob("*"))
+
+
+def test_help_needs_no_torch():
+    code = "import sys, cli; cli.main(['--help']); sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "sample-data" in done.stdout
+
+
+def test_unknown_command(capsys):
+    assert "'distil'" in error_of(["distil"], capsys)
+
+
+@pytest.mark.parametrize("command", [finetune, run])
+def test_unknown_task(command, workplace, capsys):
+    message = error_of(command(task="mrcp"), capsys)
+    assert "'mrcp'" in message
+    assert "mrpc" in message  # says what there is
+    assert nothing_written(workplace)
+
+
+@pytest.mark.parametrize("command", [finetune, run])
+def test_missing_split(command, workplace, capsys):
+    shutil.copytree(workplace / "glue/SST-2", workplace / "partial/SST-2")
+    (workplace / "partial/SST-2/train.tsv").unlink()
+    message = error_of(command(folder="partial"), capsys)
+    assert "partial/SST-2" in message
+    assert "train" in message
+    assert nothing_written(workplace)
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"), [("only a sentence", "1 columns"), ("a sentence\tpositive", "label 'positive'")]
+)
+@pytest.mark.parametrize("command", [finetune, run])
+def test_bad_row(command, line, complaint, workplace, capsys):
+    shutil.copytree(workplace / "glue/SST-2", workplace / "broken/SST-2")
+    train = workplace / "broken/SST-2/train.tsv"
+    rows = train.read_text().splitlines()
+    rows[6] = line
+    train.write_text("\n".join(rows) + "\n")
+    message = error_of(command(folder="broken"), capsys)
+    assert "broken/SST-2/train.tsv" in message
+    assert "line 7" in message
+    assert complaint in message
+    assert nothing_written(workplace)
+
+
+def test_teacher_with_other_labels(workplace, capsys):
+    message = error_of(distill(task="mrpc"), capsys)
+    assert "teacher" in message
+    assert "not_equivalent" in message
+    assert nothing_written(workplace)
+
+
+def test_student_with_other_vocabulary(workplace, tiny_task, capsys):
+    tokenizer = load_tokenizer(tiny_task.teacher)
+    tokenizer.add_tokens(["another"])
+    save_classifier(load_classifier(tiny_task.teacher), workplace / "other", tokenizer)
+    message = error_of(distill(student="other"), capsys)
+    assert "other" in message
+    assert "vocabular" in message
+    assert nothing_written(workplace)
+
+
+@pytest.mark.parametrize("sparsity", ["70", "1", "-0.1"])
+def test_sparsity_that_is_no_fraction(sparsity, workplace, capsys):
+    pruning = ["--trainer.callbacks+", f'{{"class_path": "Pruning", "init_args": {{"sparsity": {sparsity}}}}}']
+    for command in (
+        finetune(*pruning),
+        run("--student.sparsity", sparsity),
+        run("--teacher.sparsities", f"[{sparsity}]"),
+    ):
+        assert f"sparsity is {float(sparsity):g}" in error_of(command, capsys)
+    assert nothing_written(workplace)
+
+
+def test_more_layers_than_the_teacher_has(workplace, capsys):
+    dropping = ["--trainer.callbacks+", '{"class_path": "LayerDropping", "init_args": {"layers": 9}}']
+    for command in (finetune(*dropping), run("--student.sparsity", "null", "--student.layers", "9")):
+        message = error_of(command, capsys)
+        assert "9" in message
+        assert "4 layers" in message
+    assert nothing_written(workplace)
+
+
+def test_family_without_adapter(workplace, capsys):
+    shutil.copytree(workplace / "encoder", workplace / "gpt")
+    (workplace / "gpt/config.json").write_text(json.dumps({"model_type": "gpt2"}))
+    for command in (finetune("--model.model_name_or_path", "gpt"), run("--model_name_or_path", "gpt")):
+        message = error_of(command, capsys)
+        assert "gpt2" in message
+        assert "distilbert" in message  # says what there is
+    assert nothing_written(workplace)
+
+
+def test_misspelt_key_in_yaml(workplace, capsys):
+    (workplace / "fit.yaml").write_text("trainer:\n  max_epoch: 3\n")
+    assert "trainer.max_epoch" in error_of(finetune("--config", "fit.yaml"), capsys)
+    (workplace / "run.yaml").write_text("student:\n  sparsty: 0.5\n")
+    message = error_of(run("--config", "run.yaml"), capsys)
+    assert "'student'" in message
+    assert "'sparsty'" in message
+    assert nothing_written(workplace)
+
+
+def test_student_cut_in_both_ways_or_in_none(workplace, capsys):
+    assert "student.layers" in error_of(run("--student.layers", "2"), capsys)
+    assert "student.layers" in error_of(run("--student.sparsity", "null"), capsys)
+    assert nothing_written(workplace)
+
+
+def test_missing_model(workplace, capsys):
+    assert "/no/where" in error_of(finetune("--model.model_name_or_path", "/no/where"), capsys)
+    assert "no_such.ckpt" in error_of(finetune("--ckpt_path", "no_such.ckpt"), capsys)
+    assert nothing_written(workplace)
+
+
+class TestExistingFolder:
+    """A fit that ran, and commands that would spoil it."""
+
+    @pytest.fixture
+    def fitted(self, workplace):
+        main(finetune("--trainer.max_epochs", "1", "--trainer.default_root_dir", "runs/a"))
+        return workplace
+
+    def test_output_folder_of_another_run(self, fitted, capsys):
+        folder = fitted / "runs/a"
+        files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "metrics.csv"}
+        assert "runs/a" in error_of(finetune("--trainer.default_root_dir", "runs/a"), capsys)
+        assert all(path.read_bytes() == content for path, content in files.items())
+        # A folder of a run, too, is not a fit's.
+        assert "runs/a" in error_of(run("--name", "a"), capsys)
+
+    @pytest.mark.parametrize(
+        ("option", "value"),
+        [("model.learning_rate", "0.5"), ("data.batch_size", "8"), ("trainer.max_epochs", "3"), ("data.task", "mrpc")],
+    )
+    def test_resume_with_other_settings(self, option, value, fitted, capsys):
+        resumed = ["--trainer.default_root_dir", "runs/a", "--ckpt_path", "runs/a/checkpoints/last.ckpt"]
+        options = ["--trainer.max_epochs", "1", *resumed, f"--{option}", value]
+        config = (fitted / "runs/a/config.yaml").read_text()
+        message = error_of(finetune(*options), capsys)
+        # Another task has other labels, and those are the model's.
+        assert ("model.label_names" if option == "data.task" else option) in message
+        assert (fitted / "runs/a/config.yaml").read_text() == config
