@@ -2,6 +2,7 @@ import copy
 import math
 import random
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -80,6 +81,9 @@ def test_a_fit_stopped_anywhere_resumes_to_the_same_bits(whole_fits, tiny_task, 
     assert differences(weights, expected) == []
     assert best_of(trainer) == best_of(whole)
     assert differences(best_weights(trainer), best_weights(whole)) == []
+    # The trial leaves no other trace than these, and by itself may choose the same units.
+    for file in ("student_scores.safetensors", "teacher_scores.safetensors"):
+        assert (tmp_path / file).read_bytes() == Path(whole.default_root_dir, file).read_bytes()
     # The student is not scored again, nor is a teacher that was sparse already.
     assert len(scored) == (not torch.load(path, weights_only=True)["callbacks"]["Rewinding"]["rewound"])
 
