@@ -66,7 +66,9 @@ class StarkCLI(LightningCLI):
     def __init__(self, args: list[str], callbacks: Sequence[Callback] = ()) -> None:
         """Parse and run."""
         self._asked = args[0]
-        for message in _NEEDLESS_WARNINGS:
+        # Only a fit goes on with the checkpoints of the folder that it was in.
+        elsewhere = () if self._asked == "fit" else ("The dirpath has changed from",)
+        for message in (*_NEEDLESS_WARNINGS, *elsewhere):
             warnings.filterwarnings("ignore", message=message)
         # An advertisement that Lightning prints at each start.
         logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_is_no_advertisement)

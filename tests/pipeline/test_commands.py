@@ -1,0 +1,30 @@
+"""Dispatch of commands, and packaged configs."""
+
+import pytest
+
+from pipeline import commands
+
+
+def test_packaged_configs_are_found_where_there_are_none(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = ["--config", "configs/run.yaml", "--config", "configs/own.yaml", "--name", "configs"]
+    found = commands._find_configs(asked)
+    assert found[1].endswith("/configs/run.yaml")
+    assert found[1] != asked[1]
+    assert found[2:] == asked[2:]
+
+
+def test_own_configs_come_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs/run.yaml").write_text("seed: 1\n")
+    assert commands._find_configs(["configs/run.yaml"]) == ["configs/run.yaml"]
+
+
+def test_defects_keep_their_traceback(monkeypatch):
+    def broken(_: list[str]) -> None:
+        int("not a number")
+
+    monkeypatch.setattr(commands, "sample_data", broken)
+    with pytest.raises(ValueError, match="invalid literal"):
+        commands.run_command(["sample-data"])

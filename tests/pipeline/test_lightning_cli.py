@@ -1,0 +1,95 @@
+"""LightningCLI over our modules: what is linked, what is logged, how a fit is resumed."""
+
+import csv
+
+import pytest
+import yaml
+
+from cli import main
+from lightning_modules import DistillationModule
+from pipeline.lightning_cli import StarkCLI
+
+
+@pytest.fixture
+def fit(tiny_task, tmp_path):
+    """Arguments of a quick fit in tmp_path/fit."""
+    return [
+        *("fit", "--config", "configs/finetune.yaml", "--model.model_name_or_path", str(tiny_task.encoder)),
+        *("--data.task", "stsb", "--data.data_dir", str(tiny_task.data_dir), "--data.cache_dir", str(tiny_task.cache)),
+        *("--data.batch_size", "16", "--trainer.max_epochs", "2", "--trainer.default_root_dir", str(tmp_path / "fit")),
+        *("--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"),
+        *("--trainer.log_every_n_steps", "1"),
+    ]
+
+
+def test_labels_metrics_seed_and_tokenizer_are_typed_once(fit, tiny_task):
+    cli = StarkCLI([*fit, "--seed_everything", "12", "--trainer.fast_dev_run", "true"])
+    assert cli.model.label_names == ["similarity"]
+    assert cli.model.classifier.config.num_labels == 1
+    assert set(cli.model.val_metrics) == {"pearson", "spearmanr"}
+    assert cli.datamodule.seed == 12
+    assert cli.datamodule.model_name_or_path == str(tiny_task.encoder)
+
+
+def test_resumed_fit_keeps_the_metrics_and_the_config(fit, tmp_path, monkeypatch):
+    class PowerCutError(Exception):
+        pass
+
+    def cut(*_: object) -> None:
+        raise PowerCutError
+
+    with monkeypatch.context() as broken:
+        broken.setattr("lightning_modules.FinetuningModule.on_train_epoch_end", cut)
+        with pytest.raises(PowerCutError):
+            main(fit)
+    folder = tmp_path / "fit"
+    config = (folder / "config.yaml").read_text()
+    main([*fit, "--ckpt_path", str(folder / "checkpoints/last.ckpt")])
+    assert (folder / "config.yaml").read_text() == config
+    texts = [(folder / name).read_text().splitlines() for name in ("metrics.0.csv", "metrics.csv")]
+    rows = [list(csv.DictReader(lines)) for lines in texts]
+    losses = [[int(row["step"]) for row in part if row.get("train/loss")] for part in rows]
+    steps = [*losses[0], *losses[1]]
+    assert steps == sorted(set(steps))  # no step twice, none lost but the interrupted epoch's last ones
+
+
+def test_saved_config_gives_the_same_fit_again(fit, tmp_path, tiny_task):
+    main(fit)
+    saved = yaml.safe_load((tmp_path / "fit/config.yaml").read_text())
+    assert saved["data"]["task"] == "stsb"
+    main(["fit", "--config", str(tmp_path / "fit/config.yaml"), "--trainer.default_root_dir", str(tmp_path / "again")])
+    first, second = ((tmp_path / name / "model/model.safetensors").read_bytes() for name in ("fit", "again"))
+    assert first == second
+
+
+def test_a_checkpoint_is_tested_with_its_own_settings(fit, tiny_task, tmp_path, capsys):
+    main([*fit, "--model.weight_decay", "0.5"])
+    checkpoint = str(tmp_path / "fit/checkpoints/best.ckpt")
+    data = [option for option in fit[fit.index("--data.task") : fit.index("--trainer.max_epochs")]]
+    main(
+        [
+            "test",
+            "--config",
+            "configs/test.yaml",
+            *data,
+            "--ckpt_path",
+            checkpoint,
+            "--model.model_name_or_path",
+            str(tiny_task.encoder),
+            "--trainer.enable_progress_bar",
+            "false",
+        ]
+    )
+    assert "test/pearson" in capsys.readouterr().out
+
+
+def test_distillation_takes_the_students_tokenizer(fit, tiny_task):
+    cli = StarkCLI(
+        [
+            *("fit", "--config", "configs/distill.yaml", "--model.teacher", str(tiny_task.teacher), "--model.student"),
+            *(str(tiny_task.teacher), "--data.task", "sst2", "--data.data_dir", str(tiny_task.data_dir)),
+            *("--data.cache_dir", str(tiny_task.cache), "--trainer.fast_dev_run", "true"),
+        ]
+    )
+    assert isinstance(cli.model, DistillationModule)
+    assert cli.datamodule.model_name_or_path == str(tiny_task.teacher)

@@ -1,0 +1,49 @@
+"""Measuring model folders."""
+
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, f1_score
+
+from lightning_modules import kept_units, load_classifier, load_tokenizer, save_classifier, shrink_
+from lightning_modules.base import classify
+from pipeline.measure import evaluate, size
+from pipeline.settings import read_settings
+
+
+@pytest.fixture
+def settings(tiny_task):
+    options = f"--data.data_dir {tiny_task.data_dir} --data.cache_dir {tiny_task.cache} --data.task sst2".split()
+    return read_settings(["--model_name_or_path", str(tiny_task.encoder), "--student.sparsity", "0.5", *options])[0]
+
+
+@pytest.mark.parametrize("part", ["selection", "dev"])
+def test_metrics_are_those_of_a_plain_loop(part, settings, tiny_task):
+    settings.data["task"] = "mrpc"
+    model = load_classifier(tiny_task.encoder, label_names=["not_equivalent", "equivalent"])
+    folder = save_classifier(model, tiny_task.data_dir.parent / f"mrpc_{part}", load_tokenizer(tiny_task.encoder))
+    data = tiny_task.data("mrpc", seed=settings.seed, batch_size=1)
+    batches = list(data.val_dataloader() if part == "selection" else data.test_dataloader())
+    with torch.no_grad():
+        predicted = [int(classify(model, batch).argmax()) for batch in batches]
+    labels = [int(batch["labels"]) for batch in batches]
+    accuracy, f1 = accuracy_score(labels, predicted), f1_score(labels, predicted, zero_division=0)
+    expected = {"accuracy": accuracy, "f1": f1, "score": (accuracy + f1) / 2}
+    assert evaluate(folder, settings, part) == pytest.approx(expected, abs=1e-6)
+
+
+def test_size_counts_what_is_gone(tiny_task, tmp_path):
+    model = load_classifier(tiny_task.teacher)
+    units = kept_units(model)
+    heads = [torch.arange(len(layer)) > 0 for layer in units.heads]  # a head of four in each layer
+    neurons = [torch.arange(len(layer)) >= len(layer) // 2 for layer in units.neurons]
+    before = sum(parameter.numel() for parameter in model.parameters())
+    save_classifier(shrink_(model, heads, neurons), tmp_path / "small", load_tokenizer(tiny_task.teacher))
+    counted = size(tmp_path / "small", tiny_task.teacher)
+    assert counted["achieved"] == {"heads": 0.25, "neurons": 0.5}
+    hidden, layers = 32, 4
+    # A head of 8: rows of query, key, value with their biases, and columns of the output; a neuron: row, bias, column.
+    lost = layers * (8 * (3 * (hidden + 1) + hidden) + 128 * (2 * hidden + 1))
+    assert counted["parameters"] == before - lost
+    assert counted["encoder_parameters"] == sum(
+        parameter.numel() for parameter in load_classifier(tmp_path / "small").base_model.encoder.parameters()
+    )
