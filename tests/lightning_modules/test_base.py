@@ -150,7 +150,7 @@ def test_dropout_is_on_in_training_and_off_in_validation(tiny_task, tmp_path):
 def test_gradients_are_clipped_in_every_precision(tiny_task, tmp_path, precision):
     recorder = Recorder()
     settings = {"precision": precision}
-    if precision == "16-mixed":  # by name it is refused on CPU, where it nevertheless runs
+    if precision == "16-mixed":  # by name Lightning takes bfloat16 on CPU, where float16 runs as well
         scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
         settings = {"plugins": [MixedPrecision("16-mixed", device="cpu", scaler=scaler)]}
     trainer = make_trainer(tmp_path, [recorder], max_epochs=1, gradient_clip_val=0.01, **settings)
@@ -162,6 +162,11 @@ def test_gradients_are_clipped_in_every_precision(tiny_task, tmp_path, precision
     assert recorder.norms_after == pytest.approx([0.01] * 7, rel=1e-3)
     assert trainer.optimizers[0].defaults["fused"] == (precision != "16-mixed")
     assert any(not torch.equal(before[name], after[name]) for name in before)
+
+
+def test_float16_by_name_becomes_bfloat16_on_cpu(tmp_path):
+    with pytest.warns(UserWarning, match="AMP with fp16 is not supported on CPU"):
+        assert make_trainer(tmp_path, precision="16-mixed").precision == "bf16-mixed"
 
 
 def test_without_a_limit_gradients_are_left_alone(tiny_task, tmp_path):
