@@ -11,6 +11,7 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 
+from callbacks.lifecycle import best_checkpoints, load_best
 from callbacks.sparsification import TeacherSparsification
 from lightning_modules.base import ClassificationModule
 
@@ -66,6 +67,11 @@ class Rewinding(Callback):
             raise TypeError(f"Rewinding needs a ClassificationModule, {type(pl_module).__name__} is none")
         if trainer.fast_dev_run:  # type: ignore[attr-defined]  # a single epoch of it: there is nothing to come back from
             return
+        if trainer.max_steps >= 0:
+            raise ValueError(
+                f"trainer.max_steps is {trainer.max_steps}: Rewinding counts its two phases in epochs, so give "
+                "trainer.max_epochs alone"
+            )
         if not trainer.max_epochs or trainer.max_epochs <= self.trial_epochs:
             raise ValueError(
                 f"trainer.max_epochs is {trainer.max_epochs} and trial_epochs {self.trial_epochs}: max_epochs counts "
@@ -77,7 +83,7 @@ class Rewinding(Callback):
                 f"trainer.min_epochs is {trainer.min_epochs} and trial_epochs {self.trial_epochs}: early stopping in "
                 f"the trial would end the whole fit, so set trainer.min_epochs to {self.trial_epochs + 1} or more"
             )
-        if not _best_trackers(trainer):
+        if not best_checkpoints(trainer):
             raise ValueError(
                 "Rewinding reads the best checkpoint of the trial: add a ModelCheckpoint with monitor: "
                 "val/score, mode: max"
@@ -104,7 +110,8 @@ class Rewinding(Callback):
 
     def _rewind(self, trainer: Trainer, module: LightningModule) -> None:
         rank_zero_info("Rewinding: the trial is over, the actual distillation starts from the initial student")
-        _load_best(trainer, module)
+        if not load_best(trainer, module):
+            raise ValueError("Rewinding found no best checkpoint of the trial: let every epoch validate")
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, TeacherSparsification):
                 callback.sparsify(trainer, module)  # type: ignore[arg-type]  # checked in its setup
@@ -138,23 +145,12 @@ class Rewinding(Callback):
 
 def _trackers(trainer: Trainer) -> list[EarlyStopping | ModelCheckpoint]:
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    return [callback for callback in callbacks if isinstance(callback, (EarlyStopping, ModelCheckpoint))]
-
-
-def _best_trackers(trainer: Trainer) -> list[ModelCheckpoint]:
-    """Without a monitor, as in Lightning's own default, a ModelCheckpoint knows the last weights only."""
-    return [tracker for tracker in _trackers(trainer) if isinstance(tracker, ModelCheckpoint) and tracker.monitor]
+    return [
+        *(callback for callback in callbacks if isinstance(callback, EarlyStopping)),
+        *best_checkpoints(trainer),
+    ]
 
 
 def _classifier(module: LightningModule) -> torch.nn.Module:
     assert isinstance(module, ClassificationModule)  # checked in setup
     return module.classifier
-
-
-def _load_best(trainer: Trainer, module: LightningModule) -> None:
-    """Give the module the weights of its best checkpoint so far."""
-    path = next((tracker.best_model_path for tracker in _best_trackers(trainer) if tracker.best_model_path), None)
-    if path is None:
-        raise ValueError("Rewinding found no best checkpoint of the trial: let every epoch validate")
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    module.load_state_dict(checkpoint["state_dict"])

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_info
 
+from callbacks.lifecycle import load_best
 from lightning_modules.base import ClassificationModule
 from lightning_modules.model_folder import save_classifier
 
@@ -28,10 +27,7 @@ class SaveModelFolder(Callback):
             raise TypeError(f"SaveModelFolder needs a ClassificationModule, {type(pl_module).__name__} is none")
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        best = trainer.checkpoint_callback
-        if isinstance(best, ModelCheckpoint) and best.best_model_path:
-            checkpoint = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
-            pl_module.load_state_dict(checkpoint["state_dict"])
+        load_best(trainer, pl_module)
         if trainer.is_global_zero:
             folder = save_classifier(
                 pl_module.classifier, Path(trainer.default_root_dir) / "model", pl_module.tokenizer

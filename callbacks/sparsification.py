@@ -105,8 +105,8 @@ class TeacherSparsification(Callback):
     Source: the paper's section 3.2; GeneZC/StarK `run_sparsification.py`.
 
     Args:
-        sparsity: Fraction of the teacher's heads and of its neurons to remove, in [0, 1).
         lam: Weight of expressiveness against friendliness, in [0, 1].
+        sparsity: Fraction of the teacher's heads and of its neurons to remove, in [0, 1).
         split: The data to score on: ``selection``, ``validation`` (the released protocol) or ``train``.
         reduction: ``example``, or ``batch`` for the released code's scores.
         scores: File of an earlier scoring of the same teacher, to cut another sparsity or lam without scoring again.
@@ -125,8 +125,8 @@ class TeacherSparsification(Callback):
 
     def __init__(
         self,
+        lam: float,
         sparsity: float,
-        lam: float = 0.5,
         split: ScoringSplit = "selection",
         reduction: ScoreReduction = "example",
         scores: str | None = None,

@@ -59,7 +59,7 @@ class GLUEDataModule(pl.LightningDataModule):
     or float32 for regression; not in test) and ``idx`` (row number in the split's file; in test the file's own index).
 
     Example:
-        >>> data = GLUEDataModule("mrpc", "some-model", "datasets")
+        >>> data = GLUEDataModule("mrpc", "datasets", "some-model")
         >>> data.label_names, data.metrics
         (['not_equivalent', 'equivalent'], ['accuracy', 'f1'])
     """
@@ -67,12 +67,12 @@ class GLUEDataModule(pl.LightningDataModule):
     def __init__(
         self,
         task: str,
-        model_name_or_path: str,
         data_dir: str | None = None,
+        model_name_or_path: str = "bert-base-uncased",
         max_length: int = 128,
+        selection_fraction: float = 0.1,
         batch_size: int = 32,
         selection: Selection = "train",
-        selection_fraction: float = 0.1,
         train_limit: int | None = None,
         segment_ids: SegmentIds = "tokenizer",
         pad_to_multiple_of: int | None = None,
@@ -84,13 +84,14 @@ class GLUEDataModule(pl.LightningDataModule):
 
         Args:
             task: rte, mrpc, stsb, sst2, qnli, qqp, mnli, mnlimm, cola, wnli or ax.
-            model_name_or_path: where the tokenizer comes from.
             data_dir: the task's original files, a folder written by ``save_to_disk``, or a folder that has either in
                 it; None for the hub's ``glue``.
+            model_name_or_path: where the tokenizer comes from; the command line links it from the model.
             max_length: the most tokens of a row; longer ones are cut.
+            selection_fraction: the selection part's share of train, in (0, 1); without effect for
+                ``selection="validation"``.
             batch_size: rows per batch and process.
             selection: which split the selection part comes from.
-            selection_fraction: its share of train, in (0, 1); without effect for ``selection="validation"``.
             train_limit: use only so many rows of train.
             segment_ids: "stark" for checkpoints that were trained with the released code.
             pad_to_multiple_of: rounds the length of each batch up.

@@ -93,6 +93,9 @@ class StarkCLI(LightningCLI):
         """Name the callbacks that every fit has, and link what would otherwise be typed twice."""
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
+        # After the one that chooses, so that it saves what that one chose. Lightning's save_last would only write when
+        # the score improves.
+        parser.add_lightning_class_args(ModelCheckpoint, "last_checkpoint")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=_seed)
         parser.link_arguments("model", "data.model_name_or_path", compute_fn=_tokenizer_source)
         for name in ("label_names", "metrics"):

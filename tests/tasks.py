@@ -32,7 +32,7 @@ class TinyTask:
     def data(self, task: str = "sst2", **settings: Any) -> GLUEDataModule:
         """The data module: 108 rows of train, 12 of selection, few of dev."""
         settings = {"batch_size": 16, "cache_dir": str(self.cache), "seed": 1, **settings}
-        return GLUEDataModule(task, str(self.encoder), str(self.data_dir), **settings)
+        return GLUEDataModule(task, str(self.data_dir), str(self.encoder), **settings)
 
     def finetuning(self, task: str = "sst2", *, model: Path | None = None, **settings: Any) -> FinetuningModule:
         """A finetuning of the encoder."""

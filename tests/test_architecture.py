@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("datamodules", "lightning_modules", "callbacks", "pipeline")
-TESTED_PACKAGES = ("datamodules", "lightning_modules", "callbacks")
+TESTED_PACKAGES = ("datamodules", "lightning_modules", "callbacks", "pipeline")
 OURS = {*PACKAGES, "cli", "configs", "tests"}
 # What each part may import of ours; `functional` packages are looked at by themselves.
 ALLOWED = {

@@ -1,9 +1,11 @@
 import pytest
+import torch
 from pytorch_lightning import Callback
+from pytorch_lightning.callbacks import ModelCheckpoint
 
 from callbacks import Pruning, Rewinding
-from callbacks.lifecycle import HasTrial, has_trial, resumes
-from tests.tasks import make_trainer
+from callbacks.lifecycle import HasTrial, best_checkpoints, has_trial, load_best, resumes
+from tests.tasks import differences, fit, make_trainer
 
 
 class OtherTrial(Callback):
@@ -26,3 +28,16 @@ def test_a_fit_resumes_when_its_trainer_has_a_checkpoint(tmp_path):
     assert not resumes(trainer)
     trainer.ckpt_path = "some.ckpt"
     assert resumes(trainer)
+
+
+def test_best_weights_come_from_the_checkpoint_with_a_monitor(tiny_task, tmp_path):
+    latest = ModelCheckpoint(tmp_path / "latest", "last", enable_version_counter=False)
+    trainer = make_trainer(tmp_path, [latest], max_epochs=1)
+    module = tiny_task.finetuning()
+    assert not load_best(trainer, module)  # nothing was chosen yet
+    trained = fit(trainer, module, tiny_task.data())
+    torch.nn.init.zeros_(module.classifier.classifier.weight)
+    (best,) = best_checkpoints(trainer)
+    assert best is not latest
+    assert load_best(trainer, module)
+    assert differences(trained, module.state_dict()) == []

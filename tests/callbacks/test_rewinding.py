@@ -61,13 +61,15 @@ def pruned_folder(task, folder):
 
 
 def test_one_fit_gives_the_bits_of_chained_fits(tiny_task, tmp_path):
-    method = [SaveModelFolder(), Rewinding(2), TeacherSparsification(0.3), Pruning(0.5)]
+    method = [SaveModelFolder(), Rewinding(2), TeacherSparsification(0.5, 0.3), Pruning(0.5)]
     whole = make_trainer(tmp_path / "whole", method, **EPOCHS)
     expected = fit(whole, tiny_task.distillation(), tiny_task.data())
     student = pruned_folder(tiny_task, tmp_path / "pruned")
     trial = make_trainer(tmp_path / "trial", [SaveModelFolder()], max_epochs=2)
     fit(trial, tiny_task.distillation(student=student), tiny_task.data())
-    sparsify = make_trainer(tmp_path / "sparsify", [TeacherSparsification(0.3)], max_epochs=1, limit_train_batches=1)
+    sparsify = make_trainer(
+        tmp_path / "sparsify", [TeacherSparsification(0.5, 0.3)], max_epochs=1, limit_train_batches=1
+    )
     fit(sparsify, tiny_task.distillation(student=tmp_path / "trial" / "model"), tiny_task.data())
     actual = make_trainer(tmp_path / "actual", [SaveModelFolder()], max_epochs=2)
     teacher = tmp_path / "sparsify" / "teacher"
@@ -116,7 +118,7 @@ def test_the_teacher_is_scored_against_the_best_trial_student(tiny_task, tmp_pat
 
     monkeypatch.setattr("callbacks.sparsification.score_teacher", spy)
     scored = Scored(0.9, 0.2, 0.3, 0.4)
-    method = [Rewinding(2), TeacherSparsification(0.5), scored]
+    method = [Rewinding(2), TeacherSparsification(0.5, 0.5), scored]
     module = tiny_task.distillation()
     fit(make_trainer(tmp_path, method, **EPOCHS), module, tiny_task.data())
     assert len(students) == 1
@@ -147,6 +149,7 @@ def test_early_stopping_ends_the_actual_distillation_only(tiny_task, tmp_path):
     ("settings", "message"),
     [
         ({"max_epochs": 2}, "max_epochs counts both phases, so give more than trial_epochs"),
+        ({"max_epochs": 4, "max_steps": 20}, "give trainer.max_epochs alone"),
         ({"max_epochs": 1}, "max_epochs counts both phases, so give more than trial_epochs"),
         ({"max_epochs": 4, "patience": 2}, r"set trainer\.min_epochs to 3 or more"),
         ({"max_epochs": 4, "min_epochs": 2, "patience": 2}, r"set trainer\.min_epochs to 3 or more"),
@@ -171,7 +174,7 @@ def test_a_trial_without_validation_is_refused_when_it_is_over(tiny_task, tmp_pa
 
 
 def test_a_fast_run_of_one_batch_works(tiny_task, tmp_path):
-    trainer = make_trainer(tmp_path, [Rewinding(2), TeacherSparsification(0.3), Pruning(0.5)], fast_dev_run=True)
+    trainer = make_trainer(tmp_path, [Rewinding(2), TeacherSparsification(0.5, 0.3), Pruning(0.5)], fast_dev_run=True)
     fit(trainer, tiny_task.distillation(), tiny_task.data())
     assert trainer.global_step == 1
 

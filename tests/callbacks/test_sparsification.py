@@ -93,7 +93,7 @@ def test_the_temperature_and_weight_of_the_module_make_friendliness(tiny_task, t
     data.setup("fit")
     batches = list(scoring_batches(data, "selection", "example", torch.device("cpu")))
     expected = score_teacher(module.teacher, module.student, batches, temperature=4.0, weight=0.9)
-    fit(make_trainer(tmp_path, [TeacherSparsification(0.3)], **NO_STEP), module, data)
+    fit(make_trainer(tmp_path, [TeacherSparsification(0.5, 0.3)], **NO_STEP), module, data)
     found = stored_scores(tiny_task, tmp_path)
     assert torch.equal(torch.cat(found.neurons[FRIENDLINESS]), torch.cat(expected.neurons[FRIENDLINESS]))
 
@@ -111,17 +111,17 @@ def sparse_teacher(task, folder, callback):
 
 
 def test_another_lam_and_sparsity_are_cut_from_stored_scores_without_scoring(tiny_task, tmp_path, monkeypatch):
-    scored = sparse_teacher(tiny_task, tmp_path / "scored", TeacherSparsification(0.6, lam=0.2))
-    sparse_teacher(tiny_task, tmp_path / "first", TeacherSparsification(0.3, lam=0.9))
+    scored = sparse_teacher(tiny_task, tmp_path / "scored", TeacherSparsification(0.2, 0.6))
+    sparse_teacher(tiny_task, tmp_path / "first", TeacherSparsification(0.9, 0.3))
     monkeypatch.setattr("callbacks.sparsification.score_units", None)
     file = str(tmp_path / "first" / "teacher_scores.safetensors")
-    cut = sparse_teacher(tiny_task, tmp_path / "cut", TeacherSparsification(0.6, lam=0.2, scores=file))
+    cut = sparse_teacher(tiny_task, tmp_path / "cut", TeacherSparsification(0.2, 0.6, scores=file))
     assert kept_units(cut.teacher) == kept_units(scored.teacher)
     assert differences(cut.teacher.state_dict(), scored.teacher.state_dict()) == []
 
 
 def test_scores_file_and_teacher_folder_are_complete(tiny_task, tmp_path):
-    module = sparse_teacher(tiny_task, tmp_path, TeacherSparsification(0.5))
+    module = sparse_teacher(tiny_task, tmp_path, TeacherSparsification(0.5, 0.5))
     tensors = load_file(tmp_path / "teacher_scores.safetensors")
     losses = (EXPRESSIVENESS, FRIENDLINESS)
     assert tensors.keys() == {
@@ -145,12 +145,12 @@ def test_scores_that_are_not_this_teachers_are_refused(tiny_task, tmp_path):
     scores = score_teacher(tiny_classifier(), tiny_classifier(), [tiny_batch()])
     scores.save(tmp_path / "other")
     with pytest.raises(ValueError, match="score this model, or cut the one that was scored"):
-        sparse_teacher(tiny_task, tmp_path, TeacherSparsification(0.5, scores=str(tmp_path / "other")))
+        sparse_teacher(tiny_task, tmp_path, TeacherSparsification(0.5, 0.5, scores=str(tmp_path / "other")))
 
 
 @pytest.mark.parametrize("shaping", [Pruning(0.5), LayerDropping(2)], ids=["pruning", "layer_dropping"])
 def test_a_student_that_was_not_distilled_yet_is_refused(tiny_task, tmp_path, shaping):
-    for callbacks in ([shaping, TeacherSparsification(0.5)], [TeacherSparsification(0.5), shaping]):
+    for callbacks in ([shaping, TeacherSparsification(0.5, 0.5)], [TeacherSparsification(0.5, 0.5), shaping]):
         with pytest.raises(ValueError, match=r"add callbacks\.Rewinding for a trial distillation"):
             fit(make_trainer(tmp_path, callbacks), tiny_task.distillation(), tiny_task.data())
 
@@ -158,16 +158,17 @@ def test_a_student_that_was_not_distilled_yet_is_refused(tiny_task, tmp_path, sh
 def test_foreign_modules_and_data_are_refused(tiny_task, tmp_path):
     for module, name in ((LightningModule(), "LightningModule"), (tiny_task.finetuning(), "FinetuningModule")):
         with pytest.raises(TypeError, match=f"needs a DistillationModule, {name} is none"):
-            TeacherSparsification(0.5).setup(make_trainer(tmp_path), module, "fit")
+            TeacherSparsification(0.5, 0.5).setup(make_trainer(tmp_path), module, "fit")
     data = tiny_task.data()
     data.setup("fit")
-    trainer = make_trainer(tmp_path, [TeacherSparsification(0.5)])
+    trainer = make_trainer(tmp_path, [TeacherSparsification(0.5, 0.5)])
     with pytest.raises(TypeError, match=r"has no scoring_dataloader\(split, grouped\)"):
         trainer.fit(tiny_task.distillation(), data.train_dataloader(), data.val_dataloader())
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"), [({"sparsity": 1.0}, "sparsity is 1"), ({"sparsity": 0.5, "lam": 2}, "lam is 2")]
+    ("settings", "message"),
+    [({"sparsity": 1.0, "lam": 0.5}, "sparsity is 1"), ({"sparsity": 0.5, "lam": 2}, "lam is 2")],
 )
 def test_settings_out_of_range_are_refused_at_once(settings, message):
     with pytest.raises(ValueError, match=message):

@@ -22,7 +22,7 @@ def ignore_lightning(test):
 def make(tokenizer_dir, sample_dir, shared_cache):
     def factory(task="mrpc", **kwargs):
         defaults = {"data_dir": str(sample_dir), "cache_dir": shared_cache, "batch_size": 16}
-        return GLUEDataModule(task, str(tokenizer_dir), **(defaults | kwargs))
+        return GLUEDataModule(task, model_name_or_path=str(tokenizer_dir), **(defaults | kwargs))
 
     return factory
 
@@ -171,7 +171,7 @@ def test_max_length_is_checked_against_the_tokenizer(make, tokenizer, tmp_path):
     tokenizer.model_max_length = 32
     tokenizer.save_pretrained(tmp_path)
     tokenizer.model_max_length = 512
-    data = GLUEDataModule("mrpc", str(tmp_path), max_length=64)
+    data = GLUEDataModule("mrpc", model_name_or_path=str(tmp_path), max_length=64)
     with pytest.raises(ValueError, match=r"^max_length is 64 but the tokenizer of '.*' takes at most 32$"):
         data.tokenizer  # noqa: B018 - a property
     assert max(batch["input_ids"].shape[1] for batch in make(max_length=16).train_dataloader()) == 16

@@ -78,7 +78,7 @@ def test_every_word_is_in_the_vocabulary(sample_dir, tokenizer):
 def test_a_tiny_encoder_learns_it(tmp_path, tokenizer_dir):
     """The demo's premise, small: clearly above chance after a few seconds."""
     write_sample_data(tmp_path, rows=1600)
-    data = GLUEDataModule("sst2", str(tokenizer_dir), str(tmp_path), cache_dir=str(tmp_path / "cache"))
+    data = GLUEDataModule("sst2", str(tmp_path), str(tokenizer_dir), cache_dir=str(tmp_path / "cache"))
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=len(data.tokenizer),

@@ -34,7 +34,7 @@ def point_name(value):
 
 
 def method(order=1):
-    return [Pruning(0.5), TeacherSparsification(0.3), Rewinding(2)][::order]
+    return [Pruning(0.5), TeacherSparsification(0.5, 0.3), Rewinding(2)][::order]
 
 
 def new_module(task):

@@ -3,6 +3,7 @@
 import csv
 
 import pytest
+import torch
 import yaml
 
 from cli import main
@@ -93,3 +94,12 @@ def test_distillation_takes_the_students_tokenizer(fit, tiny_task):
     )
     assert isinstance(cli.model, DistillationModule)
     assert cli.datamodule.model_name_or_path == str(tiny_task.teacher)
+
+
+def test_last_checkpoint_is_the_last_state_even_without_a_better_score(fit, tmp_path):
+    """A learning rate of 0 never improves the score after the first epoch."""
+    main([*fit, "--model.learning_rate", "0"])
+    folder = tmp_path / "fit/checkpoints"
+    steps = {name: torch.load(folder / f"{name}.ckpt", weights_only=True)["global_step"] for name in ("best", "last")}
+    assert steps["last"] == 2 * steps["best"]
+    assert sorted(path.name for path in folder.iterdir()) == ["best.ckpt", "last.ckpt"]

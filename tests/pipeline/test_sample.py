@@ -14,7 +14,7 @@ def test_every_task_can_be_read_with_the_sample_encoder(tmp_path, capsys):
     unknown = load_tokenizer(encoder).unk_token_id
     for task in ("rte", "mrpc", "stsb", "sst2", "qnli", "qqp", "mnli", "mnlimm"):
         data = GLUEDataModule(
-            task, encoder, str(tmp_path / "sample"), cache_dir=str(tmp_path / "cache"), batch_size=512
+            task, str(tmp_path / "sample"), encoder, cache_dir=str(tmp_path / "cache"), batch_size=512
         )
         rows = next(iter(data.test_dataloader()))
         assert len(rows["idx"]) >= 400
