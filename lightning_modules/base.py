@@ -130,6 +130,7 @@ class ClassificationModule(LightningModule):
         self.phase: tuple[int, int | None] = (0, None)
         self._resumed_random_states: dict[str, Any] | None = None
         self._resumed_metrics: dict[str, float] = {}
+        self._resumed_should_stop = False
 
     # Steps
 
@@ -228,7 +229,9 @@ class ClassificationModule(LightningModule):
             end_epoch: The epoch after its last, or None for the end of the fit.
         """
         self.phase = (first_epoch, end_epoch)
+        # What a checkpoint of the phase before knew is void.
         self._resumed_random_states = None
+        self._resumed_should_stop = False
         reset_seed()
 
     def on_fit_start(self) -> None:
@@ -242,6 +245,7 @@ class ClassificationModule(LightningModule):
         else:
             restore_random_states(self._resumed_random_states)
             self._resumed_random_states = None
+        self.trainer.should_stop = self._resumed_should_stop
         # The last scores, for callbacks that look at them again at the end of the epoch that was interrupted.
         metrics = {name: torch.tensor(value, device=self.device) for name, value in self._resumed_metrics.items()}
         self.trainer.callback_metrics.update(metrics)
@@ -263,6 +267,7 @@ class ClassificationModule(LightningModule):
         checkpoint["phase"] = list(self.phase)
         checkpoint["random_states"] = random_states()
         checkpoint["validation_is_due"] = validation_is_due(self.trainer)
+        checkpoint["should_stop"] = self.trainer.should_stop
         checkpoint["callback_metrics"] = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
         checkpoint["fit_settings"] = self.fit_settings()
 
@@ -279,6 +284,7 @@ class ClassificationModule(LightningModule):
             refuse_changes(self.fit_settings(), checkpoint["fit_settings"], "trainer")
             self._resumed_random_states = checkpoint["random_states"]
             self._resumed_metrics = checkpoint["callback_metrics"]
+            self._resumed_should_stop = checkpoint["should_stop"]
             if checkpoint["validation_is_due"]:
                 redo_validation(checkpoint["loops"])
         first, end = checkpoint["phase"]

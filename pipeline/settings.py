@@ -18,7 +18,7 @@ from pipeline.errors import OneLineErrors
 
 __all__ = [
     "DistillationSettings",
-    "FinetuningSettings",
+    "FitSettings",
     "RunSettings",
     "ScoringSettings",
     "StudentSettings",
@@ -29,25 +29,27 @@ __all__ = [
 
 
 @dataclass
-class FinetuningSettings:
-    """How the dense teacher is finetuned; 0 epochs take the model as an already finetuned teacher."""
+class FitSettings:
+    """How a model is trained; of the finetuning, 0 epochs take the model as an already finetuned teacher."""
 
     epochs: int = 5
     learning_rate: float = 3e-5
     weight_decay: float = 0.01
     warmup_proportion: float = 0.1
+    #: Validations without a better score before the fit stops.
     patience: int = 5
+
+    def optimization(self) -> dict[str, float]:
+        """What the Lightning modules call the same."""
+        names = ("learning_rate", "weight_decay", "warmup_proportion")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass
-class DistillationSettings:
+class DistillationSettings(FitSettings):
     """How every student is distilled, in the trial as in the actual distillations."""
 
     epochs: int = 10
-    learning_rate: float = 3e-5
-    weight_decay: float = 0.01
-    warmup_proportion: float = 0.1
-    patience: int = 5
     temperature: float = 2.0
     distillation_weight: float = 0.5
 
@@ -119,7 +121,7 @@ class RunSettings:
     root: str
     seed: int
     data: dict[str, Any]
-    finetuning: FinetuningSettings
+    finetuning: FitSettings
     student: StudentSettings
     distillation: DistillationSettings
     teacher: TeacherSettings
@@ -133,7 +135,7 @@ class RunSettings:
 
 
 _PARTS: dict[str, Callable[..., Any]] = {
-    "finetuning": FinetuningSettings,
+    "finetuning": FitSettings,
     "student": StudentSettings,
     "distillation": DistillationSettings,
     "teacher": TeacherSettings,

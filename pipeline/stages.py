@@ -25,7 +25,7 @@ from lightning_modules import load_classifier, load_tokenizer, save_classifier, 
 from lightning_modules.base import Batch
 from pipeline.files import write_text
 from pipeline.lightning_cli import StarkCLI
-from pipeline.settings import DistillationSettings, FinetuningSettings, RunSettings
+from pipeline.settings import FitSettings, RunSettings
 
 __all__ = ["cut_student", "cut_teacher", "distill", "finetune", "score_dense_teacher"]
 
@@ -39,12 +39,7 @@ def finetune(settings: RunSettings, folder: Path, callbacks: Sequence[Callback])
         callbacks: Watch the fit.
     """
     fit = settings.finetuning
-    arguments = {
-        "model_name_or_path": settings.model_name_or_path,
-        "learning_rate": fit.learning_rate,
-        "weight_decay": fit.weight_decay,
-        "warmup_proportion": fit.warmup_proportion,
-    }
+    arguments = {"model_name_or_path": settings.model_name_or_path, **fit.optimization()}
     _fit(settings, folder, fit, "lightning_modules.FinetuningModule", arguments, callbacks)
 
 
@@ -89,9 +84,7 @@ def distill(settings: RunSettings, folder: Path, teacher: Path, student: Path, c
     arguments = {
         "teacher": str(teacher),
         "student": str(student),
-        "learning_rate": fit.learning_rate,
-        "weight_decay": fit.weight_decay,
-        "warmup_proportion": fit.warmup_proportion,
+        **fit.optimization(),
         "temperature": fit.temperature,
         "distillation_weight": fit.distillation_weight,
     }
@@ -138,7 +131,7 @@ def cut_teacher(folder: Path, dense: Path, scores: Path, lam: float, sparsity: f
 def _fit(
     settings: RunSettings,
     folder: Path,
-    fit: FinetuningSettings | DistillationSettings,
+    fit: FitSettings,
     module: str,
     arguments: dict[str, Any],
     callbacks: Sequence[Callback],
@@ -161,7 +154,7 @@ def _fit(
 def _fit_config(
     settings: RunSettings,
     folder: Path,
-    fit: FinetuningSettings | DistillationSettings,
+    fit: FitSettings,
     module: str,
     arguments: dict[str, Any],
 ) -> dict[str, Any]:

@@ -197,3 +197,16 @@ def test_settings_that_came_or_went_are_changes():
     for now, then in (({"a": 1}, {}), ({}, {"a": 1}), ({"a": 1}, {"a": 2})):
         with pytest.raises(ValueError, match=r"data\.a is "):
             refuse_changes(now, then, "data")
+
+
+@pytest.mark.parametrize("point", [("val", 14), ("epoch", 1)])
+def test_a_fit_that_early_stopping_had_ended_ends_when_it_is_resumed(tiny_task, tmp_path, point):
+    """The score stays the same, so the second epoch is the last."""
+    settings = {"max_epochs": 5, "patience": 1}
+    still = {"learning_rate": 0.0}
+    whole = make_trainer(tmp_path / "whole", **settings)
+    fit(whole, tiny_task.finetuning(**still), tiny_task.data())
+    path = stop(tmp_path / "stopped", point, [], settings, tiny_task.finetuning(**still), tiny_task.data())
+    resumed = make_trainer(tmp_path / "stopped", **settings)
+    fit(resumed, tiny_task.finetuning(**still), tiny_task.data(), path)
+    assert whole.global_step == resumed.global_step == 14
