@@ -37,5 +37,12 @@ def run_command(args: list[str]) -> None:
 
 def _find_configs(args: list[str]) -> list[str]:
     """Let ``configs/...`` mean the packaged file where the working directory has no such file."""
-    found = [CONFIGS.parent / arg if arg.startswith("configs/") and not Path(arg).exists() else None for arg in args]
-    return [str(path) if path is not None and path.exists() else arg for path, arg in zip(found, args, strict=True)]
+    return [_find_config(arg) for arg in args]
+
+
+def _find_config(arg: str) -> str:
+    prefix, name = ("--config=", arg[9:]) if arg.startswith("--config=") else ("", arg)
+    packaged = CONFIGS.parent / name
+    if name.startswith("configs/") and not Path(name).exists() and packaged.exists():
+        return f"{prefix}{packaged}"
+    return arg

@@ -7,11 +7,9 @@ from pipeline import commands
 
 def test_packaged_configs_are_found_where_there_are_none(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    asked = ["--config", "configs/run.yaml", "--config", "configs/own.yaml", "--name", "configs"]
-    found = commands._find_configs(asked)
-    assert found[1].endswith("/configs/run.yaml")
-    assert found[1] != asked[1]
-    assert found[2:] == asked[2:]
+    packaged = str(commands.CONFIGS / "run.yaml")
+    asked = ["--config", "configs/run.yaml", "--config=configs/run.yaml", "--config=configs/own.yaml", "configs"]
+    assert commands._find_configs(asked) == ["--config", packaged, f"--config={packaged}", *asked[3:]]
 
 
 def test_own_configs_come_first(tmp_path, monkeypatch):
