@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ class StageProgress(Callback):
         """Store the bar."""
         self._progress = progress
         self._task = task
+        self._best = -math.inf
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Size the bar."""
@@ -45,9 +47,10 @@ class StageProgress(Callback):
         self._progress.advance(self._task)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Show the score."""
+        """Show the score, and the best so far."""
         if (score := trainer.callback_metrics.get("val/score")) is not None:
-            self._progress.update(self._task, score=f"val/score {float(score):.4f}")
+            self._best = max(self._best, float(score))
+            self._progress.update(self._task, score=f"val/score {float(score):.4f}, best {self._best:.4f}")
 
 
 class Display:

@@ -10,6 +10,12 @@ import pytest
 from tests.tasks import TinyTask, make_tiny_task
 
 
+@pytest.fixture
+def unscored(monkeypatch) -> None:
+    """Leave `val/score` to the callback Scored."""
+    monkeypatch.setattr("lightning_modules.base.ClassificationModule._log_metrics", lambda *_: None)
+
+
 @pytest.fixture(scope="session")
 def tiny_task(tmp_path_factory) -> TinyTask:
     """Sample data, a random encoder, and a teacher with a head for it."""

@@ -144,6 +144,18 @@ class StopAt(Checkpoint):
             raise Stopped
 
 
+class Scored(Callback):
+    """Gives every validation a chosen score, and keeps the weights that had it; with the fixture `unscored`."""
+
+    def __init__(self, *scores: float) -> None:
+        self.scores = scores
+        self.weights: list[dict[str, torch.Tensor]] = []
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        pl_module.log("val/score", self.scores[len(self.weights)])
+        self.weights.append({name: tensor.clone() for name, tensor in pl_module.state_dict().items()})
+
+
 def best_weights(trainer: Trainer) -> dict[str, torch.Tensor]:
     """Weights of the best checkpoint."""
     checkpoint = torch.load(trainer.checkpoint_callback.best_model_path, weights_only=True)

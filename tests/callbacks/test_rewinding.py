@@ -8,7 +8,7 @@ from callbacks.pruning import EXPRESSIVENESS, expressiveness_loss, prune
 from callbacks.scoring import score_units, scoring_batches
 from callbacks.sparsification import score_teacher
 from lightning_modules import kept_units, load_classifier, load_tokenizer, save_classifier
-from tests.tasks import best_weights, differences, fit, make_trainer
+from tests.tasks import Scored, best_weights, differences, fit, make_trainer
 
 EPOCHS = {"max_epochs": 4, "min_epochs": 3}
 
@@ -32,23 +32,6 @@ class Watcher(Callback):
                     getattr(trainer.early_stopping_callback, "wait_count", None),
                 )
             )
-
-
-class Scored(Callback):
-    """Gives every validation a chosen score, and keeps the weights that had it."""
-
-    def __init__(self, *scores):
-        self.scores, self.weights = list(scores), []
-
-    def on_validation_epoch_end(self, trainer, module):
-        module.log("val/score", self.scores[len(self.weights)])
-        self.weights.append({name: tensor.clone() for name, tensor in module.state_dict().items()})
-
-
-@pytest.fixture
-def unscored(monkeypatch):
-    """Leave `val/score` to a callback."""
-    monkeypatch.setattr("lightning_modules.base.ClassificationModule._log_metrics", lambda *_: None)
 
 
 def pruned_folder(task, folder):

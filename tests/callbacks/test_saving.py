@@ -1,27 +1,14 @@
 import pytest
-from pytorch_lightning import Callback, LightningModule
+from pytorch_lightning import LightningModule
 
 from callbacks import LayerDropping, Pruning, SaveModelFolder
 from lightning_modules import kept_units, load_classifier, load_tokenizer
-from tests.tasks import best_weights, differences, fit, make_trainer
+from tests.tasks import Scored, best_weights, differences, fit, make_trainer
 
 
-class Scored(Callback):
-    """Gives the validations chosen scores, and keeps the last weights."""
-
-    def __init__(self, *scores):
-        self.scores, self.last = iter(scores), {}
-
-    def on_train_end(self, trainer, module):
-        self.last = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-
-    def on_validation_epoch_end(self, trainer, module):
-        module.log("val/score", next(self.scores))
-
-
+@pytest.mark.usefixtures("unscored")
 @pytest.mark.parametrize("shaping", [[], [Pruning(0.5)], [LayerDropping(2)]], ids=["dense", "pruned", "dropped"])
-def test_the_folder_holds_the_best_weights_and_not_the_last(tiny_task, tmp_path, monkeypatch, shaping):
-    monkeypatch.setattr("lightning_modules.base.ClassificationModule._log_metrics", lambda *_: None)
+def test_the_folder_holds_the_best_weights_and_not_the_last(tiny_task, tmp_path, shaping):
     scored = Scored(0.1, 0.9, 0.2)
     trainer = make_trainer(tmp_path, [*shaping, SaveModelFolder(), scored], max_epochs=3)
     module = tiny_task.distillation()
@@ -30,7 +17,7 @@ def test_the_folder_holds_the_best_weights_and_not_the_last(tiny_task, tmp_path,
     weights = {f"classifier.{name}": tensor for name, tensor in saved.state_dict().items()}
     assert differences(weights, best_weights(trainer)) == []
     assert trainer.checkpoint_callback.best_model_score == pytest.approx(0.9)
-    assert differences(weights, scored.last) != []
+    assert differences(weights, scored.weights[-1]) != []
     assert kept_units(saved) == kept_units(module.student)
     assert load_tokenizer(tmp_path / "model").get_vocab() == module.tokenizer.get_vocab()
 

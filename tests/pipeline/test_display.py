@@ -4,6 +4,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.display import Display, summary_table
+from tests.tasks import Scored, fit, make_trainer
 
 
 def model(name: str, folder: str, score: float, sparsity: float | None) -> dict:
@@ -30,6 +31,14 @@ def test_table_marks_the_best_and_shows_every_number():
     for shown in ("0.2", "0.8500", "0.8400", "1.23 M", "0.50 M", "12"):
         assert shown in best
     assert "69% of the heads and 70% of the neurons" in text
+
+
+@pytest.mark.usefixtures("unscored")
+def test_progress_shows_the_latest_and_the_best_score(tiny_task, tmp_path, capsys):
+    with Display().stage("trial") as progress:
+        trainer = make_trainer(tmp_path, [progress, Scored(0.5, 0.75, 0.25)], max_epochs=3)
+        fit(trainer, tiny_task.finetuning(), tiny_task.data())
+    assert "val/score 0.2500, best 0.7500" in capsys.readouterr().out
 
 
 def test_a_failing_stage_is_not_shown_as_done(capsys):
