@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import time
@@ -59,6 +60,8 @@ def run(settings: RunSettings, config: str) -> dict[str, Any]:
             start = time.perf_counter()
             work([progress])
             manifest.finish(name, seconds=round(time.perf_counter() - start, 2))
+        # A fit's trainer, modules and optimizer refer to each other and would stay until Python happens to notice.
+        gc.collect()
 
     dense, initial, trial = root / "finetune/model", root / "prune/model", root / "trial/model"
     do("finetune", lambda watch: stages.finetune(settings, root / "finetune", watch))
