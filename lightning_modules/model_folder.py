@@ -29,6 +29,7 @@ __all__ = ["folder_hash", "load_classifier", "load_tokenizer", "one_line_errors"
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model")
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +42,8 @@ def save_classifier(
     Args:
         model: A classifier, dense or shrunk. Label names and kept units are those of its configuration.
         directory: The folder to make. A model folder of that name is replaced.
-        tokenizer: Saved along with the model, so that ``transformers.pipeline`` can use the folder.
+        tokenizer: Saved along with the model, so that ``transformers.pipeline`` can use the folder; None takes that of
+            the folder or hub id that the model was loaded from, if there is one.
 
     Returns:
         The folder.
@@ -52,6 +54,7 @@ def save_classifier(
     folder = Path(directory)
     if folder.exists() and not _is_replaceable(folder):
         raise ValueError(f"{folder} exists and is not a model folder: not replaced")
+    tokenizer = _loaded_with(model) if tokenizer is None else tokenizer
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary, replaced = (folder.parent / f".{folder.name}.{uuid.uuid4().hex}.{kind}" for kind in ("new", "old"))
     temporary.mkdir()
@@ -123,6 +126,8 @@ def load_classifier(
         # Out of the mapped file into aligned memory: matrix products round differently by alignment.
         parameter.data = parameter.data.clone()
     classifier: PreTrainedModel = model.eval()
+    if Path(path).is_dir():
+        classifier.name_or_path = str(Path(path).resolve())
     return classifier
 
 
@@ -133,7 +138,7 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
         ValueError: If there is none.
     """
     with one_line_errors(path), _quiet():
-        _check_local(path, "tokenizer*", "vocab*", "*.model")
+        _check_local(path, *TOKENIZER_FILES)
         tokenizer = AutoTokenizer.from_pretrained(str(path))
         if not isinstance(tokenizer, PreTrainedTokenizerFast):
             raise ValueError("it has no fast tokenizer (tokenizer.json)")
@@ -170,6 +175,14 @@ def set_labels_(config: PreTrainedConfig, label_names: Sequence[str]) -> None:
     config.id2label = dict(enumerate(label_names))
     config.label2id = {name: number for number, name in enumerate(label_names)}
     config.problem_type = "regression" if len(label_names) == 1 else "single_label_classification"
+
+
+def _loaded_with(model: PreTrainedModel) -> PreTrainedTokenizerFast | None:
+    """The tokenizer of the place that a model was loaded from; a model made from a configuration has no such place."""
+    source = str(model.name_or_path)  # load_classifier makes the path of a folder absolute
+    if not source or (Path(source).is_absolute() and not any(map(any, map(Path(source).glob, TOKENIZER_FILES)))):
+        return None
+    return load_tokenizer(source)
 
 
 def _check_local(path: str | Path, *patterns: str) -> None:

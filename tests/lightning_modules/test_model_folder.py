@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from transformers import BertForMaskedLM
 
@@ -245,6 +246,17 @@ def test_tokenizer(encoder_folder, tmp_path):
     assert load_tokenizer(folder)("word1 word2").input_ids == tokenizer("word1 word2").input_ids
     with pytest.raises(ValueError, match=r"cannot load .*bare: no tokenizer"):
         load_tokenizer(save_classifier(named_classifier(), tmp_path / "bare"))
+
+
+def test_a_loaded_classifier_is_saved_with_the_tokenizer_that_it_came_with(encoder_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(encoder_folder.parent)
+    model = load_classifier(encoder_folder.name, label_names=["no", "yes"])
+    monkeypatch.chdir(tmp_path)  # a relative path means another place now
+    heads, neurons = random_masks(model)
+    folder = save_classifier(shrink_(model, heads, neurons), tmp_path / "small")
+    assert load_tokenizer(folder).get_vocab() == load_tokenizer(encoder_folder).get_vocab()
+    assert str(encoder_folder) not in (folder / "config.json").read_text()
+    assert transformers.pipeline("text-classification", model=str(folder))("a b")[0]["label"] in ("no", "yes")
 
 
 def test_hash_needs_a_model_folder(tmp_path):
