@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 from pipeline.errors import fail, own_error
@@ -29,6 +31,8 @@ def run_command(args: list[str]) -> None:
             sample_data(rest)
         else:
             fail(f"unknown command {command!r}: see stark --help")
+    except subprocess.CalledProcessError as error:
+        sys.exit(error.returncode)  # a stage of several processes, which has said itself what is wrong
     except (ValueError, TypeError, OSError) as error:
         if (own := own_error(error)) is None:
             raise

@@ -1,5 +1,8 @@
 """Dispatch of commands, and packaged configs."""
 
+import subprocess
+import sys
+
 import pytest
 
 from pipeline import commands
@@ -17,6 +20,16 @@ def test_own_configs_come_first(tmp_path, monkeypatch):
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs/run.yaml").write_text("seed: 1\n")
     assert commands._find_configs(["configs/run.yaml"]) == ["configs/run.yaml"]
+
+
+def test_a_stage_of_several_processes_passes_its_status_on(monkeypatch):
+    def failed(_: list[str]) -> None:
+        subprocess.run([sys.executable, "-c", "raise SystemExit(2)"], check=True)
+
+    monkeypatch.setattr(commands, "sample_data", failed)
+    with pytest.raises(SystemExit) as stopped:
+        commands.run_command(["sample-data"])
+    assert stopped.value.code == 2
 
 
 def test_defects_keep_their_traceback(monkeypatch):
