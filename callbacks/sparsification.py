@@ -48,7 +48,7 @@ def score_teacher(
         batches: On the models' device, in a fixed order.
         temperature: T of the distillation.
         weight: Weight of the teacher's part in the distillation.
-        reduction: See :func:`~callbacks.functional.importance.accumulate_importance`.
+        reduction: See :func:`~callbacks.functional.importance.batch_importance`.
 
     Returns:
         Raw scores.

@@ -12,10 +12,12 @@ __all__ = [
     "EvaluationSampler",
     "LazyDataLoader",
     "LengthGroupedBatchSampler",
+    "NoRows",
     "PadCollator",
     "evaluation_batches",
     "length_grouped_batches",
     "seeded_generator",
+    "shared_batch_size",
 ]
 
 # Batches that are sorted by length among themselves: enough to leave little padding, few enough that which rows meet in
@@ -70,6 +72,24 @@ def length_grouped_batches(lengths: Sequence[int], batch_size: int, *, seed: int
     return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
 
 
+def shared_batch_size(rows: int, batch_size: int, num_replicas: int) -> int:
+    """Return the batch size with which as many processes as possible get some of the rows.
+
+    Args:
+        rows: how many there are.
+        batch_size: the most rows of a batch.
+        num_replicas: number of processes.
+
+    Returns:
+        ``batch_size``, or less where there would be fewer batches than processes; at least 1.
+
+    Example:
+        >>> shared_batch_size(100, 32, num_replicas=2), shared_batch_size(10, 32, num_replicas=3)
+        (32, 3)
+    """
+    return max(1, min(batch_size, rows // num_replicas))
+
+
 def evaluation_batches(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
     """Return batches of all rows, sorted by length: always the same, with hardly any padding.
 
@@ -93,7 +113,8 @@ class LengthGroupedBatchSampler:
 
     Whole batches are formed as if there was one process, then process ``rank`` takes every ``num_replicas``-th. Where
     their number is not divisible, the epoch's first batches are dealt a second time at its end, so that all processes
-    make equally many steps; with one process nothing is dropped or repeated.
+    make equally many steps; they are to count nothing there, see :meth:`loss_weight`. With one process nothing is
+    dropped or repeated.
 
     No attribute is named as those of torch's BatchSampler (``sampler``, ``batch_size``, ``drop_last``), or Lightning
     would rebuild it as one.
@@ -130,6 +151,7 @@ class LengthGroupedBatchSampler:
         self.rank = rank
         self.epoch = 0
         self.first_batch = 0
+        self._sizes: tuple[int, list[int]] = (-1, [])
 
     def set_epoch(self, epoch: int, first_batch: int = 0) -> None:
         """Choose what the next iteration gives.
@@ -154,9 +176,47 @@ class LengthGroupedBatchSampler:
     def __iter__(self) -> Iterator[list[int]]:
         """Yield the row numbers of each batch."""
         # A generator: epoch and first_batch are read when the first batch is asked for, not when iter() is called.
-        batches = length_grouped_batches(self.lengths, self.rows_per_batch, seed=self.seed, epoch=self.epoch)
+        batches = self._batches()
         for step in range(self.first_batch, len(self)):
             yield batches[(step * self.num_replicas + self.rank) % len(batches)]
+
+    def loss_weight(self, step: int, accumulate: int = 1, steps: int | None = None) -> float:
+        r"""Return the factor for a batch's mean loss that makes an update's gradient the mean over all of its rows.
+
+        An update has the batches of ``accumulate`` steps of every process, the epoch's last update perhaps those of
+        fewer steps. What is trained with divides each loss by ``accumulate`` and takes the mean of the gradients over
+        the processes. So the factor is :math:`n a r / R`, with n processes, a the number to accumulate, r the rows of
+        this batch (0 if it is dealt a second time) and R the rows of the whole update. It is exactly 1 where all
+        batches are full.
+
+        Args:
+            step: number of the batch among this process's batches of the epoch.
+            accumulate: steps per update.
+            steps: how many steps of the epoch are made; None for all.
+
+        Returns:
+            The factor.
+
+        Example:
+            Three rows, one of them alone in its batch, are one update of two batches:
+
+            >>> sampler = LengthGroupedBatchSampler([3, 1, 2], 2, seed=0)
+            >>> sorted(sampler.loss_weight(step, accumulate=2) for step in range(2))
+            [0.6666666666666666, 1.3333333333333333]
+        """
+        if self._sizes[0] != self.epoch:
+            self._sizes = (self.epoch, [len(batch) for batch in self._batches()])
+        sizes = self._sizes[1]
+        first = step - step % accumulate
+        last = min(first + accumulate, len(self) if steps is None else steps)
+        # Numbers beyond the last batch are those that are dealt a second time.
+        rows = sum(sizes[first * self.num_replicas : last * self.num_replicas])
+        number = step * self.num_replicas + self.rank
+        own = sizes[number] if number < len(sizes) else 0
+        return self.num_replicas * accumulate * own / rows
+
+    def _batches(self) -> list[list[int]]:
+        return length_grouped_batches(self.lengths, self.rows_per_batch, seed=self.seed, epoch=self.epoch)
 
 
 class EvaluationSampler(DistributedSampler[int]):
@@ -248,3 +308,27 @@ class PadCollator:
             batch["labels"] = torch.tensor([row["labels"] for row in rows], dtype=dtype)
         batch["idx"] = torch.tensor([row["idx"] for row in rows])
         return batch
+
+
+class NoRows:
+    """A collator that keeps nothing of a batch but its form: tensors of zero rows.
+
+    Lightning leaves out the whole evaluation, with its hooks, on a process that has no batch, while the others wait for
+    it there to share their metrics. So such a process is given a batch of which this leaves nothing.
+
+    Example:
+        >>> {name: tensor.shape[0] for name, tensor in NoRows(PadCollator(0))([{"input_ids": [2], "idx": 0}]).items()}
+        {'input_ids': 0, 'attention_mask': 0, 'idx': 0}
+    """
+
+    def __init__(self, collator: PadCollator) -> None:
+        """Keep what forms the batch.
+
+        Args:
+            collator: of the other processes.
+        """
+        self.collator = collator
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
+        """Return the collator's tensors without their rows."""
+        return {name: tensor[:0] for name, tensor in self.collator(rows).items()}

@@ -11,9 +11,11 @@ from datamodules.batching import (
     EvaluationSampler,
     LazyDataLoader,
     LengthGroupedBatchSampler,
+    NoRows,
     PadCollator,
     evaluation_batches,
     seeded_generator,
+    shared_batch_size,
 )
 from datamodules.sources import Source, open_source
 from datamodules.splits import score_bins, stratified_rows
@@ -135,7 +137,7 @@ class GLUEDataModule(pl.LightningDataModule):
         self.num_workers = num_workers
         self.cache_dir = cache_dir
         self.seed = seed
-        # Lightning's own: a process may have no evaluation batch at all.
+        # Lightning's own, for data without a single row; otherwise each process has a batch.
         self.allow_zero_length_dataloader_with_multiple_devices = True
         self._splits: dict[str, Any] = {}
         self._parts: dict[str, list[int]] = {}
@@ -301,17 +303,21 @@ class GLUEDataModule(pl.LightningDataModule):
 
     def _evaluation_loader(self, rows: Any, purpose: str) -> LazyDataLoader:  # noqa: ANN401 - datasets is not annotated
         world_size, rank = self._processes()
-        batches = evaluation_batches(rows["length"][:], self.batch_size)
-        sampler = EvaluationSampler(batches, num_replicas=world_size, rank=rank)
-        return self._loader(rows, purpose, sampler=sampler, batch_size=self.batch_size)
+        batch_size = shared_batch_size(len(rows), self.batch_size, world_size)
+        sampler = EvaluationSampler(
+            evaluation_batches(rows["length"][:], batch_size), num_replicas=world_size, rank=rank
+        )
+        if not len(sampler) and len(rows):  # more processes than rows
+            return self._loader(rows, purpose, sampler=EvaluationSampler([[0]]), empty=True)
+        return self._loader(rows, purpose, sampler=sampler, batch_size=batch_size)
 
-    def _loader(self, rows: Any, purpose: str, **batching: Any) -> LazyDataLoader:  # noqa: ANN401 - passed on
+    def _loader(self, rows: Any, purpose: str, *, empty: bool = False, **batching: Any) -> LazyDataLoader:  # noqa: ANN401 - passed on
         collator = PadCollator(
             self.tokenizer.pad_token_id, self.tokenizer.pad_token_type_id, pad_to_multiple_of=self.pad_to_multiple_of
         )
         return LazyDataLoader(
             rows,
-            collate_fn=collator,
+            collate_fn=NoRows(collator) if empty else collator,
             num_workers=self.num_workers,
             pin_memory=torch.cuda.is_available(),
             # Without one of its own a loader draws its seed from the global random state, and a resumed run, which

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from lightning_fabric.utilities.seed import reset_seed
 from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.enums import GradClipAlgorithmType
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -30,11 +29,15 @@ from transformers import (
     get_linear_schedule_with_warmup,
 )
 
+from lightning_modules.processes import all_gather_object, check_strategy, reset_random_streams
 from lightning_modules.resuming import (
     batches_done,
+    loss_weight,
+    partial_gradients,
     random_states,
     redo_validation,
     refuse_changes,
+    restore_gradients_,
     restore_random_states,
     start_epoch,
     validation_is_due,
@@ -92,8 +95,11 @@ class ClassificationModule(LightningModule):
     over the steps of the *phase*, which is the whole fit unless a callback says otherwise. Validation logs each metric
     of the task as ``val/<metric>`` and their mean as ``val/score`` (``test/...`` in testing).
 
+    Each update's gradient is the mean over all of its rows, over however many processes and accumulated batches they
+    are spread.
+
     A checkpoint holds the classifier's configuration beside its weights, so that a pruned student resumes in its own
-    shape, and the random states, so that it resumes bit for bit.
+    shape, and the random states and the gradients of an unfinished update, so that it resumes bit for bit.
 
     Args:
         label_names: Names of the classes; a single name means regression. The command line links them from the data.
@@ -129,8 +135,17 @@ class ClassificationModule(LightningModule):
         #: First epoch of the current phase, and the one after its last (None: the end of the fit).
         self.phase: tuple[int, int | None] = (0, None)
         self._resumed_random_states: dict[str, Any] | None = None
+        self._resumed_gradients: dict[str, Tensor] = {}
         self._resumed_metrics: dict[str, float] = {}
         self._resumed_should_stop = False
+
+    def setup(self, stage: str) -> None:
+        """Check that the trainer keeps weights whole.
+
+        Raises:
+            ValueError: If its strategy does not.
+        """
+        check_strategy(self.trainer.strategy)
 
     # Steps
 
@@ -149,17 +164,35 @@ class ClassificationModule(LightningModule):
         """Turn logits into class indices, or into scores for regression; shape ``(batch,)``."""
         return logits.squeeze(-1) if logits.shape[-1] == 1 else logits.argmax(-1)
 
+    def log_loss(self, loss: Tensor, batch_idx: int) -> Tensor:
+        """Log a batch's mean loss as ``train/loss`` (of process 0), and weigh it for the backward pass.
+
+        Args:
+            loss: The mean over the batch's rows, a scalar.
+            batch_idx: Number of the batch in the epoch.
+
+        Returns:
+            What `training_step` returns; see :func:`~lightning_modules.resuming.loss_weight`.
+        """
+        self.log("train/loss", loss)
+        return loss * loss_weight(self._trainer, batch_idx)
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count a batch in ``val/...``."""
-        self.val_metrics.update(self.predictions(self(batch)), batch["labels"])
+        self._count(batch, self.val_metrics)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Count a batch in ``test/...``."""
-        self.test_metrics.update(self.predictions(self(batch)), batch["labels"])
+        self._count(batch, self.test_metrics)
+
+    def _count(self, batch: Batch, metrics: MetricCollection) -> None:
+        if len(batch["labels"]):  # a process may have no row
+            metrics.update(self.predictions(self(batch)), batch["labels"])
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
         """Predict a batch: ``idx``, ``predictions`` and ``logits``."""
-        logits = self(batch)
+        # A process may have no row, which not every encoder takes.
+        logits = self(batch) if len(batch["idx"]) else torch.empty(0, len(self.label_names), device=self.device)
         return {"idx": batch["idx"], "predictions": self.predictions(logits), "logits": logits}
 
     def on_validation_epoch_end(self) -> None:
@@ -174,8 +207,10 @@ class ClassificationModule(LightningModule):
         # The correlation of constant predictions is undefined; as a score it is 0, since a NaN would never be beaten.
         values = {name: torch.nan_to_num(value) for name, value in metrics.compute().items()}
         metrics.reset()
-        self.log_dict({f"{prefix}/{name}": value for name, value in values.items()})
-        self.log(f"{prefix}/score", torch.stack(list(values.values())).mean(), prog_bar=True)
+        # The metrics have shared their counts; to take the maximum of equal values only says so, without rounding.
+        same: dict[str, Any] = {"sync_dist": True, "reduce_fx": "max"}
+        self.log_dict({f"{prefix}/{name}": value for name, value in values.items()}, **same)
+        self.log(f"{prefix}/score", torch.stack(list(values.values())).mean(), prog_bar=True, **same)
 
     # Optimization
 
@@ -231,8 +266,9 @@ class ClassificationModule(LightningModule):
         self.phase = (first_epoch, end_epoch)
         # What a checkpoint of the phase before knew is void.
         self._resumed_random_states = None
+        self._resumed_gradients = {}
         self._resumed_should_stop = False
-        reset_seed()
+        reset_random_streams(self.global_rank)
 
     def on_fit_start(self) -> None:
         """Switch dropout on: from_pretrained returns eval mode, and Lightning keeps it."""
@@ -241,10 +277,12 @@ class ClassificationModule(LightningModule):
     def on_train_start(self) -> None:
         """Start or continue the random streams and the data where they belong."""
         if self._resumed_random_states is None:
-            reset_seed()
+            reset_random_streams(self.global_rank)
         else:
             restore_random_states(self._resumed_random_states)
             self._resumed_random_states = None
+        restore_gradients_(self, self._resumed_gradients)
+        self._resumed_gradients = {}
         self.trainer.should_stop = self._resumed_should_stop
         # The last scores, for callbacks that look at them again at the end of the epoch that was interrupted.
         metrics = {name: torch.tensor(value, device=self.device) for name, value in self._resumed_metrics.items()}
@@ -258,14 +296,15 @@ class ClassificationModule(LightningModule):
     def fit_settings(self) -> dict[str, Any]:
         """Settings of the trainer on which the weights depend; a resumed fit must not change them."""
         trainer = self.trainer
-        names = ("max_epochs", "max_steps", "accumulate_grad_batches", "gradient_clip_val", "precision")
+        names = ("max_epochs", "max_steps", "accumulate_grad_batches", "gradient_clip_val", "precision", "world_size")
         return {name: getattr(trainer, name) for name in names}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the classifier's shape, the phase, the random states and the trainer's settings."""
+        """Add the classifier's shape, the phase, every process's random states, gradients, the trainer's settings."""
         checkpoint["classifier_config"] = self.classifier.config.to_json_string(use_diff=False)
         checkpoint["phase"] = list(self.phase)
-        checkpoint["random_states"] = random_states()
+        checkpoint["random_states"] = all_gather_object(random_states())
+        checkpoint["partial_gradients"] = partial_gradients(self.trainer, self)
         checkpoint["validation_is_due"] = validation_is_due(self.trainer)
         checkpoint["should_stop"] = self.trainer.should_stop
         checkpoint["callback_metrics"] = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
@@ -282,7 +321,8 @@ class ClassificationModule(LightningModule):
             now, then = ({k: v for k, v in d.items() if k[0] != "_"} for d in (self.hparams, checkpoint[_HPARAMS]))
             refuse_changes(now, then, "model")
             refuse_changes(self.fit_settings(), checkpoint["fit_settings"], "trainer")
-            self._resumed_random_states = checkpoint["random_states"]
+            self._resumed_random_states = checkpoint["random_states"][self.global_rank]
+            self._resumed_gradients = checkpoint["partial_gradients"]
             self._resumed_metrics = checkpoint["callback_metrics"]
             self._resumed_should_stop = checkpoint["should_stop"]
             if checkpoint["validation_is_due"]:

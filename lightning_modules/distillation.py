@@ -118,8 +118,7 @@ class DistillationModule(ClassificationModule):
         loss = self.distillation_loss(
             student_logits=self(batch), teacher_logits=self.teacher_logits(batch), batch=batch
         )
-        self.log("train/loss", loss)
-        return loss
+        return self.log_loss(loss, batch_idx)
 
     def on_fit_start(self) -> None:
         """Bring the teacher to the student's device; nobody else knows of it."""

@@ -49,6 +49,4 @@ class FinetuningModule(ClassificationModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step against the labels."""
-        loss = self.task_loss(self(batch), batch)
-        self.log("train/loss", loss)
-        return loss
+        return self.log_loss(self.task_loss(self(batch), batch), batch_idx)

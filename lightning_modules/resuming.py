@@ -10,13 +10,19 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 from pytorch_lightning import Trainer
+from torch import Tensor, nn
+
+from lightning_modules.processes import mean_over_processes
 
 __all__ = [
     "EpochBatches",
     "batches_done",
+    "loss_weight",
+    "partial_gradients",
     "random_states",
     "redo_validation",
     "refuse_changes",
+    "restore_gradients_",
     "restore_random_states",
     "start_epoch",
     "validation_is_due",
@@ -25,10 +31,16 @@ __all__ = [
 
 @runtime_checkable
 class EpochBatches(Protocol):
-    """A batch sampler whose order is a pure function of the epoch, and which can start in its middle."""
+    """A batch sampler whose order is a pure function of the epoch, and which can start in its middle.
+
+    As every process knows all batches of the epoch, each can tell how much its own count in an update.
+    """
 
     def set_epoch(self, epoch: int, first_batch: int = 0) -> None:
         """Give the batches of this epoch, from `first_batch` on."""
+
+    def loss_weight(self, step: int, accumulate: int = 1, steps: int | None = None) -> float:
+        """Factor of a batch's mean loss that makes an update's gradient the mean over its rows."""
 
 
 def random_states() -> dict[str, Any]:
@@ -120,6 +132,55 @@ def start_epoch(trainer: Trainer, epoch: int, first_batch: int) -> None:
     batches = getattr(trainer.train_dataloader, "batch_sampler", None)
     if isinstance(batches, EpochBatches):
         batches.set_epoch(epoch, first_batch=first_batch)
+
+
+def loss_weight(trainer: Trainer | None, step: int) -> float:
+    """Factor of a batch's mean loss that makes an update's gradient the mean over all of its rows.
+
+    These are the rows of all processes and of all batches whose gradients are accumulated. Lightning divides each loss
+    by ``accumulate_grad_batches``, also where the epoch's last update has fewer batches, and DDP takes the mean over
+    the processes, also where one of them has fewer rows.
+
+    Args:
+        trainer: The trainer, in a fit; None for a module by itself.
+        step: Number of the batch in the epoch.
+
+    Returns:
+        The factor; 1 for loaders whose batch sampler is no :class:`EpochBatches`.
+    """
+    batches = getattr(trainer.train_dataloader, "batch_sampler", None) if trainer is not None else None
+    if trainer is None or not isinstance(batches, EpochBatches):
+        return 1.0
+    return batches.loss_weight(step, trainer.accumulate_grad_batches, int(trainer.num_training_batches))
+
+
+def partial_gradients(trainer: Trainer, module: nn.Module) -> dict[str, Tensor]:
+    """Gradients of an update whose batches are not all done; all processes have to call this.
+
+    Args:
+        trainer: The trainer, in a fit.
+        module: The trained module.
+
+    Returns:
+        By parameter name, on the CPU; empty between two updates. Of several processes the mean, which is what their
+        update takes in the end; as it adds up in another order, it is then the same within rounding only.
+    """
+    if batches_done(trainer) % trainer.accumulate_grad_batches == 0:
+        return {}
+    gradients = {name: parameter.grad for name, parameter in module.named_parameters() if parameter.grad is not None}
+    return {name: mean_over_processes(gradient).cpu() for name, gradient in gradients.items()}
+
+
+def restore_gradients_(module: nn.Module, gradients: dict[str, Tensor]) -> None:
+    """Put the gradients of an unfinished update back.
+
+    Args:
+        module: The trained module; it is changed.
+        gradients: What :func:`partial_gradients` returned.
+    """
+    for name, parameter in module.named_parameters():
+        if name in gradients:
+            parameter.grad = gradients[name].to(parameter.device, copy=True)
 
 
 def refuse_changes(now: dict[str, Any], then: dict[str, Any], where: str) -> None:

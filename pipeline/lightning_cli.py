@@ -17,6 +17,7 @@ from pytorch_lightning.loggers import CSVLogger
 import callbacks as _callbacks  # noqa: F401 - so that YAML may use bare class names
 from datamodules import GLUEDataModule
 from lightning_modules import ClassificationModule
+from lightning_modules.processes import check_strategy
 from pipeline.errors import OneLineErrors
 
 __all__ = ["CONFIGS", "SUBCOMMANDS", "StarkCLI"]
@@ -101,6 +102,11 @@ class StarkCLI(LightningCLI):
         for name in ("label_names", "metrics"):
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
 
+    def before_instantiate_classes(self) -> None:
+        """Refuse a strategy before Lightning builds it, which fails on its own terms."""
+        strategy = self._get(self.config, "trainer")["strategy"]
+        check_strategy(strategy["class_path"] if isinstance(strategy, Namespace) else strategy)
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401 - the parent's signature
         """Log to CSV in the run's folder, unless YAML names a logger; only a fit logs."""
         trainer = self._get(self.config_init, "trainer")
@@ -135,7 +141,7 @@ class StarkCLI(LightningCLI):
             raise FileNotFoundError(f"{path}: no such checkpoint to resume from")
         self.trainer.ckpt_path = path
         metrics = folder / "metrics.csv"
-        if metrics.is_file():  # the logger would delete it
+        if self.trainer.is_global_zero and metrics.is_file():  # the logger would delete it
             earlier = len(list(folder.glob("metrics.*.csv")))
             metrics.rename(metrics.with_name(f"metrics.{earlier}.csv"))
 

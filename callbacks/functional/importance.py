@@ -12,42 +12,39 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["ScoreReduction", "accumulate_importance", "knowledgeableness", "normalize_per_layer"]
+__all__ = ["ScoreReduction", "batch_importance", "knowledgeableness", "normalize_per_layer"]
 
 ScoreReduction = Literal["example", "batch"]
 
 _EPSILON = 1e-7  # GeneZC/StarK run_pruning.py: score / (norm + 1e-7)
 
 
-def accumulate_importance(total: Tensor, grad_BU: Tensor, reduction: ScoreReduction = "example") -> Tensor:
-    r"""Add one batch's mask gradients to the importance of a layer's units.
+def batch_importance(grad_BU: Tensor, reduction: ScoreReduction = "example") -> Tensor:
+    r"""What one batch's mask gradients add to the importance of a layer's units.
 
     ``example``: :math:`\sum_b |g_b|`, where :math:`g_b` is the gradient of example b's own loss; independent of batch
     size, order and padding. ``batch``: :math:`|\frac{1}{B}\sum_b g_b|`, the absolute gradient of the batch-mean loss,
-    as the released code does it.
+    as the released code does it. The importance of a unit is the sum of this over the batches.
 
     Source: the paper's equations of expressiveness and friendliness; GeneZC/StarK `run_pruning.py`,
     `run_sparsification.py` (``batch``). Deviation: ``example`` is our default.
 
     Args:
-        total: The sum so far, shape ``(U,)``, float64.
         grad_BU: Gradients of the *sum* of the examples' losses with respect to a mask per example, ``(B, U)``.
         reduction: See above.
 
     Returns:
-        The new sum, float64, shape ``(U,)``.
+        The batch's part of the sum, float64, shape ``(U,)``.
 
     Example:
         >>> gradients = torch.tensor([[1.0, 2.0], [-1.0, 2.0]])
-        >>> accumulate_importance(torch.zeros(2, dtype=torch.float64), gradients)
+        >>> batch_importance(gradients)
         tensor([2., 4.], dtype=torch.float64)
-        >>> accumulate_importance(torch.zeros(2, dtype=torch.float64), gradients, "batch")
+        >>> batch_importance(gradients, "batch")
         tensor([0., 2.], dtype=torch.float64)
     """
-    grad_BU = grad_BU.to(total.device, torch.float64)
-    if reduction == "example":
-        return total + grad_BU.abs().sum(0)
-    return total + grad_BU.mean(0).abs()
+    grad_BU = grad_BU.to(torch.float64)
+    return grad_BU.abs().sum(0) if reduction == "example" else grad_BU.mean(0).abs()
 
 
 def normalize_per_layer(scores: Sequence[Tensor]) -> list[Tensor]:

@@ -5,9 +5,11 @@ from datamodules.batching import (
     EvaluationSampler,
     LazyDataLoader,
     LengthGroupedBatchSampler,
+    NoRows,
     PadCollator,
     evaluation_batches,
     length_grouped_batches,
+    shared_batch_size,
 )
 
 LENGTHS = [5 + i * i * 37 % 91 for i in range(1003)]
@@ -69,6 +71,41 @@ def test_ranks_get_whole_batches_and_equally_many(replicas):
     assert len(dealt) - len(whole) < replicas
 
 
+@pytest.mark.parametrize("count", [1, 7, 40, 99])
+@pytest.mark.parametrize("replicas", [1, 2, 5])
+@pytest.mark.parametrize("accumulate", [1, 2, 3])
+@pytest.mark.parametrize("limit", [None, 3])
+def test_weighted_gradients_are_the_mean_over_the_rows_of_an_update(count, replicas, accumulate, limit):
+    """Each row's gradient is its number; what Lightning and DDP do with the losses is done by hand."""
+    samplers = [
+        LengthGroupedBatchSampler(LENGTHS[:count], 8, seed=0, num_replicas=replicas, rank=r) for r in range(replicas)
+    ]
+    for epoch in (0, 3):
+        for sampler in samplers:
+            sampler.set_epoch(epoch)
+        steps = list(zip(*samplers, strict=True))[:limit]
+        once: set[int] = set()  # a batch that comes again counts nothing
+        for first in range(0, len(steps), accumulate):
+            numbers = range(first, min(first + accumulate, len(steps)))
+            gradients = [
+                sum(
+                    samplers[rank].loss_weight(step, accumulate, len(steps)) * sum(batch) / len(batch) / accumulate
+                    for step in numbers
+                    for batch in [steps[step][rank]]
+                )
+                for rank in range(replicas)
+            ]
+            rows = {row for step in numbers for batch in steps[step] for row in batch} - once
+            once |= rows
+            assert sum(gradients) / replicas == pytest.approx(sum(rows) / len(rows))
+
+
+def test_full_batches_weigh_exactly_one():
+    for replicas, accumulate in ((1, 1), (2, 3), (3, 7)):
+        sampler = LengthGroupedBatchSampler(LENGTHS[: 8 * 42], 8, seed=0, num_replicas=replicas, rank=replicas - 1)
+        assert {sampler.loss_weight(step, accumulate) for step in range(len(sampler))} == {1.0}
+
+
 def test_sampler_does_nothing_before_the_first_batch():
     sampler = LengthGroupedBatchSampler(LENGTHS, 8, seed=0)
     iterator = iter(sampler)
@@ -96,6 +133,17 @@ def test_evaluation_gives_every_row_once_over_all_ranks(replicas):
         assert [rows[i : i + 8] for i in range(0, len(rows), 8)] == batches[rank::replicas]
         seen += rows
     assert sorted(seen) == list(range(len(LENGTHS)))
+
+
+@pytest.mark.parametrize(("rows", "replicas"), [(1, 1), (15, 2), (16, 2), (17, 3), (11, 4), (3, 5), (0, 2)])
+def test_as_many_processes_as_possible_get_rows(rows, replicas):
+    size = shared_batch_size(rows, 8, replicas)
+    assert 1 <= size <= 8
+    batches = evaluation_batches(LENGTHS[:rows], size)
+    busy = [rank for rank in range(replicas) if len(EvaluationSampler(batches, num_replicas=replicas, rank=rank))]
+    assert len(busy) == min(rows, replicas)
+    if rows >= 8 * replicas:
+        assert size == 8
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -130,3 +178,12 @@ def test_collator():
     assert batch["input_ids"].shape == (1, 8)
     assert batch["labels"].dtype == torch.float32
     assert "token_type_ids" not in batch
+
+
+def test_a_batch_without_rows_has_the_form_of_one():
+    rows = [{"input_ids": [2, 7], "token_type_ids": [0, 0], "labels": 1.5, "idx": 5}]
+    batch, empty = PadCollator(0)(rows), NoRows(PadCollator(0))(rows)
+    assert empty.keys() == batch.keys()
+    for name, tensor in batch.items():
+        assert empty[name].shape == (0, *tensor.shape[1:])
+        assert empty[name].dtype == tensor.dtype

@@ -177,22 +177,27 @@ def test_max_length_is_checked_against_the_tokenizer(make, tokenizer, tmp_path):
     assert max(batch["input_ids"].shape[1] for batch in make(max_length=16).train_dataloader()) == 16
 
 
+class Rank:
+    """What the data module asks of a trainer."""
+
+    def __init__(self, world_size, rank):
+        self.world_size, self.global_rank = world_size, rank
+
+
+def on_ranks(make, world_size):
+    ranks = [make() for _ in range(world_size)]
+    for rank, data in enumerate(ranks):
+        data.trainer = Rank(world_size, rank)
+    return ranks
+
+
 @pytest.mark.parametrize("world_size", [2, 7])
 def test_ranks_share_the_work(make, world_size):
-    class Rank:
-        def __init__(self, rank):
-            self.world_size, self.global_rank = world_size, rank
-
-    def on(rank):
-        data = make()
-        data.trainer = Rank(rank)
-        return data
-
-    ranks = [on(rank) for rank in range(world_size)]
+    ranks = on_ranks(make, world_size)
     for name in ("val_dataloader", "test_dataloader", "predict_dataloader"):
         whole = rows_of(getattr(make(), name)())
         assert sorted(row for data in ranks for row in rows_of(getattr(data, name)())) == sorted(whole)
-    batches = evaluation_batches(ranks[0]._split("dev")["length"][:], 16)
+    batches = evaluation_batches(ranks[0]._split("dev")["length"][:], min(16, 60 // world_size))
     assert [batch["idx"].tolist() for batch in ranks[1].test_dataloader()] == batches[1::world_size]
     train = [rows_of(data.train_dataloader()) for data in ranks]
     assert len({len(data.train_dataloader()) for data in ranks}) == 1
@@ -200,6 +205,18 @@ def test_ranks_share_the_work(make, world_size):
     scored = [rows_of(data.scoring_dataloader("selection")) for data in ranks]
     assert all(rows == scored[0] for rows in scored)
     assert ranks[0].allow_zero_length_dataloader_with_multiple_devices
+
+
+def test_every_rank_has_a_batch_but_no_row_twice(make):
+    """Lightning leaves out the evaluation, hooks included, on a rank without a batch."""
+    ranks = on_ranks(make, 61)
+    for name in ("test_dataloader", "predict_dataloader"):
+        batches = [list(getattr(data, name)()) for data in ranks]
+        assert [len(of_rank) for of_rank in batches] == [1] * 61
+        rows = [row for of_rank in batches for row in of_rank[0]["idx"].tolist()]
+        assert len(rows) < 61
+        assert [len(of_rank[0]["idx"]) for of_rank in batches] == [1] * len(rows) + [0] * (61 - len(rows))
+        assert sorted(rows) == list(range(len(rows)))
 
 
 def test_settings_of_a_checkpoint_are_compared(make):

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from callbacks.functional.importance import accumulate_importance, knowledgeableness, normalize_per_layer
+from callbacks.functional.importance import batch_importance, knowledgeableness, normalize_per_layer
 
 
 def random_layers(*sizes, seed=0):
@@ -12,37 +12,37 @@ def random_layers(*sizes, seed=0):
 
 
 @pytest.mark.parametrize("reduction", ["example", "batch"])
-def test_accumulation_is_the_loop_over_batches_examples_and_units(reduction):
+def test_importance_of_a_batch_is_the_loop_over_examples_and_units(reduction):
     generator = torch.Generator().manual_seed(0)
-    batches = [torch.randn(size, 5, generator=generator, dtype=torch.float64) for size in (4, 4, 3)]
-    total = torch.zeros(5, dtype=torch.float64)
-    expected = [0.0] * 5
-    for gradients in batches:
-        total = accumulate_importance(total, gradients, reduction)
+    for size in (4, 1):
+        gradients = torch.randn(size, 5, generator=generator, dtype=torch.float64)
+        expected = []
         for unit in range(5):
             values = [float(gradient) for gradient in gradients[:, unit]]
             if reduction == "example":
-                expected[unit] += math.fsum(abs(value) for value in values)
+                expected.append(math.fsum(abs(value) for value in values))
             else:
-                expected[unit] += abs(math.fsum(values) / len(values))
-    torch.testing.assert_close(total, torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-14)
+                expected.append(abs(math.fsum(values) / len(values)))
+        found = batch_importance(gradients, reduction)
+        torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-14)
 
 
-def test_accumulation_returns_a_new_tensor_in_float64():
-    total = torch.zeros(2, dtype=torch.float64)
-    added = accumulate_importance(total, torch.ones(3, 2))
-    assert added.dtype == torch.float64
-    assert total.tolist() == [0, 0]
+@pytest.mark.parametrize("reduction", ["example", "batch"])
+def test_importance_is_a_new_tensor_in_float64(reduction):
+    gradients = -torch.ones(1, 2, dtype=torch.float64)
+    assert batch_importance(gradients, reduction).tolist() == [1, 1]
+    assert gradients.tolist() == [[-1, -1]]
+    assert batch_importance(gradients.float(), reduction).dtype == torch.float64
 
 
 def test_small_gradients_are_not_lost_beside_large_ones():
-    total = torch.full((1,), 2.0**24, dtype=torch.float64)
-    assert accumulate_importance(total, torch.ones(1, 1)).item() == 2**24 + 1  # float32 would stay at 2**24
+    gradients = torch.tensor([[2.0**24], [1.0]])
+    assert batch_importance(gradients).item() == 2**24 + 1  # float32 would stay at 2**24
 
 
 @pytest.mark.parametrize("reduction", ["example", "batch"])
 def test_a_layer_without_units_keeps_none(reduction):
-    assert accumulate_importance(torch.zeros(0).double(), torch.zeros(3, 0), reduction).shape == (0,)
+    assert batch_importance(torch.zeros(3, 0), reduction).shape == (0,)
 
 
 def test_each_layer_is_divided_by_its_own_norm():

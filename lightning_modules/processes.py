@@ -1,0 +1,186 @@
+"""Training in several processes: who they are, what they tell each other, and which strategies can do it.
+
+Without a process group of torch, or in a group of one, nothing is sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import random
+from typing import Any
+
+import torch
+import torch.distributed
+from lightning_fabric.utilities.seed import reset_seed
+from pytorch_lightning.strategies import (
+    DDPStrategy,
+    DeepSpeedStrategy,
+    SingleDeviceStrategy,
+    Strategy,
+    StrategyRegistry,
+)
+from pytorch_lightning.strategies.xla import XLAStrategy
+from torch import Tensor
+
+__all__ = [
+    "all_gather",
+    "all_gather_object",
+    "check_strategy",
+    "mean_over_processes",
+    "processes",
+    "reset_random_streams",
+]
+
+
+def processes() -> tuple[int, int]:
+    """The number of this process and how many there are.
+
+    Returns:
+        ``(rank, world_size)``; (0, 1) when torch.distributed is not in use.
+
+    Example:
+        >>> processes()
+        (0, 1)
+    """
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return 0, 1
+    return torch.distributed.get_rank(), torch.distributed.get_world_size()
+
+
+def all_gather(tensor: Tensor) -> list[Tensor]:
+    """Collect a tensor of one shape from every process; all of them have to call this.
+
+    Args:
+        tensor: On any device.
+
+    Returns:
+        The tensors by rank, on that device.
+
+    Example:
+        >>> all_gather(torch.tensor([1.0]))
+        [tensor([1.])]
+    """
+    _, world_size = processes()
+    if world_size == 1:
+        return [tensor]
+    own = tensor.detach().to(_device()).contiguous()
+    gathered = [torch.empty_like(own) for _ in range(world_size)]
+    torch.distributed.all_gather(gathered, own)
+    return [other.to(tensor.device) for other in gathered]
+
+
+def all_gather_object(value: Any) -> list[Any]:  # noqa: ANN401 - anything that pickles
+    """Collect a value from every process; all of them have to call this.
+
+    Args:
+        value: Anything that pickles.
+
+    Returns:
+        The values by rank.
+
+    Example:
+        >>> all_gather_object({"a": 1})
+        [{'a': 1}]
+    """
+    _, world_size = processes()
+    if world_size == 1:
+        return [value]
+    gathered: list[Any] = [None] * world_size
+    torch.distributed.all_gather_object(gathered, value)
+    return gathered
+
+
+def mean_over_processes(tensor: Tensor) -> Tensor:
+    """Mean of a tensor of one shape over the processes; all of them have to call this.
+
+    Args:
+        tensor: On the device of this process's collectives or, with gloo, on the CPU.
+
+    Returns:
+        A new tensor of the same shape, the same on every process.
+
+    Example:
+        >>> mean_over_processes(torch.tensor([2.0]))
+        tensor([2.])
+    """
+    _, world_size = processes()
+    total = tensor.detach().clone()
+    if world_size > 1:
+        torch.distributed.all_reduce(total)
+        total /= world_size
+    return total
+
+
+def _device() -> torch.device:
+    """Where the collectives of this group want their tensors."""
+    return torch.device("cpu" if "gloo" in torch.distributed.get_backend() else "cuda")
+
+
+def reset_random_streams(rank: int) -> None:
+    """Start Python's and torch's random numbers anew from the seed, each process in a stream of its own.
+
+    Process 0 has the stream that a single process has. With one stream for all, the rows that meet in a step would
+    share their dropout masks. Nothing happens when no seed was set by ``seed_everything``.
+
+    Args:
+        rank: Number of this process.
+
+    Example:
+        >>> from pytorch_lightning import seed_everything
+        >>> _ = seed_everything(1, verbose=False)
+        >>> streams = []
+        >>> for rank in (0, 1, 0):
+        ...     reset_random_streams(rank)
+        ...     streams.append(torch.rand(()).item())
+        >>> streams[0] == streams[2] != streams[1]
+        True
+    """
+    reset_seed()
+    seed = os.environ.get("PL_GLOBAL_SEED")
+    if rank > 0 and seed is not None:
+        digest = hashlib.sha256(f"{seed} {rank}".encode()).digest()
+        derived = int.from_bytes(digest[:8], "big") >> 1
+        random.seed(derived)
+        torch.manual_seed(derived)  # the CUDA streams too
+
+
+def check_strategy(strategy: str | type | Strategy) -> None:
+    """Refuse strategies that split the weights: masks, exact resuming and the teacher need them whole in each process.
+
+    Args:
+        strategy: A name, an import path, a class or an instance of Lightning's.
+
+    Raises:
+        ValueError: If it neither trains on a single device nor is DDP.
+
+    Example:
+        >>> check_strategy("ddp")
+        >>> check_strategy("fsdp")
+        Traceback (most recent call last):
+        ValueError: trainer.strategy is 'fsdp': pruning and distillation need whole weights in each process, so use ...
+    """
+    if strategy == "auto":
+        return
+    kind = _strategy_class(strategy) if isinstance(strategy, str) else strategy
+    kind = kind if isinstance(kind, type) else type(kind)
+    # Two subclasses of DDPStrategy that are something else.
+    if issubclass(kind, (SingleDeviceStrategy, DDPStrategy)) and not issubclass(kind, (DeepSpeedStrategy, XLAStrategy)):
+        return
+    name = strategy if isinstance(strategy, str) else kind.__name__
+    raise ValueError(
+        f"trainer.strategy is {name!r}: pruning and distillation need whole weights in each process, so use auto or ddp"
+    )
+
+
+def _strategy_class(name: str) -> type:
+    if name in StrategyRegistry:
+        registered: type = StrategyRegistry[name]["strategy"]
+        return registered
+    module, _, attribute = name.rpartition(".")
+    try:
+        found: type = getattr(importlib.import_module(module), attribute)
+    except (ValueError, ImportError, AttributeError):
+        return object  # no such name: refused like one that does not fit
+    return found
