@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -114,6 +116,18 @@ class StarkCLI(LightningCLI):
             folder = trainer["default_root_dir"]
             kwargs["logger"] = CSVLogger(folder, name="", version="") if self._asked == "fit" else False
         return super().instantiate_trainer(**kwargs)
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        try:
+            super()._run_subcommand(subcommand)
+        except Exception:
+            if not self.trainer.is_global_zero:
+                # Process 0 most likely has the same to say and ends this one; if not, it is said a bit later.
+                time.sleep(3)
+            elif self.trainer.strategy.launcher is not None:
+                # The others wait for this process, and would complain or wait on when it is gone.
+                self.trainer.strategy.launcher.kill(signal.SIGKILL)
+            raise
 
     def _parse_ckpt_path(self) -> None:
         # Lightning lets a checkpoint's hyperparameters override YAML and command line. A fit refuses differences

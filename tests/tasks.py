@@ -122,8 +122,8 @@ class StopAt(Checkpoint):
 
     Args:
         path: The checkpoint.
-        point: After a step's batch ("step"), after validation ("val"), with the number of steps done; or at the end of
-            an epoch ("epoch"), with its number.
+        point: After a step's batch ("step"), after validation ("val"), with the number of steps done; after a batch
+            ("batch"), with the number of batches done; or at the end of an epoch ("epoch"), with its number.
     """
 
     def __init__(self, path: Path, point: tuple[str, int]) -> None:
@@ -131,6 +131,7 @@ class StopAt(Checkpoint):
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
         self._stop(trainer, ("step", trainer.global_step))
+        self._stop(trainer, ("batch", trainer.fit_loop.epoch_loop.total_batch_idx + 1))
 
     def on_validation_end(self, trainer: Trainer, *args: Any) -> None:
         self._stop(trainer, ("val", trainer.global_step))

@@ -117,6 +117,36 @@ def test_finetuning_with_default_early_stopping_resumes_to_the_same_bits(tiny_ta
     assert trainer.early_stopping_callback.state_dict() == whole.early_stopping_callback.state_dict()
 
 
+@pytest.fixture(scope="module")
+def whole_accumulations(tiny_task, tmp_path_factory):
+    """Final weights of fits that accumulate: of 7 batches an epoch, the last update has 1."""
+    weights = {}
+    for accumulate in (2, 3):
+        trainer = make_trainer(tmp_path_factory.mktemp("whole"), accumulate_grad_batches=accumulate)
+        weights[accumulate] = fit(trainer, new_module(tiny_task), tiny_task.data())
+    return weights
+
+
+@pytest.mark.parametrize(
+    ("accumulate", "val_check_interval", "point"),
+    [
+        *((2, 1.0, ("batch", batch)) for batch in (1, 3, 7, 8)),
+        *((3, 1.0, ("batch", batch)) for batch in (1, 2, 5, 9)),
+        *((3, 4, point) for point in [("batch", 4), ("val", 1)]),  # validation amid an update
+    ],
+)
+def test_an_update_that_was_half_accumulated_resumes_to_the_same_bits(
+    whole_accumulations, tiny_task, tmp_path, accumulate, val_check_interval, point
+):
+    settings = {"accumulate_grad_batches": accumulate, "val_check_interval": val_check_interval}
+    path = stop(tmp_path, point, [], settings, new_module(tiny_task), tiny_task.data())
+    saved = torch.load(path, weights_only=True)["partial_gradients"]
+    done = 4 if point[0] == "val" else point[1] % 7
+    assert bool(saved) == (done % accumulate != 0)
+    weights = fit(make_trainer(tmp_path, **settings), new_module(tiny_task), tiny_task.data(), path)
+    assert differences(weights, whole_accumulations[accumulate]) == []
+
+
 def test_a_fit_with_a_worker_process_resumes_in_mid_epoch_the_same_way(tiny_task, tmp_path):
     weights = []
     for workers in (0, 1):
