@@ -150,6 +150,15 @@ def test_family_without_adapter(workplace, capsys):
     assert nothing_written(workplace)
 
 
+@pytest.mark.parametrize("strategy", ["fsdp", "deepspeed_stage_3", "FSDPStrategy", "no_such_strategy"])
+def test_strategy_that_splits_the_weights(strategy, workplace, capsys):
+    message = error_of(finetune("--trainer.strategy", strategy), capsys)
+    assert "trainer.strategy" in message
+    assert strategy in message
+    assert "use auto or ddp" in message
+    assert nothing_written(workplace)
+
+
 def test_misspelt_key_in_yaml(workplace, capsys):
     (workplace / "fit.yaml").write_text("trainer:\n  max_epoch: 3\n")
     assert "trainer.max_epoch" in error_of(finetune("--config", "fit.yaml"), capsys)

@@ -1,6 +1,7 @@
 """LightningCLI over our modules: what is linked, what is logged, how a fit is resumed."""
 
 import csv
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -52,6 +53,17 @@ def test_resumed_fit_keeps_the_metrics_and_the_config(fit, tmp_path, monkeypatch
     losses = [[int(row["step"]) for row in part if row.get("train/loss")] for part in rows]
     steps = [*losses[0], *losses[1]]
     assert steps == sorted(set(steps))  # no step twice, none lost but the interrupted epoch's last ones
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_only_the_first_process_moves_the_metrics_away(first, tmp_path):
+    for name in ("metrics.csv", "last.ckpt"):
+        (tmp_path / name).touch()
+    trainer = SimpleNamespace(default_root_dir=tmp_path, is_global_zero=first)
+    cli = SimpleNamespace(trainer=trainer, config_init={"fit": {"ckpt_path": tmp_path / "last.ckpt"}})
+    StarkCLI.before_fit(cli)
+    assert (tmp_path / "metrics.0.csv").exists() == first
+    assert (tmp_path / "metrics.csv").exists() != first
 
 
 def test_saved_config_gives_the_same_fit_again(fit, tmp_path, tiny_task):
