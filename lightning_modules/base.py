@@ -29,7 +29,7 @@ from transformers import (
     get_linear_schedule_with_warmup,
 )
 
-from lightning_modules.processes import all_gather_object, check_strategy, reset_random_streams
+from lightning_modules.processes import all_gather_object, check_strategy, reset_random_streams, settle_buckets_
 from lightning_modules.resuming import (
     batches_done,
     loss_weight,
@@ -276,6 +276,9 @@ class ClassificationModule(LightningModule):
 
     def on_train_start(self) -> None:
         """Start or continue the random streams and the data where they belong."""
+        if self.trainer.global_step > 0:  # before random numbers and gradients come back
+            inputs = {name: tensor.to(self.device) for name, tensor in self.classifier.dummy_inputs.items()}
+            settle_buckets_(self.trainer.strategy.model, inputs)
         if self._resumed_random_states is None:
             reset_random_streams(self.global_rank)
         else:

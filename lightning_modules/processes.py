@@ -22,7 +22,8 @@ from pytorch_lightning.strategies import (
     StrategyRegistry,
 )
 from pytorch_lightning.strategies.xla import XLAStrategy
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 __all__ = [
     "all_gather",
@@ -31,6 +32,7 @@ __all__ = [
     "mean_over_processes",
     "processes",
     "reset_random_streams",
+    "settle_buckets_",
 ]
 
 
@@ -116,6 +118,21 @@ def mean_over_processes(tensor: Tensor) -> Tensor:
 def _device() -> torch.device:
     """Where the collectives of this group want their tensors."""
     return torch.device("cpu" if "gloo" in torch.distributed.get_backend() else "cuda")
+
+
+def settle_buckets_(model: nn.Module | None, batch: dict[str, Tensor]) -> None:
+    """Bring DDP's buckets into the order that they have from its second step on; all processes have to call this.
+
+    DDP sorts its buckets anew after the first step. Where a number lies decides in which order three or more processes
+    add it, so a resumed fit, whose first step is not the first of the fit, would round that step otherwise.
+
+    Args:
+        model: What the strategy trains; if it is not under DDP nothing happens. Its gradients are lost.
+        batch: Any that `model` takes, the same on every process.
+    """
+    if isinstance(model, DistributedDataParallel):
+        model(batch).sum().backward()
+        model.zero_grad()
 
 
 def reset_random_streams(rank: int) -> None:

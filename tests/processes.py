@@ -94,6 +94,9 @@ class Watcher(Callback):
         self.seen["wrapped"] = isinstance(wrapped, DistributedDataParallel)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *args: Any) -> None:
+        # Known from the second step on, as DDP sorts its buckets when it begins that step.
+        data = trainer.strategy.model._get_ddp_logging_data() if trainer.world_size > 1 else {}
+        self.seen.setdefault("sorted", []).append(data.get("has_rebuilt_buckets"))
         self.seen["losses"].append(float(trainer.callback_metrics["train/loss"]))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

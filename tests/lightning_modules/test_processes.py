@@ -12,6 +12,7 @@ from lightning_modules.processes import (
     mean_over_processes,
     processes,
     reset_random_streams,
+    settle_buckets_,
 )
 from tests.tasks import make_trainer
 
@@ -43,6 +44,16 @@ def test_streams_of_processes_differ_and_the_first_is_that_of_a_single_process()
     seed_everything(4, verbose=False)
     reset_random_streams(1)
     assert draws() != streams[1]
+
+
+def test_buckets_are_left_alone_where_there_are_none():
+    def unexpected(*_):
+        raise AssertionError
+
+    module = torch.nn.Linear(1, 1)
+    module.forward = unexpected
+    for model in (module, None):
+        settle_buckets_(model, {})
 
 
 def test_without_a_seed_nothing_is_reset(monkeypatch):
