@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 __all__ = ["folder_lock"]
 
-_LOCK_FILE = ".lock"
+_POLL = 0.1  # seconds
 
 
 @contextmanager
@@ -33,14 +34,24 @@ def folder_lock(folder: Path, patience: float = 0.0) -> Iterator[None]:
         FileExistsError: ... is in use by another process: wait until it has ended, or choose another folder
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / _LOCK_FILE)
+    # The folder itself is locked: a lock file would make an empty folder look like a used one.
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        lock.acquire(timeout=patience)
-    except Timeout as error:
-        raise FileExistsError(
-            f"{folder} is in use by another process: wait until it has ended, or choose another folder"
-        ) from error
-    try:
+        deadline = time.monotonic() + patience
+        while not _locked(descriptor):
+            if time.monotonic() >= deadline:
+                raise FileExistsError(
+                    f"{folder} is in use by another process: wait until it has ended, or choose another folder"
+                )
+            time.sleep(_POLL)
         yield
     finally:
-        lock.release()
+        os.close(descriptor)  # which ends the lock
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from storage.files import WriteError, new_file
 
 __all__ = ["hash_tensors", "read_tensors", "write_tensors"]
 
-_CHECKSUM = "sha256"
+# One entry: safetensors writes several in an order that changes from run to run.
+_NOTES = "stark"
 
 
 def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
@@ -56,7 +58,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], **notes: str) -> No
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with new_file(path) as temporary:
         try:
-            save_file(stored, temporary, metadata={"format": "pt", _CHECKSUM: _checksum(stored, notes), **notes})
+            save_file(stored, temporary, metadata={_NOTES: json.dumps({"sha256": _checksum(stored, notes), **notes})})
         except SafetensorError as error:
             raise WriteError(path, str(error)) from error
 
@@ -75,12 +77,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            notes = dict(file.metadata() or {})
+            notes = dict(json.loads((file.metadata() or {}).get(_NOTES, "{}")))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     except (OSError, SafetensorError, ValueError, TypeError) as error:
         raise DamagedError(f"{path} cannot be read: {error}; make it again") from error
-    notes.pop("format", None)
-    if notes.pop(_CHECKSUM, None) != _checksum(tensors, notes):
+    if notes.pop("sha256", None) != _checksum(tensors, notes):
         raise DamagedError(f"{path} is damaged: its content does not have its checksum; make it again")
     return tensors, notes
 

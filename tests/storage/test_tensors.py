@@ -19,6 +19,12 @@ def test_tensors_and_notes_come_back(tmp_path):
     assert all(torch.equal(tensors[name], TENSORS[name]) for name in TENSORS)
 
 
+def test_equal_content_gives_equal_bytes(tmp_path):
+    for name in ("a", "b"):
+        write_tensors(tmp_path / name, TENSORS, model="x", task="y")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
 def test_any_flipped_bit_is_seen(tmp_path):
     path = tmp_path / "file"
     write_tensors(path, TENSORS, model="x")
