@@ -1,5 +1,7 @@
 """Callbacks: pruning, teacher sparsification and rewinding, usable in any fit."""
 
+from callbacks.finite_loss import FiniteLoss
+from callbacks.interruption import PARENT_VARIABLE, Interrupted, StopOnSignal
 from callbacks.layer_dropping import LayerDropping
 from callbacks.pruning import Pruning
 from callbacks.rewinding import Rewinding
@@ -8,10 +10,14 @@ from callbacks.sparsification import TeacherSparsification
 from callbacks.submission import SubmissionWriter
 
 __all__ = [
+    "PARENT_VARIABLE",
+    "FiniteLoss",
+    "Interrupted",
     "LayerDropping",
     "Pruning",
     "Rewinding",
     "SaveModelFolder",
+    "StopOnSignal",
     "SubmissionWriter",
     "TeacherSparsification",
 ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
+
+from lightning_modules.checkpoints import read_checkpoint
 
 __all__ = ["HasTrial", "best_checkpoints", "has_trial", "load_best", "resumes"]
 
@@ -44,7 +46,7 @@ def load_best(trainer: Trainer, module: LightningModule) -> bool:
     path = next((callback.best_model_path for callback in best_checkpoints(trainer) if callback.best_model_path), None)
     if path is None:
         return False
-    module.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
+    module.load_state_dict(read_checkpoint(Path(path))["state_dict"])
     return True
 
 

@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
-import torch.distributed
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -19,6 +16,7 @@ from callbacks.functional.importance import ScoreReduction, batch_importance, no
 from lightning_modules.base import Batch, classify
 from lightning_modules.encoders import encoder_layers, unit_masks
 from lightning_modules.processes import all_gather, processes
+from storage import hash_tensors, read_tensors, write_tensors
 
 __all__ = ["ScoringSplit", "UnitLoss", "UnitScores", "score_units", "scoring_batches"]
 
@@ -37,10 +35,12 @@ class UnitScores:
     Args:
         heads: By loss, one float64 tensor per layer.
         neurons: By loss, one float64 tensor per layer.
+        model: Hash of the weights that were scored.
     """
 
     heads: dict[str, list[Tensor]]
     neurons: dict[str, list[Tensor]]
+    model: str
 
     def normalized(self, loss: str) -> tuple[list[Tensor], list[Tensor]]:
         """Head and neuron scores of a loss, each layer divided by its norm.
@@ -65,10 +65,7 @@ class UnitScores:
                 for layer, (score, normalized) in enumerate(zip(raw, normalize_per_layer(raw), strict=True)):
                     tensors[f"{kind}/{loss}/raw/{layer}"] = score.contiguous()
                     tensors[f"{kind}/{loss}/normalized/{layer}"] = normalized.contiguous()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        save_file(tensors, temporary)
-        temporary.replace(path)
+        write_tensors(path, tensors, model=self.model)
 
     @classmethod
     def load(cls, path: Path, model: PreTrainedModel, losses: Iterable[str]) -> UnitScores:
@@ -76,25 +73,19 @@ class UnitScores:
 
         Args:
             path: A file that :meth:`save` wrote.
-            model: The model to be cut; the scores must have its shape.
+            model: The model to be cut, which must be the one that was scored.
             losses: The names that are needed.
 
         Returns:
             The raw scores.
 
         Raises:
-            ValueError: If the file is no such file or does not fit the model.
+            ValueError: If the file is no such file, damaged, or of another model.
         """
+        tensors, notes = read_tensors(path)
         layers = encoder_layers(model)
         wanted = {"heads": [layer.num_heads for layer in layers], "neurons": [layer.num_neurons for layer in layers]}
-        try:
-            with safe_open(path, framework="pt") as file:
-                stored = set(file.keys())
-                read = {
-                    kind: {loss: _raw_scores(file, stored, f"{kind}/{loss}/raw") for loss in losses} for kind in _KINDS
-                }
-        except (OSError, SafetensorError) as error:
-            raise ValueError(f"{path}: no scores of heads and neurons for this model ({error})") from error
+        read = {kind: {loss: _raw_scores(tensors, f"{kind}/{loss}/raw") for loss in losses} for kind in _KINDS}
         for kind in _KINDS:
             for loss, scores in read[kind].items():
                 if (sizes := [score.numel() for score in scores]) != wanted[kind]:
@@ -102,13 +93,18 @@ class UnitScores:
                         f"{path}: scores {loss} are for {sizes} {kind} per layer, the model has {wanted[kind]}: score "
                         "this model, or cut the one that was scored"
                     )
-        return cls(heads=read["heads"], neurons=read["neurons"])
+        if notes.get("model") != hash_tensors(model.state_dict()):
+            raise ValueError(
+                f"{path}: the scores are of a model with other weights: score this model, or cut the one that was "
+                "scored"
+            )
+        return cls(heads=read["heads"], neurons=read["neurons"], model=notes["model"])
 
 
-def _raw_scores(file: safe_open, stored: set[str], prefix: str) -> list[Tensor]:
-    """All layers that a file has, at least the first."""
-    layers = itertools.takewhile(lambda layer: layer == 0 or f"{prefix}/{layer}" in stored, itertools.count())
-    return [file.get_tensor(f"{prefix}/{layer}") for layer in layers]
+def _raw_scores(tensors: Mapping[str, Tensor], prefix: str) -> list[Tensor]:
+    """All layers that a file has."""
+    layers = itertools.takewhile(lambda layer: f"{prefix}/{layer}" in tensors, itertools.count())
+    return [tensors[f"{prefix}/{layer}"] for layer in layers]
 
 
 def score_units(
@@ -163,6 +159,7 @@ def score_units(
     return UnitScores(
         heads={loss: scores[:split] for loss, scores in by_loss.items()},
         neurons={loss: scores[split:] for loss, scores in by_loss.items()},
+        model=hash_tensors(model.state_dict()),
     )
 
 

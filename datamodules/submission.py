@@ -1,11 +1,11 @@
 """Writing predictions in the form that GLUE's server takes."""
 
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from datamodules.tasks import Task
+from storage import write_text
 
 __all__ = ["write_submission"]
 
@@ -43,14 +43,7 @@ def write_submission(task: Task, idx: Sequence[int], predictions: Sequence[int] 
         if expected not in by_idx:
             raise ValueError(f"{path.name}: no prediction for index {expected} ({len(by_idx)} predictions given)")
     lines = [f"{i}\t{_spelt(task, by_idx[i], i, path)}\n" for i in range(len(by_idx))]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8", newline="\n") as file:
-        file.write("index\tprediction\n")
-        file.writelines(lines)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_text(path, "".join(["index\tprediction\n", *lines]))
     return path
 
 

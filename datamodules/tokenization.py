@@ -2,9 +2,8 @@
 
 import hashlib
 import json
+import logging
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from datamodules.sources import Source
 from datamodules.tasks import Task
 from datamodules.tsv import Rows
+from storage import DamagedError, new_folder, remove_folder, verify_checksums, write_checksums
 
 __all__ = [
     "SegmentIds",
@@ -28,6 +28,8 @@ __all__ = [
 ]
 
 SegmentIds = Literal["tokenizer", "stark"]
+
+_log = logging.getLogger(__name__)
 
 # Part of every cache key: raise it whenever the same input would give other columns.
 FORMAT = 1
@@ -48,7 +50,7 @@ def load_tokenizer(model_name_or_path: str) -> PreTrainedTokenizerFast:
         ValueError: it cannot be loaded, is not a fast one or has no vocabulary.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(model_name_or_path)
+        tokenizer = AutoTokenizer.from_pretrained(model_name_or_path, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"cannot load a tokenizer from {model_name_or_path!r}: {reason}") from error
@@ -183,11 +185,26 @@ def tokenize_split(
     }
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
     folder = cache_folder(cache_dir) / f"{task.name}-{split}-{digest[:32]}"
-    if not folder.is_dir():
+    if not _is_intact(folder):
         rows = source.rows(split)
         with _no_progress_bars():
             _publish(_tokenized(rows, task, tokenizer, max_length, segment_ids), folder)
     return datasets.load_from_disk(str(folder))
+
+
+def _is_intact(folder: Path) -> bool:
+    """Whether a data set is in the cache; a damaged one is removed, since its rows can be made again."""
+    if not folder.is_dir():
+        return False
+    try:
+        if verify_checksums(folder):
+            return True
+        reason = "it has no checksums"
+    except DamagedError as error:
+        reason = str(error)
+    _log.warning("%s: tokenised data is made again: %s", folder, reason)
+    remove_folder(folder)
+    return False
 
 
 def _encode_stark(
@@ -249,21 +266,10 @@ def _tokenized(
 
 def _publish(dataset: Any, folder: Path) -> None:  # noqa: ANN401 - datasets is not annotated
     """Write a data set so that its folder is complete from the moment on that it exists."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # A sibling, so that the rename stays on one file system.
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    # Where another process was first, its folder stays: the key says that the content is the same.
+    with new_folder(folder, replace=False) as temporary:
         dataset.save_to_disk(str(temporary))
-        # mkdtemp made it private, but a cache may be shared
-        temporary.chmod(0o755)
-        try:
-            temporary.rename(folder)
-        except OSError:
-            # Another process was first; the key says that its content is the same.
-            if not folder.is_dir():
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        write_checksums(temporary)
 
 
 @contextmanager

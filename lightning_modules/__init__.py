@@ -17,7 +17,7 @@ from lightning_modules.encoders import (
     unit_masks,
 )
 from lightning_modules.finetuning import FinetuningModule
-from lightning_modules.model_folder import folder_hash, load_classifier, load_tokenizer, save_classifier
+from lightning_modules.model_folder import load_classifier, load_tokenizer, model_digest, save_classifier
 from lightning_modules.sample_encoder import save_sample_encoder
 
 # Importing it makes the shrunk families known to the Auto classes of transformers.
@@ -38,12 +38,12 @@ __all__ = [
     "drop_layers_",
     "encoder_layers",
     "find_adapter",
-    "folder_hash",
     "import_stark_checkpoint",
     "kept_units",
     "layers_to_keep",
     "load_classifier",
     "load_tokenizer",
+    "model_digest",
     "save_classifier",
     "save_sample_encoder",
     "shrink_",

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities.enums import GradClipAlgorithmType
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
@@ -29,6 +30,7 @@ from transformers import (
     get_linear_schedule_with_warmup,
 )
 
+from lightning_modules.checkpoints import bring_home
 from lightning_modules.processes import all_gather_object, check_strategy, reset_random_streams, settle_buckets_
 from lightning_modules.resuming import (
     batches_done,
@@ -48,6 +50,8 @@ __all__ = ["Batch", "ClassificationModule", "build_metrics"]
 Batch = dict[str, Tensor]
 
 _HPARAMS = LightningModule.CHECKPOINT_HYPER_PARAMS_KEY
+# Where models lie does not matter; what they are is checked by their content, or comes out of the checkpoint.
+_PATHS = ("model_name_or_path", "student", "teacher")
 _MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
@@ -321,7 +325,8 @@ class ClassificationModule(LightningModule):
         """
         if self._trainer is not None and self.trainer.training:
             # Keys with an underscore are notes of LightningCLI.
-            now, then = ({k: v for k, v in d.items() if k[0] != "_"} for d in (self.hparams, checkpoint[_HPARAMS]))
+            kept = (self.hparams, checkpoint[_HPARAMS])
+            now, then = ({k: v for k, v in d.items() if k[0] != "_" and k not in _PATHS} for d in kept)
             refuse_changes(now, then, "model")
             refuse_changes(self.fit_settings(), checkpoint["fit_settings"], "trainer")
             self._resumed_random_states = checkpoint["random_states"][self.global_rank]
@@ -330,6 +335,9 @@ class ClassificationModule(LightningModule):
             self._resumed_should_stop = checkpoint["should_stop"]
             if checkpoint["validation_is_due"]:
                 redo_validation(checkpoint["loops"])
+            for callback in self.trainer.checkpoint_callbacks:
+                if isinstance(callback, ModelCheckpoint) and callback.state_key in checkpoint["callbacks"]:
+                    bring_home(checkpoint["callbacks"][callback.state_key], str(callback.dirpath))
         first, end = checkpoint["phase"]
         self.phase = (first, end)
         if checkpoint["classifier_config"] != self.classifier.config.to_json_string(use_diff=False):

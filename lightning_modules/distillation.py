@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from lightning_modules.encoders import kept_units, shrink_
 from lightning_modules.functional.distillation import Reduction, distillation_loss
 from lightning_modules.model_folder import load_classifier, load_tokenizer
 from lightning_modules.units import KeptUnits
+from storage import hash_tensors
 
 __all__ = ["DistillationModule"]
 
@@ -67,7 +67,7 @@ class DistillationModule(ClassificationModule):
         self.distillation_weight = distillation_weight
         # In a list, so that Lightning and DDP do not see a submodule.
         self._frozen = [load_classifier(teacher, label_names=self.label_names, new_head=False).requires_grad_(False)]
-        self._teacher_hash = _hash_weights(self.teacher)
+        self._teacher_hash = hash_tensors(self.teacher.state_dict())
         self.classifier = load_classifier(student, label_names=self.label_names)
         self.tokenizer = load_tokenizer(student)
         if student != teacher and self.tokenizer.get_vocab() != load_tokenizer(teacher).get_vocab():
@@ -146,11 +146,3 @@ class DistillationModule(ClassificationModule):
         kept, current = KeptUnits.from_json(saved["kept_units"]), kept_units(self.teacher)
         if kept != current:
             self.shrink_teacher(*kept.masks_within(current))
-
-
-def _hash_weights(model: PreTrainedModel) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()

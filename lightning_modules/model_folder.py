@@ -3,9 +3,6 @@
 import copy
 import hashlib
 import logging
-import os
-import shutil
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,8 +21,9 @@ from transformers import (
 )
 
 from lightning_modules.encoders import adapter_of, find_adapter
+from storage import DamagedError, WriteError, file_digest, new_folder, verify_checksums, write_checksums
 
-__all__ = ["folder_hash", "load_classifier", "load_tokenizer", "one_line_errors", "save_classifier", "set_labels_"]
+__all__ = ["load_classifier", "load_tokenizer", "model_digest", "one_line_errors", "save_classifier", "set_labels_"]
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -55,25 +53,19 @@ def save_classifier(
     if folder.exists() and not _is_replaceable(folder):
         raise ValueError(f"{folder} exists and is not a model folder: not replaced")
     tokenizer = _loaded_with(model) if tokenizer is None else tokenizer
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary, replaced = (folder.parent / f".{folder.name}.{uuid.uuid4().hex}.{kind}" for kind in ("new", "old"))
-    temporary.mkdir()
-    try:
+    with new_folder(folder) as temporary:
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-        save_file(weights, temporary / WEIGHTS_FILE, metadata={"format": "pt"})
+        try:
+            save_file(weights, temporary / WEIGHTS_FILE, metadata={"format": "pt"})
+        except SafetensorError as error:
+            raise WriteError(folder, str(error)) from error
         config = copy.deepcopy(model.config)
         config.architectures = [type(model).__name__]
         config.dtype = model.dtype
         config.save_pretrained(temporary)
         if tokenizer is not None:
             tokenizer.save_pretrained(temporary)
-        _flush(temporary)
-        if folder.exists():
-            folder.rename(replaced)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    shutil.rmtree(replaced, ignore_errors=True)
+        write_checksums(temporary)
     return folder
 
 
@@ -82,8 +74,8 @@ def load_classifier(
 ) -> PreTrainedModel:
     """Load a classifier from a folder or from the Hugging Face hub, in float32 and eval mode.
 
-    Only safetensors files are read, and no code comes from the folder. Reloading what `save_classifier` wrote gives
-    bit-identical logits.
+    Only safetensors files are read, and no code comes from the folder. Files that `SHA256SUMS` lists must have the
+    checksums in it. Reloading what `save_classifier` wrote gives bit-identical logits.
 
     Args:
         path: A local folder (model folder or any other of transformers), or an id on the hub.
@@ -99,8 +91,9 @@ def load_classifier(
     """
     with one_line_errors(path), _quiet():
         _check_local(path, CONFIG_FILE)
+        verify_checksums(Path(path), (CONFIG_FILE, WEIGHTS_FILE))
         adapter_of(PreTrainedConfig.get_config_dict(str(path))[0].get("model_type"))
-        config = AutoConfig.from_pretrained(str(path))
+        config = AutoConfig.from_pretrained(str(path), trust_remote_code=False)
         stored_names = [config.id2label[number] for number in range(config.num_labels)]
         if label_names is not None:
             set_labels_(config, label_names)
@@ -109,6 +102,7 @@ def load_classifier(
             config=config,
             dtype=torch.float32,
             use_safetensors=True,
+            trust_remote_code=False,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
@@ -139,29 +133,37 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
     """
     with one_line_errors(path), _quiet():
         _check_local(path, *TOKENIZER_FILES)
-        tokenizer = AutoTokenizer.from_pretrained(str(path))
+        verify_checksums(Path(path), (CONFIG_FILE, *TOKENIZER_FILES))
+        tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
         if not isinstance(tokenizer, PreTrainedTokenizerFast):
             raise ValueError("it has no fast tokenizer (tokenizer.json)")
     return tokenizer
 
 
-def folder_hash(directory: str | Path) -> str:
-    """Identify a model folder by its weights and configuration.
+def model_digest(path: str | Path) -> str:
+    """Identify a model by what it computes, not by where it lies.
+
+    Args:
+        path: A local folder, or an id on the hub.
 
     Returns:
-        SHA-256 over config.json and model.safetensors, hexadecimal.
+        SHA-256 over configuration, weights and tokenizer files of the folder, hexadecimal; of a model on the hub its id
+        and commit.
 
     Raises:
-        ValueError: If it is not a model folder.
+        ValueError: If nothing is there.
     """
-    digest = hashlib.sha256()
-    for name in (CONFIG_FILE, WEIGHTS_FILE):
-        file = Path(directory) / name
-        if not file.is_file():
-            raise ValueError(f"{directory} is not a model folder: no {name}")
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()
+    folder = Path(path)
+    if not folder.is_dir():
+        with one_line_errors(path), _quiet():
+            _check_local(path)
+            config = AutoConfig.from_pretrained(str(path), trust_remote_code=False)
+        return f"{path}@{config._commit_hash}"
+    patterns = (CONFIG_FILE, "*.safetensors", "*.safetensors.index.json", *TOKENIZER_FILES)
+    files = sorted({file for pattern in patterns for file in folder.glob(pattern) if file.is_file()})
+    if not {CONFIG_FILE, WEIGHTS_FILE} <= {file.name for file in files}:
+        raise ValueError(f"{folder} is not a model folder: it needs {CONFIG_FILE} and {WEIGHTS_FILE}")
+    return hashlib.sha256("".join(f"{file_digest(file)}  {file.name}\n" for file in files).encode()).hexdigest()
 
 
 def set_labels_(config: PreTrainedConfig, label_names: Sequence[str]) -> None:
@@ -203,15 +205,6 @@ def _is_replaceable(folder: Path) -> bool:
     return not entries or (is_model and all(entry.is_file() for entry in entries))
 
 
-def _flush(folder: Path) -> None:
-    for entry in (*folder.iterdir(), folder):
-        descriptor = os.open(entry, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 def _check_encoder(model: PreTrainedModel, keys: Iterable[str]) -> None:
     """Refuse if embeddings or layers lack weights, or have others than the configuration says."""
     if any(key.startswith(("cls.0.", "cls.3.")) for key in keys):
@@ -227,6 +220,8 @@ def one_line_errors(path: str | Path) -> Iterator[None]:
     """Turn what goes wrong while loading into a ValueError of one line that names the folder or id."""
     try:
         yield
+    except DamagedError:  # says it all
+        raise
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ValueError(f"cannot load {path}: {reason}") from error

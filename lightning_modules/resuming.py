@@ -87,35 +87,43 @@ def batches_done(trainer: Trainer) -> int:
 
 
 def validation_is_due(trainer: Trainer) -> bool:
-    """Whether a checkpoint written now would lie between a training batch and the validation that follows it.
+    """Whether a checkpoint written now would lie between a training batch and the end of the validation after it.
 
-    Lightning resumes from such a checkpoint without that validation, so that its score is never seen.
+    Lightning resumes from such a checkpoint without that validation, or in the middle of it with half its metrics lost.
 
     Args:
         trainer: The trainer, in a fit.
 
     Returns:
-        True in the hooks at the end of a batch after which validation runs.
+        True in the hooks at the end of a batch after which validation runs, and of a batch of that validation.
     """
     loop = trainer.fit_loop.epoch_loop
     batches: Any = loop.batch_progress.total
+    validated: Any = loop.val_loop.batch_progress.total
     fetcher = trainer.fit_loop._data_fetcher
-    is_batch_end = batches.started == batches.processed and batches.completed == batches.processed - 1
-    return is_batch_end and fetcher is not None and bool(loop._should_check_val_fx(fetcher))
+    if trainer.validating:
+        return bool(_is_batch_end(validated))
+    return _is_batch_end(batches) and fetcher is not None and bool(loop._should_check_val_fx(fetcher))
+
+
+def _is_batch_end(counts: Any) -> bool:  # noqa: ANN401 - Lightning's private counters
+    return bool(counts.started == counts.processed and counts.completed == counts.processed - 1)
 
 
 def redo_validation(loops: dict[str, Any]) -> None:
     """Change a checkpoint's loop state so that the resumed fit starts with the validation that is due.
 
-    The batch counts as completed, and validation as interrupted at its first batch.
+    The training batch counts as completed, and validation as interrupted at its first batch.
 
     Args:
         loops: ``checkpoint["loops"]`` of a checkpoint for which :func:`validation_is_due`; it is changed.
     """
     batches = loops["fit_loop"]["epoch_loop.batch_progress"]
-    for counts in (batches["total"], batches["current"]):
-        counts["completed"] += 1
     validation = loops["fit_loop"]["epoch_loop.val_loop.batch_progress"]
+    if batches["total"]["completed"] == batches["total"]["processed"]:  # stopped within the validation
+        validation["total"]["completed"] -= validation["current"]["completed"]
+    for counts in (batches["total"], batches["current"]):
+        counts["completed"] = counts["processed"]
     validation["current"] = dict.fromkeys(validation["current"], 0)
     validation["total"]["ready"] = validation["total"]["started"] = validation["total"]["completed"] + 1
     validation["total"]["processed"] = validation["total"]["completed"]

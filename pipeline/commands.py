@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shlex
+import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
+from callbacks import Interrupted
 from pipeline.errors import fail, own_error
 from pipeline.lightning_cli import CONFIGS, SUBCOMMANDS, StarkCLI
 from pipeline.run import run
@@ -14,29 +23,72 @@ from pipeline.settings import read_settings
 
 __all__ = ["run_command"]
 
+# Of the disk, not of the program, whoever meets them first.
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+
 
 def run_command(args: list[str]) -> None:
     """Run a command; an error that our own code raised becomes one line and exit status 2.
 
+    SIGINT and SIGTERM end it with status 130 and 143, and a line that says how to go on.
+
     Args:
         args: The command and its options.
     """
-    command, *rest = args
     try:
-        if command in SUBCOMMANDS:
-            StarkCLI([command, *_find_configs(rest)])
-        elif command == "run":
-            run(*read_settings(_find_configs(rest)))
-        elif command == "sample-data":
-            sample_data(rest)
-        else:
-            fail(f"unknown command {command!r}: see stark --help")
+        with _signals_interrupt():
+            _dispatch(*args)
+    except Interrupted as stop:
+        _leave(stop, args)
     except subprocess.CalledProcessError as error:
         sys.exit(error.returncode)  # a stage of several processes, which has said itself what is wrong
     except (ValueError, TypeError, OSError) as error:
-        if (own := own_error(error)) is None:
-            raise
-        fail(str(own))
+        if (own := own_error(error)) is not None:
+            fail(str(own))
+        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+            fail(f"{error}: make room and give the same command again")
+        raise
+
+
+def _dispatch(command: str, *rest: str) -> None:
+    options = _find_configs(list(rest))
+    if command in SUBCOMMANDS:
+        StarkCLI([command, *options])
+    elif command == "run":
+        run(*read_settings(options))
+    elif command == "sample-data":
+        sample_data(options)
+    else:
+        fail(f"unknown command {command!r}: see stark --help")
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """Let SIGINT and SIGTERM raise :class:`Interrupted`; a fit takes them over for as long as it trains."""
+
+    def interrupt(signum: int, _: FrameType | None) -> None:
+        raise Interrupted(signum)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {signum: signal.signal(signum, interrupt) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)
+
+
+def _leave(stop: Interrupted, args: list[str]) -> None:
+    """Say how to go on, and exit with the signal's status."""
+    if any(os.environ.get(name, "0") != "0" for name in ("RANK", "LOCAL_RANK")):
+        sys.exit(0)  # the first process speaks for all; Lightning kills it when another one fails before it has
+    again = list(args)
+    if args[0] == "fit" and stop.checkpoint is not None and "--ckpt_path" not in args:
+        again += ["--ckpt_path", str(stop.checkpoint)]
+    print(f"stark: {stop}; go on with: {shlex.join(['stark', *again])}", file=sys.stderr)
+    sys.exit(128 + stop.signum)
 
 
 def _find_configs(args: list[str]) -> list[str]:

@@ -12,7 +12,7 @@ from jsonargparse import ArgumentParser
 __all__ = ["OneLineErrors", "fail", "own_error"]
 
 _OWN_CODE = Path(__file__).resolve().parent.parent
-_PACKAGES = ("callbacks", "datamodules", "lightning_modules", "pipeline")
+_PACKAGES = ("callbacks", "datamodules", "lightning_modules", "pipeline", "storage")
 
 
 def fail(message: str) -> NoReturn:

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import time
 import warnings
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
+from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger
 
-import callbacks as _callbacks  # noqa: F401 - so that YAML may use bare class names
+from callbacks import PARENT_VARIABLE, StopOnSignal  # the import also lets YAML use bare class names
 from datamodules import GLUEDataModule
 from lightning_modules import ClassificationModule
+from lightning_modules.checkpoints import SafeCheckpointIO, read_checkpoint
 from lightning_modules.processes import check_strategy
 from pipeline.errors import OneLineErrors
+from storage import folder_lock, write_text
 
 __all__ = ["CONFIGS", "SUBCOMMANDS", "StarkCLI"]
 
@@ -54,6 +59,12 @@ class SaveConfig(SaveConfigCallback):
         if stage == "fit" and trainer.ckpt_path is None:
             super().setup(trainer, pl_module, stage)
 
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write the file, whole or not at all; only the first process is asked to."""
+        write_text(
+            Path(trainer.default_root_dir) / self.config_filename, self.parser.dump(self.config, skip_none=False)
+        )
+
 
 class StarkCLI(LightningCLI):
     """LightningCLI over :class:`ClassificationModule` and :class:`GLUEDataModule`.
@@ -75,18 +86,20 @@ class StarkCLI(LightningCLI):
             warnings.filterwarnings("ignore", message=message)
         # An advertisement that Lightning prints at each start.
         logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_is_no_advertisement)
-        super().__init__(
-            ClassificationModule,
-            GLUEDataModule,
-            save_config_callback=SaveConfig,
-            trainer_defaults={"callbacks": list(callbacks)},
-            seed_everything_default=_DEFAULT_SEED,
-            parser_class=OneLineParser,
-            subclass_mode_model=True,
-            parser_kwargs={self._asked: {"default_config_files": [str(CONFIGS / "trainer.yaml")]}},
-            auto_configure_optimizers=False,
-            args=args,
-        )
+        with ExitStack() as self._held:
+            super().__init__(
+                ClassificationModule,
+                GLUEDataModule,
+                save_config_callback=SaveConfig,
+                save_config_kwargs={"save_to_log_dir": False},
+                trainer_defaults={"callbacks": [*callbacks, StopOnSignal()]},
+                seed_everything_default=_DEFAULT_SEED,
+                parser_class=OneLineParser,
+                subclass_mode_model=True,
+                parser_kwargs={self._asked: {"default_config_files": [str(CONFIGS / "trainer.yaml")]}},
+                auto_configure_optimizers=False,
+                args=args,
+            )
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # the parent's is static
         """Only the subcommand that was asked for: building four parsers takes four times as long."""
@@ -99,6 +112,8 @@ class StarkCLI(LightningCLI):
         # After the one that chooses, so that it saves what that one chose. Lightning's save_last would only write when
         # the score improves.
         parser.add_lightning_class_args(ModelCheckpoint, "last_checkpoint")
+        # Lightning lets one of these write after validations or every n steps, not both.
+        parser.add_lightning_class_args(ModelCheckpoint, "step_checkpoint")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=_seed)
         parser.link_arguments("model", "data.model_name_or_path", compute_fn=_tokenizer_source)
         for name in ("label_names", "metrics"):
@@ -110,8 +125,12 @@ class StarkCLI(LightningCLI):
         check_strategy(strategy["class_path"] if isinstance(strategy, Namespace) else strategy)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401 - the parent's signature
-        """Log to CSV in the run's folder, unless YAML names a logger; only a fit logs."""
+        """Log to CSV in the run's folder, unless YAML names a logger; only a fit logs. Checkpoints are safe files."""
         trainer = self._get(self.config_init, "trainer")
+        plugins = trainer["plugins"] or []
+        plugins = list(plugins) if isinstance(plugins, (list, tuple)) else [plugins]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            kwargs["plugins"] = [*plugins, SafeCheckpointIO()]
         if trainer["logger"] in (None, True):
             folder = trainer["default_root_dir"]
             kwargs["logger"] = CSVLogger(folder, name="", version="") if self._asked == "fit" else False
@@ -132,30 +151,36 @@ class StarkCLI(LightningCLI):
     def _parse_ckpt_path(self) -> None:
         # Lightning lets a checkpoint's hyperparameters override YAML and command line. A fit refuses differences
         # instead (ClassificationModule.on_load_checkpoint).
-        if self._asked != "fit":
-            super()._parse_ckpt_path()
+        if self._asked == "fit":
+            return
+        if path := self.config[self._asked].get("ckpt_path"):
+            read_checkpoint(Path(path), mapped=True)
+        super()._parse_ckpt_path()
 
     def before_fit(self) -> None:
         """Claim the folder before a logger touches it, and tell the callbacks in time whether the fit resumes.
 
         Raises:
-            FileExistsError: If the folder holds another run.
+            FileExistsError: If the folder holds another run, or another process works in it.
             FileNotFoundError: If there is no such checkpoint.
+            ValueError: If the checkpoint is damaged.
         """
         folder = Path(self.trainer.default_root_dir)
         path = self.config_init["fit"].pop("ckpt_path", None)
-        if path is None:
-            if (folder / "config.yaml").exists() and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
-                raise FileExistsError(
-                    f"{folder} holds another run: choose another --trainer.default_root_dir, remove the folder, or "
-                    "resume it with --ckpt_path"
-                )
+        if path is not None:
+            read_checkpoint(Path(path), mapped=True)
+            self.trainer.ckpt_path = path
+        if not self.trainer.is_global_zero or self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"{path}: no such checkpoint to resume from")
-        self.trainer.ckpt_path = path
+        # A stage's fit may have to wait until one that lost its pipeline has noticed.
+        self._held.enter_context(folder_lock(folder, patience=30.0 if PARENT_VARIABLE in os.environ else 0.0))
+        if path is None and (folder / "config.yaml").exists():
+            raise FileExistsError(
+                f"{folder} holds another run: choose another --trainer.default_root_dir, remove the folder, or "
+                "resume it with --ckpt_path"
+            )
         metrics = folder / "metrics.csv"
-        if self.trainer.is_global_zero and metrics.is_file():  # the logger would delete it
+        if metrics.is_file():  # the logger would delete it
             earlier = len(list(folder.glob("metrics.*.csv")))
             metrics.rename(metrics.with_name(f"metrics.{earlier}.csv"))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.files import write_json, write_text
+from storage import write_json, write_text
 
 __all__ = ["Manifest"]
 

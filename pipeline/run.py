@@ -17,10 +17,10 @@ from datamodules import GLUEDataModule
 from lightning_modules import encoder_layers, layers_to_keep, load_classifier
 from pipeline import stages
 from pipeline.display import Display, summary_table
-from pipeline.files import copy_folder, write_json
 from pipeline.manifest import Manifest
 from pipeline.measure import evaluate, size
 from pipeline.settings import RunSettings
+from storage import copy_folder, write_json
 
 __all__ = ["run"]
 

@@ -23,9 +23,9 @@ from callbacks.sparsification import FRIENDLINESS, score_teacher, teacher_masks
 from datamodules import GLUEDataModule
 from lightning_modules import load_classifier, load_tokenizer, save_classifier, shrink_
 from lightning_modules.base import Batch
-from pipeline.files import write_text
 from pipeline.lightning_cli import StarkCLI
 from pipeline.settings import FitSettings, RunSettings
+from storage import write_text
 
 __all__ = ["cut_student", "cut_teacher", "distill", "finetune", "score_dense_teacher"]
 

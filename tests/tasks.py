@@ -18,6 +18,7 @@ from lightning_modules import (
     save_classifier,
     save_sample_encoder,
 )
+from lightning_modules.checkpoints import SafeCheckpointIO
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def make_trainer(
         "logger": False,
         "enable_progress_bar": False,
         "enable_model_summary": False,
+        "plugins": [SafeCheckpointIO()],
     }
     return Trainer(default_root_dir=folder, callbacks=[*tracked, *callbacks], **{**defaults, **settings})
 

@@ -142,6 +142,7 @@ def test_more_layers_than_the_teacher_has(workplace, capsys):
 
 def test_family_without_adapter(workplace, capsys):
     shutil.copytree(workplace / "encoder", workplace / "gpt")
+    (workplace / "gpt/SHA256SUMS").unlink()
     (workplace / "gpt/config.json").write_text(json.dumps({"model_type": "gpt2"}))
     for command in (finetune("--model.model_name_or_path", "gpt"), run("--model_name_or_path", "gpt")):
         message = error_of(command, capsys)

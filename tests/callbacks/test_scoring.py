@@ -170,16 +170,17 @@ def test_scores_that_do_not_fit_say_why(tmp_path):
             UnitScores.load(file, other, losses)
         assert str(file) in str(error.value)
 
-    refused(model, ["friendliness"], "no scores of heads and neurons for this model")
+    refused(model, ["friendliness"], r"scores friendliness are for \[\] heads per layer")
+    refused(tiny_classifier(seed=1), [EXPRESSIVENESS], "of a model with other weights")
     refused(tiny_classifier(layers=3), [EXPRESSIVENESS], r"are for \[4, 4\] heads per layer, the model has \[4, 4, 4\]")
     refused(tiny_classifier(layers=1), [EXPRESSIVENESS], r"are for \[4, 4\] heads per layer, the model has \[4\]")
     refused(
         tiny_classifier(neurons=32), [EXPRESSIVENESS], r"are for \[64, 64\] neurons per layer, the model has \[32, 32"
     )
     refused(tiny_classifier(heads=2), [EXPRESSIVENESS], r"are for \[4, 4\] heads per layer, the model has \[2, 2\]")
-    refused(model, [EXPRESSIVENESS], "no scores", tmp_path / "missing")
+    refused(model, [EXPRESSIVENESS], "cannot be read", tmp_path / "missing")
     (tmp_path / "text").write_text("no tensors")
-    refused(model, [EXPRESSIVENESS], "no scores", tmp_path / "text")
+    refused(model, [EXPRESSIVENESS], "cannot be read", tmp_path / "text")
 
 
 @pytest.mark.parametrize(("reduction", "grouped"), [("example", True), ("batch", False)])

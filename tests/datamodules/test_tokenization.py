@@ -146,6 +146,29 @@ def test_tokenised_once_until_something_changes(files, tokenizer, tmp_path, monk
     assert not [name for name in names if name.startswith(".")]
 
 
+def flipped(content):
+    return bytes([content[0] ^ 1]) + content[1:]
+
+
+@pytest.mark.parametrize("name", ["data-00000-of-00001.arrow", "state.json", "dataset_info.json", "SHA256SUMS"])
+@pytest.mark.parametrize("damage", [flipped, lambda c: c[: len(c) // 2], lambda _: b"", lambda _: b"\x89PNG\r\n", None])
+def test_damaged_data_is_named_and_made_again(files, tokenizer, tmp_path, caplog, name, damage):
+    task = find_task("rte")
+    kwargs = {"max_length": 32, "segment_ids": "tokenizer", "cache_dir": str(tmp_path / "cache")}
+    first = tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)[:]
+    (folder,) = (tmp_path / "cache").iterdir()
+    if damage is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes(damage((folder / name).read_bytes()))
+    assert tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)[:] == first
+    assert "made again" in caplog.text
+    assert folder.name in caplog.text
+    caplog.clear()
+    tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)
+    assert not caplog.text
+
+
 def test_a_concurrent_winner_is_taken_over(files, tokenizer, tmp_path, monkeypatch):
     task = find_task("rte")
     kwargs = {"max_length": 32, "segment_ids": "tokenizer", "cache_dir": str(tmp_path / "cache")}

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import logging
 import os
@@ -11,13 +12,14 @@ from transformers import BertForMaskedLM
 
 from lightning_modules.encoders import kept_units, shrink_
 from lightning_modules.model_folder import (
-    folder_hash,
     load_classifier,
     load_tokenizer,
+    model_digest,
     save_classifier,
     set_labels_,
 )
 from lightning_modules.sample_encoder import save_sample_encoder
+from storage import CHECKSUMS_FILE, DamagedError
 from tests.tiny import FAMILIES, random_masks, tiny_batch, tiny_classifier
 
 NAMES = ["entailment", "neutral", "contradiction"]
@@ -76,11 +78,11 @@ def test_config_is_readable(tmp_path):
 
 def test_saving_replaces_model_folders_only(tmp_path):
     folder = save_classifier(named_classifier(), tmp_path / "model")
-    first = folder_hash(folder)
+    first = model_digest(folder)
     save_classifier(named_classifier(seed=1), folder)
-    assert folder_hash(folder) != first
+    assert model_digest(folder) != first
     save_classifier(named_classifier(), folder)
-    assert folder_hash(folder) == first
+    assert model_digest(folder) == first
     (folder / "sub").mkdir()
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "thesis.txt").write_text("years of work")
@@ -99,10 +101,10 @@ def test_a_failed_save_leaves_the_old_folder_and_no_litter(tmp_path):
             raise OSError("disk full")
 
     folder = save_classifier(named_classifier(), tmp_path / "model")
-    before = folder_hash(folder)
+    before = model_digest(folder)
     with pytest.raises(OSError, match="disk full"):
         save_classifier(named_classifier(seed=1), folder, BadTokenizer())
-    assert folder_hash(folder) == before
+    assert model_digest(folder) == before
     assert os.listdir(tmp_path) == ["model"]
 
 
@@ -221,6 +223,7 @@ def break_to_stark(folder):
 )
 def test_what_cannot_be_loaded_says_why_in_one_line(damage, message, tmp_path):
     folder = save_classifier(named_classifier(), tmp_path / "model")
+    (folder / CHECKSUMS_FILE).unlink()  # a folder of somebody else's
     damage(folder)
     with pytest.raises(ValueError, match=message) as error:
         load_classifier(folder, label_names=NAMES)
@@ -260,5 +263,54 @@ def test_a_loaded_classifier_is_saved_with_the_tokenizer_that_it_came_with(encod
 
 
 def test_hash_needs_a_model_folder(tmp_path):
-    with pytest.raises(ValueError, match=r"is not a model folder: no config.json"):
-        folder_hash(tmp_path)
+    with pytest.raises(ValueError, match=r"is not a model folder: it needs config.json"):
+        model_digest(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_flipped_bit_is_named(name, tmp_path):
+    folder = save_classifier(named_classifier(), tmp_path / "model")
+    content = bytearray((folder / name).read_bytes())
+    content[-20] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(DamagedError, match=f"{name} is damaged"):
+        load_classifier(folder)
+
+
+def test_a_damaged_tokenizer_is_named(tmp_path):
+    folder = save_sample_encoder(tmp_path / "encoder", ["good", "bad"])
+    (folder / "tokenizer.json").write_text((folder / "tokenizer.json").read_text().replace("good", "evil"))
+    with pytest.raises(DamagedError, match=r"tokenizer\.json is damaged"):
+        load_tokenizer(folder)
+    load_classifier(folder, label_names=NAMES)  # reads no tokenizer
+
+
+def test_no_code_of_a_folder_is_run(tmp_path, monkeypatch):
+    """A folder that brings classes of its own, for the model, its configuration and its tokenizer."""
+    monkeypatch.setattr("builtins.input", lambda *_: "y")  # nor is anybody asked
+    folder = save_sample_encoder(tmp_path / "encoder", ["good", "bad"])
+    (folder / CHECKSUMS_FILE).unlink()
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Evil: pass\n")
+    change_json(
+        folder / "config.json",
+        auto_map={"AutoConfig": "evil.Evil", "AutoModelForSequenceClassification": "evil.Evil"},
+        trust_remote_code=True,
+    )
+    change_json(
+        folder / "tokenizer_config.json",
+        auto_map={"AutoTokenizer": [None, "evil.Evil"]},
+        tokenizer_class="Evil",
+        trust_remote_code=True,
+    )
+    load_classifier(folder, label_names=NAMES)  # by transformers' own class
+    with contextlib.suppress(ValueError):
+        load_tokenizer(folder)
+    change_json(folder / "config.json", model_type="evil")
+    for load in (load_classifier, load_tokenizer):
+        with pytest.raises(ValueError, match=r"evil|trust|custom"):
+            load(folder)
+    assert not (tmp_path / "ran").exists()
+
+
+def change_json(path, **values):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))

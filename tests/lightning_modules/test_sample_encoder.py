@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lightning_modules.encoders import encoder_layers
-from lightning_modules.model_folder import folder_hash, load_classifier, load_tokenizer
+from lightning_modules.model_folder import load_classifier, load_tokenizer, model_digest
 from lightning_modules.sample_encoder import save_sample_encoder
 
 
@@ -10,7 +10,7 @@ def test_same_seed_same_folder_and_the_random_state_is_left_alone(tmp_path):
     state = torch.get_rng_state()
     folders = [save_sample_encoder(tmp_path / str(n), ["good", "bad"], seed=n // 2) for n in range(3)]
     assert torch.equal(torch.get_rng_state(), state)
-    hashes = [folder_hash(folder) for folder in folders]
+    hashes = [model_digest(folder) for folder in folders]
     assert hashes[0] == hashes[1] != hashes[2]
 
 

@@ -1,6 +1,7 @@
 """LightningCLI over our modules: what is linked, what is logged, how a fit is resumed."""
 
 import csv
+from contextlib import ExitStack
 from types import SimpleNamespace
 
 import pytest
@@ -56,12 +57,14 @@ def test_resumed_fit_keeps_the_metrics_and_the_config(fit, tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_only_the_first_process_moves_the_metrics_away(first, tmp_path):
+def test_only_the_first_process_moves_the_metrics_away(first, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.lightning_cli.read_checkpoint", lambda *_, **__: {})
     for name in ("metrics.csv", "last.ckpt"):
         (tmp_path / name).touch()
-    trainer = SimpleNamespace(default_root_dir=tmp_path, is_global_zero=first)
-    cli = SimpleNamespace(trainer=trainer, config_init={"fit": {"ckpt_path": tmp_path / "last.ckpt"}})
-    StarkCLI.before_fit(cli)
+    trainer = SimpleNamespace(default_root_dir=tmp_path, is_global_zero=first, fast_dev_run=False)
+    with ExitStack() as held:
+        options = {"ckpt_path": tmp_path / "last.ckpt"}
+        StarkCLI.before_fit(SimpleNamespace(trainer=trainer, config_init={"fit": options}, _held=held))
     assert (tmp_path / "metrics.0.csv").exists() == first
     assert (tmp_path / "metrics.csv").exists() != first
 

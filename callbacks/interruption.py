@@ -1,0 +1,114 @@
+"""Interruption: a signal ends a fit at the end of a batch, with a checkpoint to go on from."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch.distributed
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.utilities import rank_zero_info
+
+__all__ = ["PARENT_VARIABLE", "Interrupted", "StopOnSignal"]
+
+PARENT_VARIABLE = "STARK_PARENT"
+"""Environment variable with the number of the process that waits for this fit; when it has died, the fit stops."""
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(BaseException):
+    """A signal asked to stop; like KeyboardInterrupt it passes by every ``except Exception``."""
+
+    def __init__(self, signum: int, checkpoint: Path | None = None) -> None:
+        """Say which signal came.
+
+        Args:
+            signum: Its number; the exit status of a process that obeys it is 128 more.
+            checkpoint: Where the fit goes on, if one was running.
+        """
+        super().__init__(f"stopped by {signal.Signals(signum).name}")
+        self.signum = signum
+        self.checkpoint = checkpoint
+
+
+class StopOnSignal(Callback):
+    """Ends a fit by SIGINT or SIGTERM at the end of the batch at work, after writing ``checkpoints/last.ckpt``.
+
+    Lifecycle: ``on_train_start`` takes the signals over; ``on_train_batch_end`` and ``on_validation_batch_end`` save
+    and raise :class:`Interrupted`; ``teardown`` and ``on_exception`` give the signals back, and pass on one that came
+    too late for a batch. With several processes the ranks agree after every training batch, by a message between CPUs.
+    A second signal ends the fit at once, without a checkpoint.
+    """
+
+    def __init__(self) -> None:
+        """Start with nothing asked for."""
+        self._signum = 0
+        self._handlers: dict[signal.Signals, Any] = {}
+        self._group: Any = None
+        self._parent = int(os.environ.get(PARENT_VARIABLE, 0))
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the signals over from Lightning, whose handlers talk to other processes in the middle of a step."""
+        self._signum = 0
+        if threading.current_thread() is threading.main_thread():
+            self._handlers = {signum: signal.signal(signum, self._ask) for signum in _SIGNALS}
+        if trainer.world_size > 1:
+            self._group = torch.distributed.new_group(backend="gloo")
+
+    def _ask(self, signum: int, _: FrameType | None) -> None:
+        if self._signum:
+            raise Interrupted(signum)
+        self._signum = signum
+        rank_zero_info(f"Stopping at the end of the batch ({signal.Signals(signum).name}); once more to stop at once")
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:  # noqa: ANN401
+        """Stop if any process was asked to."""
+        self._stop_if_asked(trainer, self._asked_anywhere(trainer))
+
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:  # noqa: ANN401
+        """Stop within a validation, which the resumed fit starts anew."""
+        # Several processes have unequal numbers of these batches, so that they could not agree.
+        if trainer.world_size == 1 and trainer.state.fn == "fit":
+            self._stop_if_asked(trainer, self._signum)
+
+    def _asked_anywhere(self, trainer: Trainer) -> int:
+        if self._parent and trainer.is_global_zero and os.getppid() != self._parent:
+            self._signum = signal.SIGTERM
+        if self._group is None:
+            return self._signum
+        asked = torch.tensor([self._signum])
+        torch.distributed.all_reduce(asked, torch.distributed.ReduceOp.MAX, self._group)
+        return int(asked)
+
+    def _stop_if_asked(self, trainer: Trainer, signum: int) -> None:
+        if signum:
+            path = _last_checkpoint(trainer)
+            trainer.save_checkpoint(path)
+            raise Interrupted(signum, path)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Give the signals back."""
+        self._give_back()
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Give the signals back; one that came after the last batch is still to be obeyed."""
+        if self._give_back() and self._signum:
+            signal.raise_signal(self._signum)
+
+    def _give_back(self) -> bool:
+        handlers, self._handlers, self._group = self._handlers, {}, None
+        for signum, handler in handlers.items():
+            if signal.getsignal(signum) == self._ask:  # Lightning may have set its own ones back already
+                signal.signal(signum, handler)
+        return bool(handlers)
+
+
+def _last_checkpoint(trainer: Trainer) -> Path:
+    folders = [callback.dirpath for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
+    return Path(folders[0] or trainer.default_root_dir if folders else trainer.default_root_dir, "last.ckpt")

@@ -1,0 +1,95 @@
+"""Checksums beside the files of a folder, in the format of ``sha256sum``."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from storage.files import write_text
+
+__all__ = ["CHECKSUMS_FILE", "DamagedError", "file_digest", "verify_checksums", "write_checksums"]
+
+CHECKSUMS_FILE = "SHA256SUMS"
+"""``sha256sum --check SHA256SUMS`` in the folder verifies it as well."""
+
+
+class DamagedError(ValueError):
+    """A file is not what was written."""
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The digest, hexadecimal.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.NamedTemporaryFile() as file:
+        ...     file_digest(Path(file.name))[:8]
+        'e3b0c442'
+    """
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_checksums(folder: Path) -> None:
+    """Write ``SHA256SUMS`` over all files of a folder and its subfolders.
+
+    Args:
+        folder: The folder, complete.
+    """
+    lines = [f"{file_digest(folder / name)}  {name}\n" for name in _names(folder)]
+    write_text(folder / CHECKSUMS_FILE, "".join(lines))
+
+
+def verify_checksums(folder: Path, patterns: Sequence[str] = ("*",)) -> bool:
+    """Compare a folder's files with its checksums.
+
+    Args:
+        folder: The folder.
+        patterns: Only files whose names fit one of these are looked at; each of them must be listed.
+
+    Returns:
+        False, and nothing is known, if the folder has no ``SHA256SUMS``.
+
+    Raises:
+        DamagedError: If a file is missing, differs or is not listed.
+    """
+    listed = folder / CHECKSUMS_FILE
+    if not listed.is_file():
+        return False
+    unlisted = {name for name in _names(folder) if _fits(name, patterns)}
+    for number, line in enumerate(listed.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        digest, _, name = line.partition("  ")
+        if len(digest) != 64 or not name or name.startswith("/") or ".." in Path(name).parts:
+            raise DamagedError(f"{listed}, line {number}: not a checksum and a name; restore it, or remove the file")
+        if not _fits(name, patterns):
+            continue
+        file = folder / name
+        if not file.is_file():
+            raise DamagedError(f"{file} is missing: it is listed in {CHECKSUMS_FILE}")
+        if file_digest(file) != digest:
+            raise DamagedError(
+                f"{file} is damaged: it does not have the checksum in {CHECKSUMS_FILE}; restore it, or remove "
+                f"{CHECKSUMS_FILE} if it was changed on purpose"
+            )
+        unlisted.discard(name)
+    if unlisted:
+        raise DamagedError(f"{listed} is damaged: it does not list {min(unlisted)}; restore it, or remove the file")
+    return True
+
+
+def _names(folder: Path) -> list[str]:
+    """Names of the files that are covered, sorted."""
+    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(name for name in names if name != CHECKSUMS_FILE)
+
+
+def _fits(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)

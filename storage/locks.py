@@ -1,0 +1,57 @@
+"""One process at a time in a folder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["folder_lock"]
+
+_POLL = 0.1  # seconds
+
+
+@contextmanager
+def folder_lock(folder: Path, patience: float = 0.0) -> Iterator[None]:
+    """Keep other processes that ask for the same out of a folder; the system ends the lock when the process dies.
+
+    Args:
+        folder: The folder; it is made.
+        patience: Seconds to wait for the other process.
+
+    Raises:
+        FileExistsError: If another process holds it.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, folder_lock(Path(folder)):
+        ...     with folder_lock(Path(folder)):
+        ...         pass
+        Traceback (most recent call last):
+        FileExistsError: ... is in use by another process: wait until it has ended, or choose another folder
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    # The folder itself is locked: a lock file would make an empty folder look like a used one.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        deadline = time.monotonic() + patience
+        while not _locked(descriptor):
+            if time.monotonic() >= deadline:
+                raise FileExistsError(
+                    f"{folder} is in use by another process: wait until it has ended, or choose another folder"
+                )
+            time.sleep(_POLL)
+        yield
+    finally:
+        os.close(descriptor)  # which ends the lock
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

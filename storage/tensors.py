@@ -1,0 +1,90 @@
+"""Safetensors files that know their checksum and what they belong to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from storage.checksums import DamagedError
+from storage.files import WriteError, new_file
+
+__all__ = ["hash_tensors", "read_tensors", "write_tensors"]
+
+# One entry: safetensors writes several in an order that changes from run to run.
+_NOTES = "stark"
+
+
+def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """Identify named tensors by their content.
+
+    Args:
+        tensors: Tensors of any shape, type and device.
+
+    Returns:
+        SHA-256 over names, shapes, types and values in the order of the names, hexadecimal.
+
+    Example:
+        >>> one = {"a": torch.zeros(2), "b": torch.ones(1)}
+        >>> hash_tensors(one) == hash_tensors({"b": torch.ones(1), "a": torch.zeros(2)})
+        True
+        >>> hash_tensors(one) == hash_tensors({**one, "a": torch.zeros(1, 2)})
+        False
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], **notes: str) -> None:
+    """Write a safetensors file atomically, with a checksum of its content.
+
+    Args:
+        path: The file; its folder is made.
+        tensors: What it holds.
+        notes: Texts kept with it, such as what the tensors belong to.
+
+    Raises:
+        WriteError: If the disk is full or the like.
+    """
+    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with new_file(path) as temporary:
+        try:
+            save_file(stored, temporary, metadata={_NOTES: json.dumps({"sha256": _checksum(stored, notes), **notes})})
+        except SafetensorError as error:
+            raise WriteError(path, str(error)) from error
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read what :func:`write_tensors` wrote.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The tensors, and the notes.
+
+    Raises:
+        DamagedError: If the file is missing, no such file, or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            notes = dict(json.loads((file.metadata() or {}).get(_NOTES, "{}")))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    except (OSError, SafetensorError, ValueError, TypeError) as error:
+        raise DamagedError(f"{path} cannot be read: {error}; make it again") from error
+    if notes.pop("sha256", None) != _checksum(tensors, notes):
+        raise DamagedError(f"{path} is damaged: its content does not have its checksum; make it again")
+    return tensors, notes
+
+
+def _checksum(tensors: Mapping[str, Tensor], notes: Mapping[str, str]) -> str:
+    return hashlib.sha256(f"{hash_tensors(tensors)} {sorted(notes.items())}".encode()).hexdigest()
