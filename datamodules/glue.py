@@ -140,6 +140,7 @@ class GLUEDataModule(pl.LightningDataModule):
         # Lightning's own, for data without a single row; otherwise each process has a batch.
         self.allow_zero_length_dataloader_with_multiple_devices = True
         self._splits: dict[str, Any] = {}
+        self._digests: dict[str, str] = {}
         self._parts: dict[str, list[int]] = {}
 
     @cached_property
@@ -206,9 +207,23 @@ class GLUEDataModule(pl.LightningDataModule):
         lengths = rows["length"][:] if grouped else [0] * len(rows)
         return self._loader(rows, f"scoring {split}", batch_sampler=evaluation_batches(lengths, self.batch_size))
 
+    def digest(self, split: str) -> str:
+        """Return what identifies the content of a split, wherever it lies.
+
+        Args:
+            split: "train", "dev" or "test".
+
+        Raises:
+            FileNotFoundError: there is no such split.
+        """
+        if split not in self._digests:
+            self._digests[split] = self._source.digest(split)
+        return self._digests[split]
+
     def state_dict(self) -> dict[str, Any]:
-        """Return the settings that decide on the batches."""
-        return {name: self._setting(name) for name in _BATCH_SETTINGS}
+        """Return the settings and the content that decide on the batches."""
+        content = {split: self.digest(split) for split in self._needed("fit")}
+        return {**{name: self._setting(name) for name in _BATCH_SETTINGS}, "content": content}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Refuse to continue a fit with other batches.
@@ -227,6 +242,12 @@ class GLUEDataModule(pl.LightningDataModule):
                 raise ValueError(
                     f"data.{name} is {self._setting(name)} but the checkpoint was made with {value}: "
                     f"resume with the same data.{name} or start a new run"
+                )
+        for split, content in state_dict["content"].items():
+            if self.digest(split) != content:
+                raise ValueError(
+                    f"data.data_dir is {self.data_dir}: its {split} split is not what the checkpoint was made with; "
+                    "restore it or start a new run"
                 )
 
     @cached_property

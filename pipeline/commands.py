@@ -84,11 +84,20 @@ def _leave(stop: Interrupted, args: list[str]) -> None:
     """Say how to go on, and exit with the signal's status."""
     if any(os.environ.get(name, "0") != "0" for name in ("RANK", "LOCAL_RANK")):
         sys.exit(0)  # the first process speaks for all; Lightning kills it when another one fails before it has
-    again = list(args)
+    again = _without_from(args)
     if args[0] == "fit" and stop.checkpoint is not None and "--ckpt_path" not in args:
         again += ["--ckpt_path", str(stop.checkpoint)]
     print(f"stark: {stop}; go on with: {shlex.join(['stark', *again])}", file=sys.stderr)
     sys.exit(128 + stop.signum)
+
+
+def _without_from(args: list[str]) -> list[str]:
+    """The command without ``--from STAGE``, which would begin anew with what it has begun."""
+    again = list(args)
+    while "--from" in again:
+        start = again.index("--from")
+        del again[start : start + 2]
+    return [arg for arg in again if not arg.startswith("--from=")]
 
 
 def _find_configs(args: list[str]) -> list[str]:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-__all__ = ["Display", "StageProgress", "summary_table"]
+from pipeline.plan import Decision
+
+__all__ = ["Display", "StageProgress", "plan_table", "summary_table"]
+
+_FIRST_TIME = "it has not run yet"
 
 
 class StageProgress(Callback):
@@ -62,11 +67,12 @@ class Display:
         self.console = Console(width=None if sys.stdout.isatty() else 120)
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[StageProgress]:
+    def stage(self, name: str, reason: str) -> Iterator[StageProgress]:
         """Show a stage while it runs.
 
         Args:
             name: Such as ``trial``.
+            reason: Why it runs.
 
         Yields:
             The callback that moves its bar.
@@ -77,6 +83,8 @@ class Display:
             TextColumn("{task.fields[score]}"),
             TimeElapsedColumn(),
         )
+        if reason != _FIRST_TIME:
+            self.console.print(f"{name:<22} {reason}", soft_wrap=True, highlight=False)
         with Progress(*columns, console=self.console) as progress:
             task = progress.add_task(name, total=None, score="")
             yield StageProgress(progress, task)
@@ -86,6 +94,23 @@ class Display:
     def skipped(self, name: str) -> None:
         """Say that a stage is done from before."""
         self.console.print(f"{name:<22} finished earlier")
+
+
+def plan_table(plan: Mapping[str, Decision]) -> Table:
+    """What a run would do.
+
+    Args:
+        plan: A decision for each stage.
+
+    Returns:
+        A table with a row per stage.
+    """
+    table = Table()
+    for header in ("stage", "what", "why"):
+        table.add_column(header, no_wrap=header == "stage")
+    for name, decision in plan.items():
+        table.add_row(name, decision.action, escape(decision.reason))
+    return table
 
 
 def summary_table(summary: dict[str, Any]) -> Table:

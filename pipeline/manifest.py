@@ -1,18 +1,42 @@
-"""The manifest of a run: which stages are finished, so that the same command goes on where it stopped."""
+"""The manifest of a run: what each stage was made from, and what it left."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
+from storage import DamagedError, file_digest, inside, write_json
 
-from storage import write_json, write_text
+__all__ = ["Manifest", "Record"]
 
-__all__ = ["Manifest"]
+_SCHEMA = 2
+_NAME = "manifest.json"
 
-_SCHEMA = 1
+
+@dataclass
+class Record:
+    """What is known of a stage.
+
+    Args:
+        settings: On which its result depends, and digests of the data and the encoder.
+        inputs: Digest of the result of each stage that it was made from.
+        outputs: SHA-256 of each file that it left, by its path in the run's folder; none until it is finished.
+        finished: Whether it is.
+        seconds: That it took.
+    """
+
+    settings: dict[str, Any]
+    inputs: dict[str, str]
+    outputs: dict[str, str] = field(default_factory=dict)
+    finished: bool = False
+    seconds: float = 0.0
+
+    def result(self) -> str:
+        """Digest of everything that the stage left."""
+        return _digest(self.outputs)
 
 
 class Manifest:
@@ -20,72 +44,123 @@ class Manifest:
 
     Args:
         folder: The run's folder.
-        stages: What is known of each finished stage.
+        stages: The record of each stage that was begun.
     """
 
-    def __init__(self, folder: Path, stages: dict[str, dict[str, Any]]) -> None:
+    def __init__(self, folder: Path, stages: dict[str, Record] | None = None) -> None:
         """Hold what is known."""
         self.folder = folder
-        self.stages = stages
+        self.stages = stages or {}
 
     @classmethod
-    def open(cls, folder: Path, config: str) -> Manifest:
-        """Begin a run in a new folder, or go on with the run of the same settings.
+    def read(cls, folder: Path) -> Manifest:
+        """Read the manifest of a run, or begin one for a new or empty folder; nothing is written.
 
         Args:
             folder: The run's folder.
-            config: The run's settings as YAML; kept as ``config.yaml``.
 
         Returns:
             The manifest.
 
         Raises:
-            FileExistsError: If the folder holds something else, or a run with other settings.
+            FileExistsError: If the folder holds something else.
+            ValueError: If the manifest is damaged, or names something outside of the run's folder.
         """
-        path, config_path = folder / "manifest.json", folder / "config.yaml"
-        if not folder.exists() or not any(folder.iterdir()):
-            write_text(config_path, config)
-            manifest = cls(folder, {})
-            manifest.write()
-            return manifest
-        if not (path.is_file() and config_path.is_file()):
-            raise FileExistsError(f"{folder} exists and is no run of `stark run`: choose another --name")
-        there, here = _flatten(yaml.safe_load(config_path.read_text())), _flatten(yaml.safe_load(config))
-        for key in sorted(there.keys() | here.keys()):
-            if there.get(key) != here.get(key):
+        path = folder / _NAME
+        if not path.is_file():
+            if folder.exists() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
                 raise FileExistsError(
-                    f"{folder} holds another run: {key} is {there.get(key)!r} there and {here.get(key)!r} here; choose "
-                    "another --name, or remove the folder"
+                    f"{folder} exists and is no run of `stark run`, it has no {_NAME}: choose another --name, or "
+                    "restore that file"
                 )
-        values = json.loads(path.read_text())
-        if values.get("schema") != _SCHEMA:
-            raise ValueError(f"{path} has schema {values.get('schema')}, this version reads {_SCHEMA}")
-        return cls(folder, values["stages"])
+            return cls(folder)
+        try:
+            values = json.loads(path.read_bytes())
+            schema, digest, stages = values["schema"], values["sha256"], values["stages"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise _damaged(path, "it cannot be read") from error
+        if schema != _SCHEMA:
+            raise ValueError(f"{path} has schema {schema}, this version reads {_SCHEMA}: choose another --name")
+        if digest != _digest(stages):
+            raise _damaged(path, "its content does not have its checksum")
+        for name, stage in stages.items():
+            for output in stage["outputs"]:
+                try:
+                    inside(folder, output)
+                except ValueError as error:
+                    raise ValueError(f"{path}, stage {name}: {error}") from error
+        return cls(folder, {name: Record(**stage) for name, stage in stages.items()})
 
-    def is_finished(self, stage: str) -> bool:
-        """Whether a stage need not run again."""
-        return stage in self.stages
-
-    def finish(self, stage: str, **facts: Any) -> None:  # noqa: ANN401 - anything that JSON can hold
-        """Record a finished stage.
+    def start(self, name: str, settings: dict[str, Any], inputs: dict[str, str]) -> None:
+        """Record that a stage is at work; one that goes on keeps the seconds that it has.
 
         Args:
-            stage: Its name.
-            facts: Such as ``seconds``.
+            name: Of the stage.
+            settings: See :class:`Record`.
+            inputs: See :class:`Record`.
         """
-        self.stages[stage] = facts
+        before = self.stages.get(name)
+        same = before is not None and (before.settings, before.inputs) == (settings, inputs)
+        self.stages[name] = Record(settings, inputs, seconds=before.seconds if before and same else 0.0)
         self.write()
+
+    def finish(self, name: str, outputs: tuple[str, ...], seconds: float) -> None:
+        """Record a finished stage and the checksums of what it left.
+
+        Args:
+            name: Of the stage.
+            outputs: Files and folders, by their paths in the run's folder.
+            seconds: That it took this time.
+        """
+        record = self.stages[name]
+        files = sorted(file for output in outputs for file in _files(self.folder / output))
+        record.outputs = {file.relative_to(self.folder).as_posix(): file_digest(file) for file in files}
+        record.seconds = round(record.seconds + seconds, 2)
+        record.finished = True
+        self.write()
+
+    def forget(self, names: set[str]) -> None:
+        """Drop the records of stages that are to run again.
+
+        Args:
+            names: Of the stages.
+        """
+        self.stages = {name: record for name, record in self.stages.items() if name not in names}
+        self.write()
+
+    def damage(self, name: str) -> str | None:
+        """What has happened to the files that a finished stage left.
+
+        Args:
+            name: Of the stage.
+
+        Returns:
+            Such as ``trial/model/config.json is missing``, or None if all is as it was.
+        """
+        for output, digest in self.stages[name].outputs.items():
+            file = inside(self.folder, output)
+            if not file.is_file():
+                return f"{file} is missing"
+            if file_digest(file) != digest:
+                return f"{file} is damaged or was changed"
+        return None
 
     def write(self) -> None:
         """Write the file atomically."""
-        write_json(self.folder / "manifest.json", {"schema": _SCHEMA, "stages": self.stages})
+        stages = {name: asdict(record) for name, record in self.stages.items()}
+        write_json(self.folder / _NAME, {"schema": _SCHEMA, "sha256": _digest(stages), "stages": stages})
 
 
-def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat.update(_flatten(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+def _damaged(path: Path, reason: str) -> DamagedError:
+    return DamagedError(
+        f"{path} is damaged ({reason}): restore it, or choose another --name; without it nobody knows which stages are "
+        "finished"
+    )
+
+
+def _files(path: Path) -> list[Path]:
+    return [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+
+
+def _digest(values: Any) -> str:  # noqa: ANN401 - anything that JSON can hold
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from pipeline.errors import OneLineErrors
 __all__ = [
     "DistillationSettings",
     "FitSettings",
+    "RunOptions",
     "RunSettings",
     "ScoringSettings",
     "StudentSettings",
@@ -87,7 +88,7 @@ class TeacherSettings:
             raise ValueError(f"teacher.lam is {self.lam}: choose a weight of expressiveness in [0, 1]")
         for sparsity in self.sparsities:
             check_sparsity(sparsity)
-        if len(set(self.sparsities)) < len(self.sparsities):
+        if len({f"{sparsity:g}" for sparsity in self.sparsities}) < len(self.sparsities):  # as folders are called
             raise ValueError(f"teacher.sparsities are {self.sparsities}: name each one once")
 
 
@@ -110,6 +111,8 @@ class TrainerSettings:
     accumulate_grad_batches: int = 1
     #: Evaluate every so many batches instead of each epoch.
     val_check_interval: int | None = None
+    #: Write a checkpoint every so many steps, beside those after each evaluation.
+    checkpoint_every_n_steps: int = 500
 
 
 @dataclass
@@ -133,6 +136,31 @@ class RunSettings:
         """Where the run's files lie."""
         return Path(self.root) / self.name
 
+    def group(self, part: str) -> dict[str, Any]:
+        """The settings of a part on which results depend, by their full names.
+
+        Args:
+            part: Such as ``trainer``.
+
+        Returns:
+            Such as ``{"trainer.devices": 1, ...}``.
+        """
+        values = self.data if part == "data" else asdict(getattr(self, part))
+        return {f"{part}.{name}": value for name, value in values.items() if name not in _WITHOUT_EFFECT}
+
+
+@dataclass
+class RunOptions:
+    """What a single call of `stark run` is asked for, beside the settings."""
+
+    #: Only print what would run, and why.
+    dry_run: bool = False
+    #: Run this stage again, and all that depend on it.
+    start: str | None = None
+
+
+# Where things lie, and how often they are saved.
+_WITHOUT_EFFECT = ("data_dir", "cache_dir", "num_workers", "checkpoint_every_n_steps")
 
 _PARTS: dict[str, Callable[..., Any]] = {
     "finetuning": FitSettings,
@@ -151,20 +179,22 @@ def _parser() -> OneLineErrors:
     parser.add_argument("--name", type=str, default="stark", help="the run's folder is ROOT/NAME")
     parser.add_argument("--root", type=str, default="runs", help="folder of all runs")
     parser.add_argument("--seed", type=int, default=776, help="every fit starts from it")
+    parser.add_argument("--dry-run", action="store_true", help="print which stages would run, and why")
+    parser.add_argument("--from", type=str, metavar="STAGE", help="run this stage and all that depend on it again")
     parser.add_class_arguments(GLUEDataModule, "data", skip={"model_name_or_path", "seed"})
     for name, part in _PARTS.items():
         parser.add_class_arguments(part, name)
     return parser
 
 
-def read_settings(args: list[str]) -> tuple[RunSettings, str]:
+def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
     """Read the options of `stark run`.
 
     Args:
         args: The command line after `run`.
 
     Returns:
-        The settings, and the same as the text of a YAML file that gives them again.
+        The settings, the same as the text of a YAML file that gives them again, and the options of this call.
 
     Raises:
         ValueError: If a value is out of range.
@@ -172,6 +202,7 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str]:
     """
     parser = _parser()
     parsed = parser.parse_args(args)
+    options = RunOptions(dry_run=parsed.pop("dry_run"), start=parsed.pop("from"))
     text = parser.dump(parsed, format="yaml", skip_none=False)
     parts = {name: part(**parsed[name].as_dict()) for name, part in _PARTS.items()}
     settings = RunSettings(
@@ -184,4 +215,4 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str]:
     )
     # The task and the ranges of its settings are checked now, not after the first stage.
     GLUEDataModule(model_name_or_path=settings.model_name_or_path, seed=settings.seed, **settings.data)
-    return settings, text
+    return settings, text, options

@@ -5,7 +5,7 @@ A fit is described by a YAML of its own (``stage.yaml``), so that `stark fit --c
 
 from __future__ import annotations
 
-import shutil
+import os
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -16,6 +16,7 @@ import yaml
 from pytorch_lightning import Callback, Trainer
 from torch import nn
 
+from callbacks import PARENT_VARIABLE, Interrupted
 from callbacks.layer_dropping import drop_layers
 from callbacks.pruning import EXPRESSIVENESS, expressiveness_loss, prune
 from callbacks.scoring import UnitScores, score_units, scoring_batches
@@ -23,24 +24,26 @@ from callbacks.sparsification import FRIENDLINESS, score_teacher, teacher_masks
 from datamodules import GLUEDataModule
 from lightning_modules import load_classifier, load_tokenizer, save_classifier, shrink_
 from lightning_modules.base import Batch
+from lightning_modules.checkpoints import latest_checkpoint
 from pipeline.lightning_cli import StarkCLI
 from pipeline.settings import FitSettings, RunSettings
-from storage import write_text
+from storage import remove_folder, write_text
 
 __all__ = ["cut_student", "cut_teacher", "distill", "finetune", "score_dense_teacher"]
 
 
-def finetune(settings: RunSettings, folder: Path, callbacks: Sequence[Callback]) -> None:
+def finetune(settings: RunSettings, folder: Path, callbacks: Sequence[Callback], resume: bool = False) -> None:
     """Finetune the encoder: the dense teacher, ``folder/model``.
 
     Args:
         settings: Of the run.
         folder: The stage's.
         callbacks: Watch the fit.
+        resume: Go on with what an interrupted one left.
     """
     fit = settings.finetuning
     arguments = {"model_name_or_path": settings.model_name_or_path, **fit.optimization()}
-    _fit(settings, folder, fit, "lightning_modules.FinetuningModule", arguments, callbacks)
+    _fit(settings, folder, fit, "lightning_modules.FinetuningModule", arguments, callbacks, resume)
 
 
 def cut_student(settings: RunSettings, folder: Path, dense: Path) -> None:
@@ -70,7 +73,14 @@ def cut_student(settings: RunSettings, folder: Path, dense: Path) -> None:
     save_classifier(model, folder / "model", load_tokenizer(dense))
 
 
-def distill(settings: RunSettings, folder: Path, teacher: Path, student: Path, callbacks: Sequence[Callback]) -> None:
+def distill(
+    settings: RunSettings,
+    folder: Path,
+    teacher: Path,
+    student: Path,
+    callbacks: Sequence[Callback],
+    resume: bool = False,
+) -> None:
     """Distil a teacher into a student that starts from its initial weights: ``folder/model``.
 
     Args:
@@ -79,6 +89,7 @@ def distill(settings: RunSettings, folder: Path, teacher: Path, student: Path, c
         teacher: Model folder of the teacher, dense or sparse.
         student: Model folder of the initial student.
         callbacks: Watch the fit.
+        resume: Go on with what an interrupted one left.
     """
     fit = settings.distillation
     arguments = {
@@ -88,7 +99,7 @@ def distill(settings: RunSettings, folder: Path, teacher: Path, student: Path, c
         "temperature": fit.temperature,
         "distillation_weight": fit.distillation_weight,
     }
-    _fit(settings, folder, fit, "lightning_modules.DistillationModule", arguments, callbacks)
+    _fit(settings, folder, fit, "lightning_modules.DistillationModule", arguments, callbacks, resume)
 
 
 def score_dense_teacher(settings: RunSettings, folder: Path, teacher: Path, student: Path) -> None:
@@ -135,20 +146,40 @@ def _fit(
     module: str,
     arguments: dict[str, Any],
     callbacks: Sequence[Callback],
+    resume: bool,
 ) -> None:
     """Run a fit, or go on with it where it was interrupted."""
-    last = folder / "checkpoints" / "last.ckpt"
-    if not last.is_file():
-        shutil.rmtree(folder, ignore_errors=True)  # it was interrupted before its first checkpoint
+    checkpoint = latest_checkpoint(folder / "checkpoints") if resume else None
+    if checkpoint is None:
+        remove_folder(folder)  # it was interrupted before its first checkpoint, or has none that is intact
     config = folder / "stage.yaml"
     text = yaml.safe_dump(_fit_config(settings, folder, fit, module, arguments), sort_keys=False)
     write_text(config, f"# stark fit --config {config}\n{text}")
-    command = ["fit", "--config", str(config), *(["--ckpt_path", str(last)] if last.is_file() else [])]
+    command = ["fit", "--config", str(config), *(["--ckpt_path", str(checkpoint)] if checkpoint is not None else [])]
     if settings.trainer.devices == 1:
         StarkCLI(command, callbacks)
     else:
         # Lightning starts its other processes by running the command again, so it must be that of the fit alone.
-        subprocess.run([sys.executable, "-m", "cli", *command], check=True)
+        _fit_elsewhere([sys.executable, "-m", "cli", *command])
+
+
+def _fit_elsewhere(command: list[str]) -> None:
+    """Run a fit in a process of its own, and hand on a signal that this one gets.
+
+    Raises:
+        CalledProcessError: If it fails.
+    """
+    # Not in our group, so that Ctrl-C comes to it once, from here; it stops by itself when this process dies.
+    environment = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
+    with subprocess.Popen(command, start_new_session=True, env=environment) as process:
+        try:
+            status = process.wait()
+        except Interrupted as stop:
+            process.send_signal(stop.signum)
+            process.wait()
+            raise
+    if status:
+        raise subprocess.CalledProcessError(status if status > 0 else 128 - status, command)
 
 
 def _fit_config(
@@ -174,6 +205,7 @@ def _fit_config(
             "enable_model_summary": False,
         },
         "early_stopping": {"patience": fit.patience},
+        "step_checkpoint": {"every_n_train_steps": trainer.checkpoint_every_n_steps},
         "model": {"class_path": module, "init_args": arguments},
         "data": settings.data,
     }

@@ -224,7 +224,10 @@ def test_settings_of_a_checkpoint_are_compared(make):
     state = data.state_dict()
     assert state["task"] == "mrpc"
     assert state["train_limit"] is None
-    assert all(isinstance(value, str | int | float | None) for value in state.values())
+    assert all(isinstance(value, str | int | float | None) for name, value in state.items() if name != "content")
+    assert state["content"] == {"train": data.digest("train")}
+    with pytest.raises(ValueError, match=r"data\.data_dir is .*: its train split is not what the checkpoint"):
+        data.load_state_dict({**state, "content": {"train": "0" * 64}})
     make().load_state_dict(state)
     for change in ({"batch_size": 32}, {"seed": 3}, {"selection": "validation"}, {"train_limit": 50}, {"task": "rte"}):
         (name, value), *_ = change.items()

@@ -1,45 +1,113 @@
-"""The manifest: finished stages, and whose folder it is."""
+"""The manifest: what stages were made from, what they left, and what has happened to that."""
 
 import json
 
 import pytest
 
 from pipeline.manifest import Manifest
+from storage import DamagedError
 
-CONFIG = "seed: 1\nstudent: {sparsity: 0.7}\n"
-
-
-def test_remembers_finished_stages(tmp_path):
-    Manifest.open(tmp_path / "run", CONFIG).finish("trial", seconds=1.5)
-    again = Manifest.open(
-        tmp_path / "run", "student:\n  sparsity: 0.7\nseed: 1\n"
-    )  # the same settings, written otherwise
-    assert again.is_finished("trial")
-    assert not again.is_finished("sparsify")
-    assert again.stages["trial"] == {"seconds": 1.5}
+SETTINGS = {"seed": 1, "data.task": "sst2", "trainer.val_check_interval": None}
 
 
-def test_names_the_setting_that_differs(tmp_path):
-    Manifest.open(tmp_path / "run", CONFIG)
-    with pytest.raises(FileExistsError, match=r"student\.sparsity is 0\.7 there and 0\.5 here"):
-        Manifest.open(tmp_path / "run", CONFIG.replace("0.7", "0.5"))
-    assert (tmp_path / "run/config.yaml").read_text() == CONFIG
+@pytest.fixture
+def folder(tmp_path):
+    """A run with a finished stage and one at work."""
+    (tmp_path / "trial/model").mkdir(parents=True)
+    (tmp_path / "trial/model/config.json").write_text("{}")
+    (tmp_path / "trial/model/model.safetensors").write_bytes(bytes(100))
+    manifest = Manifest.read(tmp_path / "new")
+    manifest.folder = tmp_path
+    manifest.start("trial", SETTINGS, {"finetune": "abc"})
+    manifest.finish("trial", ("trial/model",), 1.5)
+    manifest.start("sparsify", SETTINGS, {"trial": manifest.stages["trial"].result()})
+    return tmp_path
+
+
+def test_remembers_stages(folder):
+    stages = Manifest.read(folder).stages
+    assert stages["trial"].finished
+    assert (stages["trial"].settings, stages["trial"].inputs) == (SETTINGS, {"finetune": "abc"})
+    assert sorted(stages["trial"].outputs) == ["trial/model/config.json", "trial/model/model.safetensors"]
+    assert stages["trial"].seconds == 1.5
+    assert not stages["sparsify"].finished
+
+
+def test_reading_a_new_folder_writes_nothing(tmp_path):
+    assert Manifest.read(tmp_path / "new").stages == {}
+    assert Manifest.read(tmp_path).stages == {}
+    (tmp_path / ".manifest.json.host-1.new").write_text("{")  # killed while it was begun
+    assert Manifest.read(tmp_path).stages == {}
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_names_what_was_damaged_or_removed(folder):
+    manifest = Manifest.read(folder)
+    assert manifest.damage("trial") is None
+    path = folder / "trial/model/model.safetensors"
+    path.write_bytes(bytes(99) + b"\x01")
+    assert manifest.damage("trial") == f"{path} is damaged or was changed"
+    path.unlink()
+    assert manifest.damage("trial") == f"{path} is missing"
+
+
+def test_the_result_changes_with_any_output(folder):
+    manifest = Manifest.read(folder)
+    before = manifest.stages["trial"].result()
+    (folder / "trial/model/config.json").write_text("{ }")
+    manifest.finish("trial", ("trial/model",), 0)
+    assert manifest.stages["trial"].result() != before
+
+
+def test_seconds_add_up_over_interruptions_and_start_anew_with_other_settings(folder):
+    manifest = Manifest.read(folder)
+    manifest.start("trial", SETTINGS, {"finetune": "abc"})
+    assert not Manifest.read(folder).stages["trial"].finished
+    manifest.finish("trial", ("trial/model",), 2)
+    assert manifest.stages["trial"].seconds == 3.5
+    manifest.start("trial", {**SETTINGS, "seed": 2}, {"finetune": "abc"})
+    assert manifest.stages["trial"].seconds == 0
+
+
+def test_forgets(folder):
+    Manifest.read(folder).forget({"trial", "none"})
+    assert list(Manifest.read(folder).stages) == ["sparsify"]
 
 
 def test_refuses_a_folder_of_something_else(tmp_path):
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(FileExistsError, match="is no run"):
-        Manifest.open(tmp_path, CONFIG)
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+        Manifest.read(tmp_path)
 
 
-def test_takes_an_empty_folder(tmp_path):
-    Manifest.open(tmp_path, CONFIG)
-    assert (tmp_path / "config.yaml").read_text() == CONFIG
-
-
-def test_refuses_another_schema(tmp_path):
-    Manifest.open(tmp_path, CONFIG)
-    (tmp_path / "manifest.json").write_text(json.dumps({"schema": 99, "stages": {}}))
+def test_refuses_another_schema(folder):
+    values = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**values, "schema": 99}))
     with pytest.raises(ValueError, match="schema 99"):
-        Manifest.open(tmp_path, CONFIG)
+        Manifest.read(folder)
+
+
+def test_any_flipped_bit_is_seen(folder):
+    path = folder / "manifest.json"
+    content = path.read_bytes()
+    before = Manifest.read(folder).stages
+    for position in range(len(content)):
+        path.write_bytes(content[:position] + bytes([content[position] ^ 2]) + content[position + 1 :])
+        try:
+            after = Manifest.read(folder).stages
+        except (DamagedError, ValueError):
+            continue
+        assert after == before, position  # white space
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(DamagedError, match=r"manifest\.json is damaged"):
+        Manifest.read(folder)
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../x", "link/x"])
+def test_outputs_outside_of_the_run_are_refused(folder, name):
+    (folder / "link").symlink_to("/etc")
+    manifest = Manifest.read(folder)
+    manifest.stages["trial"].outputs[name] = "0" * 64
+    manifest.write()
+    with pytest.raises(ValueError, match=r"stage trial: .* leads out of"):
+        Manifest.read(folder)

@@ -1,6 +1,10 @@
 """`stark run` on tiny data: what it leaves, how it goes on, and that it is the method of stark.yaml."""
 
 import json
+import os
+import shlex
+import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,8 @@ from safetensors.torch import load_file
 from cli import main
 from lightning_modules import kept_units, load_classifier
 from pipeline import stages
+from pipeline.manifest import Manifest
+from storage import file_digest, folder_lock
 from tests.tasks import TinyTask
 
 SEED = 776
@@ -121,11 +127,162 @@ def test_goes_on_after_an_interruption(pruned_run, tiny_task, tmp_path, monkeypa
         assert (tmp_path / "tiny" / name).read_bytes() == (pruned_run / name).read_bytes()
 
 
-def test_other_settings_need_another_name(pruned_run, tiny_task, capsys):
+def plan_of(out: str) -> dict[str, tuple[str, str]]:
+    """The table of --dry-run."""
+    rows = [[cell.strip() for cell in line.strip("│ ").split("│")] for line in out.splitlines() if line.startswith("│")]
+    return {stage: (what, why) for stage, what, why in rows}
+
+
+DISTILLATIONS = {"distill/0.5_0.2", "distill/0.5_0.4"}
+END = {"evaluate", "student"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "runs", "key"),
+    [
+        (["--finetuning.learning_rate", "2e-5"], {"finetune"}, "finetuning.learning_rate was 3e-05, is 2e-05"),
+        (["--student.sparsity", "0.6"], {"prune", "evaluate"}, "student.sparsity was 0.7, is 0.6"),
+        (
+            ["--distillation.temperature", "4"],
+            {"trial", "sparsify", "distill/0.5_0.2", "distill/0.5_0.4"},
+            "temperature",
+        ),
+        (["--scoring.reduction", "batch"], {"prune", "sparsify"}, "scoring.reduction was 'example', is 'batch'"),
+        (["--teacher.sparsities", "[0.2,0.3]"], {"sparsify/0.5_0.3", "distill/0.5_0.3"}, "not run yet"),
+        (["--teacher.sparsities", "[0.2]"], {"evaluate"}, ""),
+        (["--trainer.checkpoint_every_n_steps", "3"], set(), ""),
+        (["--data.num_workers", "1"], set(), ""),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_changed_setting_runs_what_depends_on_it_and_nothing_else(pruned_run, tiny_task, capsys, changed, runs, key):
+    """By --dry-run, which writes nothing; stages behind those wait for whether their results differ."""
+    before = {path: path.stat().st_mtime_ns for path in pruned_run.rglob("*")}
+    main(options(tiny_task, pruned_run.parent, *changed, "--dry-run"))
+    plan = plan_of(capsys.readouterr().out)
+    sure = {name for name, (what, why) in plan.items() if what == "run" and not why.startswith("unless")}
+    assert sure - END == runs - END
+    assert all(key in plan[name][1] for name in runs - END)
+    unsure = {name for name, (what, why) in plan.items() if why.startswith("unless")}
+    assert all(plan[name][0] == "skip" for name in plan.keys() - sure - unsure)
+    if "finetune" in runs:
+        assert unsure >= {"prune", "trial", "sparsify"}
+    if not runs:
+        assert all(what == "skip" for what, _ in plan.values())
+    assert {path: path.stat().st_mtime_ns for path in pruned_run.rglob("*")} == before
+
+
+def test_one_more_candidate_costs_one_more_distillation(pruned_run, tiny_task, tmp_path, monkeypatch):
+    folder = Path(shutil.copytree(pruned_run, tmp_path / "tiny"))
+    distilled = []
+    original = stages.distill
+    monkeypatch.setattr(stages, "distill", lambda s, f, *a: (distilled.append(f.name), original(s, f, *a)))
+    main(options(tiny_task, tmp_path, "--teacher.sparsities", "[0.2,0.4,0.0001]"))
+    assert distilled == ["0.5_0.0001"]
+    summary = read(folder)
+    assert [model["teacher_sparsity"] for model in summary["models"]] == [None, None, 0.0, 0.0001, 0.2, 0.4]
+    # So small a sparsity removes nothing: the candidate starts from the seed of the trial, and differs by its teacher.
+    assert (folder / "distill/0.5_0.0001/model/model.safetensors").read_bytes() == (
+        folder / "trial/model/model.safetensors"
+    ).read_bytes()
+    kept = [model for model in summary["models"] if model["teacher_sparsity"] != 0.0001]
+    assert without_seconds({**summary, "models": kept}) == without_seconds(read(pruned_run))
+
+
+def test_from_a_stage(pruned_run, tiny_task, tmp_path, monkeypatch, capsys):
+    folder = Path(shutil.copytree(pruned_run, tmp_path / "tiny"))
+    done = []
+    for name in ("finetune", "cut_student", "distill", "score_dense_teacher", "cut_teacher"):
+        original = getattr(stages, name)
+        monkeypatch.setattr(stages, name, lambda *a, name=name, original=original: (done.append(name), original(*a)))
+    main(options(tiny_task, tmp_path, "--from", "sparsify/0.5_0.4", "--dry-run"))
+    assert plan_of(capsys.readouterr().out)["distill/0.5_0.4"][0] == "run"
+    assert done == []
+    main(options(tiny_task, tmp_path, "--from", "sparsify/0.5_0.4"))
+    assert done == ["cut_teacher", "distill"]
+    assert without_seconds(read(folder)) == without_seconds(read(pruned_run))
+    with pytest.raises(SystemExit):
+        main(options(tiny_task, tmp_path, "--from", "rewind"))
+    assert "no stage 'rewind': choose one of finetune, prune" in capsys.readouterr().err
+
+
+def test_changed_data_and_damaged_files_run_what_depends_on_them(pruned_run, tiny_task, tmp_path, capsys):
+    folder = Path(shutil.copytree(pruned_run, tmp_path / "tiny"))
+    data = Path(shutil.copytree(tiny_task.data_dir, tmp_path / "data"))
+    elsewhere = ("--data.data_dir", str(data), "--dry-run")
+    main(options(tiny_task, tmp_path, *elsewhere))
+    assert {what for what, _ in plan_of(capsys.readouterr().out).values()} == {"skip"}  # the same data elsewhere
+    (data / "SST-2/dev.tsv").write_text((data / "SST-2/dev.tsv").read_text().replace("good", "bad"))
+    main(options(tiny_task, tmp_path, *elsewhere))
+    plan = plan_of(capsys.readouterr().out)
+    assert plan["evaluate"] == ("run", "the content of dev has changed")
+    assert {what for name, (what, _) in plan.items() if name not in END} == {"skip"}
+    damaged = folder / "distill/0.5_0.2/model/config.json"
+    damaged.write_text(damaged.read_text().replace("bert", "bart"))
+    (folder / "summary.json").unlink()
+    main(options(tiny_task, tmp_path))
+    out = capsys.readouterr().out
+    assert f"{damaged} is damaged or was changed" in out
+    assert "summary.json is missing" in out
+    assert damaged.read_bytes() == (pruned_run / "distill/0.5_0.2/model/config.json").read_bytes()
+    assert without_seconds(read(folder)) == without_seconds(read(pruned_run))
+
+
+def test_another_task_needs_another_name(pruned_run, tiny_task, capsys):
     with pytest.raises(SystemExit) as stopped:
-        main(options(tiny_task, pruned_run.parent, "--distillation.temperature", "4"))
+        main(options(tiny_task, pruned_run.parent, "--data.task", "mrpc"))
     assert stopped.value.code == 2
-    assert "distillation.temperature" in capsys.readouterr().err
+    assert "holds a run of task sst2, not mrpc" in capsys.readouterr().err
+
+
+def test_a_run_in_use_is_left_alone(pruned_run, tiny_task, capsys):
+    with folder_lock(pruned_run), pytest.raises(SystemExit) as stopped:
+        main(options(tiny_task, pruned_run.parent))
+    assert stopped.value.code == 2
+    assert f"{pruned_run} is in use by another process" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_says_how_to_go_on(pruned_run, tiny_task, tmp_path, monkeypatch, capsys, signum):
+    """In the actual distillation; the printed command ends with the unbroken run's result."""
+
+    def send(module, batch, batch_idx):
+        if module.trainer.global_step == 3 and "distill" in module.trainer.default_root_dir:
+            os.kill(os.getpid(), signum)
+
+    with monkeypatch.context() as signalled:
+        signalled.setattr("lightning_modules.DistillationModule.on_train_batch_start", send)
+        with pytest.raises(SystemExit) as stopped:
+            main(options(tiny_task, tmp_path))
+    assert stopped.value.code == 128 + signum
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith(f"stark: stopped by {signal.Signals(signum).name}; go on with: stark run ")
+    assert (tmp_path / "tiny/distill/0.5_0.2/checkpoints/last.ckpt").is_file()
+    main(shlex.split(line.partition("go on with: stark ")[2]))
+    assert without_seconds(read(tmp_path / "tiny")) == without_seconds(read(pruned_run))
+
+
+def test_paths_that_lead_out_of_the_run_are_refused(pruned_run, tiny_task, tmp_path, capsys):
+    """A summary and a manifest that somebody made up."""
+    folder = Path(shutil.copytree(pruned_run, tmp_path / "tiny"))
+    (tmp_path / "secret").write_text("x")
+    manifest = Manifest.read(folder)
+    manifest.stages["trial"].outputs["../secret"] = "0" * 64
+    manifest.write()
+    for dry in ([], ["--dry-run"]):
+        with pytest.raises(SystemExit) as stopped:
+            main(options(tiny_task, tmp_path, *dry))
+        assert stopped.value.code == 2
+        assert "'../secret' leads out of" in capsys.readouterr().err
+    del manifest.stages["trial"].outputs["../secret"]
+    summary = read(folder)
+    summary["best"]["folder"] = ".."
+    (folder / "summary.json").write_text(json.dumps(summary))
+    manifest.stages["evaluate"].outputs["summary.json"] = file_digest(folder / "summary.json")
+    manifest.write()
+    with pytest.raises(SystemExit):
+        main(options(tiny_task, tmp_path))
+    assert "'..' leads out of" in capsys.readouterr().err
 
 
 def test_one_fit_of_stark_yaml_is_the_chained_fits(pruned_run, tiny_task, tmp_path):
