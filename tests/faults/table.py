@@ -46,7 +46,10 @@ class FaultTable:
         widths = [max(len(line[column]) for line in cells) for column in range(4)]
         lines = []
         for line in cells:
-            padded = [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
+            padded = [
+                line[0].ljust(widths[0]),
+                *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)),
+            ]
             lines.append(f"| {' | '.join(padded)} |")
         rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
         return "\n".join([lines[0], f"| {' | '.join(rule)} |", *lines[1:]]) + "\n"

@@ -5,7 +5,7 @@ The fault is patched in from outside, the product has no hooks for it. It is a J
 - ``do``: "kill" (SIGKILL), "terminate" (SIGTERM), "interrupt" (SIGINT) or "fill" (fill the disk of ``ballast``, a file
   to make, until only ``leave`` bytes are free).
 - when: ``seconds`` after the command's imports; or at an ``event``: a hook of Lightning ("on_train_batch_end", its
-  target is the fit's folder), "rename", "fsync", "open" (for writing), "mkdir" or "save_checkpoint" (their target is the
+  target is the fit's folder), "rename", "fsync", "open" (for writing), "mkdir" or "save_checkpoint" (target: the
   path). Of the events whose target contains ``target`` it is the ``call``-th (from 1), just before it or, with
   ``after``, just after it ("open" and "mkdir": before only).
 - ``limit``: no file may become larger than so many bytes.
