@@ -301,7 +301,7 @@ def fuzz(place: Path, args: list[str], values: dict[str, Any], check: Callable[.
 
 def test_run_refuses_a_broken_yaml(place, fault_table):
     check = recorded(fault_table, "broken YAML, stark run", check_command)
-    fuzz(place, ["run"], RUN_YAML, check, 400)
+    fuzz(place, ["run"], RUN_YAML, check, 300)
 
 
 def test_fit_refuses_a_broken_yaml(place, fault_table):

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.commands import RUN, run_stark, run_victim
+from tests.faults.commands import RUN, run_forked, run_victim
 from tests.faults.results import bytes_lost, differences, finished_outputs, half_written
 
 pytestmark = pytest.mark.faults
@@ -103,7 +103,7 @@ def starved(reference, ahead, tmp_path_factory, can_mount):
         (place / ".ballast").unlink(missing_ok=True)
         if not shortage.limit:
             subprocess.run(["mount", "-o", f"remount,size={ROOMY}", place], check=True)
-        outcome = run_stark(place)
+        outcome = run_forked(place)
         if outcome.status != 0:
             complaints.append(f"exit status {outcome.status} when there was room again:\n{outcome.tail}")
         complaints += differences(place / RUN, reference.run)

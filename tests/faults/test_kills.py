@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.commands import BATCHES, BETWEEN_VALIDATIONS, RUN, run_stark, run_victim
+from tests.faults.commands import BATCHES, BETWEEN_VALIDATIONS, RUN, run_forked, run_victim
 from tests.faults.results import bytes_lost, differences, finished_outputs
 
 pytestmark = pytest.mark.faults
@@ -91,7 +91,7 @@ def survivors(reference, ahead, tmp_path_factory):
         if outcome.status != -signal.SIGKILL:
             return [f"not killed, exit status {outcome.status}:\n{outcome.tail}"], 0
         before = finished_outputs(place / RUN)
-        outcome = run_stark(place)
+        outcome = run_forked(place)
         if outcome.status != 0:
             return [f"exit status {outcome.status}:\n{outcome.tail}"], bytes_lost(before)
         found, lost = differences(place / RUN, reference.run), bytes_lost(before)

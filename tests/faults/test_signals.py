@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.commands import RUN, run_stark, run_victim
+from tests.faults.commands import RUN, run_forked, run_victim
 from tests.faults.results import bytes_lost, differences, finished_outputs
 from tests.faults.test_kills import SEED
 
@@ -43,7 +43,7 @@ def stopped(reference, ahead, tmp_path_factory):
         if "Traceback" in outcome.output or not any(line.startswith("stark: ") for line in outcome.output.splitlines()):
             complaints.append(f"no line that says how to go on, or a traceback:\n{outcome.tail}")
         before = finished_outputs(place / RUN)
-        outcome = run_stark(place)
+        outcome = run_forked(place)
         if outcome.status != 0:
             complaints.append(f"exit status {outcome.status} when going on:\n{outcome.tail}")
         complaints += differences(place / RUN, reference.run)
