@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: venv test demo clean help
+.PHONY: venv test test-faults demo clean help
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -20,7 +20,10 @@ test: $(INSTALLED)  ## ruff, mypy and pytest
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m 'not gpu'
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m 'not gpu and not faults'
+
+test-faults: $(INSTALLED)  ## kill, damage and starve runs; prints a table, under 15 minutes
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/faults -m faults
 
 demo: $(INSTALLED)  ## the whole method on generated data, under 3 minutes
 	rm -rf runs/demo

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from jsonargparse import ArgumentParser
+import yaml
+from jsonargparse import ArgumentParser, Namespace, set_loader
+
+from pipeline.yaml_text import load_yaml, read_yaml_text
 
 __all__ = ["OneLineErrors", "fail", "own_error"]
 
 _OWN_CODE = Path(__file__).resolve().parent.parent
 _PACKAGES = ("callbacks", "datamodules", "lightning_modules", "pipeline", "storage")
+_LONGEST = 1000
+
+# For files and for values on the command line alike.
+set_loader("yaml", load_yaml, exceptions=(yaml.YAMLError,))
 
 
 def fail(message: str) -> NoReturn:
@@ -21,8 +29,10 @@ def fail(message: str) -> NoReturn:
     Args:
         message: What is wrong, where, and what to do.
     """
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    print(f"stark: error: {' '.join(lines)}", file=sys.stderr)
+    line = " ".join(line.strip() for line in message.splitlines() if line.strip())
+    if len(line) > _LONGEST:  # the parser quotes what it cannot use, be it a whole file
+        line = f"{line[:_LONGEST]} ..."
+    print(f"stark: error: {line}", file=sys.stderr)
     sys.exit(2)
 
 
@@ -65,3 +75,21 @@ class OneLineErrors(ArgumentParser):
             ex: What caused it; its text is in the message.
         """
         fail(message)
+
+    def parse_path(self, path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Namespace:  # noqa: ANN401
+        """Parse a file of settings; one that is no text is an error of the user.
+
+        Args:
+            path: The file.
+            args: The parent's.
+            kwargs: The parent's.
+
+        Returns:
+            What the parent returns.
+        """
+        try:
+            read_yaml_text(Path(path))
+        except ValueError as error:
+            fail(str(error))
+        parsed: Namespace = super().parse_path(path, *args, **kwargs)
+        return parsed

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]  # public, but not in its __all__
+from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]  # the first is public, too
+from pytorch_lightning.accelerators import AcceleratorRegistry
 
 from callbacks.functional.importance import ScoreReduction
 from callbacks.functional.masks import check_sparsity
@@ -171,6 +173,25 @@ _PARTS: dict[str, Callable[..., Any]] = {
     "trainer": TrainerSettings,
 }
 
+# The least and the most of every number that has no check of its own; otherwise torch or Lightning would stumble over
+# it in the middle of a run.
+_RANGES = {
+    "epochs": (0, math.inf),
+    "learning_rate": (0, 1e6),
+    "weight_decay": (0, 1e6),
+    "warmup_proportion": (0, 1),
+    "patience": (0, math.inf),
+    "temperature": (1e-6, 1e6),
+    "distillation_weight": (0, 1),
+    "round_to": (1, math.inf),
+    "devices": (1, math.inf),
+    "gradient_clip_val": (0, math.inf),
+    "accumulate_grad_batches": (1, math.inf),
+    "val_check_interval": (1, math.inf),
+    "checkpoint_every_n_steps": (1, math.inf),
+}
+_MOST_SEED = 2**32 - 1
+
 
 def _parser() -> OneLineErrors:
     parser = OneLineErrors(prog="stark run", description="The whole method, from an encoder to the best small student.")
@@ -203,8 +224,17 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
     parser = _parser()
     parsed = parser.parse_args(args)
     options = RunOptions(dry_run=parsed.pop("dry_run"), start=parsed.pop("from"))
+    for name in ("data", *_PARTS):
+        if not isinstance(parsed[name], Namespace):
+            raise ValueError(f"{name} is {parsed[name]!r}: it must be a mapping of settings, or left out")
     text = parser.dump(parsed, format="yaml", skip_none=False)
     parts = {name: part(**parsed[name].as_dict()) for name, part in _PARTS.items()}
+    for name, part in parts.items():
+        _check_ranges(name, part)
+    _check_place(parsed.name)
+    _check_accelerator(parts["trainer"].accelerator)
+    if not 0 <= parsed.seed <= _MOST_SEED:
+        raise ValueError(f"seed is {parsed.seed}: choose one from 0 to {_MOST_SEED}")
     settings = RunSettings(
         model_name_or_path=parsed.model_name_or_path,
         name=parsed.name,
@@ -216,3 +246,28 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
     # The task and the ranges of its settings are checked now, not after the first stage.
     GLUEDataModule(model_name_or_path=settings.model_name_or_path, seed=settings.seed, **settings.data)
     return settings, text, options
+
+
+def _check_ranges(prefix: str, part: Any) -> None:  # noqa: ANN401 - any of the dataclasses
+    for name, value in vars(part).items():
+        # Not the other way round: a comparison with nan is False.
+        if name in _RANGES and value is not None and not _RANGES[name][0] <= value <= _RANGES[name][1]:
+            least, most = _RANGES[name]
+            asked = f"at least {least}" if most == math.inf else f"from {least:g} to {most:g}"
+            raise ValueError(f"{prefix}.{name} is {value}: choose a number {asked}")
+
+
+def _check_place(name: str) -> None:
+    path = Path(name)
+    if not path.parts or path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"name is {name!r}: give a name for a folder under --root")
+
+
+def _check_accelerator(name: str) -> None:
+    known = AcceleratorRegistry.available_accelerators()
+    if name not in ("auto", "gpu", *known):
+        raise ValueError(f"trainer.accelerator is {name!r}: choose one of auto, gpu, {', '.join(known)}")
+    classes = {key: AcceleratorRegistry[key]["accelerator"] for key in known}
+    wanted = [classes[key] for key in ("cuda", "mps")] if name == "gpu" else [classes[name]] if name in classes else []
+    if wanted and not any(accelerator.is_available() for accelerator in wanted):
+        raise ValueError(f"trainer.accelerator is {name!r}, but this machine has none: choose another, such as auto")

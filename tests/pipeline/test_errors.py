@@ -34,3 +34,21 @@ def test_parser_prints_no_usage(capsys):
         OneLineErrors().parse_args(["--nothing"])
     assert stopped.value.code == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_long_message_is_cut(capsys):
+    with pytest.raises(SystemExit):
+        fail("x" * 10_000)
+    assert len(capsys.readouterr().err) < 1100
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"&a [*a]", b"a: &a {b: *a}", b"\0", b"[[", b"text"])
+def test_a_file_that_is_no_settings_is_one_line(content, tmp_path, capsys):
+    parser = OneLineErrors()
+    parser.add_argument("--config", action="config")
+    parser.add_argument("--a", type=dict | None)
+    (tmp_path / "file.yaml").write_bytes(content)
+    with pytest.raises(SystemExit) as stopped:
+        parser.parse_args(["--config", str(tmp_path / "file.yaml")])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1

@@ -68,3 +68,42 @@ def test_groups_leave_out_what_has_no_effect_on_results():
     assert "trainer.checkpoint_every_n_steps" not in settings.group("trainer")
     assert settings.group("trainer")["trainer.precision"] == "32-true"
     assert not {"data.data_dir", "data.cache_dir", "data.num_workers"} & settings.group("data").keys()
+
+
+@pytest.mark.parametrize(
+    ("option", "complaint"),
+    [
+        ("--seed=-1", "seed is -1"),
+        (f"--seed={2**32}", "seed is 4294967296"),
+        ("--finetuning.epochs=-1", "finetuning.epochs is -1: choose a number at least 0"),
+        ("--distillation.learning_rate=.nan", "distillation.learning_rate is nan: choose a number from 0 to 1e"),
+        ("--distillation.temperature=0", "distillation.temperature is 0"),
+        ("--finetuning.warmup_proportion=2", "finetuning.warmup_proportion is 2.0: choose a number from 0 to 1"),
+        ("--student.round_to=0", "student.round_to is 0"),
+        ("--trainer.devices=0", "trainer.devices is 0"),
+        ("--trainer.val_check_interval=0", "trainer.val_check_interval is 0"),
+        ("--trainer.accelerator=abacus", "trainer.accelerator is 'abacus': choose one of auto, gpu, "),
+        ("--name=", "name is ''"),
+        ("--name=../elsewhere", "name is '../elsewhere'"),
+    ],
+)
+def test_values_that_would_stop_a_run_later(option, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        read_settings([*NEEDED, option])
+
+
+def test_an_accelerator_that_is_not_there(monkeypatch):
+    for name in ("CUDAAccelerator", "MPSAccelerator"):
+        monkeypatch.setattr(f"pytorch_lightning.accelerators.{name}.is_available", staticmethod(lambda: False))
+    for name in ("gpu", "cuda"):
+        with pytest.raises(ValueError, match="this machine has none"):
+            read_settings([*NEEDED, f"--trainer.accelerator={name}"])
+
+
+@pytest.mark.parametrize("part", ["data", "student", "trainer"])
+@pytest.mark.parametrize("value", ["null", "3", "[1]", "!!set {a}"])
+def test_a_part_that_is_no_mapping(part, value, tmp_path, capsys):
+    (tmp_path / "run.yaml").write_text(f"{part}: {value}\n")
+    with pytest.raises((SystemExit, ValueError)) as stopped:
+        read_settings([*NEEDED, "--config", str(tmp_path / "run.yaml")])
+    assert part in f"{stopped.value} {capsys.readouterr().err}"

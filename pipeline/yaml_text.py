@@ -1,0 +1,95 @@
+"""Reading the YAML of settings: plain values only, and no document that takes for ever."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import get_loader
+
+__all__ = ["load_yaml", "read_yaml_text"]
+
+_MOST_LEVELS = 50
+_MOST_NODES = 100_000
+_plain_load = get_loader("yaml")
+
+
+class _TooMuchError(yaml.YAMLError):
+    """A document that is well-formed, but of no use as settings."""
+
+
+def read_yaml_text(path: Path) -> str:
+    """Read a file of settings.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its text.
+
+    Raises:
+        ValueError: If it is not UTF-8.
+        OSError: If it cannot be read.
+    """
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ValueError(f"{path}, line {line}: not UTF-8 ({error.reason}): is this the right file?") from error
+
+
+def load_yaml(text: str) -> Any:  # noqa: ANN401 - anything that YAML can hold
+    """Load a document or a single value as jsonargparse does, but refuse what would keep it busy for ever.
+
+    An alias may lead back to what it lies in, or a few of them may stand for millions of values.
+
+    Args:
+        text: The YAML.
+
+    Returns:
+        Its value.
+
+    Raises:
+        yaml.YAMLError: If it is no YAML, has tags of Python objects, leads back into itself, or is nested too deeply.
+
+    Example:
+        >>> load_yaml("{epochs: 3, layers: [1, 2]}")
+        {'epochs': 3, 'layers': [1, 2]}
+        >>> load_yaml("&a [*a]")
+        Traceback (most recent call last):
+        pipeline.yaml_text._TooMuchError: an alias (*) leads back into what it is part of, or values are nested ...
+    """
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        _count(node, 0)
+        return _plain_load(text)
+    except RecursionError as error:
+        raise _too_deep() from error
+    except yaml.YAMLError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        # PyYAML's own constructors stumble over values such as `!!int text`.
+        raise _TooMuchError(f"a value does not fit its tag ({error})") from error
+
+
+def _too_deep() -> _TooMuchError:
+    return _TooMuchError(
+        f"an alias (*) leads back into what it is part of, or values are nested more than {_MOST_LEVELS} levels deep"
+    )
+
+
+def _count(node: yaml.Node | None, level: int, total: int = 0) -> int:
+    """Count the nodes with all aliases followed."""
+    total += 1
+    if level > _MOST_LEVELS:
+        raise _too_deep()
+    if total > _MOST_NODES:
+        raise _TooMuchError(f"with its aliases (*) it has more than {_MOST_NODES:,} values")
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            total = _count(item, level + 1, total)
+    elif isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            total = _count(value, level + 1, _count(key, level + 1, total))
+    return total

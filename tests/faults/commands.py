@@ -1,0 +1,121 @@
+"""Running stark in a place of its own: as a process, as a victim of a fault, or forked from a warm process."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN = Path("runs/demo")
+
+# The demo, made small: epochs of 40 batches with a validation after each 20.
+COMMAND = (
+    *("run", "--config", "configs/demo.yaml", "--name", "demo", "--data.cache_dir", "cache"),
+    *("--data.train_limit", "711", "--data.batch_size", "16", "--trainer.val_check_interval", "20"),
+    *("--finetuning.epochs", "2", "--distillation.epochs", "2", "--distillation.learning_rate", "3e-3"),
+    *("--teacher.sparsities", "[0.2]"),
+)
+BATCHES = 40
+BETWEEN_VALIDATIONS = 20
+
+PATIENCE = 300
+"""Seconds after which a command counts as hanging."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended.
+
+    Attributes:
+        status: Exit status; minus the number of the signal that killed it.
+        output: All that it printed.
+    """
+
+    status: int
+    output: str
+
+    @property
+    def errors(self) -> list[str]:
+        """The lines that tell the user what is wrong."""
+        return [line for line in self.output.splitlines() if line.startswith("stark: error: ")]
+
+    def names(self, text: str) -> bool:
+        """Whether a text is in the output, however its lines were wrapped."""
+        return "".join(text.split()) in "".join(self.output.split())
+
+    def complaints(self) -> list[str]:
+        """What is wrong with it as the end of a command that could not do what it was asked."""
+        found = []
+        if self.status != 2:
+            found.append(f"exit status {self.status}")
+        if len(self.errors) != 1:
+            found.append(f"{len(self.errors)} lines of error")
+        if "Traceback" in self.output:
+            found.append("a traceback")
+        return [f"{', '.join(found)}:\n{self.tail}"] if found else []
+
+    @property
+    def tail(self) -> str:
+        """The end of the output, for messages."""
+        return "\n".join(self.output.splitlines()[-25:])
+
+
+def run_stark(place: Path, args: Sequence[str] = COMMAND) -> Outcome:
+    """Run a command as a user does, in a folder."""
+    return _execute(place, ["-m", "cli", *args], {})
+
+
+def run_victim(place: Path, fault: dict[str, Any], args: Sequence[str] = COMMAND) -> Outcome:
+    """Run a command that meets a fault (see victim.py)."""
+    return _execute(place, ["-m", "tests.faults.victim", *args], {"STARK_FAULT": json.dumps(fault)})
+
+
+def run_forked(place: Path, args: Sequence[str] = COMMAND) -> Outcome:
+    """Run a command in a process that has everything imported already, which saves the seconds of starting."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.faults.commands", "pipeline.commands", "pytest"])
+    output = place / "output.txt"
+    process = context.Process(target=_main, args=(str(place), str(output), tuple(args)))
+    process.start()
+    process.join(PATIENCE)
+    if process.is_alive():
+        process.kill()
+        process.join()
+    assert process.exitcode is not None
+    text = output.read_text(errors="replace")
+    output.unlink()
+    return Outcome(process.exitcode, text)
+
+
+def _main(place: str, output: str, args: tuple[str, ...]) -> None:
+    """Of a forked process."""
+    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.chdir(place)
+    import cli
+
+    cli.main(list(args))
+
+
+def _execute(place: Path, args: Sequence[str], environment: dict[str, str]) -> Outcome:
+    output = place.parent / f"{place.name}.txt"
+    with output.open("wb") as file:
+        process = subprocess.run(
+            [sys.executable, *args],
+            cwd=place,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            timeout=PATIENCE,
+            check=False,
+        )
+    return Outcome(process.returncode, output.read_text(errors="replace"))

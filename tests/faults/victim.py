@@ -1,0 +1,153 @@
+"""Runs a stark command that meets a fault: ``python -m tests.faults.victim COMMAND ...``, the fault in $STARK_FAULT.
+
+The fault is patched in from outside, the product has no hooks for it. It is a JSON object:
+
+- ``do``: "kill" (SIGKILL), "terminate" (SIGTERM), "interrupt" (SIGINT) or "fill" (fill the disk of ``ballast``, a file
+  to make, until only ``leave`` bytes are free).
+- when: ``seconds`` after the command's imports; or at an ``event``: a hook of Lightning ("on_train_batch_end", its
+  target is the fit's folder), "rename", "fsync", "open" (for writing), "mkdir" or "save_checkpoint" (target: the
+  path). Of the events whose target contains ``target`` it is the ``call``-th (from 1), just before it or, with
+  ``after``, just after it ("open" and "mkdir": before only).
+- ``limit``: no file may become larger than so many bytes.
+- ``log``: a file that gets a line per event, and the seconds that the command took.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+SIGNALS = {"kill": signal.SIGKILL, "terminate": signal.SIGTERM, "interrupt": signal.SIGINT}
+
+
+class Fault:
+    """Waits for its moment and strikes."""
+
+    def __init__(self, description: dict[str, Any]) -> None:
+        self.description = description
+        self.calls = 0
+        self.log = open(description["log"], "w") if "log" in description else None  # noqa: SIM115 - until the end
+        self.acting = False
+
+    def event(self, name: str, target: str, *, after: bool = False) -> None:
+        """Tell of an event; the one that was described strikes."""
+        if self.acting:
+            return
+        if self.log is not None and not after and target != self.description["log"]:
+            print(name, target, sep="\t", file=self.log, flush=True)
+        wanted = self.description
+        if name != wanted.get("event") or after != wanted.get("after", False) or wanted.get("target", "") not in target:
+            return
+        self.calls += 1
+        if self.calls == wanted["call"]:
+            self.strike()
+
+    def strike(self) -> None:
+        """Do it."""
+        self.acting = True
+        if self.description["do"] == "fill":
+            fill_disk(Path(self.description["ballast"]), self.description["leave"])
+        else:
+            os.kill(os.getpid(), SIGNALS[self.description["do"]])
+        self.acting = False
+
+
+def fill_disk(ballast: Path, leave: int) -> None:
+    """Make a file so large that only some bytes of its disk are left."""
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while file.write(bytes(4096)) == 4096:
+                pass
+        except OSError:
+            pass
+        file.truncate(file.tell() // 4096 * 4096 - leave)
+
+
+def watch(owner: Any, name: str, event: str, target: Callable[..., str], fault: Fault) -> None:
+    """Let a function tell of its calls."""
+    original = getattr(owner, name)
+
+    def told(*args: Any, **kwargs: Any) -> Any:
+        where = target(*args)
+        fault.event(event, where)
+        result = original(*args, **kwargs)
+        fault.event(event, where, after=True)
+        return result
+
+    setattr(owner, name, told)
+
+
+def watch_hooks(fault: Fault) -> None:
+    """Let Lightning's hooks tell of their calls, once per call of all callbacks."""
+    from pytorch_lightning.trainer import call
+
+    original = call._call_callback_hooks
+
+    def told(trainer: Any, hook: str, *args: Any, monitoring_callbacks: bool | None = None, **kwargs: Any) -> None:
+        # At an epoch's end the callbacks are called in two groups.
+        first, last = monitoring_callbacks is not True, monitoring_callbacks is not False
+        if first:
+            fault.event(hook, trainer.default_root_dir)
+        original(trainer, hook, *args, monitoring_callbacks=monitoring_callbacks, **kwargs)
+        if last:
+            fault.event(hook, trainer.default_root_dir, after=True)
+
+    call._call_callback_hooks = told
+
+
+def watch_audit(fault: Fault) -> None:
+    """Let files and folders that are made tell of it."""
+
+    def told(event: str, args: tuple[Any, ...]) -> None:
+        if event == "os.mkdir":
+            fault.event("mkdir", str(args[0]))
+        elif event == "open" and args[2] & (os.O_WRONLY | os.O_RDWR):
+            fault.event("open", str(args[0]))
+
+    sys.addaudithook(told)
+
+
+def arm(description: dict[str, Any]) -> Fault:
+    """Prepare a fault; what it needs of the product must be imported already."""
+    from pytorch_lightning import Trainer
+
+    fault = Fault(description)
+    if "limit" in description:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (description["limit"], resource.RLIM_INFINITY))
+    if "seconds" in description:
+        timer = threading.Timer(description["seconds"], fault.strike)
+        timer.daemon = True
+        timer.start()
+    if "event" in description or "log" in description:
+        watch_hooks(fault)
+        watch(Trainer, "save_checkpoint", "save_checkpoint", lambda _, path, *__: str(path), fault)
+        for name in ("rename", "replace"):
+            watch(os, name, "rename", lambda _, target, *__: str(target), fault)
+        watch(os, "fsync", "fsync", lambda file: os.readlink(f"/proc/self/fd/{int(file)}"), fault)
+        watch_audit(fault)
+    return fault
+
+
+def main() -> None:
+    """Run the command of the command line."""
+    import cli
+    from pipeline import commands  # noqa: F401 - so that seconds count from after it
+
+    fault = arm(json.loads(os.environ["STARK_FAULT"]))
+    start = time.perf_counter()
+    cli.main(sys.argv[1:])
+    if fault.log is not None:
+        fault.acting = True
+        print("seconds", time.perf_counter() - start, sep="\t", file=fault.log, flush=True)
+
+
+if __name__ == "__main__":
+    main()
