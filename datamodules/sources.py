@@ -10,6 +10,7 @@ import datasets
 
 from datamodules.tasks import Task
 from datamodules.tsv import Rows, find_file, find_folder, parse_rows, spelling
+from storage import file_digest
 
 __all__ = ["GLUE_HUB_ID", "HubSource", "SavedSource", "Source", "TSVSource", "open_source"]
 
@@ -94,19 +95,27 @@ class SavedSource:
     folder: Path
 
     def digest(self, split: str) -> str:
-        """Return the fingerprint of the split."""
-        return str(self._load(split)._fingerprint)
+        """Return the hash of the split's files."""
+        names = sorted(self._folder(split).glob("*.arrow")) + sorted(self._folder(split).glob("dataset_info.json"))
+        return hashlib.sha256("".join(file_digest(path) for path in names).encode()).hexdigest()
 
     def rows(self, split: str) -> Rows:
         """Return the rows of the split."""
         return _hub_rows(self._load(split), self.task, split, str(self.folder))
 
-    def _load(self, split: str) -> Any:  # noqa: ANN401 - datasets is not annotated
-        name = _hub_split(self.task, split)
-        path = self.folder / name
+    def _folder(self, split: str) -> Path:
+        path = self.folder / _hub_split(self.task, split)
         if not path.is_dir():
             raise FileNotFoundError(f"{path}: no such folder (the {split} split of task {self.task.name!r})")
-        return datasets.load_from_disk(str(path))
+        return path
+
+    def _load(self, split: str) -> Any:  # noqa: ANN401 - datasets is not annotated
+        path = self._folder(split)
+        try:
+            return datasets.load_from_disk(str(path))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise ValueError(f"{path} is no data set of `save_to_disk`, or damaged: {reason}") from error
 
 
 def open_source(task: Task, data_dir: str | None) -> Source:

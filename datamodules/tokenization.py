@@ -185,26 +185,27 @@ def tokenize_split(
     }
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
     folder = cache_folder(cache_dir) / f"{task.name}-{split}-{digest[:32]}"
-    if not _is_intact(folder):
-        rows = source.rows(split)
-        with _no_progress_bars():
-            _publish(_tokenized(rows, task, tokenizer, max_length, segment_ids), folder)
+    stored = _from_cache(folder)
+    if stored is not None:
+        return stored
+    rows = source.rows(split)
+    with _no_progress_bars():
+        _publish(_tokenized(rows, task, tokenizer, max_length, segment_ids), folder)
     return datasets.load_from_disk(str(folder))
 
 
-def _is_intact(folder: Path) -> bool:
-    """Whether a data set is in the cache; a damaged one is removed, since its rows can be made again."""
+def _from_cache(folder: Path) -> Any:  # noqa: ANN401 - datasets is not annotated
+    """A data set of the cache, or None; a damaged one is removed, since its rows can be made again."""
     if not folder.is_dir():
-        return False
+        return None
     try:
-        if verify_checksums(folder):
-            return True
-        reason = "it has no checksums"
-    except DamagedError as error:
-        reason = str(error)
-    _log.warning("%s: tokenised data is made again: %s", folder, reason)
+        if not verify_checksums(folder):
+            raise DamagedError("it has no checksums")
+        return datasets.load_from_disk(str(folder))
+    except (OSError, ValueError, KeyError, TypeError) as error:  # checksums can be forged, or of another version
+        _log.warning("%s: tokenised data is made again: %s", folder, " ".join(str(error).split())[:300])
     remove_folder(folder)
-    return False
+    return None
 
 
 def _encode_stark(

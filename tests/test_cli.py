@@ -1,7 +1,10 @@
 """The command `stark`: help, and one line with exit status 2 for every kind of bad input."""
 
 import json
+import os
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +13,7 @@ import pytest
 
 from cli import main
 from lightning_modules import load_classifier, load_tokenizer, save_classifier
+from storage import folder_lock
 from tests.tasks import TinyTask
 
 FAST = ["--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"]
@@ -197,6 +201,41 @@ class TestExistingFolder:
         assert all(path.read_bytes() == content for path, content in files.items())
         # A folder of a run, too, is not a fit's.
         assert "runs/a" in error_of(run("--name", "a"), capsys)
+
+    def test_a_folder_in_use(self, fitted, capsys):
+        folder = fitted / "runs/a"
+        resumed = ["--trainer.default_root_dir", "runs/a", "--ckpt_path", "runs/a/checkpoints/last.ckpt"]
+        with folder_lock(folder):
+            assert "runs/a is in use by another process" in error_of(finetune(*resumed), capsys)
+
+    def test_damaged_checkpoints(self, fitted, capsys):
+        for content in (b"", b"text", (fitted / "runs/a/checkpoints/last.ckpt").read_bytes()[:-100]):
+            (fitted / "broken.ckpt").write_bytes(content)
+            assert "broken.ckpt is no checkpoint, or damaged" in error_of(
+                finetune("--ckpt_path", "broken.ckpt"), capsys
+            )
+            test = ["test", "--config", "configs/test.yaml", *data(), "--model.model_name_or_path", "teacher", *FAST]
+            assert "broken.ckpt is no checkpoint" in error_of([*test, "--ckpt_path", "broken.ckpt"], capsys)
+
+    @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+    def test_a_signal_says_how_to_go_on(self, signum, fitted, monkeypatch, capsys):
+        options = finetune("--trainer.max_epochs", "1", "--trainer.default_root_dir", "runs/b")
+
+        def send(module, batch, batch_idx):
+            if module.trainer.global_step == 3:
+                os.kill(os.getpid(), signum)
+
+        with monkeypatch.context() as signalled:
+            signalled.setattr("lightning_modules.FinetuningModule.on_train_batch_start", send)
+            with pytest.raises(SystemExit) as stopped:
+                main(options)
+        assert stopped.value.code == 128 + signum
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert line.startswith(f"stark: stopped by {signal.Signals(signum).name}; go on with: stark fit ")
+        main(shlex.split(line.partition("go on with: stark ")[2]))
+        assert (fitted / "runs/b/model/model.safetensors").read_bytes() == (
+            fitted / "runs/a/model/model.safetensors"
+        ).read_bytes()
 
     @pytest.mark.parametrize(
         ("option", "value"),

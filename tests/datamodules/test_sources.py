@@ -98,3 +98,21 @@ def test_original_files(tmp_path):
     assert source.rows("train") == (["a"], ["b"], [0], [0])
     file.write_text("h\n0\ta\tc\tentailment\n")
     assert source.digest("train") != before
+
+
+def test_a_saved_data_set_is_known_by_its_content_and_damage_is_named(tmp_path):
+    for name, rows in (("a", glue()), ("b", glue()), ("c", glue(label=[1, 1]))):
+        datasets.DatasetDict(train=rows).save_to_disk(str(tmp_path / name))
+    digests = [SavedSource(find_task("rte"), tmp_path / name).digest("train") for name in "abc"]
+    assert digests[0] == digests[1] != digests[2]
+    source = SavedSource(find_task("rte"), tmp_path / "a")
+    (file,) = (tmp_path / "a/train").glob("*.arrow")
+    whole = file.read_bytes()
+    for content in (b"", b"text", whole[: len(whole) // 2]):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=r"a/train is no data set of `save_to_disk`, or damaged"):
+            source.rows("train")
+    file.write_bytes(whole)
+    (tmp_path / "a/train/state.json").write_text("{}")
+    with pytest.raises(ValueError, match="or damaged"):
+        source.rows("train")

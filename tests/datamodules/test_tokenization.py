@@ -1,3 +1,4 @@
+import pickle
 import random
 
 import pytest
@@ -7,6 +8,8 @@ from datamodules.sample import sample_vocabulary
 from datamodules.sources import open_source
 from datamodules.tasks import find_task
 from datamodules.tokenization import encode, load_tokenizer, tokenize_split, tokenizer_digest, truncate_pair
+from storage import write_checksums
+from tests.payload import Payload
 
 
 def truncated_slowly(a, b, budget):
@@ -167,6 +170,21 @@ def test_damaged_data_is_named_and_made_again(files, tokenizer, tmp_path, caplog
     caplog.clear()
     tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)
     assert not caplog.text
+
+
+def test_pickled_code_in_the_cache_does_not_run(files, tokenizer, tmp_path):
+    """Nor when its checksum was forged: Arrow's and JSON's readers see that it is neither."""
+    task = find_task("rte")
+    kwargs = {"max_length": 32, "segment_ids": "tokenizer", "cache_dir": str(tmp_path / "cache")}
+    first = tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)[:]
+    (folder,) = (tmp_path / "cache").iterdir()
+    for name in ("data-00000-of-00001.arrow", "state.json"):
+        (folder / name).write_bytes(pickle.dumps(Payload(tmp_path / "ran")))
+        assert tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)[:] == first
+        (folder / name).write_bytes(pickle.dumps(Payload(tmp_path / "ran")))
+        write_checksums(folder)
+        assert tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)[:] == first
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_concurrent_winner_is_taken_over(files, tokenizer, tmp_path, monkeypatch):

@@ -47,15 +47,8 @@ def finished_outputs(folder: Path) -> dict[Path, tuple[int, int, int]]:
         stages = json.loads((folder / "manifest.json").read_text())["stages"]
     except (OSError, ValueError, KeyError):
         return {}
-    files: list[Path] = []
-    for stage in stages:
-        outputs = folder / stage
-        models = [outputs / "model"] if stage != "student" else [outputs]
-        if stage.startswith("distill/"):
-            models.append(folder / "sparsify" / outputs.name)
-        files += [path for model in models for path in model.rglob("*") if path.is_file()]
-        files += outputs.glob("*_scores.safetensors")
-    return {path: _identity(path) for path in files}
+    outputs = [folder / name for record in stages.values() if record["finished"] for name in record["outputs"]]
+    return {path: _identity(path) for path in outputs if path.is_file() and path.name != "summary.json"}
 
 
 def bytes_lost(before: dict[Path, tuple[int, int, int]], damaged: Path | None = None) -> int:

@@ -17,6 +17,7 @@ from lightning_modules.checkpoints import (
     write_checkpoint,
 )
 from storage import DamagedError, WriteError
+from tests.payload import Payload
 from tests.tasks import StopAt, Stopped, differences, fit, make_trainer
 
 
@@ -36,16 +37,6 @@ def fitted(tiny_task, tmp_path_factory):
 @pytest.fixture
 def checkpoints(fitted, tmp_path):
     return Path(shutil.copytree(fitted / "checkpoints", tmp_path / "checkpoints"))
-
-
-class Payload:
-    """Leaves a mark when it is unpickled."""
-
-    def __init__(self, mark):
-        self.mark = str(mark)
-
-    def __reduce__(self):
-        return open, (self.mark, "w")
 
 
 def flip(path, position):

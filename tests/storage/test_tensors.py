@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from storage import DamagedError, hash_tensors, read_tensors, write_tensors
+from tests.payload import Payload
 
 TENSORS = {"a": torch.arange(6, dtype=torch.float64).reshape(2, 3), "empty": torch.zeros(0), "b": torch.tensor([1])}
 
@@ -47,6 +48,15 @@ def test_foreign_files_are_named(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(DamagedError, match=f"{path} cannot be read"):
         read_tensors(path)
+
+
+@pytest.mark.parametrize("dump", [pickle.dump, torch.save])
+def test_pickled_code_does_not_run(tmp_path, dump):
+    with (tmp_path / "scores.safetensors").open("wb") as file:
+        dump(Payload(tmp_path / "ran"), file)
+    with pytest.raises(DamagedError, match=r"scores\.safetensors cannot be read"):
+        read_tensors(tmp_path / "scores.safetensors")
+    assert not (tmp_path / "ran").exists()
 
 
 def test_the_hash_sees_names_shapes_types_and_values():
