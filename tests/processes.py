@@ -6,6 +6,7 @@ does everything and leaves files, which the tests then compare with fits of a si
 
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -18,7 +19,16 @@ import torch.distributed
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from torch.nn.parallel import DistributedDataParallel
 
-from callbacks import Pruning, Rewinding, SubmissionWriter, TeacherSparsification
+from callbacks import (
+    FiniteLoss,
+    Interrupted,
+    Pruning,
+    Rewinding,
+    StopOnSignal,
+    SubmissionWriter,
+    TeacherSparsification,
+)
+from callbacks.finite_loss import NonFiniteLossError
 from callbacks.scoring import UnitScores, score_units
 from datamodules import GLUEDataModule
 from lightning_modules import FinetuningModule, kept_units, load_classifier, load_tokenizer, save_classifier, shrink_
@@ -195,6 +205,37 @@ def resumed(task: TinyTask, folder: Path, **settings: Any) -> dict[str, Any]:
     return found
 
 
+class SignalOne(Callback):
+    """Sends the last process alone a signal in its third batch."""
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        if batch_idx == 2 and trainer.global_rank == trainer.world_size - 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+class SpoilOne(Callback):
+    """Makes the last process's loss of the third batch NaN; the rows of that batch."""
+
+    rows: list[int]
+
+    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, i: int) -> None:
+        if i == 2 and trainer.global_rank == trainer.world_size - 1:
+            outputs["loss"] = outputs["loss"] * torch.nan
+            self.rows = batch["idx"].tolist()
+
+
+def ended(task: TinyTask, folder: Path, extra: list[Callback], **settings: Any) -> dict[str, Any]:
+    """How a fit ends, in which process, and after how many steps."""
+    module = task.finetuning()
+    trainer = make_trainer(folder, extra, max_epochs=1, **settings)
+    try:
+        fit(trainer, module, task.data(**DATA))
+    except (Interrupted, NonFiniteLossError) as error:
+        rows = getattr(extra[0], "rows", [])
+        return {"how": f"{type(error).__name__}: {error}", "steps": trainer.global_step, "rows": rows}
+    return {"how": "as usual"}
+
+
 def main(task_folder: str, folder: str) -> None:
     """Do everything in this process and leave it in ``rank0.pt`` or ``rank1.pt``."""
     torch.set_num_threads(1)
@@ -216,6 +257,8 @@ def main(task_folder: str, folder: str) -> None:
     for kind in (GLUEDataModule, Lopsided):
         for name in METRICS:
             found[kind.__name__, name] = evaluate(task, own / kind.__name__, kind, name, **two)
+    found["signal"] = ended(task, own / "signal", [SignalOne(), StopOnSignal()], **two)
+    found["nan"] = ended(task, own / "nan", [SpoilOne(), FiniteLoss(window=4)], **two)
     torch.distributed.barrier()
     found["written"] = sorted(str(path.relative_to(own)) for path in own.rglob("*") if path.is_file())
     torch.save(found, Path(folder, f"rank{rank}.pt"))

@@ -163,6 +163,23 @@ def test_another_number_of_processes_is_refused_by_name(two, tiny_task, tmp_path
         fit(make_trainer(tmp_path), module, tiny_task.data(**DATA), path)
 
 
+def test_a_signal_to_one_process_stops_all_at_the_same_batch(two, folder):
+    for found in two:
+        assert found["signal"]["how"] == "Interrupted: stopped by SIGTERM"
+        assert found["signal"]["steps"] == 3
+    last = torch.load(folder / "of_rank0/signal/checkpoints/last.ckpt", weights_only=True)
+    assert last["global_step"] == 3
+
+
+def test_a_loss_that_is_no_number_in_one_process_ends_all_and_is_traced_to_its_rows(two):
+    rows = two[1]["nan"]["rows"]
+    assert len(rows) in (3, 8)
+    for found in two:
+        assert "NonFiniteLossError: the loss became NaN or infinite at step 3" in found["nan"]["how"]
+        assert f"of step 3: {', '.join(map(str, rows))}." in found["nan"]["how"]
+        assert found["nan"]["steps"] == 4
+
+
 def test_only_process_0_writes(two):
     assert len(two[0]["written"]) > 10
     assert two[1]["written"] == []
