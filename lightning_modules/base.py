@@ -220,7 +220,10 @@ class ClassificationModule(LightningModule):
 
     def steps_of_phase(self) -> int:
         """Number of optimizer steps of the current phase."""
-        limit = self.trainer.estimated_stepping_batches  # also sets up the loader, so that the next line is known
+        try:
+            limit = self.trainer.estimated_stepping_batches  # also sets up the loader, so that the next line is known
+        except ValueError as error:  # an interval of validation that is longer than an epoch; a mistake in a setting
+            raise ValueError(f"trainer: {error}") from error
         first, end = self.phase
         epochs = (self.trainer.max_epochs if end is None else end) or 0
         if epochs < 0 or math.isinf(self.trainer.num_training_batches):

@@ -222,7 +222,12 @@ def _check(settings: RunSettings) -> GLUEDataModule:
     data = GLUEDataModule(model_name_or_path=settings.model_name_or_path, seed=settings.seed, **settings.data)
     for stage in ("fit", "test"):
         data.setup(stage)
-    data.train_dataloader()
+    batches = -(-len(data.train_dataloader()) // settings.trainer.devices)
+    if (settings.trainer.val_check_interval or 0) > batches:
+        raise ValueError(
+            f"trainer.val_check_interval is {settings.trainer.val_check_interval}, but an epoch has {batches} batches: "
+            "choose fewer, or null to evaluate after each epoch"
+        )
     # A new head is drawn from the random state, which the fits set anew.
     model = load_classifier(settings.model_name_or_path, label_names=data.label_names)
     if settings.student.layers is not None:

@@ -174,6 +174,13 @@ def test_misspelt_key_in_yaml(workplace, capsys):
     assert nothing_written(workplace)
 
 
+@pytest.mark.parametrize("command", [finetune, run])
+def test_an_epoch_shorter_than_the_interval_of_validation(command, workplace, capsys):
+    message = error_of(command("--trainer.val_check_interval", "1000"), capsys)
+    assert "val_check_interval" in message
+    assert "1000" in message
+
+
 def test_student_cut_in_both_ways_or_in_none(workplace, capsys):
     assert "student.layers" in error_of(run("--student.layers", "2"), capsys)
     assert "student.layers" in error_of(run("--student.sparsity", "null"), capsys)
