@@ -94,11 +94,11 @@ def plan(stages: Sequence[Stage], manifest: Manifest) -> dict[str, Decision]:
         if not waits:
             decisions[stage.name] = decide(stage, manifest)
         elif record is None:
-            decisions[stage.name] = Decision("run", f"it has not run yet; after {waits[0]}")
+            decisions[stage.name] = Decision("run", f"it has not run yet; after {waits[-1]}")
         elif changed := _changed_setting(record, stage):
             decisions[stage.name] = Decision("run", changed)
         else:
-            decisions[stage.name] = Decision("run", f"unless {waits[0]} gives the same result as before")
+            decisions[stage.name] = Decision("run", f"unless {waits[-1]} gives the same result as before")
     return decisions
 
 
