@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from callbacks import Interrupted
+from callbacks import PARENT_VARIABLE, Interrupted
 from pipeline.errors import fail, own_error
 from pipeline.lightning_cli import CONFIGS, SUBCOMMANDS, StarkCLI
 from pipeline.run import run
@@ -84,6 +84,8 @@ def _leave(stop: Interrupted, args: list[str]) -> None:
     """Say how to go on, and exit with the signal's status."""
     if any(os.environ.get(name, "0") != "0" for name in ("RANK", "LOCAL_RANK")):
         sys.exit(0)  # the first process speaks for all; Lightning kills it when another one fails before it has
+    if PARENT_VARIABLE in os.environ:
+        sys.exit(128 + stop.signum)  # of a stage, whose pipeline says how to go on
     again = _without_from(args)
     if args[0] == "fit" and stop.checkpoint is not None and "--ckpt_path" not in args:
         again += ["--ckpt_path", str(stop.checkpoint)]
