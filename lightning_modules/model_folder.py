@@ -3,12 +3,14 @@
 import copy
 import hashlib
 import logging
+import pickle
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from transformers import (
@@ -28,6 +30,12 @@ __all__ = ["load_classifier", "load_tokenizer", "model_digest", "one_line_errors
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model")
+
+# What the libraries raise at files that are none of theirs; which of them is theirs to choose.
+_FOREIGN = (
+    *(OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, EOFError),
+    *(SafetensorError, pickle.UnpicklingError, StrictDataclassError),
+)
 
 _log = logging.getLogger(__name__)
 
@@ -222,7 +230,7 @@ def one_line_errors(path: str | Path) -> Iterator[None]:
         yield
     except DamagedError:  # says it all
         raise
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+    except _FOREIGN as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ValueError(f"cannot load {path}: {reason}") from error
 

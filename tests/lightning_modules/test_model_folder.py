@@ -314,3 +314,26 @@ def test_no_code_of_a_folder_is_run(tmp_path, monkeypatch):
 
 def change_json(path, **values):
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "null", "3", '{"model_type": 3}', '{"model_type": "bert", "num_hidden_layers": "x"}', "\x89PNG"],
+)
+def test_foreign_configurations_are_one_line(content, tmp_path):
+    folder = save_classifier(named_classifier(), tmp_path / "model")
+    (folder / CHECKSUMS_FILE).unlink()
+    (folder / "config.json").write_text(content)
+    with pytest.raises(ValueError, match=f"cannot load {folder}: ") as error:
+        load_classifier(folder)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "null", "{}", "\x89PNG"])
+def test_foreign_tokenizers_are_one_line(content, tmp_path):
+    folder = save_sample_encoder(tmp_path / "encoder", ["good", "bad"])
+    (folder / CHECKSUMS_FILE).unlink()
+    (folder / "tokenizer.json").write_text(content)
+    with pytest.raises(ValueError, match=f"cannot load {folder}: ") as error:
+        load_tokenizer(folder)
+    assert "\n" not in str(error.value)

@@ -1,4 +1,6 @@
+import functools
 import json
+import pickle
 import shutil
 
 import pytest
@@ -9,6 +11,7 @@ from lightning_modules.encoders import count_parameters, encoder_layers, kept_un
 from lightning_modules.model_folder import load_classifier
 from lightning_modules.sample_encoder import save_sample_encoder
 from lightning_modules.stark_checkpoint import STARK_LABELS, import_stark_checkpoint
+from tests.payload import Payload
 from tests.tiny import GOLDEN_CASES, golden, golden_masks
 
 LEVELS = ("50", "70", "90")
@@ -216,3 +219,14 @@ def test_what_cannot_be_imported_says_why(vocabulary, tmp_path):
     attempt("no model.safetensors or pytorch_model.bin in it")
     (source / "config.json").unlink()
     attempt("config.json")
+
+
+@pytest.mark.parametrize("dump", [torch.save, functools.partial(pickle.dump, protocol=2)])
+def test_pickled_code_does_not_run(vocabulary, tmp_path, dump):
+    source = tmp_path / "source"
+    write_checkpoint(source, "tiny", vocabulary, pickled=True)
+    with (source / "pytorch_model.bin").open("wb") as file:
+        dump({"bert.x": Payload(tmp_path / "ran")}, file)
+    with pytest.raises(ValueError, match=f"cannot load {source}: "):
+        import_stark_checkpoint(source, tmp_path / "model", task="sst2", label_names=("0", "1"))
+    assert not (tmp_path / "ran").exists()
