@@ -130,6 +130,9 @@ class ClassificationModule(LightningModule):
         super().__init__()
         if not 0 <= warmup_proportion <= 1:
             raise ValueError(f"warmup_proportion is {warmup_proportion}: give a fraction of the steps in [0, 1]")
+        for name, value in (("learning_rate", learning_rate), ("weight_decay", weight_decay)):
+            if not 0 <= value < math.inf:  # nan is refused, too
+                raise ValueError(f"{name} is {value}: choose a number of at least 0")
         self.label_names = list(label_names)
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay

@@ -205,3 +205,10 @@ def test_a_shrunk_classifier_is_rebuilt_from_its_configuration():
     again = classifier_from_config(model.config.to_json_string(use_diff=False))
     again.load_state_dict(model.state_dict())
     assert torch.equal(classify(again.eval(), tiny_batch()), classify(model, tiny_batch()))
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "weight_decay"])
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
+def test_rates_that_are_no_rates_are_refused(tiny_task, name, value):
+    with pytest.raises(ValueError, match=f"{name} is {value}: choose a number of at least 0"):
+        tiny_task.finetuning(**{name: value})
