@@ -8,6 +8,7 @@ from callbacks.rewinding import Rewinding
 from callbacks.saving import SaveModelFolder
 from callbacks.sparsification import TeacherSparsification
 from callbacks.submission import SubmissionWriter
+from callbacks.teacher_cache import TeacherCache
 
 __all__ = [
     "PARENT_VARIABLE",
@@ -19,5 +20,6 @@ __all__ = [
     "SaveModelFolder",
     "StopOnSignal",
     "SubmissionWriter",
+    "TeacherCache",
     "TeacherSparsification",
 ]

@@ -13,7 +13,8 @@ from callbacks.functional.importance import ScoreReduction
 from callbacks.functional.masks import achieved_sparsity, check_sparsity, masks_at_sparsity
 from callbacks.lifecycle import resumes
 from callbacks.scoring import ScoringSplit, UnitScores, score_units, scoring_batches
-from lightning_modules.base import Batch, ClassificationModule
+from lightning_modules.base import ClassificationModule
+from lightning_modules.classifying import Batch
 from lightning_modules.encoders import shrink_
 from lightning_modules.functional.distillation import task_loss
 

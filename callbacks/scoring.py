@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from callbacks.functional.importance import ScoreReduction, batch_importance, normalize_per_layer
-from lightning_modules.base import Batch, classify
+from lightning_modules.classifying import Batch, classify
 from lightning_modules.encoders import encoder_layers, unit_masks
 from lightning_modules.processes import all_gather, processes
 from storage import hash_tensors, read_tensors, write_tensors

@@ -17,7 +17,7 @@ from callbacks.layer_dropping import LayerDropping
 from callbacks.lifecycle import has_trial, resumes
 from callbacks.pruning import EXPRESSIVENESS, Pruning, expressiveness_loss
 from callbacks.scoring import ScoringSplit, UnitScores, score_units, scoring_batches
-from lightning_modules.base import Batch, classify
+from lightning_modules.classifying import Batch, classify
 from lightning_modules.distillation import DistillationModule
 from lightning_modules.functional.distillation import distillation_loss
 from lightning_modules.model_folder import save_classifier

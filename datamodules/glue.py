@@ -1,5 +1,7 @@
 """GLUE tasks as a LightningDataModule."""
 
+import hashlib
+import json
 from functools import cached_property
 from typing import Any, Literal, get_args
 
@@ -20,7 +22,7 @@ from datamodules.batching import (
 from datamodules.sources import Source, open_source
 from datamodules.splits import score_bins, stratified_rows
 from datamodules.tasks import find_task
-from datamodules.tokenization import SegmentIds, load_tokenizer, tokenize_split
+from datamodules.tokenization import SegmentIds, load_tokenizer, tokenize_split, tokenizer_digest
 
 __all__ = ["GLUEDataModule", "Selection"]
 
@@ -38,6 +40,8 @@ _BATCH_SETTINGS = (
     "pad_to_multiple_of",
     "seed",
 )
+# What decides on the form of a batch of given rows.
+_SHAPE_SETTINGS = ("max_length", "batch_size", "pad_to_multiple_of")
 # Which splits each of the trainer's functions reads ("selection": wherever that part lies).
 _NEEDED = {"fit": ("train", "selection"), "validate": ("selection",), "test": ("dev",), "predict": ("test",)}
 
@@ -219,6 +223,22 @@ class GLUEDataModule(pl.LightningDataModule):
         if split not in self._digests:
             self._digests[split] = self._source.digest(split)
         return self._digests[split]
+
+    def fingerprint(self, split: Literal["selection", "validation", "train"]) -> str:
+        """Return what identifies the batches of :meth:`scoring_dataloader`: rows, their tokens, and which go together.
+
+        Args:
+            split: the selection part, GLUE's dev ("validation") or train without the selection part.
+        """
+        file = "dev" if split == "validation" or (split, self.selection) == ("selection", "validation") else "train"
+        chosen = None if split == "validation" or file == "dev" else self._rows(split)["idx"][:]
+        key = {
+            "content": self.digest(file),
+            "rows": None if chosen is None else [int(row) for row in chosen],
+            "tokenizer": tokenizer_digest(self.tokenizer),
+            **{name: self._setting(name) for name in ("task", "segment_ids", *_SHAPE_SETTINGS)},
+        }
+        return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the settings and the content that decide on the batches."""

@@ -31,6 +31,7 @@ from transformers import (
 )
 
 from lightning_modules.checkpoints import bring_home
+from lightning_modules.classifying import Batch, classify
 from lightning_modules.processes import all_gather_object, check_strategy, reset_random_streams, settle_buckets_
 from lightning_modules.resuming import (
     batches_done,
@@ -45,14 +46,11 @@ from lightning_modules.resuming import (
     validation_is_due,
 )
 
-__all__ = ["Batch", "ClassificationModule", "build_metrics"]
-
-Batch = dict[str, Tensor]
+__all__ = ["ClassificationModule", "build_metrics"]
 
 _HPARAMS = LightningModule.CHECKPOINT_HYPER_PARAMS_KEY
 # Where models lie does not matter; what they are is checked by their content, or comes out of the checkpoint.
 _PATHS = ("model_name_or_path", "student", "teacher")
-_MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 def build_metrics(names: list[str], num_labels: int) -> MetricCollection:
@@ -349,20 +347,6 @@ class ClassificationModule(LightningModule):
         if checkpoint["classifier_config"] != self.classifier.config.to_json_string(use_diff=False):
             self.classifier = classifier_from_config(checkpoint["classifier_config"])
             nn.Module.to(self.classifier, self.device)
-
-
-def classify(model: PreTrainedModel, batch: Batch) -> Tensor:
-    """Logits ``(batch, num_labels)`` of a model, at least float32.
-
-    Args:
-        model: A sequence classifier.
-        batch: Its inputs; other keys are left out.
-
-    Returns:
-        The logits.
-    """
-    logits: Tensor = model(**{name: batch[name] for name in _MODEL_INPUTS if name in batch}).logits
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def classifier_from_config(config: str) -> PreTrainedModel:

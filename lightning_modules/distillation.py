@@ -9,10 +9,12 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from lightning_modules.base import Batch, ClassificationModule, classify
+from lightning_modules.base import ClassificationModule
+from lightning_modules.classifying import Batch, classify
 from lightning_modules.encoders import kept_units, shrink_
 from lightning_modules.functional.distillation import Reduction, distillation_loss
 from lightning_modules.model_folder import load_classifier, load_tokenizer
+from lightning_modules.teacher_outputs import TeacherOutputs
 from lightning_modules.units import KeptUnits
 from storage import hash_tensors
 
@@ -22,9 +24,10 @@ __all__ = ["DistillationModule"]
 class DistillationModule(ClassificationModule):
     r"""Distil a teacher into a student by :math:`w T^2 \mathrm{SoftCE} + (1 - w) \mathrm{CE}`.
 
-    The student is trained with dropout, the teacher answers without. The teacher is no submodule: it costs no gradient,
-    no optimizer state, no traffic between processes and no copy in checkpoints; these name it by its folder, a hash of
-    its dense weights and the units that it kept, and a resumed fit loads and shrinks it anew.
+    The student is trained with dropout, the teacher answers without; it is asked at every step, or once about
+    every row where the fit has a :class:`~callbacks.teacher_cache.TeacherCache`. The teacher is no submodule: it costs
+    no gradient, no optimizer state, no traffic between processes and no copy in checkpoints; these name it by its
+    folder, a hash of its dense weights and the units that it kept, and a resumed fit loads and shrinks it anew.
 
     Source: the paper's section 3.1; GeneZC/StarK `run_distillation.py`.
 
@@ -68,6 +71,8 @@ class DistillationModule(ClassificationModule):
         # In a list, so that Lightning and DDP do not see a submodule.
         self._frozen = [load_classifier(teacher, label_names=self.label_names, new_head=False).requires_grad_(False)]
         self._teacher_hash = hash_tensors(self.teacher.state_dict())
+        #: What the teacher says of every row of train; None asks it at every step.
+        self.teacher_outputs: TeacherOutputs | None = None
         self.classifier = load_classifier(student, label_names=self.label_names)
         self.tokenizer = load_tokenizer(student)
         if student != teacher and self.tokenizer.get_vocab() != load_tokenizer(teacher).get_vocab():
@@ -94,6 +99,11 @@ class DistillationModule(ClassificationModule):
             neuron_masks: One mask ``(num_neurons,)`` per layer.
         """
         self._frozen = [shrink_(self.teacher, head_masks, neuron_masks)]
+        self.teacher_outputs = None
+
+    def teacher_identity(self) -> dict[str, Any]:
+        """What tells this teacher from others: the hash of its dense weights, and the units that it kept."""
+        return {"hash": self._teacher_hash, "kept_units": kept_units(self.teacher).to_json()}
 
     @torch.no_grad()
     def teacher_logits(self, batch: Batch) -> Tensor:
@@ -115,9 +125,9 @@ class DistillationModule(ClassificationModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step of distillation."""
-        loss = self.distillation_loss(
-            student_logits=self(batch), teacher_logits=self.teacher_logits(batch), batch=batch
-        )
+        outputs = self.teacher_outputs
+        teacher_logits = self.teacher_logits(batch) if outputs is None else outputs.logits(batch["idx"])
+        loss = self.distillation_loss(student_logits=self(batch), teacher_logits=teacher_logits, batch=batch)
         return self.log_loss(loss, batch_idx)
 
     def on_fit_start(self) -> None:
@@ -128,7 +138,7 @@ class DistillationModule(ClassificationModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add which teacher this is."""
         super().on_save_checkpoint(checkpoint)
-        checkpoint["teacher"] = {"hash": self._teacher_hash, "kept_units": kept_units(self.teacher).to_json()}
+        checkpoint["teacher"] = self.teacher_identity()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Bring the teacher into the checkpoint's shape.

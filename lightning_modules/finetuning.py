@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lightning_modules.base import Batch, ClassificationModule
+from lightning_modules.base import ClassificationModule
+from lightning_modules.classifying import Batch
 from lightning_modules.functional.distillation import Reduction, task_loss
 from lightning_modules.model_folder import load_classifier, load_tokenizer
 

@@ -23,8 +23,8 @@ from callbacks.scoring import UnitScores, score_units, scoring_batches
 from callbacks.sparsification import FRIENDLINESS, score_teacher, teacher_masks
 from datamodules import GLUEDataModule
 from lightning_modules import load_classifier, load_tokenizer, save_classifier, shrink_
-from lightning_modules.base import Batch
 from lightning_modules.checkpoints import latest_checkpoint
+from lightning_modules.classifying import Batch
 from pipeline.lightning_cli import StarkCLI
 from pipeline.settings import FitSettings, RunSettings
 from storage import remove_folder, write_text
@@ -99,7 +99,9 @@ def distill(
         "temperature": fit.temperature,
         "distillation_weight": fit.distillation_weight,
     }
-    _fit(settings, folder, fit, "lightning_modules.DistillationModule", arguments, callbacks, resume)
+    # One folder for all candidates and the trial, which is distilled again when only its settings change.
+    cache = {"class_path": "callbacks.TeacherCache", "init_args": {"folder": str(settings.folder / "teacher_outputs")}}
+    _fit(settings, folder, fit, "lightning_modules.DistillationModule", arguments, callbacks, resume, [cache])
 
 
 def score_dense_teacher(settings: RunSettings, folder: Path, teacher: Path, student: Path) -> None:
@@ -147,13 +149,14 @@ def _fit(
     arguments: dict[str, Any],
     callbacks: Sequence[Callback],
     resume: bool,
+    extra: Sequence[dict[str, Any]] = (),
 ) -> None:
     """Run a fit, or go on with it where it was interrupted."""
     checkpoint = latest_checkpoint(folder / "checkpoints") if resume else None
     if checkpoint is None:
         remove_folder(folder)  # it was interrupted before its first checkpoint, or has none that is intact
     config = folder / "stage.yaml"
-    text = yaml.safe_dump(_fit_config(settings, folder, fit, module, arguments), sort_keys=False)
+    text = yaml.safe_dump(_fit_config(settings, folder, fit, module, arguments, extra), sort_keys=False)
     write_text(config, f"# stark fit --config {config}\n{text}")
     command = ["fit", "--config", str(config), *(["--ckpt_path", str(checkpoint)] if checkpoint is not None else [])]
     if settings.trainer.devices == 1:
@@ -188,6 +191,7 @@ def _fit_config(
     fit: FitSettings,
     module: str,
     arguments: dict[str, Any],
+    callbacks: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
     trainer = settings.trainer
     return {
@@ -203,6 +207,7 @@ def _fit_config(
             "val_check_interval": trainer.val_check_interval,
             "enable_progress_bar": False,
             "enable_model_summary": False,
+            "callbacks+": list(callbacks),
         },
         "early_stopping": {"patience": fit.patience},
         "step_checkpoint": {"every_n_train_steps": trainer.checkpoint_every_n_steps},

@@ -26,6 +26,7 @@ from callbacks import (
     Rewinding,
     StopOnSignal,
     SubmissionWriter,
+    TeacherCache,
     TeacherSparsification,
 )
 from callbacks.finite_loss import NonFiniteLossError
@@ -134,7 +135,12 @@ def distil(
 
 def whole_method(task: TinyTask, folder: Path, **settings: Any) -> dict[str, Any]:
     """Prune, trial, sparsify, rewind and distil without random numbers; scores of 13 batches."""
-    callbacks = [Pruning(0.5, split="train"), TeacherSparsification(0.5, 0.3, split="train"), Rewinding(2)]
+    callbacks = [
+        Pruning(0.5, split="train"),
+        TeacherSparsification(0.5, 0.3, split="train"),
+        Rewinding(2),
+        TeacherCache(str(folder / "answers")),
+    ]
     return distil(task, folder, callbacks, task.teacher.parent / "without_dropout", **METHOD, **settings)
 
 

@@ -9,7 +9,7 @@ from callbacks.pruning import EXPRESSIVENESS
 from callbacks.scoring import UnitScores, scoring_batches
 from callbacks.sparsification import FRIENDLINESS, score_teacher, teacher_masks
 from lightning_modules import encoder_layers, kept_units, load_classifier, shrink_
-from lightning_modules.base import classify
+from lightning_modules.classifying import classify
 from tests.tasks import differences, fit, make_trainer
 from tests.tiny import GOLDEN_CASES, golden, golden_masks, tiny_batch, tiny_classifier
 

@@ -236,6 +236,17 @@ def test_settings_of_a_checkpoint_are_compared(make):
             make(**change).load_state_dict(state)
 
 
+def test_a_fingerprint_is_that_of_rows_tokens_and_batches(make):
+    same = [make(), make(seed=0), make(num_workers=1)]
+    assert len({data.fingerprint("train") for data in same}) == 1
+    other = [make(seed=1), make(batch_size=8), make(train_limit=90), make(max_length=9), make(task="rte")]
+    other += [make(pad_to_multiple_of=8), make(selection="validation"), make(segment_ids="stark")]
+    prints = [data.fingerprint("train") for data in (make(), *other)]
+    assert len(set(prints)) == len(prints)
+    assert len({make().fingerprint(split) for split in ("train", "selection", "validation")}) == 3
+    assert make(selection="validation").fingerprint("selection") == make().fingerprint("validation")
+
+
 def test_ax_has_no_fit(make, tmp_path):
     data = make("ax", data_dir=str(tmp_path))
     with pytest.raises(ValueError, match=r"^task 'ax' has only a test split: models trained on mnli predict it$"):

@@ -9,7 +9,8 @@ from pytorch_lightning import Callback
 from pytorch_lightning.plugins import MixedPrecision
 
 from datamodules import find_task
-from lightning_modules.base import build_metrics, classifier_from_config, classify
+from lightning_modules.base import build_metrics, classifier_from_config
+from lightning_modules.classifying import classify
 from lightning_modules.encoders import shrink_
 from tests.tasks import fit, make_trainer
 from tests.tiny import random_masks, tiny_batch, tiny_classifier

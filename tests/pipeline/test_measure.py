@@ -5,7 +5,7 @@ import torch
 from sklearn.metrics import accuracy_score, f1_score
 
 from lightning_modules import kept_units, load_classifier, load_tokenizer, save_classifier, shrink_
-from lightning_modules.base import classify
+from lightning_modules.classifying import classify
 from pipeline.measure import evaluate, size
 from pipeline.settings import read_settings
 

@@ -1,0 +1,183 @@
+"""What a teacher says of every row, computed once, since it is frozen and answers without dropout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from lightning_modules.classifying import Batch, classify, classify_with_hidden_states
+from lightning_modules.processes import all_gather_object, processes
+from storage import read_tensors, write_tensors
+
+__all__ = ["TeacherOutputs", "ask_teacher"]
+
+_HIDDEN = "hidden_states/"
+
+
+class TeacherOutputs:
+    """A teacher's logits, and hidden states if they were asked for, by the number of the row.
+
+    Args:
+        key: Identifies teacher, rows and tokenisation; see :class:`~callbacks.teacher_cache.TeacherCache`.
+        idx: Number of each row, ``(rows,)``, int64.
+        logits: Shape ``(rows, num_labels)``, float32 or wider.
+        lengths: Number of tokens of each row, ``(rows,)``, int64.
+        hidden_states: By number of the layer (0 the embeddings', negative from the end), those of all real tokens, row
+            after row: ``(sum of lengths, hidden_size)``.
+
+    Example:
+        >>> outputs = TeacherOutputs("a", torch.tensor([7, 4]), torch.tensor([[0.5], [2.0]]), torch.tensor([3, 2]))
+        >>> outputs.logits(torch.tensor([4, 7, 4]))
+        tensor([[2.0000],
+                [0.5000],
+                [2.0000]])
+    """
+
+    def __init__(
+        self,
+        key: str,
+        idx: Tensor,
+        logits: Tensor,
+        lengths: Tensor,
+        hidden_states: Mapping[int, Tensor] | None = None,
+    ) -> None:
+        """Order the rows by their number."""
+        self.key = key
+        self._stored = {"idx": idx, "logits": logits, "lengths": lengths}
+        self._hidden_states = dict(hidden_states or {})
+        # By number, so that a look-up needs no search and no word of the device. Nothing is said of other rows.
+        self._logits = torch.full((int(idx.max()) + 1, logits.shape[1]), torch.nan, dtype=logits.dtype)
+        self._logits[idx] = logits
+        self._lengths, self._starts = torch.zeros(2, len(self._logits), dtype=torch.int64)
+        self._lengths[idx] = lengths
+        self._starts[idx] = lengths.cumsum(0) - lengths
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self._stored["idx"])
+
+    def to(self, device: torch.device) -> TeacherOutputs:
+        """Bring the logits to a device, where looking them up waits for nothing; hidden states stay where they are.
+
+        Args:
+            device: Of the training.
+
+        Returns:
+            Itself.
+        """
+        self._logits = self._logits.to(device)
+        return self
+
+    def logits(self, idx: Tensor) -> Tensor:
+        """Look up logits.
+
+        Args:
+            idx: Numbers of rows, ``(batch,)``, on the device of :meth:`to`.
+
+        Returns:
+            Shape ``(batch, num_labels)``; NaN for a row that the teacher was not asked about.
+        """
+        return self._logits[idx]
+
+    def hidden_states(self, idx: Tensor, width: int) -> dict[int, Tensor]:
+        """Look up hidden states, for a loss of one's own.
+
+        Args:
+            idx: Numbers of rows, ``(batch,)``.
+            width: Padded length of the batch.
+
+        Returns:
+            By layer, shape ``(batch, width, hidden_size)``, on the device of `idx`; zeros where a row has ended.
+        """
+        rows = idx.cpu()
+        position = torch.arange(width)
+        real = position < self._lengths[rows][:, None]
+        token = torch.where(real, self._starts[rows][:, None] + position, 0)
+        return {
+            layer: (states[token] * real[:, :, None]).to(idx.device) for layer, states in self._hidden_states.items()
+        }
+
+    def save(self, path: Path) -> None:
+        """Write them as safetensors, with their key.
+
+        Args:
+            path: The file; its folder is made.
+        """
+        hidden = {f"{_HIDDEN}{layer}": states for layer, states in self._hidden_states.items()}
+        write_tensors(path, {**self._stored, **hidden}, key=self.key)
+
+    @classmethod
+    def load(cls, path: Path, key: str) -> TeacherOutputs:
+        """Map a file that :meth:`save` wrote into memory, where processes share it.
+
+        Args:
+            path: The file.
+            key: What the outputs must be of.
+
+        Returns:
+            The outputs.
+
+        Raises:
+            DamagedError: If the file cannot be read or is damaged.
+            ValueError: If it holds the outputs of another teacher, or of other rows.
+        """
+        tensors, notes = read_tensors(path)
+        if notes.get("key") != key:
+            raise ValueError(
+                f"{path} holds what another teacher says, or of other rows or another tokenisation: remove it, or "
+                "restore the teacher and the data that it was made with"
+            )
+        hidden = {int(name.removeprefix(_HIDDEN)): tensors.pop(name) for name in list(tensors) if _HIDDEN in name}
+        return cls(key, **tensors, hidden_states=hidden)
+
+
+@torch.no_grad()
+def ask_teacher(
+    teacher: PreTrainedModel, batches: Iterable[Batch], key: str, hidden_states: Sequence[int] = ()
+) -> TeacherOutputs:
+    """Ask a teacher about all rows, in one pass over batches that are always the same.
+
+    The same row in another batch gives other last bits, so a pass over the shuffled batches of training would make a
+    resumed fit differ. The processes of a run share the batches; all of them have to call this, and all get all rows.
+
+    Args:
+        teacher: In eval mode.
+        batches: On the teacher's device, with ``idx``; the same on every process.
+        key: See :class:`TeacherOutputs`.
+        hidden_states: Numbers of the layers whose hidden states are kept, as in transformers' ``hidden_states``.
+
+    Returns:
+        The outputs, on the CPU.
+
+    Raises:
+        ValueError: If there is no row.
+    """
+    rank, world_size = processes()
+    own: dict[int, dict[str, Tensor]] = {}
+    for number, batch in enumerate(batches):
+        if number % world_size == rank:
+            own[number] = _ask(teacher, batch, hidden_states)
+    parts: dict[int, dict[str, Tensor]] = {}
+    for others in all_gather_object(own):
+        parts |= others
+    if not parts:
+        raise ValueError("there is no row to ask the teacher about")
+    # In the order of the batches, whichever process had them.
+    columns = {name: torch.cat([parts[number][name] for number in sorted(parts)]) for name in parts[0]}
+    kept = {layer: columns.pop(f"{_HIDDEN}{layer}") for layer in hidden_states}
+    return TeacherOutputs(key, **columns, hidden_states=kept)
+
+
+def _ask(teacher: PreTrainedModel, batch: Batch, hidden_states: Sequence[int]) -> dict[str, Tensor]:
+    real = batch["attention_mask"].bool()
+    if hidden_states:
+        logits, states = classify_with_hidden_states(teacher, batch)
+    else:
+        logits, states = classify(teacher, batch), ()
+    kept = {f"{_HIDDEN}{layer}": states[layer][real] for layer in hidden_states}
+    answer = {"idx": batch["idx"], "logits": logits, "lengths": real.sum(1), **kept}
+    return {name: tensor.cpu() for name, tensor in answer.items()}

@@ -1,0 +1,108 @@
+import logging
+
+import pytest
+import torch
+from pytorch_lightning import Callback
+
+from callbacks import Pruning, Rewinding, TeacherCache, TeacherSparsification
+from tests.tasks import StopAt, Stopped, differences, fit, make_trainer
+
+
+class Passes(Callback):
+    """Counts how often the teacher runs, and keeps what each step was told."""
+
+    def __init__(self):
+        self.asked, self.keys, self.gaps = 0, [], []
+
+    def on_train_start(self, trainer, module):
+        self._watch(module)
+
+    def _watch(self, module):
+        self.watched = module.teacher
+        module.teacher.register_forward_hook(lambda *_: setattr(self, "asked", self.asked + 1))
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+        if module.teacher is not self.watched:
+            self._watch(module)
+        self.keys.append(module.teacher_outputs.key)
+        told = module.teacher_outputs.logits(batch["idx"])
+        asked = self.asked
+        self.gaps.append((told - module.teacher_logits(batch)).abs().max().item())
+        self.asked = asked
+
+
+def distil(task, folder, callbacks, ckpt_path=None, data=None, **settings):
+    module = task.distillation()
+    return fit(make_trainer(folder, callbacks, **settings), module, data or task.data(), ckpt_path)
+
+
+def test_the_teacher_is_asked_once_about_each_row_and_says_the_same(tiny_task, tmp_path):
+    passes = Passes()
+    cached = distil(tiny_task, tmp_path / "a", [passes, TeacherCache()], max_epochs=3)
+    assert passes.asked == 7  # 108 rows in batches of 16, in three epochs
+    assert len(passes.gaps) == 21
+    assert max(passes.gaps) < 1e-5
+    plain = distil(tiny_task, tmp_path / "b", [], max_epochs=3)
+    for name, weight in cached.items():
+        torch.testing.assert_close(weight, plain[name], rtol=0, atol=1e-4)
+
+
+def test_a_file_serves_other_fits_and_is_known_by_teacher_rows_and_precision(tiny_task, tmp_path):
+    folder = tmp_path / "answers"
+    passes = Passes()
+    first = distil(tiny_task, tmp_path / "a", [TeacherCache(str(folder))])
+    (file,) = folder.iterdir()
+    again = distil(tiny_task, tmp_path / "b", [passes, TeacherCache(str(folder))])
+    assert passes.asked == 0
+    assert differences(first, again) == []
+    assert list(folder.iterdir()) == [file]
+    distil(tiny_task, tmp_path / "c", [TeacherCache(str(folder))], data=tiny_task.data(train_limit=60))
+    distil(tiny_task, tmp_path / "d", [TeacherCache(str(folder))], precision="bf16-mixed")
+    distil(tiny_task, tmp_path / "e", [TeacherCache(str(folder), hidden_states=[-1])])
+    distil(tiny_task, tmp_path / "f", [TeacherCache(str(folder))], data=tiny_task.data(max_length=8))
+    assert len(list(folder.iterdir())) == 5
+
+
+def test_a_damaged_file_is_made_again_and_one_under_a_wrong_name_is_refused(tiny_task, tmp_path, caplog):
+    folder = tmp_path / "answers"
+    distil(tiny_task, tmp_path / "a", [TeacherCache(str(folder))], max_epochs=1)
+    (file,) = folder.iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-5] + b"other")
+    with caplog.at_level(logging.WARNING):
+        distil(tiny_task, tmp_path / "b", [TeacherCache(str(folder))], max_epochs=1)
+    assert f"{file} is damaged" in caplog.text
+    assert file.read_bytes() == whole
+    distil(tiny_task, tmp_path / "c", [TeacherCache(str(folder))], max_epochs=1, precision="bf16-mixed")
+    (other,) = set(folder.iterdir()) - {file}
+    other.replace(file)
+    with pytest.raises(ValueError, match="holds what another teacher says"):
+        distil(tiny_task, tmp_path / "d", [TeacherCache(str(folder))], max_epochs=1)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_sparsified_teacher_is_asked_anew_whatever_the_order_of_callbacks(tiny_task, tmp_path, first):
+    method = [Pruning(0.5), TeacherSparsification(0.5, 0.3), Rewinding(1)]
+    passes, cache = Passes(), TeacherCache()
+    callbacks = [cache, *method, passes] if first else [*method, cache, passes]
+    distil(tiny_task, tmp_path, callbacks, max_epochs=2, min_epochs=2)
+    trial, actual = set(passes.keys[:7]), set(passes.keys[7:])
+    assert len(trial) == len(actual) == 1
+    assert trial != actual
+    assert len(passes.keys) == 14
+    assert max(passes.gaps) < 1e-5
+
+
+@pytest.mark.parametrize("folder", [None, "answers"])
+def test_a_resumed_fit_gets_the_same_bits(tiny_task, tmp_path, folder):
+    cache = [TeacherCache(folder and str(tmp_path / folder))]
+    whole = distil(tiny_task, tmp_path / "whole", cache)
+    path = tmp_path / "stopped.ckpt"
+    with pytest.raises(Stopped):
+        distil(tiny_task, tmp_path / "stopped", [*cache, StopAt(path, ("batch", 10))])
+    assert differences(whole, distil(tiny_task, tmp_path / "resumed", cache, path)) == []
+
+
+def test_it_needs_a_teacher(tiny_task, tmp_path):
+    with pytest.raises(TypeError, match="TeacherCache needs a DistillationModule, FinetuningModule is none"):
+        fit(make_trainer(tmp_path, [TeacherCache()]), tiny_task.finetuning(), tiny_task.data())
