@@ -1,14 +1,9 @@
 """Data sets as LightningDataModules."""
 
-from datamodules.batching import (
-    EvaluationSampler,
-    LazyDataLoader,
-    LengthGroupedBatchSampler,
-    PadCollator,
-    evaluation_batches,
-    length_grouped_batches,
-)
+from datamodules.batching import EpochBatchSampler, EvaluationSampler, LazyDataLoader, PadCollator
+from datamodules.columns import TokenColumns
 from datamodules.glue import GLUEDataModule
+from datamodules.grouping import Batches, evaluation_batches, length_grouped_batches, token_budget_batches
 from datamodules.sample import sample_vocabulary, write_sample_data
 from datamodules.sources import GLUE_HUB_ID
 from datamodules.submission import write_submission
@@ -17,6 +12,8 @@ from datamodules.tasks import TASKS, Layout, Task, find_task
 __all__ = [
     "GLUE_HUB_ID",
     "TASKS",
+    "Batches",
+    "EpochBatchSampler",
     "EvaluationSampler",
     "GLUEDataModule",
     "Layout",
@@ -24,10 +21,12 @@ __all__ = [
     "LengthGroupedBatchSampler",
     "PadCollator",
     "Task",
+    "TokenColumns",
     "evaluation_batches",
     "find_task",
     "length_grouped_batches",
     "sample_vocabulary",
+    "token_budget_batches",
     "write_sample_data",
     "write_submission",
 ]

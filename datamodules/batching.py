@@ -1,115 +1,26 @@
-"""Batches: which rows go together in which order, and how they become tensors."""
+"""Batches: how they are dealt to processes, and how they become tensors."""
 
-import hashlib
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
 
-__all__ = [
-    "EvaluationSampler",
-    "LazyDataLoader",
-    "LengthGroupedBatchSampler",
-    "NoRows",
-    "PadCollator",
-    "evaluation_batches",
-    "length_grouped_batches",
-    "seeded_generator",
-    "shared_batch_size",
-]
+from datamodules.columns import TokenColumns
+from datamodules.grouping import Batches
 
-# Batches that are sorted by length among themselves: enough to leave little padding, few enough that which rows meet in
-# a batch still changes from epoch to epoch.
-MEGA_BATCH = 50
+__all__ = ["EpochBatchSampler", "EvaluationSampler", "FormBatches", "LazyDataLoader", "NoRows", "PadCollator"]
 
 
-def seeded_generator(*key: int | str) -> torch.Generator:
-    """Return a generator whose numbers depend on nothing but the key.
+class FormBatches(Protocol):
+    """Gives the batches of an epoch, always the same."""
 
-    Args:
-        key: what the stream is for; neighbouring keys give unrelated streams.
-
-    Example:
-        >>> int(torch.randint(100, (), generator=seeded_generator(0, 1))) == int(
-        ...     torch.randint(100, (), generator=seeded_generator(0, 1))
-        ... )
-        True
-    """
-    digest = hashlib.sha256(repr(key).encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    def __call__(self, *, epoch: int) -> Batches:
+        """Return them."""
 
 
-def length_grouped_batches(lengths: Sequence[int], batch_size: int, *, seed: int, epoch: int) -> list[list[int]]:
-    """Return the shuffled batches of one epoch, each of rows of similar length.
-
-    All rows are shuffled and cut into groups of ``MEGA_BATCH`` batches; each group is sorted by length and cut into
-    batches; the batches are shuffled. Every row comes exactly once; at most one batch is short.
-
-    Args:
-        lengths: number of tokens of each row.
-        batch_size: rows per batch.
-        seed: with ``epoch`` the only source of randomness.
-        epoch: number of the epoch.
-
-    Returns:
-        Row numbers, batch by batch.
-
-    Example:
-        >>> batches = length_grouped_batches([5, 9, 4, 8, 6], 2, seed=0, epoch=0)
-        >>> sorted(row for batch in batches for row in batch)
-        [0, 1, 2, 3, 4]
-        >>> sorted(len(batch) for batch in batches)
-        [1, 2, 2]
-    """
-    generator = seeded_generator("batches", seed, epoch)
-    order = torch.randperm(len(lengths), generator=generator).tolist()
-    batches = []
-    for start in range(0, len(order), MEGA_BATCH * batch_size):
-        group = sorted(order[start : start + MEGA_BATCH * batch_size], key=lambda row: lengths[row])
-        batches += [group[i : i + batch_size] for i in range(0, len(group), batch_size)]
-    return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
-
-
-def shared_batch_size(rows: int, batch_size: int, num_replicas: int) -> int:
-    """Return the batch size with which as many processes as possible get some of the rows.
-
-    Args:
-        rows: how many there are.
-        batch_size: the most rows of a batch.
-        num_replicas: number of processes.
-
-    Returns:
-        ``batch_size``, or less where there would be fewer batches than processes; at least 1.
-
-    Example:
-        >>> shared_batch_size(100, 32, num_replicas=2), shared_batch_size(10, 32, num_replicas=3)
-        (32, 3)
-    """
-    return max(1, min(batch_size, rows // num_replicas))
-
-
-def evaluation_batches(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
-    """Return batches of all rows, sorted by length: always the same, with hardly any padding.
-
-    Args:
-        lengths: number of tokens of each row.
-        batch_size: rows per batch; the last batch can be short.
-
-    Returns:
-        Row numbers, batch by batch; rows of one length stay in their order.
-
-    Example:
-        >>> evaluation_batches([5, 9, 4, 9, 6], 2)
-        [[2, 0], [4, 1], [3]]
-    """
-    order = sorted(range(len(lengths)), key=lambda row: lengths[row])
-    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-
-
-class LengthGroupedBatchSampler:
-    """The batches of :func:`length_grouped_batches`, dealt to the processes of a run.
+class EpochBatchSampler:
+    """The batches of an epoch, dealt to the processes of a run.
 
     Whole batches are formed as if there was one process, then process ``rank`` takes every ``num_replicas``-th. Where
     their number is not divisible, the epoch's first batches are dealt a second time at its end, so that all processes
@@ -120,22 +31,20 @@ class LengthGroupedBatchSampler:
     would rebuild it as one.
 
     Example:
-        >>> sampler = LengthGroupedBatchSampler([3, 1, 2, 5, 4], 2, seed=0)
+        >>> from functools import partial
+        >>> from datamodules.grouping import length_grouped_batches
+        >>> sampler = EpochBatchSampler(partial(length_grouped_batches, [3, 1, 2, 5, 4], 2, seed=0))
         >>> whole = list(sampler)
         >>> sampler.set_epoch(0, first_batch=1)
         >>> list(sampler) == whole[1:], len(sampler)
         (True, 3)
     """
 
-    def __init__(
-        self, lengths: Sequence[int], rows_per_batch: int, *, seed: int, num_replicas: int = 1, rank: int = 0
-    ) -> None:
+    def __init__(self, form: FormBatches, *, num_replicas: int = 1, rank: int = 0) -> None:
         """Start with epoch 0.
 
         Args:
-            lengths: number of tokens of each row.
-            rows_per_batch: rows per batch.
-            seed: of the order.
+            form: gives the batches of all processes for an ``epoch``, equally many in each epoch.
             num_replicas: number of processes.
             rank: number of this process.
 
@@ -144,14 +53,12 @@ class LengthGroupedBatchSampler:
         """
         if not 0 <= rank < num_replicas:
             raise ValueError(f"rank is {rank} but must be in 0 to {num_replicas - 1}")
-        self.lengths = list(lengths)
-        self.rows_per_batch = rows_per_batch
-        self.seed = seed
+        self.form = form
         self.num_replicas = num_replicas
         self.rank = rank
         self.epoch = 0
         self.first_batch = 0
-        self._sizes: tuple[int, list[int]] = (-1, [])
+        self._formed = (0, form(epoch=0))
 
     def set_epoch(self, epoch: int, first_batch: int = 0) -> None:
         """Choose what the next iteration gives.
@@ -170,8 +77,7 @@ class LengthGroupedBatchSampler:
 
     def __len__(self) -> int:
         """Return the number of batches of a whole epoch of this process."""
-        batches = -(-len(self.lengths) // self.rows_per_batch)
-        return -(-batches // self.num_replicas)
+        return -(-len(self._formed[1]) // self.num_replicas)
 
     def __iter__(self) -> Iterator[list[int]]:
         """Yield the row numbers of each batch."""
@@ -200,23 +106,26 @@ class LengthGroupedBatchSampler:
         Example:
             Three rows, one of them alone in its batch, are one update of two batches:
 
-            >>> sampler = LengthGroupedBatchSampler([3, 1, 2], 2, seed=0)
+            >>> from functools import partial
+            >>> from datamodules.grouping import length_grouped_batches
+            >>> sampler = EpochBatchSampler(partial(length_grouped_batches, [3, 1, 2], 2, seed=0))
             >>> sorted(sampler.loss_weight(step, accumulate=2) for step in range(2))
             [0.6666666666666666, 1.3333333333333333]
         """
-        if self._sizes[0] != self.epoch:
-            self._sizes = (self.epoch, [len(batch) for batch in self._batches()])
-        sizes = self._sizes[1]
+        sizes = self._batches().sizes
         first = step - step % accumulate
         last = min(first + accumulate, len(self) if steps is None else steps)
         # Numbers beyond the last batch are those that are dealt a second time.
-        rows = sum(sizes[first * self.num_replicas : last * self.num_replicas])
+        rows = int(sizes[first * self.num_replicas : last * self.num_replicas].sum())
         number = step * self.num_replicas + self.rank
-        own = sizes[number] if number < len(sizes) else 0
+        own = int(sizes[number]) if number < len(sizes) else 0
         return self.num_replicas * accumulate * own / rows
 
-    def _batches(self) -> list[list[int]]:
-        return length_grouped_batches(self.lengths, self.rows_per_batch, seed=self.seed, epoch=self.epoch)
+    def _batches(self) -> Batches:
+        # Both the order and the weights of an epoch need them.
+        if self._formed[0] != self.epoch:
+            self._formed = (self.epoch, self.form(epoch=self.epoch))
+        return self._formed[1]
 
 
 class EvaluationSampler(DistributedSampler[int]):
@@ -227,11 +136,12 @@ class EvaluationSampler(DistributedSampler[int]):
     would be dealt out twice) or warns about when predicting.
 
     Example:
-        >>> list(EvaluationSampler([[2, 0], [4, 1], [3]], num_replicas=2, rank=0))
+        >>> from datamodules.grouping import evaluation_batches
+        >>> list(EvaluationSampler(evaluation_batches([5, 9, 4, 9, 6], 2), num_replicas=2, rank=0))
         [2, 0, 3]
     """
 
-    def __init__(self, batches: list[list[int]], *, num_replicas: int = 1, rank: int = 0) -> None:
+    def __init__(self, batches: Batches, *, num_replicas: int = 1, rank: int = 0) -> None:
         """Choose this process's rows.
 
         Args:
@@ -239,7 +149,7 @@ class EvaluationSampler(DistributedSampler[int]):
             num_replicas: number of processes.
             rank: number of this process.
         """
-        rows = [row for batch in batches[rank::num_replicas] for row in batch]
+        rows = batches[rank::num_replicas].rows()
         # Lightning asks for the size of the data set; everything else is overridden below.
         super().__init__(rows, num_replicas=num_replicas, rank=rank, shuffle=False)  # type: ignore[arg-type]
         self.rows = rows
@@ -250,7 +160,7 @@ class EvaluationSampler(DistributedSampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         """Yield the row numbers."""
-        yield from self.rows
+        yield from self.rows.tolist()
 
 
 class LazyDataLoader(DataLoader[Any]):
@@ -271,7 +181,10 @@ class PadCollator:
     A class, not a closure, so that workers can be given it.
 
     Example:
-        >>> batch = PadCollator(0)([{"input_ids": [2, 7, 3], "idx": 0}, {"input_ids": [2, 3], "idx": 1}])
+        >>> import torch
+        >>> columns = {"input_ids": [2, 7, 3, 2, 3], "lengths": [3, 2], "idx": [0, 1]}
+        >>> rows = TokenColumns.from_tensors({name: torch.tensor(column) for name, column in columns.items()})
+        >>> batch = PadCollator(0)(rows)
         >>> batch["input_ids"].tolist(), batch["attention_mask"].tolist()
         ([[2, 7, 3], [2, 3, 0]], [[1, 1, 1], [1, 1, 0]])
     """
@@ -284,30 +197,14 @@ class PadCollator:
             pad_token_type_id: fills ``token_type_ids``.
             pad_to_multiple_of: rows are padded to the longest of the batch, rounded up to a multiple of this if given.
         """
-        self.pad_token_id = pad_token_id
-        self.pad_token_type_id = pad_token_type_id
+        self.fills = {"input_ids": pad_token_id, "token_type_ids": pad_token_type_id}
         self.pad_to_multiple_of = pad_to_multiple_of or 1
 
-    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
+    def __call__(self, rows: TokenColumns) -> dict[str, Tensor]:
         """Return ``input_ids``, ``attention_mask``, ``idx``; ``token_type_ids`` and ``labels`` if rows have them."""
-        longest = max(len(row["input_ids"]) for row in rows)
+        longest = int(rows.lengths.max())
         width = -(-longest // self.pad_to_multiple_of) * self.pad_to_multiple_of
-
-        def padded(columns: list[list[int]], fill: int) -> Tensor:
-            return torch.tensor([column + [fill] * (width - len(column)) for column in columns])
-
-        batch = {
-            "input_ids": padded([row["input_ids"] for row in rows], self.pad_token_id),
-            "attention_mask": padded([[1] * len(row["input_ids"]) for row in rows], 0),
-        }
-        if "token_type_ids" in rows[0]:
-            batch["token_type_ids"] = padded([row["token_type_ids"] for row in rows], self.pad_token_type_id)
-        if "labels" in rows[0]:
-            # as the losses want them, whatever the default dtype is
-            dtype = torch.float32 if isinstance(rows[0]["labels"], float) else torch.int64
-            batch["labels"] = torch.tensor([row["labels"] for row in rows], dtype=dtype)
-        batch["idx"] = torch.tensor([row["idx"] for row in rows])
-        return batch
+        return {**rows.padded(self.fills, width), **rows.fields}
 
 
 class NoRows:
@@ -317,7 +214,10 @@ class NoRows:
     it there to share their metrics. So such a process is given a batch of which this leaves nothing.
 
     Example:
-        >>> {name: tensor.shape[0] for name, tensor in NoRows(PadCollator(0))([{"input_ids": [2], "idx": 0}]).items()}
+        >>> import torch
+        >>> columns = {"input_ids": [2], "lengths": [1], "idx": [0]}
+        >>> rows = TokenColumns.from_tensors({name: torch.tensor(column) for name, column in columns.items()})
+        >>> {name: tensor.shape[0] for name, tensor in NoRows(PadCollator(0))(rows).items()}
         {'input_ids': 0, 'attention_mask': 0, 'idx': 0}
     """
 
@@ -329,6 +229,6 @@ class NoRows:
         """
         self.collator = collator
 
-    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
+    def __call__(self, rows: TokenColumns) -> dict[str, Tensor]:
         """Return the collator's tensors without their rows."""
         return {name: tensor[:0] for name, tensor in self.collator(rows).items()}

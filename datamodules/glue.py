@@ -2,22 +2,29 @@
 
 import hashlib
 import json
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal, get_args
 
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from datamodules.batching import (
+    EpochBatchSampler,
     EvaluationSampler,
+    FormBatches,
     LazyDataLoader,
-    LengthGroupedBatchSampler,
     NoRows,
     PadCollator,
+)
+from datamodules.columns import TokenColumns
+from datamodules.grouping import (
     evaluation_batches,
+    length_grouped_batches,
     seeded_generator,
     shared_batch_size,
+    token_budget_batches,
 )
 from datamodules.sources import Source, open_source
 from datamodules.splits import score_bins, stratified_rows
@@ -33,6 +40,7 @@ _BATCH_SETTINGS = (
     "task",
     "max_length",
     "batch_size",
+    "tokens_per_batch",
     "selection",
     "selection_fraction",
     "train_limit",
@@ -42,6 +50,8 @@ _BATCH_SETTINGS = (
 )
 # What decides on the form of a batch of given rows.
 _SHAPE_SETTINGS = ("max_length", "batch_size", "pad_to_multiple_of")
+# Rounding for a token budget: up to 2 * max_length / 16 shapes, and some 8 tokens of padding per row.
+_BUDGET_MULTIPLE = 16
 # Which splits each of the trainer's functions reads ("selection": wherever that part lies).
 _NEEDED = {"fit": ("train", "selection"), "validate": ("selection",), "test": ("dev",), "predict": ("test",)}
 
@@ -85,6 +95,7 @@ class GLUEDataModule(pl.LightningDataModule):
         num_workers: int = 0,
         cache_dir: str | None = None,
         seed: int = 0,
+        tokens_per_batch: int | None = None,
     ) -> None:
         """Check the arguments; nothing is read yet.
 
@@ -96,14 +107,17 @@ class GLUEDataModule(pl.LightningDataModule):
             max_length: the most tokens of a row; longer ones are cut.
             selection_fraction: the selection part's share of train, in (0, 1); without effect for
                 ``selection="validation"``.
-            batch_size: rows per batch and process.
+            batch_size: rows per batch and process; with ``tokens_per_batch`` of evaluation and scoring only.
             selection: which split the selection part comes from.
             train_limit: use only so many rows of train.
             segment_ids: "stark" for checkpoints that were trained with the released code.
-            pad_to_multiple_of: rounds the length of each batch up.
+            pad_to_multiple_of: rounds the length of each batch up; 16 if there are ``tokens_per_batch`` and it is None.
             num_workers: of each loader.
             cache_dir: of tokenised splits; default ``$STARK_CACHE`` or ``~/.cache/stark-lightning``.
             seed: of cuts and order.
+            tokens_per_batch: trains on batches of up to so many tokens per process, padding included, instead of
+                ``batch_size`` rows: few rows if they are long, many if they are short. Each epoch has the same shapes,
+                at most two per rounded length. At least ``max_length``, rounded up, so that any row fits.
 
         Raises:
             ValueError: an argument is out of range.
@@ -118,6 +132,7 @@ class GLUEDataModule(pl.LightningDataModule):
             ("train_limit", train_limit, 2),
             ("pad_to_multiple_of", pad_to_multiple_of, 1),
             ("num_workers", num_workers, 0),
+            ("tokens_per_batch", tokens_per_batch, 1),
         ):
             if value is not None and value < least:
                 raise ValueError(f"{name} is {value} but must be at least {least}")
@@ -129,10 +144,19 @@ class GLUEDataModule(pl.LightningDataModule):
                 raise ValueError(f"{name} is {choice!r}: choose one of {', '.join(choices)}")
         if not 0 < selection_fraction < 1:
             raise ValueError(f"selection_fraction is {selection_fraction} but must lie between 0 and 1")
+        if tokens_per_batch is not None:
+            pad_to_multiple_of = pad_to_multiple_of or _BUDGET_MULTIPLE
+            longest = -(-max_length // pad_to_multiple_of) * pad_to_multiple_of
+            if tokens_per_batch < longest:
+                raise ValueError(
+                    f"tokens_per_batch is {tokens_per_batch} but must be at least {longest}: max_length is "
+                    f"{max_length}, which padding rounds up to a multiple of {pad_to_multiple_of}"
+                )
         self.model_name_or_path = model_name_or_path
         self.data_dir = data_dir
         self.max_length = max_length
         self.batch_size = batch_size
+        self.tokens_per_batch = tokens_per_batch
         self.selection: Selection = selection
         self.selection_fraction = selection_fraction
         self.train_limit = train_limit
@@ -143,9 +167,9 @@ class GLUEDataModule(pl.LightningDataModule):
         self.seed = seed
         # Lightning's own, for data without a single row; otherwise each process has a batch.
         self.allow_zero_length_dataloader_with_multiple_devices = True
-        self._splits: dict[str, Any] = {}
+        self._splits: dict[str, TokenColumns] = {}
         self._digests: dict[str, str] = {}
-        self._parts: dict[str, list[int]] = {}
+        self._parts: dict[str, TokenColumns] = {}
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:
@@ -172,9 +196,7 @@ class GLUEDataModule(pl.LightningDataModule):
         """Return batches of train without the selection part; their order is ``batch_sampler.set_epoch``'s."""
         rows = self._rows("train")
         world_size, rank = self._processes()
-        sampler = LengthGroupedBatchSampler(
-            rows["length"][:], self.batch_size, seed=self.seed, num_replicas=world_size, rank=rank
-        )
+        sampler = EpochBatchSampler(self._form(rows.lengths), num_replicas=world_size, rank=rank)
         return self._loader(rows, "train", batch_sampler=sampler)
 
     def val_dataloader(self) -> LazyDataLoader:
@@ -208,7 +230,7 @@ class GLUEDataModule(pl.LightningDataModule):
             raise ValueError(f"split is {split!r}: choose one of selection, validation, train")
         rows = self._split("dev") if split == "validation" else self._rows(split)
         # Equal lengths leave the file's order.
-        lengths = rows["length"][:] if grouped else [0] * len(rows)
+        lengths = rows.lengths if grouped else torch.zeros(len(rows))
         return self._loader(rows, f"scoring {split}", batch_sampler=evaluation_batches(lengths, self.batch_size))
 
     def digest(self, split: str) -> str:
@@ -231,10 +253,10 @@ class GLUEDataModule(pl.LightningDataModule):
             split: the selection part, GLUE's dev ("validation") or train without the selection part.
         """
         file = "dev" if split == "validation" or (split, self.selection) == ("selection", "validation") else "train"
-        chosen = None if split == "validation" or file == "dev" else self._rows(split)["idx"][:]
+        chosen = None if split == "validation" or file == "dev" else self._rows(split).fields["idx"].tolist()
         key = {
             "content": self.digest(file),
-            "rows": None if chosen is None else [int(row) for row in chosen],
+            "rows": chosen,
             "tokenizer": tokenizer_digest(self.tokenizer),
             **{name: self._setting(name) for name in ("task", "segment_ids", *_SHAPE_SETTINGS)},
         }
@@ -257,8 +279,10 @@ class GLUEDataModule(pl.LightningDataModule):
         # A checkpoint that is only tested may well be tested with other batches.
         if self.trainer is not None and self.trainer.state.fn != "fit":
             return
-        for name, value in state_dict.items():
-            if name in _BATCH_SETTINGS and self._setting(name) != value:
+        for name in _BATCH_SETTINGS:
+            # A setting that the checkpoint does not know was not there yet, and nothing was set.
+            value = state_dict.get(name)
+            if self._setting(name) != value:
                 raise ValueError(
                     f"data.{name} is {self._setting(name)} but the checkpoint was made with {value}: "
                     f"resume with the same data.{name} or start a new run"
@@ -294,7 +318,7 @@ class GLUEDataModule(pl.LightningDataModule):
             return False
         return True
 
-    def _split(self, split: str) -> Any:  # noqa: ANN401 - datasets is not annotated
+    def _split(self, split: str) -> TokenColumns:
         """Return a tokenised split, complete and in the file's order."""
         if split not in self._splits:
             self._splits[split] = tokenize_split(
@@ -308,19 +332,18 @@ class GLUEDataModule(pl.LightningDataModule):
             )
         return self._splits[split]
 
-    def _rows(self, part: Literal["selection", "train"]) -> Any:  # noqa: ANN401 - datasets is not annotated
+    def _rows(self, part: Literal["selection", "train"]) -> TokenColumns:
         """Return the rows of the selection part or of what it leaves of train."""
         if part == "selection" and self.selection == "validation":
             return self._split("dev")
         if not self._parts:
-            self._parts = self._cut_train()
-        rows = self._split("train")
-        return rows if len(self._parts[part]) == len(rows) else rows.select(self._parts[part])
+            rows = self._split("train")
+            self._parts = {name: rows.select(chosen) for name, chosen in self._cut_train(rows.fields["labels"]).items()}
+        return self._parts[part]
 
-    def _cut_train(self) -> dict[str, list[int]]:
+    def _cut_train(self, labels: Tensor) -> dict[str, Tensor]:
         """Return the row numbers of the two parts of train."""
-        labels = self._split("train")["labels"][:]
-        kept = list(range(len(labels)))
+        kept = torch.arange(len(labels))
         if self.train_limit is not None and self.train_limit < len(labels):
             kept = self._choose(labels, self.train_limit, "train_limit")
         if self.selection == "validation":
@@ -331,34 +354,43 @@ class GLUEDataModule(pl.LightningDataModule):
                 f"selection_fraction is {self.selection_fraction}: of {len(kept)} rows of train that makes a selection "
                 f"part of {size} rows and leaves {len(kept) - size} to train on"
             )
-        chosen = {kept[i] for i in self._choose([labels[row] for row in kept], size, "selection")}
-        return {"train": [row for row in kept if row not in chosen], "selection": sorted(chosen)}
+        chosen = torch.zeros(len(kept), dtype=torch.bool)
+        chosen[self._choose(labels[kept], size, "selection")] = True
+        return {"train": kept[~chosen], "selection": kept[chosen]}
 
-    def _choose(self, labels: list[int] | list[float], size: int, purpose: str) -> list[int]:
-        classes = score_bins(labels) if self.task.is_regression else [int(label) for label in labels]
+    def _choose(self, labels: Tensor, size: int, purpose: str) -> Tensor:
+        classes = score_bins(labels) if self.task.is_regression else labels
         return stratified_rows(classes, size, seed=self.seed, purpose=purpose)
+
+    def _form(self, lengths: Tensor) -> FormBatches:
+        """Return what forms the batches of an epoch of training."""
+        if self.tokens_per_batch is None:
+            return partial(length_grouped_batches, lengths, self.batch_size, seed=self.seed)
+        multiple = self.pad_to_multiple_of or 1
+        return partial(
+            token_budget_batches, lengths, self.tokens_per_batch, pad_to_multiple_of=multiple, seed=self.seed
+        )
 
     def _processes(self) -> tuple[int, int]:
         """Return the number of processes and the number of this one."""
         return (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
 
-    def _evaluation_loader(self, rows: Any, purpose: str) -> LazyDataLoader:  # noqa: ANN401 - datasets is not annotated
+    def _evaluation_loader(self, rows: TokenColumns, purpose: str) -> LazyDataLoader:
         world_size, rank = self._processes()
         batch_size = shared_batch_size(len(rows), self.batch_size, world_size)
-        sampler = EvaluationSampler(
-            evaluation_batches(rows["length"][:], batch_size), num_replicas=world_size, rank=rank
-        )
+        sampler = EvaluationSampler(evaluation_batches(rows.lengths, batch_size), num_replicas=world_size, rank=rank)
         if not len(sampler) and len(rows):  # more processes than rows
-            return self._loader(rows, purpose, sampler=EvaluationSampler([[0]]), empty=True)
+            return self._loader(rows, purpose, sampler=EvaluationSampler(evaluation_batches([0], 1)), empty=True)
         return self._loader(rows, purpose, sampler=sampler, batch_size=batch_size)
 
-    def _loader(self, rows: Any, purpose: str, *, empty: bool = False, **batching: Any) -> LazyDataLoader:  # noqa: ANN401 - passed on
+    def _loader(self, rows: TokenColumns, purpose: str, *, empty: bool = False, **batching: Any) -> LazyDataLoader:  # noqa: ANN401 - passed on
         collator = PadCollator(
             self.tokenizer.pad_token_id, self.tokenizer.pad_token_type_id, pad_to_multiple_of=self.pad_to_multiple_of
         )
         return LazyDataLoader(
             rows,
-            collate_fn=NoRows(collator) if empty else collator,
+            # The rows of a batch are no list here.
+            collate_fn=NoRows(collator) if empty else collator,  # type: ignore[arg-type]
             num_workers=self.num_workers,
             pin_memory=torch.cuda.is_available(),
             # Without one of its own a loader draws its seed from the global random state, and a resumed run, which

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import datasets
-
 from datamodules.tasks import Task
 from datamodules.tsv import Rows, find_file, find_folder, parse_rows, spelling
 from storage import file_digest
@@ -71,6 +69,8 @@ class HubSource:
         return _hub_rows(self._load(split), self.task, split, f"{GLUE_HUB_ID}/{self.task.hub_config}")
 
     def _load(self, split: str) -> Any:  # noqa: ANN401 - datasets is not annotated
+        import datasets  # takes half a second, which a start with original files need not wait for
+
         name = _hub_split(self.task, split)
         try:
             return datasets.load_dataset(GLUE_HUB_ID, self.task.hub_config, split=name)
@@ -110,6 +110,8 @@ class SavedSource:
         return path
 
     def _load(self, split: str) -> Any:  # noqa: ANN401 - datasets is not annotated
+        import datasets
+
         path = self._folder(split)
         try:
             return datasets.load_from_disk(str(path))

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
-from datamodules.batching import seeded_generator
+from datamodules.grouping import seeded_generator
 
 __all__ = ["score_bins", "stratified_rows"]
 
 
-def stratified_rows(classes: Sequence[int], size: int, *, seed: int, purpose: str) -> list[int]:
+def stratified_rows(classes: Sequence[int] | Tensor, size: int, *, seed: int, purpose: str) -> Tensor:
     """Choose rows at random, of each class in proportion.
 
     Each class gives the whole part of its share; the rows still missing come from the classes with the largest
@@ -28,28 +29,27 @@ def stratified_rows(classes: Sequence[int], size: int, *, seed: int, purpose: st
         ValueError: there are fewer rows.
 
     Example:
-        >>> rows = stratified_rows([0, 0, 0, 0, 1, 1], 3, seed=0, purpose="example")
+        >>> rows = stratified_rows([0, 0, 0, 0, 1, 1], 3, seed=0, purpose="example").tolist()
         >>> sum(row < 4 for row in rows), sum(row >= 4 for row in rows)
         (2, 1)
     """
     if not 0 <= size <= len(classes):
         raise ValueError(f"cannot choose {size} of {len(classes)} rows")
     generator = seeded_generator("rows", purpose, seed)
-    members: dict[int, list[int]] = {}
-    for row, name in enumerate(classes):
-        members.setdefault(name, []).append(row)
-    shares = {name: divmod(len(members[name]) * size, len(classes)) for name in sorted(members)}
-    missing = size - sum(whole for whole, _ in shares.values())
+    classes = torch.as_tensor(classes)
+    members = [(classes == name).nonzero()[:, 0] for name in classes.unique()]
+    shares = [divmod(len(rows) * size, len(classes)) for rows in members]
+    missing = size - sum(whole for whole, _ in shares)
     # sorted() is stable: on a tie the lower class
-    extra = set(sorted(shares, key=lambda name: -shares[name][1])[:missing])
-    chosen: list[int] = []
-    for name, (whole, _) in shares.items():
-        order = torch.randperm(len(members[name]), generator=generator).tolist()
-        chosen += [members[name][i] for i in order[: whole + (name in extra)]]
-    return sorted(chosen)
+    extra = set(sorted(range(len(shares)), key=lambda number: -shares[number][1])[:missing])
+    chosen = [torch.empty(0, dtype=torch.int64)]
+    for number, (rows, (whole, _)) in enumerate(zip(members, shares, strict=True)):
+        order = torch.randperm(len(rows), generator=generator)
+        chosen.append(rows[order[: whole + (number in extra)]])
+    return torch.cat(chosen).sort().values
 
 
-def score_bins(scores: Sequence[float], num_bins: int = 10) -> list[int]:
+def score_bins(scores: Sequence[float] | Tensor, num_bins: int = 10) -> Tensor:
     """Return a class for each score by its rank: bins of equal size, so that they can be stratified.
 
     Args:
@@ -60,10 +60,10 @@ def score_bins(scores: Sequence[float], num_bins: int = 10) -> list[int]:
         Bin of each row.
 
     Example:
-        >>> score_bins([0.5, 5.0, 2.0, 4.0], num_bins=2)
+        >>> score_bins([0.5, 5.0, 2.0, 4.0], num_bins=2).tolist()
         [0, 1, 0, 1]
     """
-    bins = [0] * len(scores)
-    for rank, row in enumerate(sorted(range(len(scores)), key=lambda row: scores[row])):
-        bins[row] = rank * num_bins // len(scores)
+    order = torch.as_tensor(scores, dtype=torch.float64).argsort(stable=True)
+    bins = torch.empty_like(order)
+    bins[order] = torch.arange(len(order)) * num_bins // len(order)
     return bins

@@ -4,18 +4,24 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
-import datasets
+import numpy as np
+import torch
+from tokenizers import Encoding
+from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers.tokenization_utils_base import TruncationStrategy
+from transformers.utils.generic import PaddingStrategy
 
+from datamodules.columns import TokenColumns
 from datamodules.sources import Source
 from datamodules.tasks import Task
 from datamodules.tsv import Rows
-from storage import DamagedError, new_folder, remove_folder, verify_checksums, write_checksums
+from storage import read_tensors, write_tensors
 
 __all__ = [
     "SegmentIds",
@@ -32,9 +38,11 @@ SegmentIds = Literal["tokenizer", "stark"]
 _log = logging.getLogger(__name__)
 
 # Part of every cache key: raise it whenever the same input would give other columns.
-FORMAT = 1
+FORMAT = 2
 # Rows that are Python lists at a time: keeps the memory for 400,000 rows that of these.
 CHUNK = 10_000
+# Of the columns of tokens: what holds them in the least room.
+_DTYPES = {"input_ids": np.int32, "token_type_ids": np.int8}
 
 
 def load_tokenizer(model_name_or_path: str) -> PreTrainedTokenizerFast:
@@ -130,17 +138,12 @@ def encode(
     # The fast tokenizer's longest_first gives the odd token to whichever text was longer (to text_b if none was), the
     # released code always to text_a. Its truncation knows only strategy, direction and stride, so the released rule
     # cannot be had here: rows over max_length can differ from the released code's by one token in each text.
-    encoded = tokenizer(
-        text_a,
-        text_pair=text_b,
-        truncation="longest_first",
-        max_length=max_length,
-        padding=False,
-        return_attention_mask=False,
-        return_token_type_ids="token_type_ids" in tokenizer.model_input_names,
-        verbose=False,
-    )
-    return {name: encoded[name] for name in ("input_ids", "token_type_ids") if name in encoded}
+    texts = text_a if text_b is None else list(zip(text_a, text_b, strict=True))
+    encodings = _encodings(tokenizer, texts, max_length=max_length)
+    encoded = {"input_ids": [encoding.ids for encoding in encodings]}
+    if "token_type_ids" in tokenizer.model_input_names:
+        encoded["token_type_ids"] = [encoding.type_ids for encoding in encodings]
+    return encoded
 
 
 def cache_folder(cache_dir: str | None) -> Path:
@@ -158,7 +161,7 @@ def tokenize_split(
     max_length: int,
     segment_ids: SegmentIds,
     cache_dir: str | None,
-) -> Any:  # noqa: ANN401 - datasets is not annotated
+) -> TokenColumns:
     """Return a tokenised split, from the cache if it is there.
 
     Args:
@@ -171,8 +174,8 @@ def tokenize_split(
         cache_dir: as in :func:`cache_folder`.
 
     Returns:
-        A memory-mapped ``datasets.Dataset`` with input_ids, token_type_ids (as the tokenizer has them), labels (int64
-        class ids or float32 scores; none in test), idx and length.
+        Memory-mapped columns with token_type_ids as the tokenizer has them, and labels (int64 class ids or float32
+        scores) except in test.
     """
     key = {
         "format": FORMAT,
@@ -184,28 +187,39 @@ def tokenize_split(
         "segment_ids": segment_ids,
     }
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-    folder = cache_folder(cache_dir) / f"{task.name}-{split}-{digest[:32]}"
-    stored = _from_cache(folder)
+    path = cache_folder(cache_dir) / f"{task.name}-{split}-{digest[:32]}.safetensors"
+    stored = _from_cache(path)
     if stored is not None:
         return stored
-    rows = source.rows(split)
-    with _no_progress_bars():
-        _publish(_tokenized(rows, task, tokenizer, max_length, segment_ids), folder)
-    return datasets.load_from_disk(str(folder))
+    # Where another process was first, its file gives way to the same content.
+    write_tensors(path, _tokenized(source.rows(split), task, tokenizer, max_length, segment_ids))
+    return TokenColumns.from_tensors(read_tensors(path)[0])
 
 
-def _from_cache(folder: Path) -> Any:  # noqa: ANN401 - datasets is not annotated
-    """A data set of the cache, or None; a damaged one is removed, since its rows can be made again."""
-    if not folder.is_dir():
+def _from_cache(path: Path) -> TokenColumns | None:
+    """The columns of a file, or None; a damaged one counts for nothing, since its rows can be made again."""
+    if not path.exists():
         return None
     try:
-        if not verify_checksums(folder):
-            raise DamagedError("it has no checksums")
-        return datasets.load_from_disk(str(folder))
-    except (OSError, ValueError, KeyError, TypeError) as error:  # checksums can be forged, or of another version
-        _log.warning("%s: tokenised data is made again: %s", folder, " ".join(str(error).split())[:300])
-    remove_folder(folder)
+        return TokenColumns.from_tensors(read_tensors(path)[0])
+    except ValueError as error:  # a DamagedError; or a checksum that is right for something else
+        _log.warning("%s: tokenised data is made again: %s", path, " ".join(str(error).split())[:300])
     return None
+
+
+def _encodings(
+    tokenizer: PreTrainedTokenizerFast, texts: Sequence[str | tuple[str, str]], *, max_length: int | None
+) -> list[Encoding]:
+    """Return what calling the tokenizer starts from: with special tokens and cut, or without both.
+
+    The call goes on to make Python lists of everything, row by row, which takes longer than tokenising on all cores.
+    """
+    strategy = TruncationStrategy.DO_NOT_TRUNCATE if max_length is None else TruncationStrategy.LONGEST_FIRST
+    tokenizer.set_truncation_and_padding(PaddingStrategy.DO_NOT_PAD, strategy, max_length or 0, 0, None, None)
+    backend = tokenizer.backend_tokenizer
+    backend.encode_special_tokens = tokenizer.split_special_tokens
+    encodings: list[Encoding] = backend.encode_batch(texts, add_special_tokens=max_length is not None)
+    return encodings
 
 
 def _encode_stark(
@@ -216,11 +230,7 @@ def _encode_stark(
         raise ValueError("segment_ids 'stark' needs a tokenizer built like BERT's, with [CLS], [SEP] and segment ids")
 
     def ids(texts: list[str]) -> list[list[int]]:
-        encoded = tokenizer(
-            texts, add_special_tokens=False, truncation=False, padding=False, return_attention_mask=False, verbose=False
-        )
-        input_ids: list[list[int]] = encoded["input_ids"]
-        return input_ids
+        return [encoding.ids for encoding in _encodings(tokenizer, texts, max_length=None)]
 
     input_ids, segments = [], []
     for first, second in zip(ids(text_a), ids(text_b or [""] * len(text_a)), strict=True):
@@ -237,50 +247,26 @@ def _encode_stark(
 
 def _tokenized(
     rows: Rows, task: Task, tokenizer: PreTrainedTokenizerFast, max_length: int, segment_ids: SegmentIds
-) -> Any:  # noqa: ANN401 - datasets is not annotated
+) -> dict[str, Tensor]:
     """Return the columns of a split."""
-    parts = []
+    parts: dict[str, list[Any]] = {}
     for start in range(0, len(rows.text_a), CHUNK):
         chunk = slice(start, start + CHUNK)
-        columns: dict[str, Any] = dict(
-            encode(
-                tokenizer,
-                rows.text_a[chunk],
-                rows.text_b[chunk] if rows.text_b is not None else None,
-                max_length=max_length,
-                segment_ids=segment_ids,
-            )
+        encoded = encode(
+            tokenizer,
+            rows.text_a[chunk],
+            rows.text_b[chunk] if rows.text_b is not None else None,
+            max_length=max_length,
+            segment_ids=segment_ids,
         )
-        features = {
-            name: datasets.List(datasets.Value({"input_ids": "int32", "token_type_ids": "int8"}[name]))
-            for name in columns
-        }
-        columns["length"] = [len(ids) for ids in columns["input_ids"]]
-        columns["idx"] = rows.idx[chunk]
-        features |= {"length": datasets.Value("int32"), "idx": datasets.Value("int64")}
-        if rows.labels is not None:
-            columns["labels"] = rows.labels[chunk]
-            features["labels"] = datasets.Value("float32" if task.is_regression else "int64")
-        parts.append(datasets.Dataset.from_dict(columns, features=datasets.Features(features)))
-    return datasets.concatenate_datasets(parts)
-
-
-def _publish(dataset: Any, folder: Path) -> None:  # noqa: ANN401 - datasets is not annotated
-    """Write a data set so that its folder is complete from the moment on that it exists."""
-    # Where another process was first, its folder stays: the key says that the content is the same.
-    with new_folder(folder, replace=False) as temporary:
-        dataset.save_to_disk(str(temporary))
-        write_checksums(temporary)
-
-
-@contextmanager
-def _no_progress_bars() -> Iterator[None]:
-    """Silence the bars of datasets: saving takes a moment and would spoil the trainer's own display."""
-    if datasets.are_progress_bars_disabled():
-        yield
-        return
-    datasets.disable_progress_bars()
-    try:
-        yield
-    finally:
-        datasets.enable_progress_bars()
+        lengths = np.array([len(ids) for ids in encoded["input_ids"]], np.int32)
+        parts.setdefault("lengths", []).append(lengths)
+        for name, lists in encoded.items():
+            flat = np.fromiter(chain.from_iterable(lists), _DTYPES[name], int(lengths.sum()))
+            parts.setdefault(name, []).append(flat)
+    columns = {name: torch.from_numpy(np.concatenate(arrays)) for name, arrays in parts.items()}
+    columns["idx"] = torch.tensor(rows.idx)
+    if rows.labels is not None:
+        # as the losses want them, whatever the default dtype is
+        columns["labels"] = torch.tensor(rows.labels, dtype=torch.float32 if task.is_regression else torch.int64)
+    return columns

@@ -1,52 +1,30 @@
+from functools import partial
+
 import pytest
 import torch
 
-from datamodules.batching import (
-    EvaluationSampler,
-    LazyDataLoader,
-    LengthGroupedBatchSampler,
-    NoRows,
-    PadCollator,
-    evaluation_batches,
-    length_grouped_batches,
-    shared_batch_size,
-)
+from datamodules.batching import EpochBatchSampler, EvaluationSampler, LazyDataLoader, NoRows, PadCollator
+from datamodules.columns import TokenColumns
+from datamodules.grouping import evaluation_batches, length_grouped_batches, shared_batch_size, token_budget_batches
 
 LENGTHS = [5 + i * i * 37 % 91 for i in range(1003)]
 
 
-@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 400, 401, 1003])
-def test_every_row_once_and_one_short_batch_at_most(count):
-    batches = length_grouped_batches(LENGTHS[:count], 8, seed=0, epoch=0)
-    assert sorted(row for batch in batches for row in batch) == list(range(count))
-    assert sorted(len(batch) for batch in batches)[1:] == [8] * (len(batches) - 1)
+def grouped(lengths=LENGTHS):
+    return partial(length_grouped_batches, lengths, 8, seed=0)
 
 
-def test_order_is_a_pure_function_of_seed_and_epoch():
-    torch.manual_seed(1)
-    first = length_grouped_batches(LENGTHS, 8, seed=0, epoch=3)
-    torch.manual_seed(2)
-    state = torch.get_rng_state()
-    assert length_grouped_batches(LENGTHS, 8, seed=0, epoch=3) == first
-    assert torch.equal(torch.get_rng_state(), state)
-    others = [length_grouped_batches(LENGTHS, 8, seed=s, epoch=e) for s, e in ((0, 4), (1, 3), (3, 0))]
-    assert all(other != first for other in others)
+def budgeted(lengths=LENGTHS):
+    return partial(token_budget_batches, lengths, 512, pad_to_multiple_of=16, seed=0)
 
 
-def test_grouping_saves_padding():
-    def padded(batches):
-        return sum(len(batch) * max(LENGTHS[row] for row in batch) for batch in batches)
-
-    plain = torch.randperm(len(LENGTHS), generator=torch.Generator().manual_seed(0)).tolist()
-    plain_batches = [plain[i : i + 8] for i in range(0, len(plain), 8)]
-    grouped = padded(length_grouped_batches(LENGTHS, 8, seed=0, epoch=0))
-    assert grouped < 1.08 * sum(LENGTHS)
-    assert grouped < 0.7 * padded(plain_batches)
+FORMS = pytest.mark.parametrize("form", [grouped, budgeted])
 
 
+@FORMS
 @pytest.mark.parametrize(("replicas", "rank"), [(1, 0), (2, 1), (3, 2)])
-def test_first_batch_gives_the_rest_of_the_epoch(replicas, rank):
-    sampler = LengthGroupedBatchSampler(LENGTHS, 8, seed=0, num_replicas=replicas, rank=rank)
+def test_first_batch_gives_the_rest_of_the_epoch(form, replicas, rank):
+    sampler = EpochBatchSampler(form(), num_replicas=replicas, rank=rank)
     sampler.set_epoch(5)
     whole = list(sampler)
     assert len(sampler) == len(whole)
@@ -58,12 +36,11 @@ def test_first_batch_gives_the_rest_of_the_epoch(replicas, rank):
         sampler.set_epoch(5, first_batch=len(whole) + 1)
 
 
+@FORMS
 @pytest.mark.parametrize("replicas", [1, 2, 3, 5, 127])
-def test_ranks_get_whole_batches_and_equally_many(replicas):
-    ranks = [
-        list(LengthGroupedBatchSampler(LENGTHS, 8, seed=0, num_replicas=replicas, rank=r)) for r in range(replicas)
-    ]
-    whole = length_grouped_batches(LENGTHS, 8, seed=0, epoch=0)
+def test_ranks_get_whole_batches_and_equally_many(form, replicas):
+    ranks = [list(EpochBatchSampler(form(), num_replicas=replicas, rank=r)) for r in range(replicas)]
+    whole = list(form()(epoch=0))
     assert len({len(batches) for batches in ranks}) == 1
     dealt = [batches[step] for step in range(len(ranks[0])) for batches in ranks]
     assert dealt[: len(whole)] == whole
@@ -71,15 +48,14 @@ def test_ranks_get_whole_batches_and_equally_many(replicas):
     assert len(dealt) - len(whole) < replicas
 
 
+@FORMS
 @pytest.mark.parametrize("count", [1, 7, 40, 99])
 @pytest.mark.parametrize("replicas", [1, 2, 5])
 @pytest.mark.parametrize("accumulate", [1, 2, 3])
 @pytest.mark.parametrize("limit", [None, 3])
-def test_weighted_gradients_are_the_mean_over_the_rows_of_an_update(count, replicas, accumulate, limit):
+def test_weighted_gradients_are_the_mean_over_the_rows_of_an_update(form, count, replicas, accumulate, limit):
     """Each row's gradient is its number; what Lightning and DDP do with the losses is done by hand."""
-    samplers = [
-        LengthGroupedBatchSampler(LENGTHS[:count], 8, seed=0, num_replicas=replicas, rank=r) for r in range(replicas)
-    ]
+    samplers = [EpochBatchSampler(form(LENGTHS[:count]), num_replicas=replicas, rank=r) for r in range(replicas)]
     for epoch in (0, 3):
         for sampler in samplers:
             sampler.set_epoch(epoch)
@@ -102,32 +78,32 @@ def test_weighted_gradients_are_the_mean_over_the_rows_of_an_update(count, repli
 
 def test_full_batches_weigh_exactly_one():
     for replicas, accumulate in ((1, 1), (2, 3), (3, 7)):
-        sampler = LengthGroupedBatchSampler(LENGTHS[: 8 * 42], 8, seed=0, num_replicas=replicas, rank=replicas - 1)
+        sampler = EpochBatchSampler(grouped(LENGTHS[: 8 * 42]), num_replicas=replicas, rank=replicas - 1)
         assert {sampler.loss_weight(step, accumulate) for step in range(len(sampler))} == {1.0}
 
 
 def test_sampler_does_nothing_before_the_first_batch():
-    sampler = LengthGroupedBatchSampler(LENGTHS, 8, seed=0)
+    sampler = EpochBatchSampler(grouped())
     iterator = iter(sampler)
     sampler.set_epoch(2, first_batch=3)
-    assert next(iterator) == length_grouped_batches(LENGTHS, 8, seed=0, epoch=2)[3]
+    assert next(iterator) == grouped()(epoch=2)[3]
 
 
 def test_sampler_does_not_look_like_torchs():
-    sampler = LengthGroupedBatchSampler(LENGTHS, 8, seed=0)
+    sampler = EpochBatchSampler(grouped())
     assert not [name for name in ("batch_size", "drop_last", "sampler") if hasattr(sampler, name)]
     with pytest.raises(ValueError, match="rank is 2 but must be in 0 to 1"):
-        LengthGroupedBatchSampler(LENGTHS, 8, seed=0, num_replicas=2, rank=2)
+        EpochBatchSampler(grouped(), num_replicas=2, rank=2)
 
 
 @pytest.mark.parametrize("replicas", [1, 2, 3, 200])
 def test_evaluation_gives_every_row_once_over_all_ranks(replicas):
-    batches = evaluation_batches(LENGTHS, 8)
+    batches = list(evaluation_batches(LENGTHS, 8))
     order = [row for batch in batches for row in batch]
     assert [LENGTHS[row] for row in order] == sorted(LENGTHS)
     seen = []
     for rank in range(replicas):
-        sampler = EvaluationSampler(batches, num_replicas=replicas, rank=rank)
+        sampler = EvaluationSampler(evaluation_batches(LENGTHS, 8), num_replicas=replicas, rank=rank)
         rows = list(sampler)
         assert len(sampler) == len(rows)
         assert [rows[i : i + 8] for i in range(0, len(rows), 8)] == batches[rank::replicas]
@@ -148,40 +124,87 @@ def test_as_many_processes_as_possible_get_rows(rows, replicas):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_lazy_loader_sees_what_is_set_after_iter(workers):
-    sampler = LengthGroupedBatchSampler(LENGTHS, 8, seed=0)
+    sampler = EpochBatchSampler(grouped())
     loader = LazyDataLoader(
         range(len(LENGTHS)), batch_sampler=sampler, num_workers=workers, generator=torch.Generator(), collate_fn=list
     )
     state = torch.get_rng_state()
     iterator = iter(loader)
     sampler.set_epoch(1, first_batch=len(sampler) - 2)
-    assert list(iterator) == length_grouped_batches(LENGTHS, 8, seed=0, epoch=1)[-2:]
+    assert list(iterator) == list(grouped()(epoch=1)[-2:])
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_collator():
-    rows = [
-        {"input_ids": [2, 7, 3], "token_type_ids": [0, 0, 1], "labels": 1, "idx": 5, "length": 3},
-        {"input_ids": [2, 3], "token_type_ids": [0, 1], "labels": 0, "idx": 9, "length": 2},
-    ]
-    batch = PadCollator(pad_token_id=4, pad_token_type_id=8)(rows)
-    assert {name: value.tolist() for name, value in batch.items()} == {
-        "input_ids": [[2, 7, 3], [2, 3, 4]],
-        "attention_mask": [[1, 1, 1], [1, 1, 0]],
-        "token_type_ids": [[0, 0, 1], [0, 1, 8]],
-        "labels": [1, 0],
-        "idx": [5, 9],
+def padded_slowly(rows, pad, pad_type, multiple):
+    """Row by row from Python lists, as datasets gives them."""
+    width = -(-max(len(row["input_ids"]) for row in rows) // multiple) * multiple
+    batch = {
+        "input_ids": [row["input_ids"] + [pad] * (width - len(row["input_ids"])) for row in rows],
+        "attention_mask": [[1] * len(row["input_ids"]) + [0] * (width - len(row["input_ids"])) for row in rows],
+        "idx": [row["idx"] for row in rows],
     }
-    assert {value.dtype for value in batch.values()} == {torch.int64}
-    scored = [{"input_ids": [2], "labels": 2.5, "idx": 0}]
-    batch = PadCollator(0, pad_to_multiple_of=8)(scored)
-    assert batch["input_ids"].shape == (1, 8)
-    assert batch["labels"].dtype == torch.float32
-    assert "token_type_ids" not in batch
+    if "token_type_ids" in rows[0]:
+        batch["token_type_ids"] = [
+            row["token_type_ids"] + [pad_type] * (width - len(row["token_type_ids"])) for row in rows
+        ]
+    batch = {name: torch.tensor(column) for name, column in batch.items()}
+    if "labels" in rows[0]:
+        dtype = torch.float32 if isinstance(rows[0]["labels"], float) else torch.int64
+        batch["labels"] = torch.tensor([row["labels"] for row in rows], dtype=dtype)
+    return batch
+
+
+def columns_of(rows):
+    """The columns of rows as the tokenizer gives them."""
+    dtypes = {"input_ids": torch.int32, "token_type_ids": torch.int8}
+    tensors = {
+        name: torch.tensor([token for row in rows for token in row[name]], dtype=dtypes[name])
+        for name in dtypes
+        if name in rows[0]
+    }
+    tensors["lengths"] = torch.tensor([len(row["input_ids"]) for row in rows], dtype=torch.int32)
+    return TokenColumns.from_tensors(
+        tensors | {name: torch.tensor([row[name] for row in rows]) for name in ("idx", "labels") if name in rows[0]}
+    )
+
+
+def some_rows(*, segments, labels):
+    rows = [{"input_ids": [7 * i + j + 1 for j in range(length)], "idx": 3 * i} for i, length in enumerate(LENGTHS)]
+    for row in rows:
+        if segments:
+            row["token_type_ids"] = [token % 3 for token in row["input_ids"]]
+        if labels is not None:
+            row["labels"] = labels(row["idx"] % 2)
+    return rows
+
+
+@pytest.mark.parametrize("segments", [True, False])
+@pytest.mark.parametrize("labels", [int, float, None])
+@pytest.mark.parametrize("multiple", [None, 8])
+def test_loaded_batches_are_those_of_padding_row_by_row(segments, labels, multiple):
+    rows = some_rows(segments=segments, labels=labels)
+    batches = [*grouped()(epoch=1), [len(rows) - 1]]  # the last row has nothing behind it
+    loader = LazyDataLoader(columns_of(rows), batch_sampler=batches, collate_fn=PadCollator(4, 8, multiple))
+    for batch, chosen in zip(loader, batches, strict=True):
+        expected = padded_slowly([rows[row] for row in chosen], 4, 8, multiple or 1)
+        assert batch.keys() == expected.keys()
+        for name, tensor in expected.items():
+            assert torch.equal(batch[name], tensor)
+            assert batch[name].dtype == tensor.dtype
+
+
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_workers_give_the_same_batches(context):
+    rows = columns_of(some_rows(segments=True, labels=int)[:40])
+    settings = {"batch_sampler": evaluation_batches(rows.lengths, 8), "collate_fn": PadCollator(4)}
+    here = list(LazyDataLoader(rows, **settings))
+    there = list(LazyDataLoader(rows, num_workers=1, multiprocessing_context=context, **settings))
+    assert len(here) == len(there) == 5
+    assert all(torch.equal(a[name], b[name]) for a, b in zip(here, there, strict=True) for name in a)
 
 
 def test_a_batch_without_rows_has_the_form_of_one():
-    rows = [{"input_ids": [2, 7], "token_type_ids": [0, 0], "labels": 1.5, "idx": 5}]
+    rows = columns_of([{"input_ids": [2, 7], "token_type_ids": [0, 0], "labels": 1.5, "idx": 5}])
     batch, empty = PadCollator(0)(rows), NoRows(PadCollator(0))(rows)
     assert empty.keys() == batch.keys()
     for name, tensor in batch.items():

@@ -1,4 +1,5 @@
 from collections import Counter
+from functools import partial
 
 import datasets
 import pytest
@@ -6,7 +7,7 @@ import pytorch_lightning as pl
 import torch
 
 from datamodules import GLUEDataModule, tokenization
-from datamodules.batching import evaluation_batches
+from datamodules.grouping import evaluation_batches
 from datamodules.sources import open_source
 from datamodules.tasks import TASKS
 
@@ -50,6 +51,11 @@ def test_attributes_before_anything_is_read():
         ({"batch_size": 0}, "batch_size is 0 but must be at least 1"),
         ({"train_limit": 1}, "train_limit is 1 but must be at least 2"),
         ({"pad_to_multiple_of": 0}, "pad_to_multiple_of is 0 but must be at least 1"),
+        ({"tokens_per_batch": 0}, "tokens_per_batch is 0 but must be at least 1"),
+        (
+            {"tokens_per_batch": 64, "max_length": 65},
+            "tokens_per_batch is 64 but must be at least 80: max_length is 65, which padding rounds up",
+        ),
         ({"num_workers": -1}, "num_workers is -1 but must be at least 0"),
         ({"selection": "dev"}, "selection is 'dev': choose one of train, validation"),
         ({"segment_ids": "bert"}, "segment_ids is 'bert': choose one of tokenizer, stark"),
@@ -191,13 +197,34 @@ def on_ranks(make, world_size):
     return ranks
 
 
+@pytest.mark.parametrize("world_size", [1, 2])
+@pytest.mark.parametrize("multiple", [None, 8])
+def test_token_budget(make, world_size, multiple):
+    ranks = on_ranks(partial(make, tokens_per_batch=256, pad_to_multiple_of=multiple), world_size)
+    loaders = [data.train_dataloader() for data in ranks]
+    rows, shapes = Counter(), set()
+    for loader in loaders:
+        loader.batch_sampler.set_epoch(2)
+        batches = list(loader)
+        assert len(batches) == len(loader) == len(loaders[0])
+        for batch in batches:
+            rows.update(batch["idx"].tolist())
+            shapes.add(tuple(batch["input_ids"].shape))
+    assert rows.keys() == set(rows_of(make().train_dataloader()))
+    assert all(count * width <= 256 and width % (multiple or 16) == 0 for count, width in shapes)
+    assert max(Counter(width for _, width in shapes).values()) <= 2
+    assert len({count for count, _ in shapes}) > 2
+    # Evaluation goes on in batches of batch_size rows.
+    assert len(ranks[0].test_dataloader()) == len(make().test_dataloader()) / world_size
+
+
 @pytest.mark.parametrize("world_size", [2, 7])
 def test_ranks_share_the_work(make, world_size):
     ranks = on_ranks(make, world_size)
     for name in ("val_dataloader", "test_dataloader", "predict_dataloader"):
         whole = rows_of(getattr(make(), name)())
         assert sorted(row for data in ranks for row in rows_of(getattr(data, name)())) == sorted(whole)
-    batches = evaluation_batches(ranks[0]._split("dev")["length"][:], min(16, 60 // world_size))
+    batches = list(evaluation_batches(ranks[0]._split("dev").lengths, min(16, 60 // world_size)))
     assert [batch["idx"].tolist() for batch in ranks[1].test_dataloader()] == batches[1::world_size]
     train = [rows_of(data.train_dataloader()) for data in ranks]
     assert len({len(data.train_dataloader()) for data in ranks}) == 1
@@ -229,7 +256,15 @@ def test_settings_of_a_checkpoint_are_compared(make):
     with pytest.raises(ValueError, match=r"data\.data_dir is .*: its train split is not what the checkpoint"):
         data.load_state_dict({**state, "content": {"train": "0" * 64}})
     make().load_state_dict(state)
-    for change in ({"batch_size": 32}, {"seed": 3}, {"selection": "validation"}, {"train_limit": 50}, {"task": "rte"}):
+    changes = (
+        {"batch_size": 32},
+        {"tokens_per_batch": 512},
+        {"seed": 3},
+        {"selection": "validation"},
+        {"train_limit": 50},
+        {"task": "rte"},
+    )
+    for change in changes:
         (name, value), *_ = change.items()
         message = f"^data.{name} is {value} but the checkpoint was made with {state[name]}: resume with the same"
         with pytest.raises(ValueError, match=message):

@@ -1,24 +1,61 @@
+import random
 from collections import Counter
 
 import pytest
+import torch
 
+from datamodules.grouping import seeded_generator
 from datamodules.splits import score_bins, stratified_rows
+
+
+def stratified_slowly(classes, size, *, seed, purpose):
+    """With Python's lists and dictionaries."""
+    generator = seeded_generator("rows", purpose, seed)
+    members = {}
+    for row, name in enumerate(classes):
+        members.setdefault(name, []).append(row)
+    shares = {name: divmod(len(members[name]) * size, len(classes)) for name in sorted(members)}
+    missing = size - sum(whole for whole, _ in shares.values())
+    extra = set(sorted(shares, key=lambda name: -shares[name][1])[:missing])
+    chosen = []
+    for name, (whole, _) in shares.items():
+        order = torch.randperm(len(members[name]), generator=generator).tolist()
+        chosen += [members[name][i] for i in order[: whole + (name in extra)]]
+    return sorted(chosen)
+
+
+@pytest.mark.parametrize("size", [0, 1, 50, 333, 1000])
+def test_choice_is_that_of_lists(size):
+    draw = random.Random(size)
+    classes = [draw.choice([2, 0, 0, 7]) for _ in range(1000)]
+    assert stratified_rows(classes, size, seed=5, purpose="x").tolist() == stratified_slowly(
+        classes, size, seed=5, purpose="x"
+    )
+
+
+def test_equal_scores_are_binned_in_their_order():
+    draw = random.Random(0)
+    scores = [draw.randrange(9) / 3 for _ in range(501)]
+    expected = [0] * 501
+    for rank, row in enumerate(sorted(range(501), key=scores.__getitem__)):
+        expected[row] = rank * 10 // 501
+    assert score_bins(scores).tolist() == score_bins(torch.tensor(scores)).tolist() == expected
 
 
 @pytest.mark.parametrize(("size", "expected"), [(10, {0: 7, 1: 2, 2: 1}), (1, {0: 1}), (99, {0: 69, 1: 20, 2: 10})])
 def test_every_class_keeps_its_share(size, expected):
     classes = [0] * 70 + [1] * 20 + [2] * 10
-    rows = stratified_rows(classes, size, seed=3, purpose="x")
+    rows = stratified_rows(classes, size, seed=3, purpose="x").tolist()
     assert rows == sorted(set(rows))
     assert Counter(classes[row] for row in rows) == expected
 
 
 def test_choice_depends_on_seed_and_purpose_only():
     classes = [0, 1] * 50
-    chosen = stratified_rows(classes, 20, seed=0, purpose="x")
-    assert chosen == stratified_rows(classes, 20, seed=0, purpose="x")
-    assert chosen != stratified_rows(classes, 20, seed=1, purpose="x")
-    assert chosen != stratified_rows(classes, 20, seed=0, purpose="y")
+    chosen = stratified_rows(classes, 20, seed=0, purpose="x").tolist()
+    assert chosen == stratified_rows(classes, 20, seed=0, purpose="x").tolist()
+    assert chosen != stratified_rows(classes, 20, seed=1, purpose="x").tolist()
+    assert chosen != stratified_rows(classes, 20, seed=0, purpose="y").tolist()
 
 
 def test_too_many_rows_are_refused():
@@ -28,6 +65,6 @@ def test_too_many_rows_are_refused():
 
 def test_score_bins_are_equally_full_and_ordered():
     scores = [(i * 37 % 101) / 20 for i in range(100)]
-    bins = score_bins(scores)
+    bins = score_bins(scores).tolist()
     assert Counter(bins) == dict.fromkeys(range(10), 10)
     assert [bins[row] for row in sorted(range(100), key=scores.__getitem__)] == sorted(bins)

@@ -2,14 +2,19 @@ import pickle
 import random
 
 import pytest
+import torch
 
 from datamodules import tokenization
 from datamodules.sample import sample_vocabulary
 from datamodules.sources import open_source
 from datamodules.tasks import find_task
 from datamodules.tokenization import encode, load_tokenizer, tokenize_split, tokenizer_digest, truncate_pair
-from storage import write_checksums
+from storage import write_tensors
 from tests.payload import Payload
+
+
+def rows_of(columns):
+    return [columns[row] for row in range(len(columns))]
 
 
 def truncated_slowly(a, b, budget):
@@ -104,12 +109,12 @@ def test_columns(files, tokenizer, tmp_path):
     kwargs = {"max_length": 32, "segment_ids": "tokenizer", "cache_dir": str(tmp_path / "cache")}
     source = open_source(task, str(files))
     train = tokenize_split(source, task, "train", tokenizer, **kwargs)
-    assert set(train.column_names) == {"input_ids", "token_type_ids", "labels", "idx", "length"}
-    assert train["length"][:] == [8, 8] == [len(ids) for ids in train["input_ids"]]
-    assert train["labels"][:] == [0, 1]
+    assert [set(row) for row in rows_of(train)] == [{"input_ids", "token_type_ids", "labels", "idx"}] * 2
+    assert train.lengths.tolist() == [8, 8] == [len(row["input_ids"]) for row in rows_of(train)]
+    assert train.fields["labels"].tolist() == [0, 1]
     test = tokenize_split(source, task, "test", tokenizer, **kwargs)
-    assert "labels" not in test.column_names
-    assert test["idx"][:] == [1, 0]
+    assert "labels" not in test.fields
+    assert test.fields["idx"].tolist() == [1, 0]
 
 
 def test_tokenised_once_until_something_changes(files, tokenizer, tmp_path, monkeypatch):
@@ -130,7 +135,7 @@ def test_tokenised_once_until_something_changes(files, tokenizer, tmp_path, monk
         )
 
     first = rows()
-    assert rows()["input_ids"][:] == first["input_ids"][:]
+    assert rows_of(rows()) == rows_of(first)
     assert len(calls) == 1
     other = load_tokenizer(tokenizer.name_or_path)
     other.add_tokens(["zzz"])
@@ -142,7 +147,7 @@ def test_tokenised_once_until_something_changes(files, tokenizer, tmp_path, monk
         assert len(calls) == number
     file = files / "train.tsv"
     file.write_bytes(file.read_bytes().replace(b"ship", b"shop"))
-    assert rows()["input_ids"][:] != first["input_ids"][:]
+    assert rows_of(rows()) != rows_of(first)
     assert len(calls) == 6
     names = [path.name for path in (tmp_path / "cache").iterdir()]
     assert len(names) == 6
@@ -153,38 +158,43 @@ def flipped(content):
     return bytes([content[0] ^ 1]) + content[1:]
 
 
-@pytest.mark.parametrize("name", ["data-00000-of-00001.arrow", "state.json", "dataset_info.json", "SHA256SUMS"])
-@pytest.mark.parametrize("damage", [flipped, lambda c: c[: len(c) // 2], lambda _: b"", lambda _: b"\x89PNG\r\n", None])
-def test_damaged_data_is_named_and_made_again(files, tokenizer, tmp_path, caplog, name, damage):
+@pytest.mark.parametrize(
+    "damage",
+    [flipped, lambda c: c[: len(c) // 2], lambda c: c[:-1] + flipped(c[-1:]), lambda _: b"", lambda _: b"\x89PNG\r\n"],
+)
+def test_damaged_data_is_named_and_made_again(files, tokenizer, tmp_path, caplog, damage):
     task = find_task("rte")
     kwargs = {"max_length": 32, "segment_ids": "tokenizer", "cache_dir": str(tmp_path / "cache")}
-    first = tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)[:]
-    (folder,) = (tmp_path / "cache").iterdir()
-    if damage is None:
-        (folder / name).unlink()
-    else:
-        (folder / name).write_bytes(damage((folder / name).read_bytes()))
-    assert tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)[:] == first
+    first = rows_of(tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs))
+    (file,) = (tmp_path / "cache").iterdir()
+    file.write_bytes(damage(file.read_bytes()))
+    assert rows_of(tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)) == first
     assert "made again" in caplog.text
-    assert folder.name in caplog.text
+    assert file.name in caplog.text
     caplog.clear()
     tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)
     assert not caplog.text
 
 
 def test_pickled_code_in_the_cache_does_not_run(files, tokenizer, tmp_path):
-    """Nor when its checksum was forged: Arrow's and JSON's readers see that it is neither."""
     task = find_task("rte")
     kwargs = {"max_length": 32, "segment_ids": "tokenizer", "cache_dir": str(tmp_path / "cache")}
-    first = tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)[:]
-    (folder,) = (tmp_path / "cache").iterdir()
-    for name in ("data-00000-of-00001.arrow", "state.json"):
-        (folder / name).write_bytes(pickle.dumps(Payload(tmp_path / "ran")))
-        assert tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)[:] == first
-        (folder / name).write_bytes(pickle.dumps(Payload(tmp_path / "ran")))
-        write_checksums(folder)
-        assert tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)[:] == first
+    first = rows_of(tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs))
+    (file,) = (tmp_path / "cache").iterdir()
+    file.write_bytes(pickle.dumps(Payload(tmp_path / "ran")))
+    assert rows_of(tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)) == first
     assert not (tmp_path / "ran").exists()
+
+
+def test_other_tensors_in_the_cache_are_made_again(files, tokenizer, tmp_path, caplog):
+    """Although they have the right checksum."""
+    task = find_task("rte")
+    kwargs = {"max_length": 32, "segment_ids": "tokenizer", "cache_dir": str(tmp_path / "cache")}
+    first = rows_of(tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs))
+    (file,) = (tmp_path / "cache").iterdir()
+    write_tensors(file, {"weight": torch.ones(3)})
+    assert rows_of(tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)) == first
+    assert "made again: columns of tokenised rows were expected, not weight" in caplog.text
 
 
 def test_a_concurrent_winner_is_taken_over(files, tokenizer, tmp_path, monkeypatch):
@@ -207,7 +217,8 @@ def test_long_splits_are_tokenised_in_chunks(files, tokenizer, tmp_path, monkeyp
     task = find_task("rte")
     kwargs = {"max_length": 32, "segment_ids": "tokenizer", "cache_dir": str(tmp_path / "cache")}
     train = tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)
-    assert train["idx"][:] == [0, 1]
+    assert train.fields["idx"].tolist() == [0, 1]
+    assert tokenizer.decode(train[1]["input_ids"]) == "[CLS] a new ship [SEP] the bank [SEP]"
 
 
 def test_cache_folder(monkeypatch, tmp_path):

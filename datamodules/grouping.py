@@ -1,0 +1,210 @@
+"""Which rows go together in which order: pure functions of the rows' lengths, a seed and an epoch."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import overload
+
+import torch
+from torch import Tensor
+
+__all__ = [
+    "Batches",
+    "evaluation_batches",
+    "length_grouped_batches",
+    "seeded_generator",
+    "shared_batch_size",
+    "token_budget_batches",
+]
+
+# Batches that are sorted by length among themselves: enough to leave little padding, few enough that which rows meet in
+# a batch still changes from epoch to epoch.
+MEGA_BATCH = 50
+
+Lengths = Sequence[int] | Tensor
+
+
+def seeded_generator(*key: int | str) -> torch.Generator:
+    """Return a generator whose numbers depend on nothing but the key.
+
+    Args:
+        key: what the stream is for; neighbouring keys give unrelated streams.
+
+    Example:
+        >>> int(torch.randint(100, (), generator=seeded_generator(0, 1))) == int(
+        ...     torch.randint(100, (), generator=seeded_generator(0, 1))
+        ... )
+        True
+    """
+    digest = hashlib.sha256(repr(key).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+class Batches(Sequence[list[int]]):
+    """Row numbers, batch by batch.
+
+    All of them lie in one tensor, because hundreds of thousands of Python numbers take long to make and much memory;
+    only the batch that is asked for becomes a list.
+
+    Attributes:
+        sizes: number of rows of each batch.
+
+    Example:
+        >>> batches = Batches(torch.tensor([7, 5, 6]), torch.tensor([2, 1]))
+        >>> list(batches), batches[-1], list(batches[::-1])
+        ([[7, 5], [6]], [6], [[6], [7, 5]])
+    """
+
+    def __init__(self, rows: Tensor, sizes: Tensor) -> None:
+        """Cut rows into batches.
+
+        Args:
+            rows: row numbers.
+            sizes: how many of them each batch takes, one after the other; together all of them.
+        """
+        self.sizes = sizes
+        self._rows = rows
+        self._starts = sizes.cumsum(0) - sizes
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return len(self.sizes)
+
+    @overload
+    def __getitem__(self, index: int) -> list[int]: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Batches": ...
+    def __getitem__(self, index: int | slice) -> "list[int] | Batches":
+        """Return the row numbers of a batch, or some of the batches."""
+        if isinstance(index, slice):
+            return self.take(range(len(self))[index])
+        start = int(self._starts[index])
+        batch: list[int] = self._rows[start : start + int(self.sizes[index])].tolist()
+        return batch
+
+    def take(self, numbers: Lengths) -> "Batches":
+        """Return batches in another order.
+
+        Args:
+            numbers: of the batches.
+        """
+        numbers = torch.as_tensor(numbers, dtype=torch.int64)
+        taken = Batches(self._rows, self.sizes[numbers])
+        # The rows stay where they are.
+        taken._starts = self._starts[numbers]
+        return taken
+
+    def rows(self) -> Tensor:
+        """Return the row numbers of all batches in their order."""
+        ends = self.sizes.cumsum(0)
+        shifts = (self._starts - (ends - self.sizes)).repeat_interleave(self.sizes)
+        return self._rows[torch.arange(len(shifts)) + shifts]
+
+
+def length_grouped_batches(lengths: Lengths, batch_size: int, *, seed: int, epoch: int) -> Batches:
+    """Return the shuffled batches of one epoch, each of rows of similar length.
+
+    All rows are shuffled and cut into groups of ``MEGA_BATCH`` batches; each group is sorted by length and cut into
+    batches; the batches are shuffled. Every row comes exactly once; at most one batch is short.
+
+    Args:
+        lengths: number of tokens of each row.
+        batch_size: rows per batch.
+        seed: with ``epoch`` the only source of randomness.
+        epoch: number of the epoch.
+
+    Returns:
+        Row numbers, batch by batch.
+
+    Example:
+        >>> batches = length_grouped_batches([5, 9, 4, 8, 6], 2, seed=0, epoch=0)
+        >>> sorted(row for batch in batches for row in batch)
+        [0, 1, 2, 3, 4]
+        >>> sorted(len(batch) for batch in batches)
+        [1, 2, 2]
+    """
+    generator = seeded_generator("batches", seed, epoch)
+    lengths = torch.as_tensor(lengths)
+    groups = torch.randperm(len(lengths), generator=generator).split(MEGA_BATCH * batch_size)
+    # Only the last batch of the last group can be short: the groups' batches are cut from all rows in a row.
+    batches = _cut(torch.cat([group[lengths[group].argsort(stable=True)] for group in groups]), batch_size)
+    return batches.take(torch.randperm(len(batches), generator=generator))
+
+
+def token_budget_batches(
+    lengths: Lengths, tokens_per_batch: int, *, pad_to_multiple_of: int, seed: int, epoch: int
+) -> Batches:
+    """Return the shuffled batches of one epoch, each as large as a number of tokens allows, in few shapes.
+
+    Rows of the same length, rounded up, form a bucket. Each bucket is shuffled and cut into as few batches as the
+    budget allows, of sizes that differ by one at most: a last batch of what is left over could be a single row, and
+    would decide on a whole update. Then all batches are shuffled. Every row comes exactly once. How many batches there
+    are, and of which sizes, depends on the lengths alone; a bucket has two shapes at most.
+
+    Args:
+        lengths: number of tokens of each row.
+        tokens_per_batch: the most tokens of a batch, padding included; a row that alone has more is a batch by itself.
+        pad_to_multiple_of: to what lengths are rounded up.
+        seed: with ``epoch`` the only source of randomness.
+        epoch: number of the epoch.
+
+    Returns:
+        Row numbers, batch by batch.
+
+    Example:
+        Five rows of up to 4 tokens and one of 8, with room for 8 tokens:
+
+        >>> batches = token_budget_batches([1, 2, 3, 4, 4, 8], 8, pad_to_multiple_of=4, seed=0, epoch=0)
+        >>> sorted(len(batch) for batch in batches), [5] in batches
+        ([1, 1, 2, 2], True)
+    """
+    generator = seeded_generator("token budget", seed, epoch)
+    order = torch.randperm(len(lengths), generator=generator)
+    units = -(-torch.as_tensor(lengths)[order] // pad_to_multiple_of)
+    units, by_bucket = units.sort(stable=True)
+    sizes = [torch.empty(0, dtype=torch.int64)]
+    for unit, rows in zip(*(counts.tolist() for counts in units.unique_consecutive(return_counts=True)), strict=True):
+        batches = -(-rows // max(1, tokens_per_batch // (unit * pad_to_multiple_of)))
+        sizes.append(rows // batches + (torch.arange(batches) < rows % batches))
+    batches = Batches(order[by_bucket], torch.cat(sizes))
+    return batches.take(torch.randperm(len(batches), generator=generator))
+
+
+def evaluation_batches(lengths: Lengths, batch_size: int) -> Batches:
+    """Return batches of all rows, sorted by length: always the same, with hardly any padding.
+
+    Args:
+        lengths: number of tokens of each row.
+        batch_size: rows per batch; the last batch can be short.
+
+    Returns:
+        Row numbers, batch by batch; rows of one length stay in their order.
+
+    Example:
+        >>> list(evaluation_batches([5, 9, 4, 9, 6], 2))
+        [[2, 0], [4, 1], [3]]
+    """
+    return _cut(torch.as_tensor(lengths).argsort(stable=True), batch_size)
+
+
+def shared_batch_size(rows: int, batch_size: int, num_replicas: int) -> int:
+    """Return the batch size with which as many processes as possible get some of the rows.
+
+    Args:
+        rows: how many there are.
+        batch_size: the most rows of a batch.
+        num_replicas: number of processes.
+
+    Returns:
+        ``batch_size``, or less where there would be fewer batches than processes; at least 1.
+
+    Example:
+        >>> shared_batch_size(100, 32, num_replicas=2), shared_batch_size(10, 32, num_replicas=3)
+        (32, 3)
+    """
+    return max(1, min(batch_size, rows // num_replicas))
+
+
+def _cut(rows: Tensor, batch_size: int) -> Batches:
+    """Cut rows into full batches and perhaps a short one."""
+    sizes = (len(rows) - torch.arange(0, len(rows), batch_size)).clamp_(max=batch_size)
+    return Batches(rows, sizes)
