@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import statistics
 import tempfile
 import time
 import warnings
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import CSVLogger
+from torch import Tensor
 
 import callbacks
 from benchmarks.data import LENGTHS, write_task
@@ -39,6 +42,7 @@ from benchmarks.models import write_models
 from benchmarks.plain import as_released_, distil_loss, padded, train_epoch, training_tools
 from datamodules import GLUEDataModule
 from lightning_modules import DistillationModule, load_classifier
+from lightning_modules.base import Batch
 
 __all__ = ["main"]
 
@@ -56,7 +60,7 @@ class _Clock(Callback):
         self.losses: list[float] = []
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         if not self.ends:
             self.losses.append(float(trainer.callback_metrics["train/loss"]))
@@ -85,7 +89,8 @@ def _plain(folder: Path, task: str, batch_size: int) -> Sample:
     batches = padded(data.train_dataloader(), batch_size, shuffled=True)
     loss = distil_loss(teacher)
     torch.manual_seed(0)
-    untrained = _untrained_loss(data, lambda batch: float(loss(student, batch)), batch_size)
+    rows = data.scoring_dataloader("validation")
+    untrained = _untrained_loss(padded(rows, batch_size, shuffled=False), lambda batch: loss(student, batch))
     tools = training_tools(student, _EPOCHS * len(batches))
     with stopwatch() as sample:
         mean = train_epoch(student, batches, loss, tools)
@@ -102,7 +107,7 @@ def _ours(folder: Path, task: str, batch_size: int, precision: Any) -> Sample:  
     module = DistillationModule(
         str(folder / task / "teacher"), str(folder / task / "student"), data.label_names, data.metrics
     )
-    untrained = _untrained_loss(data, lambda batch: float(_module_loss(module, batch)), batch_size, shuffled=False)
+    untrained = _untrained_loss(data.scoring_dataloader("validation"), lambda batch: _module_loss(module, batch))
     clock = _Clock()
     trainer = Trainer(
         accelerator="cpu",
@@ -141,18 +146,16 @@ def _ours(folder: Path, task: str, batch_size: int, precision: Any) -> Sample:  
     )
 
 
-def _module_loss(module: DistillationModule, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+def _module_loss(module: DistillationModule, batch: Batch) -> Tensor:
     logits = module.teacher_logits(batch)
     return module.distillation_loss(student_logits=module(batch), teacher_logits=logits, batch=batch)
 
 
-def _untrained_loss(data: GLUEDataModule, loss: Any, batch_size: int, shuffled: bool = True) -> float:  # noqa: ANN401
+def _untrained_loss(batches: Iterable[Batch], loss: Callable[[Batch], Tensor]) -> float:
     """Mean loss of some rows before training, padded or not: both ways must start from the same."""
-    loader = data.scoring_dataloader("validation", grouped=not shuffled)
-    batches = padded(loader, batch_size, shuffled=False) if shuffled else loader
     with torch.no_grad():
-        found = [(loss(batch), len(batch["labels"])) for batch in batches]
-    return sum(value * rows for value, rows in found) / sum(rows for _, rows in found)
+        found = [(float(loss(batch)), len(batch["labels"])) for batch in batches]
+    return math.fsum(value * rows for value, rows in found) / sum(rows for _, rows in found)
 
 
 def main() -> None:
@@ -209,9 +212,7 @@ def _rate(name: str, samples: list[Sample], threads: int) -> str:
     dtype = torch.bfloat16 if name.endswith("bf16") else torch.float32
     rate = statistics.median(sample.values["flops"] / sample.values.get("second", sample.wall) for sample in samples)
     step = statistics.median(sample.wall / sample.values["steps"] for sample in samples)
-    return (
-        f" {1000 * step:.1f} ms/step  {rate / 1e9:.0f} GFLOP/s = {rate / matrix_rate(dtype, threads):.0%} of products"
-    )
+    return f" {1000 * step:.1f} ms/step  {rate / 1e9:.0f} GFLOP/s = {rate / matrix_rate(dtype, threads):.0%} of peak"
 
 
 def _check_same(name: str, plain: list[Sample], found: list[Sample]) -> None:

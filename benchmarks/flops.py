@@ -35,7 +35,7 @@ def count_flops(model: PreTrainedModel, rows: int, length: int, *, training: boo
         logits = counted(input_ids=inputs, attention_mask=inputs).logits
         if training:
             logits.sum().backward()
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())
 
 
 def flops_of_batches(model: PreTrainedModel, shapes: Iterable[tuple[int, int]], *, training: bool = False) -> float:
@@ -55,8 +55,8 @@ def flops_of_batches(model: PreTrainedModel, shapes: Iterable[tuple[int, int]], 
     known = torch.tensor([8.0, 16.0, 32.0], dtype=torch.float64)
     counts = [float(count_flops(model, 1, int(length), training=training)) for length in known]
     powers = torch.stack([known**0, known, known**2], dim=1)
-    constant, linear, square = torch.linalg.solve(powers, torch.tensor(counts, dtype=torch.float64)).tolist()
-    return sum(
-        number * rows * (constant + linear * length + square * length**2)
-        for (rows, length), number in Counter(shapes).items()
-    )
+    solved = torch.linalg.solve(powers, torch.tensor(counts, dtype=torch.float64))
+    total = 0.0
+    for (rows, length), number in Counter(shapes).items():
+        total += number * rows * sum(float(factor) * length**power for power, factor in enumerate(solved))
+    return total

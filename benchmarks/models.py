@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from lightning_modules import encoder_layers, save_classifier, shrink_
 
 __all__ = ["SIZES", "random_classifier", "uneven_masks", "uneven_student", "write_models"]
 
-SIZES = {
+SIZES: dict[str, dict[str, Any]] = {
     "mini": {"num_hidden_layers": 4, "hidden_size": 256, "num_attention_heads": 4, "intermediate_size": 1024},
     "base": {"num_hidden_layers": 12, "hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072},
 }
@@ -46,7 +47,8 @@ def random_classifier(size: str, *, label_names: tuple[str, ...] = ("0", "1"), s
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def uneven_masks(model: PreTrainedModel, sparsity: float, seed: int = 1) -> tuple[list[Tensor], list[Tensor]]:
