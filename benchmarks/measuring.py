@@ -236,7 +236,7 @@ def header(threads: int) -> str:
     )
     load = " ".join(f"{value:.2f}" for value in os.getloadavg())
     return (
-        f"machine: {_processor()}, {os.cpu_count()} cores, {threads} threads used\n"
+        f"machine: {_processor()}, {os.cpu_count()} cores, threads used: {threads}\n"
         f"versions: Python {platform.python_version()}, {versions}\n"
         f"matrix products: {rates}\n"
         f"load average: {load}"
