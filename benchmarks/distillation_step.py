@@ -1,0 +1,231 @@
+"""An epoch of distillation of a 70 % student: Trainer.fit as a user gets it, against a plain loop over padded batches.
+
+Ours is a fit of two epochs. The first one has all that a fit does once (its start, and asking the teacher where its
+answers are kept); a user's fit has ten epochs, so an epoch of ours is taken as (first + 9 second) / 10. The lines
+`.../epoch_2` are without that share. Validation and checkpoints are left out on both sides.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import CSVLogger
+from torch import Tensor
+
+import callbacks
+from benchmarks.data import LENGTHS, write_task
+from benchmarks.flops import flops_of_batches
+from benchmarks.measuring import (
+    Sample,
+    alternate,
+    header,
+    hold,
+    in_child,
+    matrix_rate,
+    ratio_line,
+    ratios,
+    report,
+    stopwatch,
+)
+from benchmarks.models import write_models
+from benchmarks.plain import as_released_, distil_loss, padded, train_epoch, training_tools
+from datamodules import GLUEDataModule
+from lightning_modules import DistillationModule, load_classifier
+from lightning_modules.base import Batch
+
+__all__ = ["main"]
+
+_EPOCHS = 10
+#: What every fit of the command line has that can cost time in a step.
+_CALLBACKS = ("FiniteLoss", "StopOnSignal")
+_PRECISIONS = {"ours_float32": "32-true", "ours_bf16": "bf16-mixed"}
+
+
+class _Clock(Callback):
+    """When epochs end, and the losses of the first one."""
+
+    def __init__(self) -> None:
+        self.ends: list[tuple[float, float]] = []
+        self.losses: list[float] = []
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        if not self.ends:
+            self.losses.append(float(trainer.callback_metrics["train/loss"]))
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.ends.append((time.perf_counter(), time.process_time()))
+
+
+def _data(folder: Path, task: str, batch_size: int) -> GLUEDataModule:
+    data = GLUEDataModule(
+        task,
+        str(folder),
+        str(folder / task / "teacher"),
+        batch_size=batch_size,
+        selection="validation",
+        cache_dir=str(folder / "cache"),
+    )
+    data.prepare_data()
+    data.setup("fit")
+    return data
+
+
+def _plain(folder: Path, task: str, batch_size: int) -> Sample:
+    data = _data(folder, task, batch_size)
+    teacher, student = (as_released_(load_classifier(folder / task / name)) for name in ("teacher", "student"))
+    batches = padded(data.train_dataloader(), batch_size, shuffled=True)
+    loss = distil_loss(teacher)
+    torch.manual_seed(0)
+    rows = data.scoring_dataloader("validation")
+    untrained = _untrained_loss(padded(rows, batch_size, shuffled=False), lambda batch: loss(student, batch))
+    tools = training_tools(student, _EPOCHS * len(batches))
+    with stopwatch() as sample:
+        mean = train_epoch(student, batches, loss, tools)
+    shapes = [(len(batch["labels"]), batch["input_ids"].shape[1]) for batch in batches]
+    flops = flops_of_batches(student, shapes, training=True) + flops_of_batches(teacher, shapes)
+    sample.values = {"steps": len(batches), "loss": mean, "untrained": untrained, "flops": flops}
+    return sample
+
+
+def _ours(folder: Path, task: str, batch_size: int, precision: Any) -> Sample:  # noqa: ANN401 - Lightning's literals
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore")
+    data = _data(folder, task, batch_size)
+    module = DistillationModule(
+        str(folder / task / "teacher"), str(folder / task / "student"), data.label_names, data.metrics
+    )
+    untrained = _untrained_loss(data.scoring_dataloader("validation"), lambda batch: _module_loss(module, batch))
+    clock = _Clock()
+    trainer = Trainer(
+        accelerator="cpu",
+        precision=precision,
+        max_epochs=2,
+        gradient_clip_val=1.0,
+        limit_val_batches=0,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=str(folder / "fit"),
+        logger=CSVLogger(folder / "fit", name="", version=""),
+        callbacks=[clock, *(getattr(callbacks, name)() for name in _CALLBACKS)],
+    )
+    start = (time.perf_counter(), time.process_time())
+    trainer.fit(module, datamodule=data)
+    first, second = clock.ends
+    once = [end - begin for begin, end in zip(start, first, strict=True)]
+    again = [end - begin for begin, end in zip(first, second, strict=True)]
+    wall, cpu = ((a + (_EPOCHS - 1) * b) / _EPOCHS for a, b in zip(once, again, strict=True))
+    loader = data.train_dataloader()
+    shapes = [(len(batch["labels"]), batch["input_ids"].shape[1]) for batch in loader]
+    return Sample(
+        wall,
+        cpu,
+        values={
+            "steps": len(loader),
+            "loss": statistics.mean(clock.losses),
+            "untrained": untrained,
+            "flops": flops_of_batches(module.student, shapes, training=True),
+            "first": once[0],
+            "second": again[0],
+        },
+    )
+
+
+def _module_loss(module: DistillationModule, batch: Batch) -> Tensor:
+    logits = module.teacher_logits(batch)
+    return module.distillation_loss(student_logits=module(batch), teacher_logits=logits, batch=batch)
+
+
+def _untrained_loss(batches: Iterable[Batch], loss: Callable[[Batch], Tensor]) -> float:
+    """Mean loss of some rows before training, padded or not: both ways must start from the same."""
+    with torch.no_grad():
+        found = [(float(loss(batch)), len(batch["labels"])) for batch in batches]
+    return math.fsum(value * rows for value, rows in found) / sum(rows for _, rows in found)
+
+
+def main() -> None:
+    """Measure every task, or, as a child, one way."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tasks", nargs="+", default=["rte", "mrpc", "sst2"], choices=list(LENGTHS))
+    parser.add_argument("--rows", type=int, default=640)
+    parser.add_argument("--batch_size", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--way", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.way:
+        place = (options.folder, options.tasks[0], options.batch_size)
+        hold(_plain(*place) if options.way == "plain" else _ours(*place, _PRECISIONS[options.way]))
+        return
+    print(header(options.threads), flush=True)
+    lines = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for task in options.tasks:
+            write_task(folder, task, rows=options.rows, dev_rows=64)
+            write_models(folder / task, tuple(GLUEDataModule(task, name).label_names))
+            _data(folder, task, options.batch_size)  # tokenises, so that no way has to
+            lines += _compare(folder, task, options)
+    print("\n".join(lines))
+
+
+def _compare(folder: Path, task: str, options: argparse.Namespace) -> list[str]:
+    def way(name: str) -> Sample:
+        asked = ["--way", name, "--folder", str(folder), "--tasks", task, "--batch_size", str(options.batch_size)]
+        return in_child("benchmarks.distillation_step", asked, options.threads)
+
+    samples = alternate({name: lambda name=name: way(name) for name in ("plain", *_PRECISIONS)}, options.rounds)  # type: ignore[misc]
+    plain = samples["plain"]
+    lines = []
+    print(f"\n{task}: an epoch of {plain[0].values['steps']} steps of {options.batch_size} rows")
+    for name, found in samples.items():
+        print(report(name, found), *(_rate(name, found, options.threads),), flush=True)
+        _check_same(name, plain, found)
+        if name == "plain":
+            continue
+        line = f"distillation/{task}/{name.removeprefix('ours_')}"
+        lines.append(ratio_line(line, ratios([s.wall for s in plain], [s.wall for s in found])))
+        again = ratios([s.wall for s in plain], [s.values["second"] for s in found])
+        lines.append(ratio_line(f"{line}/epoch_2", again))
+        lines.append(ratio_line(f"{line}/cpu", ratios([s.cpu for s in plain], [s.cpu for s in found])))
+        lines.append(ratio_line(f"{line}/memory", ratios([s.peak for s in plain], [s.peak for s in found])))
+    return lines
+
+
+def _rate(name: str, samples: list[Sample], threads: int) -> str:
+    dtype = torch.bfloat16 if name.endswith("bf16") else torch.float32
+    rate = statistics.median(sample.values["flops"] / sample.values.get("second", sample.wall) for sample in samples)
+    step = statistics.median(sample.wall / sample.values["steps"] for sample in samples)
+    return f" {1000 * step:.1f} ms/step  {rate / 1e9:.0f} GFLOP/s = {rate / matrix_rate(dtype, threads):.0%} of peak"
+
+
+def _check_same(name: str, plain: list[Sample], found: list[Sample]) -> None:
+    """Both start from the same loss; over an epoch, with other batches and dropout, theirs agree roughly.
+
+    Raises:
+        RuntimeError: If not: then they do not do the same work.
+    """
+    for quantity, tolerance in (("untrained", 1e-4), ("loss", 0.05)):
+        values = [statistics.mean(sample.values[quantity] for sample in way) for way in (plain, found)]
+        if abs(values[0] - values[1]) > tolerance * abs(values[0]):
+            raise RuntimeError(f"{name}: loss {quantity} is {values[1]:.5f}, of the plain way {values[0]:.5f}")
+
+
+if __name__ == "__main__":
+    main()

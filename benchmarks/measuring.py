@@ -1,0 +1,252 @@
+"""Timing two ways of doing the same work in turns, so that both meet the same machine; and what that machine can do."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.benchmark import Timer
+
+__all__ = [
+    "Sample",
+    "alternate",
+    "child",
+    "header",
+    "hold",
+    "in_child",
+    "matrix_rate",
+    "python_environment",
+    "ratio_line",
+    "ratios",
+    "report",
+    "stopwatch",
+]
+
+_PACKAGES = ("torch", "transformers", "pytorch-lightning")
+
+
+@dataclass
+class Sample:
+    """What one piece of work took; `values` is whatever else it told."""
+
+    wall: float = 0.0
+    cpu: float = 0.0
+    #: Peak resident memory of the process in MiB; 0 where it was not looked at.
+    peak: float = 0.0
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+@contextmanager
+def stopwatch() -> Iterator[Sample]:
+    """Measure a block: wall seconds, and CPU seconds of all threads of this process.
+
+    Yields:
+        The sample; complete when the block is left.
+    """
+    sample, wall, cpu = Sample(), time.perf_counter(), time.process_time()
+    yield sample
+    sample.wall, sample.cpu = time.perf_counter() - wall, time.process_time() - cpu
+
+
+def alternate(ways: Mapping[str, Callable[[], Sample]], rounds: int) -> dict[str, list[Sample]]:
+    """Run every way once per round, in turns; each second round in reversed order, so that no way always comes first.
+
+    Args:
+        ways: By name.
+        rounds: How often.
+
+    Returns:
+        The samples of each way, one per round.
+    """
+    samples: dict[str, list[Sample]] = {name: [] for name in ways}
+    for number in range(rounds):
+        for name in list(ways) if number % 2 == 0 else reversed(list(ways)):
+            samples[name].append(ways[name]())
+    return samples
+
+
+def ratios(plain: Iterable[float], ours: Iterable[float]) -> list[float]:
+    """How many times longer the plain way took, round by round.
+
+    Args:
+        plain: One number per round.
+        ours: One number per round.
+
+    Returns:
+        The quotients.
+
+    >>> ratios([4.0, 9.0], [2.0, 3.0])
+    [2.0, 3.0]
+    """
+    return [a / b for a, b in zip(plain, ours, strict=True)]
+
+
+def ratio_line(name: str, values: Sequence[float]) -> str:
+    """The line that a benchmark closes with.
+
+    Args:
+        name: Without spaces.
+        values: The ratio of each round.
+
+    Returns:
+        Name, median, lowest and highest.
+
+    >>> ratio_line("scoring/rte", [2.0, 3.0, 10.0])
+    'scoring/rte ratio 3.00 [2.00-10.00]'
+    """
+    return f"{name} ratio {statistics.median(values):.2f} [{min(values):.2f}-{max(values):.2f}]"
+
+
+def report(name: str, samples: Sequence[Sample]) -> str:
+    """A line about one way: median and range of wall seconds, CPU seconds, peak memory.
+
+    Args:
+        name: Of the way.
+        samples: Of all rounds.
+
+    Returns:
+        The line.
+    """
+    wall, cpu = [s.wall for s in samples], [s.cpu for s in samples]
+    text = f"{name:24} {statistics.median(wall):9.4f} s [{min(wall):.4f}-{max(wall):.4f}]"
+    text += f"  CPU {statistics.median(cpu):9.4f} s"
+    peak = max(sample.peak for sample in samples)
+    return f"{text}  peak {peak:6.0f} MiB" if peak else text
+
+
+def python_environment(threads: int) -> dict[str, str]:
+    """Environment of a measured process: so many threads, no network, our packages importable.
+
+    Args:
+        threads: Of torch and its libraries.
+
+    Returns:
+        All variables.
+    """
+    root = str(Path(__file__).resolve().parent.parent)
+    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    fixed = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
+    return {**os.environ, **fixed, "PYTHONPATH": path, "TOKENIZERS_PARALLELISM": "false"}
+
+
+def child(command: Sequence[str], threads: int) -> tuple[Sample, str]:
+    """Run a Python process to its end and measure all of it.
+
+    Args:
+        command: What follows `python`.
+        threads: Of torch.
+
+    Returns:
+        The sample, and what it printed.
+
+    Raises:
+        RuntimeError: If it fails; its messages are in the error.
+    """
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, *command], stdout=out, stderr=errors, env=python_environment(threads)
+        )
+        # Not wait(): the resource usage of this process alone is wanted, not that of all children so far.
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        for file in (out, errors):
+            file.seek(0)
+        printed = out.read()
+        if process.returncode:
+            raise RuntimeError(f"{' '.join(command)} failed:\n{errors.read()[-4000:]}")
+    scale = 2**20 if sys.platform == "darwin" else 2**10
+    return Sample(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / scale), printed
+
+
+def in_child(module: str, options: Sequence[str], threads: int) -> Sample:
+    """Run a module in a fresh process which prints ``wall``, ``cpu`` and other values as JSON in its last line.
+
+    The times are those that it measured itself, without its start; the peak memory is that of the whole process.
+
+    Args:
+        module: Such as ``benchmarks.scoring``.
+        options: Its command line.
+        threads: Of torch.
+
+    Returns:
+        The sample.
+    """
+    whole, printed = child(["-m", module, *options], threads)
+    values = json.loads(printed.strip().splitlines()[-1])
+    return Sample(values.pop("wall"), values.pop("cpu"), whole.peak, values)
+
+
+def hold(sample: Sample) -> None:
+    """Print a sample for :func:`in_child`.
+
+    Args:
+        sample: What this process measured.
+    """
+    print(json.dumps({"wall": sample.wall, "cpu": sample.cpu, **sample.values}))
+
+
+@cache
+def matrix_rate(dtype: torch.dtype, threads: int, size: int = 2048, device: str = "cpu") -> float:
+    """FLOP/s that this machine reaches in a product of large square matrices.
+
+    Args:
+        dtype: Of the matrices.
+        threads: Of torch.
+        size: Rows and columns.
+        device: Where.
+
+    Returns:
+        Floating point operations per second, median of about a second.
+    """
+    a = torch.randn(size, size, device=device).to(dtype)
+    timer = Timer("a @ a", globals={"a": a}, num_threads=threads)
+    timer.timeit(2)
+    return 2 * size**3 / timer.blocked_autorange(min_run_time=1.0).median
+
+
+def header(threads: int) -> str:
+    """Machine, versions, load, and the rate of matrix products: what a table of results must be read with.
+
+    Args:
+        threads: Of torch.
+
+    Returns:
+        Some lines.
+    """
+    versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    rates = ", ".join(
+        f"{name} {matrix_rate(dtype, threads) / 1e9:.0f} GFLOP/s"
+        for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16))
+    )
+    load = " ".join(f"{value:.2f}" for value in os.getloadavg())
+    return (
+        f"machine: {_processor()}, {os.cpu_count()} cores, threads used: {threads}\n"
+        f"versions: Python {platform.python_version()}, {versions}\n"
+        f"matrix products: {rates}\n"
+        f"load average: {load}"
+    )
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, "") or platform.processor() or platform.machine()

@@ -1,0 +1,111 @@
+"""Random models of the usual sizes, and students cut from them."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForSequenceClassification, BertConfig, BertTokenizer, PreTrainedModel
+
+from benchmarks.data import vocabulary
+from callbacks.functional.masks import masks_at_sparsity
+from lightning_modules import encoder_layers, save_classifier, shrink_
+
+__all__ = ["SIZES", "random_classifier", "uneven_masks", "uneven_student", "write_models"]
+
+SIZES: dict[str, dict[str, Any]] = {
+    "mini": {"num_hidden_layers": 4, "hidden_size": 256, "num_attention_heads": 4, "intermediate_size": 1024},
+    "base": {"num_hidden_layers": 12, "hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072},
+}
+MAX_LENGTH = 128
+# Widths that the processor's vectors divide: with any width, a 70 % student can be slower than its FLOPs say.
+ROUND_TO = 8
+
+
+def random_classifier(size: str, *, label_names: tuple[str, ...] = ("0", "1"), seed: int = 0) -> PreTrainedModel:
+    """A BERT classifier with random weights, in eval mode.
+
+    Args:
+        size: A key of :data:`SIZES`.
+        label_names: Of the task.
+        seed: Of the weights.
+
+    Returns:
+        The classifier.
+    """
+    names = dict(enumerate(label_names))
+    config = BertConfig(
+        vocab_size=len(vocabulary()),
+        max_position_embeddings=512,
+        id2label=names,
+        label2id={name: number for number, name in names.items()},
+        **SIZES[size],
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)
+    model.eval()
+    return model
+
+
+def uneven_masks(model: PreTrainedModel, sparsity: float, seed: int = 1) -> tuple[list[Tensor], list[Tensor]]:
+    """Masks as scores give them: layers differ in what they keep, and which units they keep has no pattern.
+
+    Args:
+        model: The dense model.
+        sparsity: Fraction of heads and of neurons to remove.
+        seed: Of the scores.
+
+    Returns:
+        Head and neuron masks, one tensor per layer each.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    layers = encoder_layers(model)
+
+    def scores(sizes: list[int]) -> list[Tensor]:
+        # Levels differ by little, or layers would lose all their heads; with this seed none does at 70 %.
+        return [torch.rand(n, generator=generator) * (0.85 + 0.3 * torch.rand(1, generator=generator)) for n in sizes]
+
+    heads = masks_at_sparsity(scores([layer.num_heads for layer in layers]), sparsity)
+    return heads, masks_at_sparsity(scores([layer.num_neurons for layer in layers]), sparsity, round_to=ROUND_TO)
+
+
+def uneven_student(model: PreTrainedModel, sparsity: float, seed: int = 1) -> PreTrainedModel:
+    """A copy of a model without so many of its units.
+
+    Args:
+        model: The dense model.
+        sparsity: Fraction of heads and of neurons to remove.
+        seed: Of the choice.
+
+    Returns:
+        The student.
+    """
+    return shrink_(copy.deepcopy(model), *uneven_masks(model, sparsity, seed))
+
+
+def write_models(
+    folder: Path, label_names: tuple[str, ...], *, size: str = "mini", sparsity: float = 0.7
+) -> tuple[Path, Path]:
+    """Write a dense teacher and a student cut from it, with a tokenizer, as model folders.
+
+    Args:
+        folder: Where ``teacher`` and ``student`` go.
+        label_names: Of the task.
+        size: A key of :data:`SIZES`.
+        sparsity: Of the student.
+
+    Returns:
+        Both folders.
+    """
+    tokenizer = BertTokenizer(
+        vocab={token: number for number, token in enumerate(vocabulary())}, model_max_length=MAX_LENGTH
+    )
+    teacher = random_classifier(size, label_names=label_names)
+    student = uneven_student(teacher, sparsity)
+    return tuple(  # type: ignore[return-value]  # of two
+        save_classifier(model, folder / name, tokenizer) for name, model in (("teacher", teacher), ("student", student))
+    )

@@ -1,0 +1,291 @@
+"""The plain way, as the released code goes it: everything padded to max_length, everything computed at every step.
+
+Source: GeneZC/StarK `run_finetuning.py`, `run_distillation.py`, `run_pruning.py`, `run_sparsification.py`. The maths is
+ours (logits, losses, scores and AdamW agree within rounding, which the tests compare); what differs is the work.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
+from transformers import PreTrainedModel, get_linear_schedule_with_warmup
+
+from callbacks.functional.importance import knowledgeableness, normalize_per_layer
+from callbacks.functional.masks import masks_at_sparsity
+from datamodules import LazyDataLoader, PadCollator
+from lightning_modules import encoder_layers, shrink_, unit_masks
+from lightning_modules.base import Batch, classify
+from lightning_modules.functional.distillation import distillation_loss, task_loss
+
+__all__ = [
+    "LEVELS",
+    "PlainAdamW",
+    "accuracy",
+    "as_released_",
+    "check_levels",
+    "distil_loss",
+    "finetune_loss",
+    "padded",
+    "plain_masks",
+    "plain_scores",
+    "train_epoch",
+    "training_tools",
+]
+
+LEVELS = tuple(level / 100 for level in range(0, 100, 10))
+"""The sparsities that the released code cuts and tries after scoring."""
+
+Scores = list[Tensor]
+BatchLoss = Callable[[PreTrainedModel, Batch], Tensor]
+
+
+def as_released_(model: PreTrainedModel) -> PreTrainedModel:
+    """Let a model write its attention out, softmax of all products, instead of a fused kernel; in place.
+
+    Args:
+        model: A classifier.
+
+    Returns:
+        The same.
+    """
+    model.set_attn_implementation("eager")
+    return model
+
+
+def padded(loader: LazyDataLoader, batch_size: int, max_length: int = 128, *, shuffled: bool) -> DataLoader[Batch]:
+    """Batches of a loader's rows, in random or in file order, each padded to `max_length`.
+
+    Args:
+        loader: Ours, for its rows.
+        batch_size: Rows per batch.
+        max_length: The length of every batch.
+        shuffled: Whether the order is random.
+
+    Returns:
+        A loader.
+    """
+    collator = PadCollator(0, pad_to_multiple_of=max_length)
+    return DataLoader(loader.dataset, batch_size=batch_size, shuffle=shuffled, collate_fn=collator)
+
+
+class PlainAdamW(Optimizer):
+    """AdamW as transformers had it until 4.49: parameter by parameter, operation by operation."""
+
+    def __init__(self, groups: Iterable[dict[str, object]], lr: float, eps: float = 1e-6) -> None:
+        """Take groups with their ``weight_decay``."""
+        super().__init__(groups, {"lr": lr, "eps": eps, "weight_decay": 0.0})
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]  # without a closure
+        """Update all parameters that have a gradient."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    state.update(step=0, mean=torch.zeros_like(parameter), square=torch.zeros_like(parameter))
+                state["step"] += 1
+                state["mean"].mul_(0.9).add_(parameter.grad, alpha=1 - 0.9)
+                state["square"].mul_(0.999).addcmul_(parameter.grad, parameter.grad, value=1 - 0.999)
+                size = group["lr"] * math.sqrt(1 - 0.999 ** state["step"]) / (1 - 0.9 ** state["step"])
+                parameter.addcdiv_(state["mean"], state["square"].sqrt().add_(group["eps"]), value=-size)
+                if group["weight_decay"] > 0:
+                    parameter.add_(parameter, alpha=-group["lr"] * group["weight_decay"])
+
+
+def training_tools(
+    model: PreTrainedModel, steps: int, learning_rate: float = 3e-5
+) -> tuple[PlainAdamW, torch.optim.lr_scheduler.LambdaLR]:
+    """Optimizer and schedule: no decay for vectors, linear with a tenth of warm-up.
+
+    Args:
+        model: What is trained.
+        steps: Of the whole training.
+        learning_rate: At its highest.
+
+    Returns:
+        Both.
+    """
+    parameters = list(model.parameters())
+    groups: list[dict[str, object]] = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": 0.01},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    optimizer = PlainAdamW(groups, learning_rate)
+    return optimizer, get_linear_schedule_with_warmup(optimizer, int(steps * 0.1), steps)
+
+
+def finetune_loss(model: PreTrainedModel, batch: Batch) -> Tensor:
+    """The task loss of a batch."""
+    return task_loss(classify(model, batch), batch["labels"])
+
+
+def distil_loss(teacher: PreTrainedModel) -> BatchLoss:
+    """The loss of distillation from a teacher that is asked at every step.
+
+    Args:
+        teacher: In eval mode.
+
+    Returns:
+        From student and batch to the loss.
+    """
+
+    def loss(student: PreTrainedModel, batch: Batch) -> Tensor:
+        with torch.no_grad():
+            teacher_logits = classify(teacher, batch)
+        return distillation_loss(
+            student_logits=classify(student, batch), teacher_logits=teacher_logits, labels=batch["labels"]
+        )
+
+    return loss
+
+
+def train_epoch(
+    model: PreTrainedModel,
+    batches: Iterable[Batch],
+    loss: BatchLoss,
+    tools: tuple[PlainAdamW, torch.optim.lr_scheduler.LambdaLR],
+    clip: float = 1.0,
+) -> float:
+    """Train on all batches once.
+
+    Args:
+        model: What is trained.
+        batches: Of the epoch.
+        loss: From model and batch.
+        tools: Of :func:`training_tools`.
+        clip: Largest norm of the gradient.
+
+    Returns:
+        The mean of the batches' losses.
+    """
+    optimizer, schedule = tools
+    model.train()
+    losses = []
+    for batch in batches:
+        value = loss(model, batch)
+        value.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), clip)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        losses.append(value.item())
+    return sum(losses) / len(losses)
+
+
+@torch.no_grad()
+def accuracy(model: PreTrainedModel, batches: Iterable[Batch]) -> float:
+    """Share of the rows that a model gets right.
+
+    Args:
+        model: A classifier.
+        batches: Of the rows.
+
+    Returns:
+        In [0, 1].
+    """
+    model.eval()
+    right = [(classify(model, batch).argmax(-1) == batch["labels"]).float() for batch in batches]
+    return float(torch.cat(right).mean())
+
+
+def plain_scores(
+    model: PreTrainedModel, batches: Iterable[Batch], student: PreTrainedModel | None = None
+) -> tuple[dict[str, Scores], dict[str, Scores]]:
+    """Expressiveness and, given a student, friendliness of all units; gradients of all weights come along unasked.
+
+    Args:
+        model: What is scored.
+        batches: In the file's order.
+        student: Its answers are constant.
+
+    Returns:
+        Raw scores of heads and of neurons by loss, summed over the batches.
+    """
+    model.eval().requires_grad_(True)
+    layers = encoder_layers(model)
+    sizes = [[layer.num_heads for layer in layers], [layer.num_neurons for layer in layers]]
+    names = ("expressiveness",) if student is None else ("expressiveness", "friendliness")
+    totals = [{name: [torch.zeros(n) for n in kind] for name in names} for kind in sizes]
+    for batch in batches:
+        masks = [[torch.ones(n, requires_grad=True) for n in kind] for kind in sizes]
+        with unit_masks(model, *masks):
+            logits = classify(model, batch)
+        for name, loss in _losses(logits, batch, student):
+            loss.backward(retain_graph=name != names[-1])
+            for total, kind in zip(totals, masks, strict=True):
+                for layer, mask in zip(total[name], kind, strict=True):
+                    assert mask.grad is not None
+                    layer += mask.grad.abs()
+                    mask.grad = None
+            model.zero_grad()
+    heads, neurons = totals
+    return heads, neurons
+
+
+def _losses(logits: Tensor, batch: Batch, student: PreTrainedModel | None) -> Iterator[tuple[str, Tensor]]:
+    yield "expressiveness", task_loss(logits, batch["labels"])
+    if student is not None:
+        with torch.no_grad():
+            answers = classify(student.eval(), batch)
+        yield (
+            "friendliness",
+            distillation_loss(student_logits=answers, teacher_logits=logits, labels=batch["labels"]),
+        )
+
+
+def plain_masks(
+    scores: tuple[dict[str, Scores], dict[str, Scores]], sparsity: float, lam: float = 1.0
+) -> tuple[Scores, Scores]:
+    """Masks of a sparsity from :func:`plain_scores`.
+
+    Args:
+        scores: Raw, of heads and of neurons.
+        sparsity: Fraction to remove.
+        lam: Weight of expressiveness; without friendliness 1.
+
+    Returns:
+        Head and neuron masks.
+    """
+    heads, neurons = (
+        masks_at_sparsity(
+            knowledgeableness(
+                normalize_per_layer(kind["expressiveness"]),
+                normalize_per_layer(kind.get("friendliness", kind["expressiveness"])),
+                lam,
+            ),
+            sparsity,
+        )
+        for kind in scores
+    )
+    return heads, neurons
+
+
+def check_levels(
+    model: PreTrainedModel,
+    scores: tuple[dict[str, Scores], dict[str, Scores]],
+    batches: Iterable[Batch],
+    lam: float = 1.0,
+) -> list[float]:
+    """The released code's look at its result: the metric of the model at each of the ten levels, on all rows.
+
+    Args:
+        model: What was scored.
+        scores: Its scores.
+        batches: Of the rows.
+        lam: Weight of expressiveness.
+
+    Returns:
+        Accuracy by level.
+    """
+    return [
+        accuracy(as_released_(shrink_(copy.deepcopy(model), *plain_masks(scores, level, lam))), batches)
+        for level in LEVELS
+    ]

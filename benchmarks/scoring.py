@@ -1,0 +1,123 @@
+"""Sparse teachers for five values of lam: one scoring for all, against the released script run once for each.
+
+The plain way scores (gradients of all weights, two backward passes per batch), and then measures the teacher at ten
+sparsities on the same rows, five times. Ours scores once and mixes; both end with the masks of each lam.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmarks.data import LENGTHS, write_task
+from benchmarks.measuring import Sample, alternate, header, hold, in_child, ratio_line, ratios, report, stopwatch
+from benchmarks.models import write_models
+from benchmarks.plain import as_released_, check_levels, padded, plain_masks, plain_scores
+from callbacks.functional.importance import normalize_per_layer
+from callbacks.sparsification import score_teacher, teacher_masks
+from datamodules import GLUEDataModule
+from lightning_modules import load_classifier
+
+__all__ = ["main"]
+
+LAMS = (0.0, 0.25, 0.5, 0.75, 1.0)
+SPARSITY = 0.3
+_LOSSES = ("expressiveness", "friendliness")
+
+
+def _data(folder: Path, task: str, batch_size: int) -> GLUEDataModule:
+    teacher, cache = str(folder / task / "teacher"), str(folder / "cache")
+    data = GLUEDataModule(task, str(folder), teacher, batch_size=batch_size, cache_dir=cache)
+    data.prepare_data()
+    data.setup("test")
+    return data
+
+
+def _plain(folder: Path, task: str, batch_size: int) -> Sample:
+    batches = padded(
+        _data(folder, task, batch_size).scoring_dataloader("validation", grouped=False), batch_size, shuffled=False
+    )
+    teacher, student = (as_released_(load_classifier(folder / task / name)) for name in ("teacher", "student"))
+    with stopwatch() as sample:
+        for lam in LAMS:
+            scores = plain_scores(teacher, batches, student)
+            check_levels(teacher, scores, batches, lam)
+            masks = plain_masks(scores, SPARSITY, lam)
+    assert all(masks)
+    return _with_scores(sample, scores)
+
+
+def _ours(folder: Path, task: str, batch_size: int) -> Sample:
+    data = _data(folder, task, batch_size)
+    teacher, student = (load_classifier(folder / task / name) for name in ("teacher", "student"))
+    with stopwatch() as sample:
+        scores = score_teacher(teacher, student, data.scoring_dataloader("validation"))
+        masks = [teacher_masks(scores, lam, SPARSITY) for lam in LAMS]
+    assert all(masks)
+    # The released code's reduction, which depends on what shares a batch, for comparing the numbers only.
+    batches = data.scoring_dataloader("validation", grouped=False)
+    same = score_teacher(teacher, student, batches, reduction="batch")
+    return _with_scores(sample, (same.heads, same.neurons))
+
+
+def _with_scores(sample: Sample, kinds: Iterable[Mapping[str, list[Tensor]]]) -> Sample:
+    normalized = [normalize_per_layer(kind[loss]) for kind in kinds for loss in _LOSSES]
+    sample.values["scores"] = torch.cat([score for layers in normalized for score in layers]).tolist()
+    return sample
+
+
+def main() -> None:
+    """Measure every task, or, as a child, one way."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tasks", nargs="+", default=["rte", "sst2"], choices=list(LENGTHS))
+    parser.add_argument("--rows", type=int, default=64)
+    parser.add_argument("--batch_size", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--way", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.way:
+        way = _plain if options.way == "plain" else _ours
+        hold(way(options.folder, options.tasks[0], options.batch_size))
+        return
+    print(header(options.threads), flush=True)
+    lines = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for task in options.tasks:
+            write_task(folder, task, rows=64, dev_rows=options.rows)
+            write_models(folder / task, tuple(GLUEDataModule(task, name).label_names))
+            _data(folder, task, options.batch_size)  # tokenises, so that no way has to
+            lines += _compare(folder, task, options)
+    print("\n".join(lines))
+
+
+def _compare(folder: Path, task: str, options: argparse.Namespace) -> list[str]:
+    def way(name: str) -> Sample:
+        asked = ["--way", name, "--folder", str(folder), "--tasks", task, "--batch_size", str(options.batch_size)]
+        return in_child("benchmarks.scoring", asked, options.threads)
+
+    samples = alternate({"plain": lambda: way("plain"), "ours": lambda: way("ours")}, options.rounds)
+    print(f"\n{task}: {options.rows} rows in batches of {options.batch_size}, {len(LAMS)} values of lam")
+    for name, found in samples.items():
+        print(report(name, found), flush=True)
+    plain, ours = samples["plain"], samples["ours"]
+    wanted, scores = (torch.tensor(way[0].values["scores"]) for way in (plain, ours))
+    if not torch.allclose(wanted, scores, rtol=1e-3, atol=1e-5):
+        raise RuntimeError(f"{task}: scores differ from the plain way's by {(wanted - scores).abs().max():.2g}")
+    line = f"scoring/{task}"
+    return [
+        ratio_line(line, ratios([s.wall for s in plain], [s.wall for s in ours])),
+        ratio_line(f"{line}/cpu", ratios([s.cpu for s in plain], [s.cpu for s in ours])),
+        ratio_line(f"{line}/memory", ratios([s.peak for s in plain], [s.peak for s in ours])),
+    ]
+
+
+if __name__ == "__main__":
+    main()
