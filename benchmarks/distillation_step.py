@@ -42,13 +42,13 @@ from benchmarks.models import write_models
 from benchmarks.plain import as_released_, distil_loss, padded, train_epoch, training_tools
 from datamodules import GLUEDataModule
 from lightning_modules import DistillationModule, load_classifier
-from lightning_modules.base import Batch
+from lightning_modules.classifying import Batch
 
 __all__ = ["main"]
 
 _EPOCHS = 10
 #: What every fit of the command line has that can cost time in a step.
-_CALLBACKS = ("FiniteLoss", "StopOnSignal")
+_CALLBACKS = ("FiniteLoss", "StopOnSignal", "TeacherCache")
 _PRECISIONS = {"ours_float32": "32-true", "ours_bf16": "bf16-mixed"}
 
 

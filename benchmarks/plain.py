@@ -20,7 +20,7 @@ from callbacks.functional.importance import knowledgeableness, normalize_per_lay
 from callbacks.functional.masks import masks_at_sparsity
 from datamodules import LazyDataLoader, PadCollator
 from lightning_modules import encoder_layers, shrink_, unit_masks
-from lightning_modules.base import Batch, classify
+from lightning_modules.classifying import Batch, classify
 from lightning_modules.functional.distillation import distillation_loss, task_loss
 
 __all__ = [
@@ -71,7 +71,7 @@ def padded(loader: LazyDataLoader, batch_size: int, max_length: int = 128, *, sh
         A loader.
     """
     collator = PadCollator(0, pad_to_multiple_of=max_length)
-    return DataLoader(loader.dataset, batch_size=batch_size, shuffle=shuffled, collate_fn=collator)
+    return DataLoader(loader.dataset, batch_size=batch_size, shuffle=shuffled, collate_fn=collator)  # type: ignore[arg-type]
 
 
 class PlainAdamW(Optimizer):

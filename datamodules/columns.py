@@ -98,6 +98,13 @@ class TokenColumns(Dataset[dict[str, Any]]):
         lines = {name: column[places].long().masked_fill_(filled, fills[name]) for name, column in self.tokens.items()}
         return {**lines, "attention_mask": (~filled).long()}
 
+    def token_ids(self) -> Tensor:
+        """Return the distinct token ids of the rows, ascending."""
+        ends = self.lengths.cumsum(0)
+        places = (self.starts - (ends - self.lengths)).repeat_interleave(self.lengths)
+        ids = self.tokens["input_ids"][places.add_(torch.arange(len(places)))]
+        return ids.bincount().nonzero().flatten()
+
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.lengths)

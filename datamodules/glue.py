@@ -233,6 +233,12 @@ class GLUEDataModule(pl.LightningDataModule):
         lengths = rows.lengths if grouped else torch.zeros(len(rows))
         return self._loader(rows, f"scoring {split}", batch_sampler=evaluation_batches(lengths, self.batch_size))
 
+    def train_token_ids(self) -> Tensor:
+        """Return the distinct token ids that training meets, ascending, padding among them."""
+        known = self._rows("train").token_ids()
+        padding = torch.tensor([self.tokenizer.pad_token_id])
+        return known if padding in known else torch.cat([padding, known]).sort().values
+
     def digest(self, split: str) -> str:
         """Return what identifies the content of a split, wherever it lies.
 

@@ -32,6 +32,7 @@ from transformers import (
 
 from lightning_modules.checkpoints import bring_home
 from lightning_modules.classifying import Batch, classify
+from lightning_modules.lean_training import HasTokenIds, UsedRows, cheap_dropout_, follow_, plain_, use_rows_
 from lightning_modules.processes import all_gather_object, check_strategy, reset_random_streams, settle_buckets_
 from lightning_modules.resuming import (
     batches_done,
@@ -97,6 +98,9 @@ class ClassificationModule(LightningModule):
     over the steps of the *phase*, which is the whole fit unless a callback says otherwise. Validation logs each metric
     of the task as ``val/<metric>`` and their mean as ``val/score`` (``test/...`` in testing).
 
+    In a fit only the embedding rows of tokens of train are parameters (the others decay as AdamW would have it), and
+    dropout on a CPU draws few random numbers; see :mod:`~lightning_modules.lean_training`.
+
     Each update's gradient is the mean over all of its rows, over however many processes and accumulated batches they
     are spread.
 
@@ -145,12 +149,24 @@ class ClassificationModule(LightningModule):
         self._resumed_should_stop = False
 
     def setup(self, stage: str) -> None:
-        """Check that the trainer keeps weights whole.
+        """Check that the trainer keeps weights whole, and leave out of a fit what does not learn.
 
         Raises:
             ValueError: If its strategy does not.
         """
         check_strategy(self.trainer.strategy)
+        if stage == "fit":
+            self._use_rows()
+
+    def teardown(self, stage: str) -> None:
+        """Make the classifier an ordinary one again."""
+        if stage == "fit":
+            plain_(self.classifier)
+
+    def _use_rows(self) -> None:
+        data = getattr(self.trainer, "datamodule", None)
+        if isinstance(data, HasTokenIds):
+            use_rows_(self.classifier, data.train_token_ids())
 
     # Steps
 
@@ -243,6 +259,8 @@ class ClassificationModule(LightningModule):
         # A fused step unscales by itself, which Lightning's clipping under a gradient scaler does not expect.
         fused = self.trainer.precision != "16-mixed"
         optimizer = AdamW(groups, lr=self.learning_rate, eps=1e-6, fused=fused)
+        if isinstance(rows := self.classifier.get_input_embeddings(), UsedRows):
+            follow_(rows, optimizer)
         steps = max(self.steps_of_phase(), 1)
         scheduler = get_linear_schedule_with_warmup(optimizer, int(steps * self.warmup_proportion), steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
@@ -281,11 +299,14 @@ class ClassificationModule(LightningModule):
     def on_fit_start(self) -> None:
         """Switch dropout on: from_pretrained returns eval mode, and Lightning keeps it."""
         self.classifier.train()
+        cheap_dropout_(self.classifier)
 
     def on_train_start(self) -> None:
         """Start or continue the random streams and the data where they belong."""
         if self.trainer.global_step > 0:  # before random numbers and gradients come back
             inputs = {name: tensor.to(self.device) for name, tensor in self.classifier.dummy_inputs.items()}
+            if isinstance(rows := self.classifier.get_input_embeddings(), UsedRows):
+                inputs["input_ids"] = torch.full_like(inputs["input_ids"], rows.known_id)
             settle_buckets_(self.trainer.strategy.model, inputs)
         if self._resumed_random_states is None:
             reset_random_streams(self.global_rank)
@@ -347,6 +368,8 @@ class ClassificationModule(LightningModule):
         if checkpoint["classifier_config"] != self.classifier.config.to_json_string(use_diff=False):
             self.classifier = classifier_from_config(checkpoint["classifier_config"])
             nn.Module.to(self.classifier, self.device)
+            if self._trainer is not None and self.trainer.training:
+                self._use_rows()
 
 
 def classifier_from_config(config: str) -> PreTrainedModel:
