@@ -1,5 +1,6 @@
 """Callbacks: pruning, teacher sparsification and rewinding, usable in any fit."""
 
+from callbacks.compilation import Compilation
 from callbacks.finite_loss import FiniteLoss
 from callbacks.interruption import PARENT_VARIABLE, Interrupted, StopOnSignal
 from callbacks.layer_dropping import LayerDropping
@@ -12,6 +13,7 @@ from callbacks.teacher_cache import TeacherCache
 
 __all__ = [
     "PARENT_VARIABLE",
+    "Compilation",
     "FiniteLoss",
     "Interrupted",
     "LayerDropping",

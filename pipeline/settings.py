@@ -113,6 +113,8 @@ class TrainerSettings:
     accumulate_grad_batches: int = 1
     #: Evaluate every so many batches instead of each epoch.
     val_check_interval: int | None = None
+    #: Train with torch.compile; for GPUs.
+    compile: bool = False
     #: Write a checkpoint every so many steps, beside those after each evaluation.
     checkpoint_every_n_steps: int = 500
 

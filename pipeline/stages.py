@@ -207,7 +207,7 @@ def _fit_config(
             "val_check_interval": trainer.val_check_interval,
             "enable_progress_bar": False,
             "enable_model_summary": False,
-            "callbacks+": list(callbacks),
+            "callbacks+": [*callbacks, *([{"class_path": "callbacks.Compilation"}] if trainer.compile else [])],
         },
         "early_stopping": {"patience": fit.patience},
         "step_checkpoint": {"every_n_train_steps": trainer.checkpoint_every_n_steps},
