@@ -64,7 +64,8 @@ class StudentSettings:
     sparsity: float | None = None
     layers: int | None = None
     which: LayerChoice = "first"
-    round_to: int = 1
+    #: Keep a multiple of this many neurons in each layer: other widths cost more time than they save.
+    round_to: int = 8
 
     def __post_init__(self) -> None:
         """Check that exactly one way is chosen."""
