@@ -73,11 +73,16 @@ def load_tokenizer(model_name_or_path: str) -> PreTrainedTokenizerFast:
 
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerFast) -> str:
-    """Return a hash of what a tokenizer does, whatever padding and truncation it was last used with."""
-    content = json.loads(tokenizer.backend_tokenizer.to_str())
-    content.update(padding=None, truncation=None)
-    content |= {"model_input_names": tokenizer.model_input_names, "truncation_side": tokenizer.truncation_side}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    """Return a hash of what a tokenizer does, whatever padding and truncation it was last used with.
+
+    Its backend is left without both; each call of the tokenizer sets them anew.
+    """
+    backend = tokenizer.backend_tokenizer
+    backend.no_padding()
+    backend.no_truncation()
+    # The backend sorts what it writes. Sorting the vocabulary here instead takes a hundred times as long.
+    content = [backend.to_str(), tokenizer.model_input_names, tokenizer.truncation_side]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def truncate_pair(text_a: list[int], text_b: list[int], budget: int) -> tuple[list[int], list[int]]:

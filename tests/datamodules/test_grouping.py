@@ -40,18 +40,20 @@ def test_order_is_that_of_sorting_lists(count, batch_size):
     assert list(evaluation_batches(torch.tensor(lengths, dtype=torch.int64), batch_size)) == expected
 
 
+def flat(lists):
+    return [row for batch in lists for row in batch]
+
+
 def test_batches_are_a_sequence_of_lists():
     lists = [[4], [0, 9, 1], [], [3, 2]]
-    batches = Batches(
-        torch.tensor([row for batch in lists for row in batch]), torch.tensor([len(batch) for batch in lists])
-    )
+    batches = Batches(torch.tensor(flat(lists)), torch.tensor([len(batch) for batch in lists]))
     assert list(batches) == lists
     assert (batches[-1], len(batches), [3, 2] in batches) == ([3, 2], 4, True)
     with pytest.raises(IndexError):
         batches[4]
     for part in (slice(1, None, 2), slice(None, None, -1), slice(4, None)):
         assert list(batches[part]) == lists[part]
-        assert batches[part].rows().tolist() == [row for batch in lists[part] for row in batch]
+        assert batches[part].rows().tolist() == flat(lists[part])
         assert list(batches[::-1][part]) == lists[::-1][part]
 
 

@@ -89,9 +89,8 @@ FINISHED = (
     "runs/demo/summary.json",
     "runs/demo/manifest.json",
     "runs/demo/config.yaml",
-    "cache/sst2-train-*/data-*.arrow",
-    "cache/sst2-dev-*/state.json",
-    "cache/sst2-train-*/dataset_info.json",
+    "cache/sst2-train-*.safetensors",
+    "cache/sst2-dev-*.safetensors",
     "sample_data/SST-2/train.tsv",
     "sample_data/SST-2/dev.tsv",
 )
@@ -101,7 +100,7 @@ INTERRUPTED = (
     "runs/demo/trial/checkpoints/best.ckpt",
     "runs/demo/finetune/model/model.safetensors",
     "runs/demo/manifest.json",
-    "cache/sst2-train-*/data-*.arrow",
+    "runs/demo/teacher_outputs/*.safetensors",
 )
 
 
