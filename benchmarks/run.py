@@ -131,7 +131,7 @@ def main() -> None:
     """Measure every task, or, as a child, the plain way."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", nargs="+", default=["rte", "sst2"], choices=list(LENGTHS))
-    parser.add_argument("--rows", type=int, default=400)
+    parser.add_argument("--rows", type=int, default=240)
     parser.add_argument("--batch_size", type=int, default=16)
     parser.add_argument("--precision", default="32-true", choices=["32-true", "bf16-mixed"])
     parser.add_argument("--rounds", type=int, default=1)
@@ -154,14 +154,14 @@ def main() -> None:
 
 def _compare(folder: Path, task: str, options: argparse.Namespace) -> list[str]:
     numbers = iter(range(2 * options.rounds))
-    ways = {
-        "plain": lambda: _plain(folder, task, next(numbers), options),
-        "ours": lambda: _ours(folder, task, next(numbers), options),
-    }
-    samples = alternate(ways, options.rounds)
+
+    def way(name: str, measured: Callable[..., Sample]) -> Sample:
+        sample = measured(folder, task, next(numbers), options)
+        print(report(name, [sample]), flush=True)  # minutes pass between them
+        return sample
+
     print(f"\n{task}: {options.rows} rows, {_FINETUNING} and {_DISTILLATION} epochs, {len(SPARSITIES)} candidates")
-    for name, found in samples.items():
-        print(report(name, found), flush=True)
+    samples = alternate({"plain": lambda: way("plain", _plain), "ours": lambda: way("ours", _ours)}, options.rounds)
     plain, ours = samples["plain"], samples["ours"]
     if plain[0].values["models"] != ours[0].values["models"]:
         raise RuntimeError(f"{task}: {ours[0].values} models are evaluated, the plain way evaluates {plain[0].values}")
