@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: venv test test-faults demo clean help
+.PHONY: venv test test-faults demo bench clean help
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -29,6 +29,9 @@ demo: $(INSTALLED)  ## the whole method on generated data, under 3 minutes
 	rm -rf runs/demo
 	$(BIN)/stark sample-data sample_data
 	OMP_NUM_THREADS=1 $(BIN)/stark run --config configs/demo.yaml --name demo
+
+bench: $(INSTALLED)  ## ours against the plain way, under 25 minutes; prints a table for docs/performance.md
+	$(BIN)/python -m benchmarks
 
 clean:  ## remove caches and the demo's output, keep .venv
 	rm -rf sample_data runs/demo build .mypy_cache .pytest_cache .ruff_cache

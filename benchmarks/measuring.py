@@ -45,7 +45,7 @@ class Sample:
 
     wall: float = 0.0
     cpu: float = 0.0
-    #: Peak resident memory of the process in MiB; 0 where it was not looked at.
+    #: Peak resident memory of the process in MiB, at least that of the process that started it; 0 where not looked at.
     peak: float = 0.0
     values: dict[str, Any] = field(default_factory=dict)
 

@@ -14,7 +14,7 @@ from benchmarks.data import vocabulary
 from callbacks.functional.masks import masks_at_sparsity
 from lightning_modules import encoder_layers, save_classifier, shrink_
 
-__all__ = ["SIZES", "random_classifier", "uneven_masks", "uneven_student", "write_models"]
+__all__ = ["SIZES", "random_classifier", "tokenizer", "uneven_masks", "uneven_student", "write_models"]
 
 SIZES: dict[str, dict[str, Any]] = {
     "mini": {"num_hidden_layers": 4, "hidden_size": 256, "num_attention_heads": 4, "intermediate_size": 1024},
@@ -49,6 +49,13 @@ def random_classifier(size: str, *, label_names: tuple[str, ...] = ("0", "1"), s
         model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)
     model.eval()
     return model
+
+
+def tokenizer() -> BertTokenizer:
+    """A tokenizer of the generated vocabulary."""
+    return BertTokenizer(
+        vocab={token: number for number, token in enumerate(vocabulary())}, model_max_length=MAX_LENGTH
+    )
 
 
 def uneven_masks(model: PreTrainedModel, sparsity: float, seed: int = 1) -> tuple[list[Tensor], list[Tensor]]:
@@ -101,11 +108,9 @@ def write_models(
     Returns:
         Both folders.
     """
-    tokenizer = BertTokenizer(
-        vocab={token: number for number, token in enumerate(vocabulary())}, model_max_length=MAX_LENGTH
-    )
     teacher = random_classifier(size, label_names=label_names)
     student = uneven_student(teacher, sparsity)
     return tuple(  # type: ignore[return-value]  # of two
-        save_classifier(model, folder / name, tokenizer) for name, model in (("teacher", teacher), ("student", student))
+        save_classifier(model, folder / name, tokenizer())
+        for name, model in (("teacher", teacher), ("student", student))
     )

@@ -213,9 +213,10 @@ def plain_scores(
     layers = encoder_layers(model)
     sizes = [[layer.num_heads for layer in layers], [layer.num_neurons for layer in layers]]
     names = ("expressiveness",) if student is None else ("expressiveness", "friendliness")
-    totals = [{name: [torch.zeros(n) for n in kind] for name in names} for kind in sizes]
+    device = layers[0].query.weight.device
+    totals = [{name: [torch.zeros(n, device=device) for n in kind] for name in names} for kind in sizes]
     for batch in batches:
-        masks = [[torch.ones(n, requires_grad=True) for n in kind] for kind in sizes]
+        masks = [[torch.ones(n, device=device, requires_grad=True) for n in kind] for kind in sizes]
         with unit_masks(model, *masks):
             logits = classify(model, batch)
         for name, loss in _losses(logits, batch, student):

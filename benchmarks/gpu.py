@@ -1,0 +1,234 @@
+"""On a GPU: finetuning and distillation steps, scoring, and the latency of students; with and without compile.
+
+BERT-base, length 128, bfloat16 autocast. `--device cpu --size mini --steps 2 --rows 4 --batches 1 --no-compile` tries
+it out anywhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import AdamW
+from transformers import PreTrainedModel
+
+from benchmarks.flops import count_flops
+from benchmarks.latency import DENSE, students_of
+from benchmarks.measuring import Sample, alternate, header, matrix_rate, ratio_line, ratios
+from benchmarks.models import SIZES, random_classifier, uneven_student
+from benchmarks.plain import as_released_, distil_loss, finetune_loss, plain_scores
+from callbacks.sparsification import score_teacher
+from lightning_modules.base import Batch
+
+__all__ = ["main"]
+
+_ROUNDS = 3
+_LENGTH = 128
+
+
+class _Machine:
+    """The device, and how it is waited for."""
+
+    def __init__(self, name: str, steps: int, compiled: bool) -> None:
+        self.name, self.steps = name, steps
+        #: With and, if asked for, without compile: ends of names.
+        self.ends = ("", "/compile") if compiled else ("",)
+
+    def batch(self, rows: int) -> Batch:
+        generator = torch.Generator().manual_seed(0)
+        inputs = torch.randint(1000, 30000, (rows, _LENGTH), generator=generator)
+        batch = {"input_ids": inputs, "attention_mask": torch.ones_like(inputs), "labels": torch.arange(rows) % 2}
+        return {name: tensor.to(self.name) for name, tensor in batch.items()}
+
+    def wait(self) -> None:
+        if self.name == "cuda":
+            torch.cuda.synchronize()
+
+    @contextmanager
+    def bfloat16(self) -> Iterator[None]:
+        with torch.autocast(self.name, torch.bfloat16):
+            yield
+
+    def time(self, work: Callable[[], Any]) -> Sample:
+        """Seconds of one call, the mean over all steps."""
+        self.wait()
+        start = time.perf_counter()
+        for _ in range(self.steps):
+            work()
+        self.wait()
+        return Sample((time.perf_counter() - start) / self.steps)
+
+    def compare(self, works: dict[str, Callable[[], Any]]) -> dict[str, list[float]]:
+        for work in works.values():  # kernels are chosen or compiled, memory is taken
+            work()
+            work()
+        samples = alternate({name: lambda w=work: self.time(w) for name, work in works.items()}, _ROUNDS)  # type: ignore[misc]
+        return {name: [sample.wall for sample in found] for name, found in samples.items()}
+
+    def peak_memory(self, work: Callable[[], Any]) -> float:
+        if self.name != "cuda":
+            return 0.0
+        torch.cuda.reset_peak_memory_stats()
+        work()
+        return torch.cuda.max_memory_allocated() / 2**20
+
+
+def _training(machine: _Machine, size: str, rows: int) -> list[str]:
+    """Steps per second of finetuning and distillation, and their share of the machine's bfloat16 matrix rate."""
+    dense = nn.Module.to(random_classifier(size), machine.name)
+    student = uneven_student(dense, 0.7)
+    teacher_logits = torch.zeros(rows, 2, device=machine.name)
+    batch = machine.batch(rows)
+    forward, training = count_flops(dense, rows, _LENGTH), count_flops(dense, rows, _LENGTH, training=True)
+    student_training = count_flops(student, rows, _LENGTH, training=True)
+    works: dict[str, Callable[[], Any]] = {}
+    flops = {
+        "finetuning": training,
+        "distillation": student_training + forward,
+        "distillation_cached": student_training,
+    }
+    for end in machine.ends:
+        # Copies, as each has its optimizer; compiled as a user of the model would do it.
+        def made(model: PreTrainedModel, compiled: bool = bool(end)) -> PreTrainedModel:
+            copied = copy.deepcopy(model)
+            if compiled:
+                copied.compile(dynamic=False)
+            return copied
+
+        works[f"finetuning{end}"] = _step(machine, made(dense), finetune_loss, batch)
+        works[f"distillation{end}"] = _step(machine, made(student), distil_loss(made(dense)), batch)
+        cached = distil_loss(_answering(teacher_logits))
+        works[f"distillation_cached{end}"] = _step(machine, made(student), cached, batch)
+    peak = matrix_rate(torch.bfloat16, torch.get_num_threads(), 8192 if machine.name == "cuda" else 1024, machine.name)
+    print(f"\ntraining, {rows} rows of {_LENGTH}; products of bfloat16 matrices: {peak / 1e12:.1f} TFLOP/s")
+    found = machine.compare(works)
+    for name, seconds in found.items():
+        rate = flops[name.partition("/")[0]] / statistics.median(seconds)
+        print(
+            f"{name:32} {1 / statistics.median(seconds):8.2f} steps/s  {rate / peak:5.1%} of products  "
+            f"peak {machine.peak_memory(works[name]):6.0f} MiB",
+            flush=True,
+        )
+    lines = [
+        ratio_line(f"gpu/{name}/compile", ratios(found[name], found[f"{name}/compile"]))
+        for name in ("finetuning", "distillation", "distillation_cached")
+        if f"{name}/compile" in found
+    ]
+    return [*lines, ratio_line("gpu/teacher_cache", ratios(found["distillation"], found["distillation_cached"]))]
+
+
+class _Answers(nn.Module):
+    """Stands for a teacher whose answers are known."""
+
+    def __init__(self, logits: torch.Tensor) -> None:
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, **_: object) -> _Answers:
+        return self
+
+
+def _answering(logits: torch.Tensor) -> Any:  # noqa: ANN401 - in the place of a classifier
+    return _Answers(logits)
+
+
+def _step(
+    machine: _Machine, model: PreTrainedModel, loss: Callable[[PreTrainedModel, Batch], torch.Tensor], batch: Batch
+) -> Callable[[], None]:
+    optimizer = AdamW(model.parameters(), lr=1e-5, fused=True)
+    model.train()
+
+    def step() -> None:
+        with machine.bfloat16():
+            value = loss(model, batch)
+        value.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def _scoring(machine: _Machine, size: str, rows: int) -> list[str]:
+    """Scoring of batches for one lam: gradients of the masks alone, against those of all weights."""
+    teacher = nn.Module.to(random_classifier(size), machine.name)
+    student, batch = uneven_student(teacher, 0.7), machine.batch(rows)
+    plain = as_released_(copy.deepcopy(teacher)), as_released_(copy.deepcopy(student))
+    works: dict[str, Callable[[], Any]] = {
+        "plain": lambda: plain_scores(plain[0], [batch], plain[1]),
+        "ours": lambda: score_teacher(teacher, student, [batch]),
+    }
+    found = machine.compare(works)
+    print(f"\nscoring, float32, {rows} rows of {_LENGTH}")
+    for name, seconds in found.items():
+        milliseconds, peak = 1000 * statistics.median(seconds), machine.peak_memory(works[name])
+        print(f"{name:32} {milliseconds:8.2f} ms a batch  peak {peak:6.0f} MiB")
+    return [ratio_line("gpu/scoring", ratios(found["plain"], found["ours"]))]
+
+
+def _latency(machine: _Machine, size: str, batches: list[int]) -> list[str]:
+    """Forward passes in bfloat16 weights of the dense model and of students."""
+    models = students_of(random_classifier(size))
+    for model in models.values():
+        nn.Module.to(model, machine.name, torch.bfloat16)
+    lines = []
+    for rows in batches:
+        batch = machine.batch(rows)
+        inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+        works: dict[str, Callable[[], Any]] = {}
+        for name, model in models.items():
+            works[name] = partial(_infer, model, inputs)
+            if "/compile" in machine.ends:
+                works[f"{name}/compile"] = partial(_infer, torch.compile(model, dynamic=False), inputs)
+        print(f"\nlatency, bfloat16, {rows} rows of {_LENGTH}")
+        found = machine.compare(works)
+        for name, seconds in found.items():
+            dense = found[f"{DENSE}/compile" if name.endswith("/compile") else DENSE]
+            milliseconds = 1000 * statistics.median(seconds)
+            print(f"{name:32} {milliseconds:8.3f} ms  {1000 * rows / milliseconds:10.1f} rows/s", flush=True)
+            if not name.startswith(DENSE):
+                lines.append(ratio_line(f"gpu/latency/batch_{rows}/{name}", ratios(dense, seconds)))
+    return lines
+
+
+@torch.inference_mode()
+def _infer(model: Any, inputs: Batch) -> None:  # noqa: ANN401 - compiled or not
+    model(**inputs)
+
+
+def main() -> None:
+    """Measure all of it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
+    parser.add_argument("--size", default="base", choices=list(SIZES))
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--rows", type=int, default=32)
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32, 128])
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
+    options = parser.parse_args()
+    if options.device == "cuda" and not torch.cuda.is_available():
+        sys.exit("benchmarks.gpu: this machine has no CUDA device; --device cpu --size mini --steps 2 tries it out")
+    machine = _Machine(options.device, options.steps, options.compile)
+    torch.set_float32_matmul_precision("high")
+    print(header(torch.get_num_threads()))
+    if options.device == "cuda":
+        print(f"device: {torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")
+    lines = _training(machine, options.size, options.rows)
+    lines += _scoring(machine, options.size, options.rows)
+    # Each model and batch size is compiled for itself.
+    torch._dynamo.config.recompile_limit = 64
+    lines += _latency(machine, options.size, options.batches)
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
