@@ -27,7 +27,7 @@ from benchmarks.measuring import Sample, alternate, header, matrix_rate, ratio_l
 from benchmarks.models import SIZES, random_classifier, uneven_student
 from benchmarks.plain import as_released_, distil_loss, finetune_loss, plain_scores
 from callbacks.sparsification import score_teacher
-from lightning_modules.base import Batch
+from lightning_modules.classifying import Batch
 
 __all__ = ["main"]
 

@@ -33,7 +33,7 @@ from benchmarks.plain import (
 )
 from datamodules import GLUEDataModule
 from lightning_modules import load_classifier, load_tokenizer, save_classifier, shrink_
-from lightning_modules.base import Batch
+from lightning_modules.classifying import Batch
 
 __all__ = ["main"]
 
