@@ -34,6 +34,7 @@ from benchmarks.measuring import (
     in_child,
     matrix_rate,
     ratio_line,
+    ratio_lines,
     ratios,
     report,
     stopwatch,
@@ -200,11 +201,9 @@ def _compare(folder: Path, task: str, options: argparse.Namespace) -> list[str]:
         if name == "plain":
             continue
         line = f"distillation/{task}/{name.removeprefix('ours_')}"
-        lines.append(ratio_line(line, ratios([s.wall for s in plain], [s.wall for s in found])))
+        lines += ratio_lines(line, plain, found)
         again = ratios([s.wall for s in plain], [s.values["second"] for s in found])
         lines.append(ratio_line(f"{line}/epoch_2", again))
-        lines.append(ratio_line(f"{line}/cpu", ratios([s.cpu for s in plain], [s.cpu for s in found])))
-        lines.append(ratio_line(f"{line}/memory", ratios([s.peak for s in plain], [s.peak for s in found])))
     return lines
 
 

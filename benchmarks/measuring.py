@@ -31,6 +31,7 @@ __all__ = [
     "matrix_rate",
     "python_environment",
     "ratio_line",
+    "ratio_lines",
     "ratios",
     "report",
     "stopwatch",
@@ -109,6 +110,24 @@ def ratio_line(name: str, values: Sequence[float]) -> str:
     'scoring/rte ratio 3.00 [2.00-10.00]'
     """
     return f"{name} ratio {statistics.median(values):.2f} [{min(values):.2f}-{max(values):.2f}]"
+
+
+def ratio_lines(name: str, plain: Sequence[Sample], ours: Sequence[Sample]) -> list[str]:
+    """The lines of wall seconds, CPU seconds and peak memory.
+
+    Args:
+        name: Of the first; the others are `name`/cpu and `name`/memory.
+        plain: Samples of the plain way, one per round.
+        ours: Of ours.
+
+    Returns:
+        Three lines.
+    """
+    parts = {"": "wall", "/cpu": "cpu", "/memory": "peak"}
+    return [
+        ratio_line(f"{name}{suffix}", ratios(*([getattr(sample, part) for sample in way] for way in (plain, ours))))
+        for suffix, part in parts.items()
+    ]
 
 
 def report(name: str, samples: Sequence[Sample]) -> str:

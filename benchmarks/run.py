@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from transformers import BertModel, PreTrainedModel
 
 from benchmarks.data import LENGTHS, write_task
-from benchmarks.measuring import Sample, alternate, child, header, ratio_line, ratios, report
+from benchmarks.measuring import Sample, alternate, child, header, ratio_lines, report
 from benchmarks.models import random_classifier, tokenizer
 from benchmarks.plain import (
     accuracy,
@@ -165,12 +165,7 @@ def _compare(folder: Path, task: str, options: argparse.Namespace) -> list[str]:
     plain, ours = samples["plain"], samples["ours"]
     if plain[0].values["models"] != ours[0].values["models"]:
         raise RuntimeError(f"{task}: {ours[0].values} models are evaluated, the plain way evaluates {plain[0].values}")
-    line = f"run/{task}/{options.precision}"
-    return [
-        ratio_line(line, ratios([s.wall for s in plain], [s.wall for s in ours])),
-        ratio_line(f"{line}/cpu", ratios([s.cpu for s in plain], [s.cpu for s in ours])),
-        ratio_line(f"{line}/memory", ratios([s.peak for s in plain], [s.peak for s in ours])),
-    ]
+    return ratio_lines(f"run/{task}/{options.precision}", plain, ours)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.data import LENGTHS, write_task
-from benchmarks.measuring import Sample, alternate, header, hold, in_child, ratio_line, ratios, report, stopwatch
+from benchmarks.measuring import Sample, alternate, header, hold, in_child, ratio_lines, report, stopwatch
 from benchmarks.models import write_models
 from benchmarks.plain import as_released_, check_levels, padded, plain_masks, plain_scores
 from callbacks.functional.importance import normalize_per_layer
@@ -111,12 +111,7 @@ def _compare(folder: Path, task: str, options: argparse.Namespace) -> list[str]:
     wanted, scores = (torch.tensor(way[0].values["scores"]) for way in (plain, ours))
     if not torch.allclose(wanted, scores, rtol=1e-3, atol=1e-5):
         raise RuntimeError(f"{task}: scores differ from the plain way's by {(wanted - scores).abs().max():.2g}")
-    line = f"scoring/{task}"
-    return [
-        ratio_line(line, ratios([s.wall for s in plain], [s.wall for s in ours])),
-        ratio_line(f"{line}/cpu", ratios([s.cpu for s in plain], [s.cpu for s in ours])),
-        ratio_line(f"{line}/memory", ratios([s.peak for s in plain], [s.peak for s in ours])),
-    ]
+    return ratio_lines(f"scoring/{task}", plain, ours)
 
 
 if __name__ == "__main__":

@@ -18,9 +18,10 @@ _COMPILERS = ("g++", "clang++")
 class Compilation(Callback):
     """Trains with a classifier that `torch.compile` has made kernels for; all else runs as it is.
 
-    One set of kernels serves batches of every length (``dynamic=True``). Making them takes from half a minute to
-    minutes at the first step, and again when a number of rows is 1. Losses and weights are those without it within
-    rounding: logits to 1e-4 in float32, 2e-2 in bf16. It is meant for GPUs; on two cores of a CPU it has not paid.
+    One set of kernels serves batches of every length (``dynamic=True``). Making them took 40 to 60 seconds at the first
+    step on two cores, where the steps then were slower than without them. It is meant for GPUs, on which it has not
+    been run. Tolerance: without dropout, the weights of a short fit in float32 are those without it to 1e-4; dropout
+    draws other numbers.
 
     Lifecycle: compiled at ``on_fit_start``, when shapes are final; used from the start to the end of each batch of
     training alone, so that evaluation and scoring need no kernels of their own.

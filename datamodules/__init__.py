@@ -18,7 +18,6 @@ __all__ = [
     "GLUEDataModule",
     "Layout",
     "LazyDataLoader",
-    "LengthGroupedBatchSampler",
     "PadCollator",
     "Task",
     "TokenColumns",

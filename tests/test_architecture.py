@@ -1,6 +1,7 @@
 """The shape of the code base: who imports whom, and a test for every module."""
 
 import ast
+import importlib
 import sys
 from pathlib import Path
 
@@ -56,6 +57,12 @@ def test_functional_code_imports_only_torch(path):
 @pytest.mark.parametrize("path", TESTED_MODULES, ids=str)
 def test_every_module_has_its_test(path):
     assert (ROOT / "tests" / path.with_name(f"test_{path.name}")).is_file()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_names_that_are_offered_exist(path):
+    module = importlib.import_module(".".join(path.with_suffix("").parts).removesuffix(".__init__"))
+    assert [name for name in getattr(module, "__all__", []) if not hasattr(module, name)] == []
 
 
 def test_there_is_something_to_look_at():
