@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -29,6 +30,7 @@ __all__ = [
     "hold",
     "in_child",
     "matrix_rate",
+    "peak_memory",
     "python_environment",
     "ratio_line",
     "ratio_lines",
@@ -37,6 +39,8 @@ __all__ = [
     "stopwatch",
 ]
 
+# A mebibyte in the units of getrusage().
+_UNITS_OF_MAXRSS = 2**20 if sys.platform == "darwin" else 2**10
 _PACKAGES = ("torch", "transformers", "pytorch-lightning")
 
 
@@ -46,14 +50,14 @@ class Sample:
 
     wall: float = 0.0
     cpu: float = 0.0
-    #: Peak resident memory of the process in MiB, at least that of the process that started it; 0 where not looked at.
+    #: Peak resident memory of the process in MiB; 0 where not looked at.
     peak: float = 0.0
     values: dict[str, Any] = field(default_factory=dict)
 
 
 @contextmanager
 def stopwatch() -> Iterator[Sample]:
-    """Measure a block: wall seconds, and CPU seconds of all threads of this process.
+    """Measure a block: wall and CPU seconds of this process with all threads, and its peak memory from its start on.
 
     Yields:
         The sample; complete when the block is left.
@@ -61,6 +65,17 @@ def stopwatch() -> Iterator[Sample]:
     sample, wall, cpu = Sample(), time.perf_counter(), time.process_time()
     yield sample
     sample.wall, sample.cpu = time.perf_counter() - wall, time.process_time() - cpu
+    sample.peak = peak_memory()
+
+
+def peak_memory() -> float:
+    """The most resident memory that this process has had so far, in MiB."""
+    try:
+        # Not getrusage(), where a process begins with the peak of the one that started it.
+        line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 2**10
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _UNITS_OF_MAXRSS
 
 
 def alternate(ways: Mapping[str, Callable[[], Sample]], rounds: int) -> dict[str, list[Sample]]:
@@ -189,14 +204,13 @@ def child(command: Sequence[str], threads: int) -> tuple[Sample, str]:
         printed = out.read()
         if process.returncode:
             raise RuntimeError(f"{' '.join(command)} failed:\n{errors.read()[-4000:]}")
-    scale = 2**20 if sys.platform == "darwin" else 2**10
-    return Sample(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / scale), printed
+    return Sample(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / _UNITS_OF_MAXRSS), printed
 
 
 def in_child(module: str, options: Sequence[str], threads: int) -> Sample:
-    """Run a module in a fresh process which prints ``wall``, ``cpu`` and other values as JSON in its last line.
+    """Run a module in a fresh process which prints a sample as JSON in its last line; see :func:`hold`.
 
-    The times are those that it measured itself, without its start; the peak memory is that of the whole process.
+    Times and peak are those that it measured itself: without its start, and without what it did afterwards.
 
     Args:
         module: Such as ``benchmarks.scoring``.
@@ -206,9 +220,9 @@ def in_child(module: str, options: Sequence[str], threads: int) -> Sample:
     Returns:
         The sample.
     """
-    whole, printed = child(["-m", module, *options], threads)
+    _, printed = child(["-m", module, *options], threads)
     values = json.loads(printed.strip().splitlines()[-1])
-    return Sample(values.pop("wall"), values.pop("cpu"), whole.peak, values)
+    return Sample(values.pop("wall"), values.pop("cpu"), values.pop("peak"), values)
 
 
 def hold(sample: Sample) -> None:
@@ -217,7 +231,7 @@ def hold(sample: Sample) -> None:
     Args:
         sample: What this process measured.
     """
-    print(json.dumps({"wall": sample.wall, "cpu": sample.cpu, **sample.values}))
+    print(json.dumps({"wall": sample.wall, "cpu": sample.cpu, "peak": sample.peak, **sample.values}))
 
 
 @cache

@@ -189,21 +189,30 @@ class PadCollator:
         ([[2, 7, 3], [2, 3, 0]], [[1, 1, 1], [1, 1, 0]])
     """
 
-    def __init__(self, pad_token_id: int, pad_token_type_id: int = 0, pad_to_multiple_of: int | None = None) -> None:
+    def __init__(
+        self,
+        pad_token_id: int,
+        pad_token_type_id: int = 0,
+        pad_to_multiple_of: int = 1,
+        max_length: int | None = None,
+    ) -> None:
         """Keep what rows are filled with.
 
         Args:
             pad_token_id: fills ``input_ids``.
             pad_token_type_id: fills ``token_type_ids``.
-            pad_to_multiple_of: rows are padded to the longest of the batch, rounded up to a multiple of this if given.
+            pad_to_multiple_of: rows are padded to the longest of the batch, rounded up to a multiple of this.
+            max_length: padding does not go beyond it; an encoder may have no position for more.
         """
         self.fills = {"input_ids": pad_token_id, "token_type_ids": pad_token_type_id}
-        self.pad_to_multiple_of = pad_to_multiple_of or 1
+        self.pad_to_multiple_of, self.max_length = pad_to_multiple_of, max_length
 
     def __call__(self, rows: TokenColumns) -> dict[str, Tensor]:
         """Return ``input_ids``, ``attention_mask``, ``idx``; ``token_type_ids`` and ``labels`` if rows have them."""
         longest = int(rows.lengths.max())
         width = -(-longest // self.pad_to_multiple_of) * self.pad_to_multiple_of
+        if self.max_length is not None:
+            width = max(longest, min(width, self.max_length))
         return {**rows.padded(self.fills, width), **rows.fields}
 
 

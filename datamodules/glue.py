@@ -50,8 +50,6 @@ _BATCH_SETTINGS = (
 )
 # What decides on the form of a batch of given rows.
 _SHAPE_SETTINGS = ("max_length", "batch_size", "pad_to_multiple_of")
-# Rounding for a token budget. With 16, the short rows of SST-2 would be padded by 60 % of their tokens, with 8 by 25 %.
-_BUDGET_MULTIPLE = 8
 # Which splits each of the trainer's functions reads ("selection": wherever that part lies).
 _NEEDED = {"fit": ("train", "selection"), "validate": ("selection",), "test": ("dev",), "predict": ("test",)}
 
@@ -91,7 +89,7 @@ class GLUEDataModule(pl.LightningDataModule):
         selection: Selection = "train",
         train_limit: int | None = None,
         segment_ids: SegmentIds = "tokenizer",
-        pad_to_multiple_of: int | None = None,
+        pad_to_multiple_of: int = 8,
         num_workers: int = 0,
         cache_dir: str | None = None,
         seed: int = 0,
@@ -111,7 +109,9 @@ class GLUEDataModule(pl.LightningDataModule):
             selection: which split the selection part comes from.
             train_limit: use only so many rows of train.
             segment_ids: "stark" for checkpoints that were trained with the released code.
-            pad_to_multiple_of: rounds the length of each batch up; 8 if there are ``tokens_per_batch`` and it is None.
+            pad_to_multiple_of: rounds the length of each batch up, at most to ``max_length``; 1 leaves it. Each length
+                that occurs costs kernels, in bf16 on a CPU much time and memory; with 16, the short rows of SST-2
+                would be padded by 60 % of their tokens, with 8 by 25 %.
             num_workers: of each loader; 0 is fastest, as handing a batch over takes longer than making it.
             cache_dir: of tokenised splits; default ``$STARK_CACHE`` or ``~/.cache/stark-lightning``.
             seed: of cuts and order.
@@ -145,7 +145,6 @@ class GLUEDataModule(pl.LightningDataModule):
         if not 0 < selection_fraction < 1:
             raise ValueError(f"selection_fraction is {selection_fraction} but must lie between 0 and 1")
         if tokens_per_batch is not None:
-            pad_to_multiple_of = pad_to_multiple_of or _BUDGET_MULTIPLE
             longest = -(-max_length // pad_to_multiple_of) * pad_to_multiple_of
             if tokens_per_batch < longest:
                 raise ValueError(
@@ -372,9 +371,12 @@ class GLUEDataModule(pl.LightningDataModule):
         """Return what forms the batches of an epoch of training."""
         if self.tokens_per_batch is None:
             return partial(length_grouped_batches, lengths, self.batch_size, seed=self.seed)
-        multiple = self.pad_to_multiple_of or 1
         return partial(
-            token_budget_batches, lengths, self.tokens_per_batch, pad_to_multiple_of=multiple, seed=self.seed
+            token_budget_batches,
+            lengths,
+            self.tokens_per_batch,
+            pad_to_multiple_of=self.pad_to_multiple_of,
+            seed=self.seed,
         )
 
     def _processes(self) -> tuple[int, int]:
@@ -391,7 +393,7 @@ class GLUEDataModule(pl.LightningDataModule):
 
     def _loader(self, rows: TokenColumns, purpose: str, *, empty: bool = False, **batching: Any) -> LazyDataLoader:  # noqa: ANN401 - passed on
         collator = PadCollator(
-            self.tokenizer.pad_token_id, self.tokenizer.pad_token_type_id, pad_to_multiple_of=self.pad_to_multiple_of
+            self.tokenizer.pad_token_id, self.tokenizer.pad_token_type_id, self.pad_to_multiple_of, self.max_length
         )
         return LazyDataLoader(
             rows,

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from lightning_modules.attending import lean_attention
+
 __all__ = ["Batch", "classify", "classify_with_hidden_states"]
 
 Batch = dict[str, Tensor]
@@ -23,7 +25,8 @@ def classify(model: PreTrainedModel, batch: Batch) -> Tensor:
     Returns:
         The logits.
     """
-    return _float(model(**_inputs(model, batch)).logits)
+    with lean_attention(model):
+        return _float(model(**_inputs(model, batch)).logits)
 
 
 def classify_with_hidden_states(model: PreTrainedModel, batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:

@@ -50,6 +50,7 @@ class EncoderAdapter:
         attention: Path of the self-attention module inside a layer. It has ``attention_head_size``.
         query: Path of the query projection inside a layer; so are ``key`` and ``value``, ``attention_output`` (behind
             the heads), ``ffn_in`` and ``ffn_out`` (in front of and behind the neurons).
+        attention_norm: Path of the LayerNorm of attention and residual inside a layer.
         num_heads_attribute: Attribute of the attention module that counts its heads.
         heads_width_attribute: Attribute of the attention module for the width of all heads, None if it has none.
     """
@@ -60,6 +61,7 @@ class EncoderAdapter:
     key: str = "attention.self.key"
     value: str = "attention.self.value"
     attention_output: str = "attention.output.dense"
+    attention_norm: str = "attention.output.LayerNorm"
     ffn_in: str = "intermediate.dense"
     ffn_out: str = "output.dense"
     num_heads_attribute: str = "num_attention_heads"
@@ -78,6 +80,7 @@ ADAPTERS = {
         key="attention.k_lin",
         value="attention.v_lin",
         attention_output="attention.out_lin",
+        attention_norm="sa_layer_norm",
         ffn_in="ffn.lin1",
         ffn_out="ffn.lin2",
         num_heads_attribute="n_heads",

@@ -1,0 +1,91 @@
+import pytest
+import torch
+
+from lightning_modules import encoder_layers, shrink_
+from lightning_modules.attending import lean_attention
+from lightning_modules.classifying import classify, classify_with_hidden_states
+from tests.tiny import FAMILIES, random_masks, tiny_batch, tiny_classifier
+
+
+def barely_dropping(model):
+    """Training, in which dropout does all its work but drops one element of 65,536 million."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 1e-9
+    return model.train()
+
+
+def logits_and_gradients(model, logits):
+    names, parameters = zip(*model.named_parameters(), strict=True)
+    gradients = torch.autograd.grad(logits.square().sum(), parameters, allow_unused=True)
+    return logits, dict(zip(names, gradients, strict=True))
+
+
+@pytest.mark.parametrize("cut", ["dense", "shrunk", "no heads in the last layer", "no neurons in the last layer"])
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_logits_and_gradients_are_those_of_the_whole_model(family, training, cut):
+    model = tiny_classifier(family, layers=3).double()
+    if cut != "dense":
+        empty = {f"empty_{word}": 2 for word in ("heads", "neurons") if f"no {word}" in cut}
+        shrink_(model, *random_masks(model, **empty))
+    if training:
+        barely_dropping(model)
+    batch = tiny_batch()
+    inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+    wanted, expected = logits_and_gradients(model, model(**inputs).logits)
+    found, gradients = logits_and_gradients(model, classify(model, batch))
+    torch.testing.assert_close(found, wanted)
+    for name, gradient in gradients.items():
+        if expected[name] is None:
+            assert gradient is None
+        else:
+            torch.testing.assert_close(gradient, expected[name], msg=name)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_last_layer_computes_one_token(family):
+    model, batch = tiny_classifier(family, layers=3), tiny_batch()
+    seen = []
+    for layer in encoder_layers(model):
+        for linear in (layer.query, layer.key, layer.attention_output, layer.ffn_in):
+            linear.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[1]))
+    classify(model, batch)
+    assert seen == [10] * 8 + [1, 10, 1, 1]
+    seen.clear()
+    _, states = classify_with_hidden_states(model, batch)
+    assert seen == [10] * 12
+    assert states[-1].shape[1] == 10
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_attention_is_dropped_out_in_training_only(family):
+    model, batch = tiny_classifier(family), tiny_batch()
+    attentions = [module for module in model.modules() if hasattr(module, "attention_head_size")]
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    for number, attention in enumerate(attentions):
+        attention.dropout.p = 0.5
+        assert torch.equal(classify(model.eval(), batch), classify(model, batch))
+        assert not torch.equal(classify(model.train(), batch), classify(model, batch)), f"layer {number}"
+        attention.dropout.p = 0.0
+
+
+def test_it_is_undone_even_after_an_error():
+    model, batch = tiny_classifier(), tiny_batch()
+    with pytest.raises(RuntimeError, match="on purpose"), lean_attention(model):
+        raise RuntimeError("on purpose")
+    for module in model.modules():
+        assert "forward" not in vars(module)
+        assert not module._forward_pre_hooks
+    assert model(input_ids=batch["input_ids"], output_hidden_states=True).hidden_states[-1].shape == (3, 10, 32)
+
+
+@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing_enable:FutureWarning")  # newer versions have another name
+def test_checkpointed_activations_are_recomputed_in_the_same_form():
+    model, batch = barely_dropping(tiny_classifier().double()), tiny_batch()
+    wanted = logits_and_gradients(model, classify(model, batch))
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    found = logits_and_gradients(model, classify(model, batch))
+    torch.testing.assert_close(found, wanted)
