@@ -8,8 +8,11 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedModel
+
+from lightning_modules.classifying import classify
 
 __all__ = ["count_flops", "flops_of_batches"]
 
@@ -21,20 +24,21 @@ def count_flops(model: PreTrainedModel, rows: int, length: int, *, training: boo
         model: A classifier.
         rows: Of the batch.
         length: Tokens of each row, padding included.
-        training: Also the backward pass to all weights.
+        training: Forward and backward pass as a fit does them, without what it spares; else the model's own forward.
 
     Returns:
         Floating point operations.
     """
-    # Not every fused attention kernel is known to the counter.
     counted = copy.deepcopy(model).eval()
-    counted.set_attn_implementation("eager")
     device = next(model.parameters()).device
     inputs: Tensor = torch.ones(rows, length, dtype=torch.long, device=device)
-    with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(training):
-        logits = counted(input_ids=inputs, attention_mask=inputs).logits
+    batch = {"input_ids": inputs, "attention_mask": inputs}
+    # Not every fused attention kernel is known to the counter.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, torch.set_grad_enabled(training):
         if training:
-            logits.sum().backward()
+            classify(counted, batch).sum().backward()
+        else:
+            counted(**batch)
     return int(counter.get_total_flops())
 
 

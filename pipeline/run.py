@@ -14,7 +14,7 @@ from typing import Any
 from pytorch_lightning import Callback
 
 from datamodules import GLUEDataModule
-from lightning_modules import encoder_layers, layers_to_keep, load_classifier, model_digest
+from lightning_modules import FinetuningModule, encoder_layers, layers_to_keep, load_classifier, model_digest
 from pipeline import stages
 from pipeline.display import Display, plan_table, summary_table
 from pipeline.manifest import Manifest
@@ -72,6 +72,9 @@ def run(settings: RunSettings, config: str, options: RunOptions) -> None:
             manifest.forget(stages_from(options.start, todo))
         manifest.write()
         write_text(root / "config.yaml", config)
+        # Trainers, modules and optimizers refer to each other and would stay until Python happens to notice; so they
+        # are looked for after each stage, among what is new, which takes no time.
+        gc.freeze()
         for stage in todo:
             _do(stage, manifest, display)
     summary = _read_summary(root)
@@ -105,7 +108,6 @@ def _do(stage: Stage, manifest: Manifest, display: Display) -> None:
         start = time.perf_counter()
         stage.work([progress], resume)
         manifest.finish(stage.name, stage.outputs, time.perf_counter() - start)
-    # A fit's trainer, modules and optimizer refer to each other and would stay until Python happens to notice.
     gc.collect()
 
 
@@ -254,16 +256,21 @@ def _summarize(settings: RunSettings, manifest: Manifest) -> dict[str, Any]:
         folder = f"distill/{lam:g}_{sparsity:g}/model"
         model = _model("student of sparse teacher", folder, manifest, asked, teacher_sparsity=sparsity)
         models.append({**model, "teacher_folder": f"sparsify/{lam:g}_{sparsity:g}"})
-    dense = root / "finetune/model"
+    dense = load_classifier(root / "finetune/model")
+    data = GLUEDataModule(model_name_or_path=str(root / "finetune/model"), seed=settings.seed, **settings.data)
     for model in models:
-        model["selection"] = evaluate(root / model["folder"], settings, "selection")
-        model.update(size(root / model["folder"], dense))
+        module = FinetuningModule(str(root / model["folder"]), data.label_names, data.metrics)
+        model["selection"] = evaluate(module, data, settings, "selection")
+        model.update(size(module.classifier, dense))
         if "teacher_folder" in model:
-            model["teacher_achieved"] = size(root / model["teacher_folder"], dense)["achieved"]
+            model["teacher_achieved"] = size(load_classifier(root / model["teacher_folder"]), dense)["achieved"]
+        gc.collect()
     # Ties go to the denser teacher, which comes first.
     best = max((model for model in models if model["teacher_sparsity"] is not None), key=_selection_score)
     for model in models:
-        model["dev"] = evaluate(root / model["folder"], settings, "dev")
+        module = FinetuningModule(str(root / model["folder"]), data.label_names, data.metrics)
+        model["dev"] = evaluate(module, data, settings, "dev")
+        gc.collect()
     return {
         "schema": _SCHEMA,
         "task": settings.data["task"],

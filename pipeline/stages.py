@@ -160,7 +160,9 @@ def _fit(
     write_text(config, f"# stark fit --config {config}\n{text}")
     command = ["fit", "--config", str(config), *(["--ckpt_path", str(checkpoint)] if checkpoint is not None else [])]
     if settings.trainer.devices == 1:
-        StarkCLI(command, callbacks)
+        command_line = StarkCLI(command, callbacks)
+        # The parser's classes know it to the end of the process; the trainer with all its tensors goes now.
+        vars(command_line).clear()
     else:
         # Lightning starts its other processes by running the command again, so it must be that of the fit alone.
         _fit_elsewhere([sys.executable, "-m", "cli", *command])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score
 
-from lightning_modules import kept_units, load_classifier, load_tokenizer, save_classifier, shrink_
+from lightning_modules import FinetuningModule, kept_units, load_classifier, load_tokenizer, save_classifier, shrink_
 from lightning_modules.classifying import classify
 from pipeline.measure import evaluate, size
 from pipeline.settings import read_settings
@@ -22,13 +22,15 @@ def test_metrics_are_those_of_a_plain_loop(part, settings, tiny_task):
     model = load_classifier(tiny_task.encoder, label_names=["not_equivalent", "equivalent"])
     folder = save_classifier(model, tiny_task.data_dir.parent / f"mrpc_{part}", load_tokenizer(tiny_task.encoder))
     data = tiny_task.data("mrpc", seed=settings.seed, batch_size=1)
+    module = FinetuningModule(str(folder), data.label_names, data.metrics)
+    evaluated = evaluate(module, tiny_task.data("mrpc", seed=settings.seed), settings, part)
     batches = list(data.val_dataloader() if part == "selection" else data.test_dataloader())
     with torch.no_grad():
         predicted = [int(classify(model, batch).argmax()) for batch in batches]
     labels = [int(batch["labels"]) for batch in batches]
     accuracy, f1 = accuracy_score(labels, predicted), f1_score(labels, predicted, zero_division=0)
     expected = {"accuracy": accuracy, "f1": f1, "score": (accuracy + f1) / 2}
-    assert evaluate(folder, settings, part) == pytest.approx(expected, abs=1e-6)
+    assert evaluated == pytest.approx(expected, abs=1e-6)
 
 
 def test_size_counts_what_is_gone(tiny_task, tmp_path):
@@ -38,7 +40,7 @@ def test_size_counts_what_is_gone(tiny_task, tmp_path):
     neurons = [torch.arange(len(layer)) >= len(layer) // 2 for layer in units.neurons]
     before = sum(parameter.numel() for parameter in model.parameters())
     save_classifier(shrink_(model, heads, neurons), tmp_path / "small", load_tokenizer(tiny_task.teacher))
-    counted = size(tmp_path / "small", tiny_task.teacher)
+    counted = size(load_classifier(tmp_path / "small"), load_classifier(tiny_task.teacher))
     assert counted["achieved"] == {"heads": 0.25, "neurons": 0.5}
     hidden, layers = 32, 4
     # A head of 8: rows of query, key, value with their biases, and columns of the output; a neuron: row, bias, column.
