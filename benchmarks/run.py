@@ -131,7 +131,7 @@ def main() -> None:
     """Measure every task, or, as a child, the plain way."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", nargs="+", default=["rte", "sst2"], choices=list(LENGTHS))
-    parser.add_argument("--rows", type=int, default=240)
+    parser.add_argument("--rows", type=int, default=640)
     parser.add_argument("--batch_size", type=int, default=16)
     parser.add_argument("--precision", default="32-true", choices=["32-true", "bf16-mixed"])
     parser.add_argument("--rounds", type=int, default=1)
