@@ -54,7 +54,7 @@ def _ours(folder: Path, task: str, number: int, options: argparse.Namespace) -> 
         "finetuning.epochs": _FINETUNING,
         "distillation.epochs": _DISTILLATION,
         "student.sparsity": _STUDENT,
-        "teacher.lam": _LAM,
+        "teacher.lams": [_LAM],
         "teacher.sparsities": list(SPARSITIES),
         "trainer.accelerator": "cpu",
         "trainer.precision": options.precision,

@@ -4,6 +4,7 @@ from callbacks.compilation import Compilation
 from callbacks.finite_loss import FiniteLoss
 from callbacks.interruption import PARENT_VARIABLE, Interrupted, StopOnSignal
 from callbacks.layer_dropping import LayerDropping
+from callbacks.pause import Pause, Paused
 from callbacks.pruning import Pruning
 from callbacks.rewinding import Rewinding
 from callbacks.saving import SaveModelFolder
@@ -17,6 +18,8 @@ __all__ = [
     "FiniteLoss",
     "Interrupted",
     "LayerDropping",
+    "Pause",
+    "Paused",
     "Pruning",
     "Rewinding",
     "SaveModelFolder",

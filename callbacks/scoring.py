@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from callbacks.functional.importance import ScoreReduction, batch_importance, normalize_per_layer
+from callbacks.functional.importance import ScoreReduction, UnitReduction, batch_importance, normalize_per_layer
 from lightning_modules.classifying import Batch, classify
 from lightning_modules.encoders import encoder_layers, unit_masks
 from lightning_modules.processes import all_gather, processes
@@ -111,7 +111,7 @@ def score_units(
     model: PreTrainedModel,
     batches: Iterable[Batch],
     losses: Mapping[str, UnitLoss],
-    reduction: ScoreReduction = "example",
+    reduction: UnitReduction = "example",
 ) -> UnitScores:
     """Score every head and neuron by the gradients of masks fixed at 1, for several losses from one forward pass.
 
@@ -173,7 +173,7 @@ def _score_batch(
     model: PreTrainedModel,
     batch: Batch,
     losses: Mapping[str, UnitLoss],
-    reduction: ScoreReduction,
+    reduction: UnitReduction,
     sizes: list[int],
 ) -> Tensor:
     """What a batch adds to the scores of all losses and layers, one after the other: ``(losses * units,)``."""

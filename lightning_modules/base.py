@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -31,7 +31,7 @@ from transformers import (
 )
 
 from lightning_modules.checkpoints import bring_home
-from lightning_modules.classifying import Batch, classify
+from lightning_modules.classifying import Batch, classify, predictions
 from lightning_modules.lean_training import HasTokenIds, UsedRows, cheap_dropout_, follow_, plain_, use_rows_
 from lightning_modules.processes import all_gather_object, check_strategy, reset_random_streams, settle_buckets_
 from lightning_modules.resuming import (
@@ -47,7 +47,7 @@ from lightning_modules.resuming import (
     validation_is_due,
 )
 
-__all__ = ["ClassificationModule", "build_metrics"]
+__all__ = ["ClassificationModule", "build_metrics", "computed", "score_of"]
 
 _HPARAMS = LightningModule.CHECKPOINT_HYPER_PARAMS_KEY
 # Where models lie does not matter; what they are is checked by their content, or comes out of the checkpoint.
@@ -89,6 +89,30 @@ def build_metrics(names: list[str], num_labels: int) -> MetricCollection:
         warnings.filterwarnings("ignore", message="Metric `SpearmanCorrcoef` will save all targets")
         # No compute groups: accuracy and F1 keep different states.
         return MetricCollection({name: known[name]() for name in names}, compute_groups=False)
+
+
+def computed(metrics: MetricCollection) -> dict[str, Tensor]:
+    """The values of metrics by their names.
+
+    Args:
+        metrics: Of :func:`build_metrics`.
+
+    Returns:
+        The values. The correlation of constant predictions is undefined; it is 0, since a NaN would never be beaten.
+    """
+    return {name: torch.nan_to_num(value) for name, value in metrics.compute().items()}
+
+
+def score_of(values: Mapping[str, Tensor]) -> Tensor:
+    """The score of a task, by which everything is chosen: the mean of its metrics.
+
+    Args:
+        values: Of :func:`computed`.
+
+    Returns:
+        A scalar.
+    """
+    return torch.stack(list(values.values())).mean()
 
 
 class ClassificationModule(LightningModule):
@@ -143,6 +167,8 @@ class ClassificationModule(LightningModule):
         self.test_metrics = self.val_metrics.clone()
         #: First epoch of the current phase, and the one after its last (None: the end of the fit).
         self.phase: tuple[int, int | None] = (0, None)
+        #: ``val/score`` of each validation so far, after the number of the epoch in which it took place.
+        self.val_scores: list[tuple[int, float]] = []
         self._resumed_random_states: dict[str, Any] | None = None
         self._resumed_gradients: dict[str, Tensor] = {}
         self._resumed_metrics: dict[str, float] = {}
@@ -181,10 +207,6 @@ class ClassificationModule(LightningModule):
         """
         return classify(self.classifier, batch)
 
-    def predictions(self, logits: Tensor) -> Tensor:
-        """Turn logits into class indices, or into scores for regression; shape ``(batch,)``."""
-        return logits.squeeze(-1) if logits.shape[-1] == 1 else logits.argmax(-1)
-
     def log_loss(self, loss: Tensor, batch_idx: int) -> Tensor:
         """Log a batch's mean loss as ``train/loss`` (of process 0), and weigh it for the backward pass.
 
@@ -208,30 +230,32 @@ class ClassificationModule(LightningModule):
 
     def _count(self, batch: Batch, metrics: MetricCollection) -> None:
         if len(batch["labels"]):  # a process may have no row
-            metrics.update(self.predictions(self(batch)), batch["labels"])
+            metrics.update(predictions(self(batch)), batch["labels"])
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
         """Predict a batch: ``idx``, ``predictions`` and ``logits``."""
         # A process may have no row, which not every encoder takes.
         logits = self(batch) if len(batch["idx"]) else torch.empty(0, len(self.label_names), device=self.device)
-        return {"idx": batch["idx"], "predictions": self.predictions(logits), "logits": logits}
+        return {"idx": batch["idx"], "predictions": predictions(logits), "logits": logits}
 
     def on_validation_epoch_end(self) -> None:
         """Log ``val/<metric>`` and ``val/score``."""
-        self._log_metrics("val", self.val_metrics)
+        score = self._log_metrics("val", self.val_metrics)
+        if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
+            self.val_scores.append((self.current_epoch, float(score)))
 
     def on_test_epoch_end(self) -> None:
         """Log ``test/<metric>`` and ``test/score``."""
         self._log_metrics("test", self.test_metrics)
 
-    def _log_metrics(self, prefix: str, metrics: MetricCollection) -> None:
-        # The correlation of constant predictions is undefined; as a score it is 0, since a NaN would never be beaten.
-        values = {name: torch.nan_to_num(value) for name, value in metrics.compute().items()}
+    def _log_metrics(self, prefix: str, metrics: MetricCollection) -> Tensor:
+        values = computed(metrics)
         metrics.reset()
         # The metrics have shared their counts; to take the maximum of equal values only says so, without rounding.
         same: dict[str, Any] = {"sync_dist": True, "reduce_fx": "max"}
         self.log_dict({f"{prefix}/{name}": value for name, value in values.items()}, **same)
-        self.log(f"{prefix}/score", torch.stack(list(values.values())).mean(), prog_bar=True, **same)
+        self.log(f"{prefix}/score", score := score_of(values), prog_bar=True, **same)
+        return score
 
     # Optimization
 
@@ -338,6 +362,7 @@ class ClassificationModule(LightningModule):
         checkpoint["random_states"] = all_gather_object(random_states())
         checkpoint["partial_gradients"] = partial_gradients(self.trainer, self)
         checkpoint["validation_is_due"] = validation_is_due(self.trainer)
+        checkpoint["val_scores"] = [list(entry) for entry in self.val_scores]
         checkpoint["should_stop"] = self.trainer.should_stop
         checkpoint["callback_metrics"] = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
         checkpoint["fit_settings"] = self.fit_settings()
@@ -356,6 +381,7 @@ class ClassificationModule(LightningModule):
             refuse_changes(self.fit_settings(), checkpoint["fit_settings"], "trainer")
             self._resumed_random_states = checkpoint["random_states"][self.global_rank]
             self._resumed_gradients = checkpoint["partial_gradients"]
+            self.val_scores = [(epoch, score) for epoch, score in checkpoint["val_scores"]]
             self._resumed_metrics = checkpoint["callback_metrics"]
             self._resumed_should_stop = checkpoint["should_stop"]
             if checkpoint["validation_is_due"]:

@@ -125,12 +125,12 @@ def summary_table(summary: dict[str, Any]) -> Table:
     metrics = [name for name in summary["models"][0]["dev"] if name != "score"]
     student = summary["best"]["achieved"]
     table = Table(
-        title=f"{summary['task']}, seed {summary['seed']}, lam {summary['lam']:g}",
+        title=f"{summary['task']}, seed {summary['seed']}, search {summary['search']}",
         caption=f"* best on the selection part; the students lost {student['heads']:.0%} of the heads and "
         f"{student['neurons']:.0%} of the neurons",
     )
     table.add_column("model", no_wrap=True)
-    for header in ("teacher sparsity", "selection score", *(f"dev {name}" for name in metrics)):
+    for header in ("lam", "teacher sparsity", "selection score", *(f"dev {name}" for name in metrics)):
         table.add_column(header, justify="right")
     for header in ("parameters", "in the encoder", "seconds"):
         table.add_column(header, justify="right")
@@ -138,6 +138,7 @@ def summary_table(summary: dict[str, Any]) -> Table:
         sparsity, best = model["teacher_sparsity"], model["folder"] == summary["best"]["folder"]
         table.add_row(
             model["name"] + (" *" if best else ""),
+            "" if model["lam"] is None else f"{model['lam']:g}",
             "" if sparsity is None else f"{sparsity:g}",
             f"{model['selection']['score']:.4f}",
             *(f"{model['dev'][name]:.4f}" for name in metrics),

@@ -18,8 +18,9 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.utilities import rank_zero_info
 
-from callbacks import PARENT_VARIABLE, StopOnSignal  # the import also lets YAML use bare class names
+from callbacks import PARENT_VARIABLE, Paused, StopOnSignal  # the import also lets YAML use bare class names
 from datamodules import GLUEDataModule
 from lightning_modules import ClassificationModule
 from lightning_modules.checkpoints import SafeCheckpointIO, read_checkpoint
@@ -139,6 +140,8 @@ class StarkCLI(LightningCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         try:
             super()._run_subcommand(subcommand)
+        except Paused:
+            rank_zero_info(f"Paused; go on with --ckpt_path {self.trainer.default_root_dir}/checkpoints/last.ckpt")
         except Exception:
             if not self.trainer.is_global_zero:
                 # Process 0 most likely has the same to say and ends this one; if not, it is said a bit later.

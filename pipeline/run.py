@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import gc
-import json
 import logging
-import time
 import warnings
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
-
-from pytorch_lightning import Callback
 
 from datamodules import GLUEDataModule
-from lightning_modules import FinetuningModule, encoder_layers, layers_to_keep, load_classifier, model_digest
-from pipeline import stages
+from lightning_modules import encoder_layers, layers_to_keep, load_classifier
 from pipeline.display import Display, plan_table, summary_table
+from pipeline.execution import execute
 from pipeline.manifest import Manifest
-from pipeline.measure import evaluate, size
-from pipeline.plan import CONTENT, Stage, decide, plan, stages_from
+from pipeline.method import Method
+from pipeline.plan import plan, stages_from
 from pipeline.settings import RunOptions, RunSettings
-from storage import copy_folder, folder_lock, inside, remove_folder, write_json, write_text
+from pipeline.summary import read_summary
+from storage import folder_lock, write_text
 
-__all__ = ["build_stages", "run"]
-
-_SCHEMA = 1
-# Seconds for a fit that lost its pipeline to notice it.
-_PATIENCE = 30.0
+__all__ = ["run"]
 
 
 def run(settings: RunSettings, config: str, options: RunOptions) -> None:
@@ -59,25 +49,31 @@ def run(settings: RunSettings, config: str, options: RunOptions) -> None:
     data = _check(settings)
     if options.dry_run:
         manifest = _open(settings)
-        todo = build_stages(settings, data, manifest)
+        method = Method(settings, data, manifest)
+        todo = method.stages()
         if options.start is not None:
             again = stages_from(options.start, todo)
             manifest.stages = {name: record for name, record in manifest.stages.items() if name not in again}
         display.console.print(plan_table(plan(todo, manifest)))
+        if todo[-1].name == "search":
+            display.console.print("then the distillations that the search chooses, evaluate and student")
         return
     with folder_lock(root):
         manifest = _open(settings)
-        todo = build_stages(settings, data, manifest)
+        method = Method(settings, data, manifest)
         if options.start is not None:
-            manifest.forget(stages_from(options.start, todo))
+            manifest.forget(stages_from(options.start, method.stages()))
         manifest.write()
         write_text(root / "config.yaml", config)
         # Trainers, modules and optimizers refer to each other and would stay until Python happens to notice; so they
         # are looked for after each stage, among what is new, which takes no time.
         gc.freeze()
-        for stage in todo:
-            _do(stage, manifest, display)
-    summary = _read_summary(root)
+        done: set[str] = set()
+        # What follows a search is known when it is over.
+        while todo := [stage for stage in method.stages() if stage.name not in done]:
+            execute(todo[0], manifest, display)
+            done.add(todo[0].name)
+    summary = read_summary(root)
     display.console.print(summary_table(summary))
     display.console.print(f"The best student is in {root / 'student'}, all numbers in {root / 'summary.json'}")
 
@@ -88,131 +84,6 @@ def _open(settings: RunSettings) -> Manifest:
     if "finetune" in manifest.stages and (there := manifest.stages["finetune"].settings.get("data.task")) != here:
         raise FileExistsError(f"{settings.folder} holds a run of task {there}, not {here}: choose another --name")
     return manifest
-
-
-def _do(stage: Stage, manifest: Manifest, display: Display) -> None:
-    """Run a stage, or go on with it, unless it is finished."""
-    decision = decide(stage, manifest)
-    if decision.action == "skip":
-        display.skipped(stage.name)
-        return
-    resume = decision.action == "continue"
-    if stage.is_fit:
-        folder = manifest.folder / stage.name
-        with folder_lock(folder, _PATIENCE):
-            if not resume:
-                # Before the record, or a crash in between would go on with checkpoints of other settings.
-                remove_folder(folder)
-    manifest.start(stage.name, stage.settings, {name: manifest.stages[name].result() for name in stage.needs})
-    with display.stage(stage.name, decision.reason) as progress:
-        start = time.perf_counter()
-        stage.work([progress], resume)
-        manifest.finish(stage.name, stage.outputs, time.perf_counter() - start)
-    gc.collect()
-
-
-def build_stages(settings: RunSettings, data: GLUEDataModule, manifest: Manifest) -> list[Stage]:
-    """The stages of a run in their order, each with all that its result depends on.
-
-    Args:
-        settings: Of the run.
-        data: Its data module, for the content of the data.
-        manifest: Of the run; the last stages report what it knows.
-
-    Returns:
-        The stages.
-    """
-    root, lam, student = settings.folder, settings.teacher.lam, settings.student
-    batches = {**settings.group("data"), "seed": settings.seed, **_content(data, settings.scoring.split)}
-    fitting = {**batches, **settings.group("trainer")}
-    scoring = {**batches, **settings.group("scoring"), "trainer.accelerator": settings.trainer.accelerator}
-    distilling = {**fitting, **settings.group("distillation")}
-    loss = {name: distilling[f"distillation.{name}"] for name in ("temperature", "distillation_weight")}
-    dense, initial, trial = root / "finetune/model", root / "prune/model", root / "trial/model"
-    scores = root / "sparsify/teacher_scores.safetensors"
-    encoder = {f"{CONTENT}the encoder": model_digest(settings.model_name_or_path)}
-    cut = {**settings.group("student"), **(scoring if student.sparsity is not None else {})}
-    student_scores = ("prune/student_scores.safetensors",) if student.sparsity is not None else ()
-    todo = [
-        Stage(
-            "finetune",
-            (),
-            {**fitting, **settings.group("finetuning"), **encoder},
-            ("finetune/model",),
-            lambda watch, resume: stages.finetune(settings, root / "finetune", watch, resume),
-            is_fit=True,
-        ),
-        Stage(
-            "prune",
-            ("finetune",),
-            cut,
-            ("prune/model", *student_scores),
-            lambda *_: stages.cut_student(settings, root / "prune", dense),
-        ),
-        Stage(
-            "trial",
-            ("finetune", "prune"),
-            distilling,
-            ("trial/model",),
-            lambda watch, resume: stages.distill(settings, root / "trial", dense, initial, watch, resume),
-            is_fit=True,
-        ),
-        Stage(
-            "sparsify",
-            ("finetune", "trial"),
-            {**scoring, **{f"distillation.{name}": value for name, value in loss.items()}},
-            ("sparsify/teacher_scores.safetensors",),
-            lambda *_: stages.score_dense_teacher(settings, root / "sparsify", dense, trial),
-        ),
-    ]
-    for sparsity in _candidates(settings):
-        candidate = f"{lam:g}_{sparsity:g}"
-        teacher, folder = root / "sparsify" / candidate, root / "distill" / candidate
-
-        def sparsify(*_: object, teacher: Path = teacher, sparsity: float = sparsity) -> None:
-            stages.cut_teacher(teacher, dense, scores, lam, sparsity)
-
-        def distill(watch: Sequence[Callback], resume: bool, teacher: Path = teacher, folder: Path = folder) -> None:
-            stages.distill(settings, folder, teacher, initial, watch, resume)
-
-        asked = {"teacher.lam": lam, "sparsity": sparsity}
-        todo += [
-            Stage(f"sparsify/{candidate}", ("finetune", "sparsify"), asked, (f"sparsify/{candidate}",), sparsify),
-            Stage(
-                f"distill/{candidate}",
-                (f"sparsify/{candidate}", "prune"),
-                distilling,
-                (f"distill/{candidate}/model",),
-                distill,
-                is_fit=True,
-            ),
-        ]
-    measured = tuple(stage.name for stage in todo if stage.name != "sparsify")
-    students = tuple(name for name in measured if name == "trial" or name.startswith("distill/"))
-    reported = {**fitting, **settings.group("student"), "teacher.lam": lam, f"{CONTENT}dev": data.digest("dev")}
-    todo += [
-        Stage(
-            "evaluate",
-            measured,
-            reported,
-            ("summary.json",),
-            lambda *_: write_json(root / "summary.json", _summarize(settings, manifest)),
-        ),
-        Stage(
-            "student",
-            ("evaluate", *students),
-            {},
-            ("student",),
-            lambda *_: copy_folder(inside(root, _read_summary(root)["best"]["folder"]), root / "student"),
-        ),
-    ]
-    return todo
-
-
-def _content(data: GLUEDataModule, split: str) -> dict[str, str]:
-    """Digests of the splits that training, selection and scoring read."""
-    uses_dev = data.selection == "validation" or split == "validation"
-    return {f"{CONTENT}{name}": data.digest(name) for name in ("train", *(("dev",) if uses_dev else ()))}
 
 
 def _check(settings: RunSettings) -> GLUEDataModule:
@@ -235,65 +106,3 @@ def _check(settings: RunSettings) -> GLUEDataModule:
     if settings.student.layers is not None:
         layers_to_keep(len(encoder_layers(model)), settings.student.layers, settings.student.which)
     return data
-
-
-def _candidates(settings: RunSettings) -> list[float]:
-    """Teacher sparsities to distil from; that of 0 is the trial."""
-    return sorted(sparsity for sparsity in settings.teacher.sparsities if sparsity > 0)
-
-
-def _summarize(settings: RunSettings, manifest: Manifest) -> dict[str, Any]:
-    """Measure every model, choose on the selection part, then read dev."""
-    root = settings.folder
-    lam, student = settings.teacher.lam, settings.student
-    asked = {"sparsity": student.sparsity, "layers": student.layers}
-    models: list[dict[str, Any]] = [
-        _model("dense teacher", "finetune/model", manifest, {"sparsity": 0.0, "layers": None}),
-        _model("student, not distilled", "prune/model", manifest, asked),
-        _model("student of dense teacher", "trial/model", manifest, asked, teacher_sparsity=0.0),
-    ]
-    for sparsity in _candidates(settings):
-        folder = f"distill/{lam:g}_{sparsity:g}/model"
-        model = _model("student of sparse teacher", folder, manifest, asked, teacher_sparsity=sparsity)
-        models.append({**model, "teacher_folder": f"sparsify/{lam:g}_{sparsity:g}"})
-    dense = load_classifier(root / "finetune/model")
-    data = GLUEDataModule(model_name_or_path=str(root / "finetune/model"), seed=settings.seed, **settings.data)
-    for model in models:
-        module = FinetuningModule(str(root / model["folder"]), data.label_names, data.metrics)
-        model["selection"] = evaluate(module, data, settings, "selection")
-        model.update(size(module.classifier, dense))
-        if "teacher_folder" in model:
-            model["teacher_achieved"] = size(load_classifier(root / model["teacher_folder"]), dense)["achieved"]
-        gc.collect()
-    # Ties go to the denser teacher, which comes first.
-    best = max((model for model in models if model["teacher_sparsity"] is not None), key=_selection_score)
-    for model in models:
-        module = FinetuningModule(str(root / model["folder"]), data.label_names, data.metrics)
-        model["dev"] = evaluate(module, data, settings, "dev")
-        gc.collect()
-    return {
-        "schema": _SCHEMA,
-        "task": settings.data["task"],
-        "metric": "score",
-        "seed": settings.seed,
-        "lam": lam,
-        "models": models,
-        "best": best,
-    }
-
-
-def _model(
-    name: str, folder: str, manifest: Manifest, asked: dict[str, Any], teacher_sparsity: float | None = None
-) -> dict[str, Any]:
-    seconds = manifest.stages[folder.removesuffix("/model")].seconds
-    return {"name": name, "folder": folder, "asked": asked, "teacher_sparsity": teacher_sparsity, "seconds": seconds}
-
-
-def _selection_score(model: dict[str, Any]) -> float:
-    score: float = model["selection"]["score"]
-    return score
-
-
-def _read_summary(root: Path) -> dict[str, Any]:
-    summary: dict[str, Any] = json.loads((root / "summary.json").read_text())
-    return summary

@@ -21,14 +21,20 @@ from pipeline.errors import OneLineErrors
 __all__ = [
     "DistillationSettings",
     "FitSettings",
+    "PredictionRule",
     "RunOptions",
     "RunSettings",
     "ScoringSettings",
+    "SearchMode",
+    "SearchSettings",
     "StudentSettings",
     "TeacherSettings",
     "TrainerSettings",
     "read_settings",
 ]
+
+SearchMode = Literal["exhaustive", "halving", "predict", "none"]
+PredictionRule = Literal["metric", "agreement", "metric_and_sparsity"]
 
 
 @dataclass
@@ -80,19 +86,42 @@ class StudentSettings:
 
 @dataclass
 class TeacherSettings:
-    """How the teacher is scored and which sparsities are tried."""
+    """Which sparse teachers are candidates: each lam, the weight of expressiveness, with each sparsity."""
 
-    lam: float = 0.5
+    lams: list[float] = field(default_factory=lambda: [0.5])
     sparsities: list[float] = field(default_factory=lambda: [0.05, 0.1, 0.2, 0.3, 0.4])
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if not 0 <= self.lam <= 1:
-            raise ValueError(f"teacher.lam is {self.lam}: choose a weight of expressiveness in [0, 1]")
+        for lam in self.lams:
+            if not 0 <= lam <= 1:
+                raise ValueError(f"teacher.lams are {self.lams}: choose weights of expressiveness in [0, 1]")
         for sparsity in self.sparsities:
             check_sparsity(sparsity)
-        if len({f"{sparsity:g}" for sparsity in self.sparsities}) < len(self.sparsities):  # as folders are called
-            raise ValueError(f"teacher.sparsities are {self.sparsities}: name each one once")
+        for name, values in (("lams", self.lams), ("sparsities", self.sparsities)):
+            if len({f"{value:g}" for value in values}) < len(values):  # as folders are called
+                raise ValueError(f"teacher.{name} are {values}: name each one once")
+        if not self.lams:
+            raise ValueError("teacher.lams are []: name at least one")
+
+
+@dataclass
+class SearchSettings:
+    """How the best sparse teacher is found, by the selection part alone.
+
+    ``exhaustive`` distils from every candidate. ``halving`` does so for a few epochs, goes on with the better ones, and
+    so on. ``predict`` ranks the candidates without training and distils from the best. ``none`` distils from the only
+    candidate and takes its student, whatever that of the dense teacher scores.
+    """
+
+    mode: SearchMode = "exhaustive"
+    #: Of ``predict``: the sparse teacher's own score, its agreement with the trial student, or score + weight x
+    #: sparsity.
+    rule: PredictionRule = "metric_and_sparsity"
+    #: The weight in ``metric_and_sparsity``.
+    sparsity_weight: float = 0.2
+    #: Of ``halving``: one of so many candidates stays, and what stays is trained so many times longer.
+    eta: int = 2
 
 
 @dataclass
@@ -133,6 +162,7 @@ class RunSettings:
     student: StudentSettings
     distillation: DistillationSettings
     teacher: TeacherSettings
+    search: SearchSettings
     scoring: ScoringSettings
     trainer: TrainerSettings
 
@@ -172,6 +202,7 @@ _PARTS: dict[str, Callable[..., Any]] = {
     "student": StudentSettings,
     "distillation": DistillationSettings,
     "teacher": TeacherSettings,
+    "search": SearchSettings,
     "scoring": ScoringSettings,
     "trainer": TrainerSettings,
 }
@@ -187,6 +218,8 @@ _RANGES = {
     "temperature": (1e-6, 1e6),
     "distillation_weight": (0, 1),
     "round_to": (1, math.inf),
+    "sparsity_weight": (-1e6, 1e6),
+    "eta": (2, math.inf),
     "devices": (1, math.inf),
     "gradient_clip_val": (0, math.inf),
     "accumulate_grad_batches": (1, math.inf),
@@ -234,6 +267,7 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
     parts = {name: part(**parsed[name].as_dict()) for name, part in _PARTS.items()}
     for name, part in parts.items():
         _check_ranges(name, part)
+    _check_search(parts["teacher"], parts["search"])
     _check_place(parsed.name)
     _check_accelerator(parts["trainer"].accelerator)
     if not 0 <= parsed.seed <= _MOST_SEED:
@@ -258,6 +292,14 @@ def _check_ranges(prefix: str, part: Any) -> None:  # noqa: ANN401 - any of the 
             least, most = _RANGES[name]
             asked = f"at least {least}" if most == math.inf else f"from {least:g} to {most:g}"
             raise ValueError(f"{prefix}.{name} is {value}: choose a number {asked}")
+
+
+def _check_search(teacher: TeacherSettings, search: SearchSettings) -> None:
+    if search.mode == "none" and (len(teacher.lams), len(teacher.sparsities)) != (1, 1):
+        raise ValueError(
+            f"search.mode is none, but teacher.lams are {teacher.lams} and teacher.sparsities {teacher.sparsities}: "
+            "give one of each, or choose a mode that searches"
+        )
 
 
 def _check_place(name: str) -> None:

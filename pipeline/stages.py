@@ -25,11 +25,13 @@ from datamodules import GLUEDataModule
 from lightning_modules import load_classifier, load_tokenizer, save_classifier, shrink_
 from lightning_modules.checkpoints import latest_checkpoint
 from lightning_modules.classifying import Batch
+from pipeline.candidates import Candidate
 from pipeline.lightning_cli import StarkCLI
+from pipeline.search import Prediction, predict
 from pipeline.settings import FitSettings, RunSettings
 from storage import remove_folder, write_text
 
-__all__ = ["cut_student", "cut_teacher", "distill", "finetune", "score_dense_teacher"]
+__all__ = ["cut_student", "cut_teacher", "distill", "finetune", "predict_students", "score_dense_teacher"]
 
 
 def finetune(settings: RunSettings, folder: Path, callbacks: Sequence[Callback], resume: bool = False) -> None:
@@ -80,6 +82,7 @@ def distill(
     student: Path,
     callbacks: Sequence[Callback],
     resume: bool = False,
+    pause_after: int | None = None,
 ) -> None:
     """Distil a teacher into a student that starts from its initial weights: ``folder/model``.
 
@@ -90,6 +93,7 @@ def distill(
         student: Model folder of the initial student.
         callbacks: Watch the fit.
         resume: Go on with what an interrupted one left.
+        pause_after: Train only so many epochs now; then there is no model folder yet.
     """
     fit = settings.distillation
     arguments = {
@@ -101,7 +105,10 @@ def distill(
     }
     # One folder for all candidates and the trial, which is distilled again when only its settings change.
     cache = {"class_path": "callbacks.TeacherCache", "init_args": {"folder": str(settings.folder / "teacher_outputs")}}
-    _fit(settings, folder, fit, "lightning_modules.DistillationModule", arguments, callbacks, resume, [cache])
+    extra = [cache]
+    if pause_after is not None:
+        extra.append({"class_path": "callbacks.Pause", "init_args": {"epochs": pause_after}})
+    _fit(settings, folder, fit, "lightning_modules.DistillationModule", arguments, callbacks, resume, extra)
 
 
 def score_dense_teacher(settings: RunSettings, folder: Path, teacher: Path, student: Path) -> None:
@@ -124,6 +131,29 @@ def score_dense_teacher(settings: RunSettings, folder: Path, teacher: Path, stud
         reduction=settings.scoring.reduction,
     )
     scores.save(folder / "teacher_scores.safetensors")
+
+
+def predict_students(
+    settings: RunSettings, candidates: Sequence[Candidate], dense: Path, trial: Path, scores: Path
+) -> dict[Candidate, Prediction]:
+    """Rank sparse teachers without training; see :func:`~pipeline.search.predict`.
+
+    Args:
+        settings: Of the run.
+        candidates: The sparse teachers.
+        dense: Model folder of the dense teacher.
+        trial: Model folder of the trial student.
+        scores: File of the dense teacher's scores.
+
+    Returns:
+        A prediction for each.
+    """
+    device = _scorer(settings).strategy.root_device
+    teacher, student = (nn.Module.to(load_classifier(folder), device) for folder in (dense, trial))
+    data = GLUEDataModule(model_name_or_path=str(dense), seed=settings.seed, **settings.data)
+    data.prepare_data()
+    data.setup("validate")
+    return predict(candidates, settings.search, data, (teacher, student), scores)
 
 
 def cut_teacher(folder: Path, dense: Path, scores: Path, lam: float, sparsity: float) -> None:

@@ -13,7 +13,7 @@ from tests.tasks import TinyTask, make_tiny_task
 @pytest.fixture
 def unscored(monkeypatch) -> None:
     """Leave `val/score` to the callback Scored."""
-    monkeypatch.setattr("lightning_modules.base.ClassificationModule._log_metrics", lambda *_: None)
+    monkeypatch.setattr("lightning_modules.base.ClassificationModule._log_metrics", lambda *_: float("nan"))
 
 
 @pytest.fixture(scope="session")

@@ -12,19 +12,23 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["ScoreReduction", "batch_importance", "knowledgeableness", "normalize_per_layer"]
+__all__ = ["ScoreReduction", "UnitReduction", "batch_importance", "knowledgeableness", "normalize_per_layer"]
 
 ScoreReduction = Literal["example", "batch"]
+
+UnitReduction = Literal["example", "batch", "signed"]
+"""With ``signed``, which only a baseline asks for."""
 
 _EPSILON = 1e-7  # GeneZC/StarK run_pruning.py: score / (norm + 1e-7)
 
 
-def batch_importance(grad_BU: Tensor, reduction: ScoreReduction = "example") -> Tensor:
+def batch_importance(grad_BU: Tensor, reduction: UnitReduction = "example") -> Tensor:
     r"""What one batch's mask gradients add to the importance of a layer's units.
 
     ``example``: :math:`\sum_b |g_b|`, where :math:`g_b` is the gradient of example b's own loss; independent of batch
     size, order and padding. ``batch``: :math:`|\frac{1}{B}\sum_b g_b|`, the absolute gradient of the batch-mean loss,
-    as the released code does it. The importance of a unit is the sum of this over the batches.
+    as the released code does it. ``signed``: :math:`-\sum_b g_b`, to first order how much the sum of the losses grows
+    when the unit goes; negative where it shrinks. The importance of a unit is the sum of this over the batches.
 
     Source: the paper's equations of expressiveness and friendliness; GeneZC/StarK `run_pruning.py`,
     `run_sparsification.py` (``batch``). Deviation: ``example`` is our default.
@@ -44,6 +48,8 @@ def batch_importance(grad_BU: Tensor, reduction: ScoreReduction = "example") -> 
         tensor([0., 2.], dtype=torch.float64)
     """
     grad_BU = grad_BU.to(torch.float64)
+    if reduction == "signed":
+        return -grad_BU.sum(0)
     return grad_BU.abs().sum(0) if reduction == "example" else grad_BU.mean(0).abs()
 
 

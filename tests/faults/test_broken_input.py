@@ -172,7 +172,7 @@ RUN_YAML = {
     "finetuning": {"epochs": 4, "learning_rate": 1e-3, "patience": 3},
     "student": {"sparsity": 0.7},
     "distillation": {"epochs": 4, "temperature": 2.0},
-    "teacher": {"lam": 0.5, "sparsities": [0.1, 0.3]},
+    "teacher": {"lams": [0.5], "sparsities": [0.1, 0.3]},
     "scoring": {"split": "selection"},
     "trainer": {"devices": 1, "precision": "32-true", "val_check_interval": 5},
 }
@@ -323,7 +323,7 @@ OUT_OF_RANGE = (
     *("--finetuning.learning_rate=-1", "--finetuning.learning_rate=.nan", "--distillation.learning_rate=.inf"),
     *("--finetuning.weight_decay=-1", "--finetuning.warmup_proportion=2", "--finetuning.patience=-1"),
     *("--distillation.temperature=0", "--distillation.temperature=.nan", "--distillation.distillation_weight=2"),
-    *("--student.sparsity=.nan", "--student.round_to=0", "--teacher.lam=.nan", "--teacher.sparsities=[.nan]"),
+    *("--student.sparsity=.nan", "--student.round_to=0", "--teacher.lams=[.nan]", "--teacher.sparsities=[.nan]"),
     *("--trainer.devices=0", "--trainer.devices=-1", "--trainer.accelerator=abacus"),
     *("--trainer.gradient_clip_val=-1", "--trainer.gradient_clip_val=.nan", "--trainer.accumulate_grad_batches=0"),
     *("--trainer.val_check_interval=0", "--trainer.val_check_interval=100000", "--data.selection_fraction=.nan"),

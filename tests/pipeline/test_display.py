@@ -12,6 +12,7 @@ def model(name: str, folder: str, score: float, sparsity: float | None) -> dict:
         "name": name,
         "folder": folder,
         "teacher_sparsity": sparsity,
+        "lam": 0.25 if sparsity else None,
         "selection": {"accuracy": score, "score": score},
         "dev": {"accuracy": score - 0.01, "score": score - 0.01},
         "achieved": {"heads": 0.6875, "neurons": 0.7},
@@ -24,11 +25,13 @@ def model(name: str, folder: str, score: float, sparsity: float | None) -> dict:
 def test_table_marks_the_best_and_shows_every_number():
     models = [model("dense teacher", "a", 0.9, None), model("student", "b", 0.8, 0.0), model("student", "c", 0.85, 0.2)]
     console = Console(width=120, record=True)
-    console.print(summary_table({"task": "rte", "seed": 7, "lam": 0.5, "models": models, "best": models[2]}))
+    console.print(
+        summary_table({"task": "rte", "seed": 7, "search": "exhaustive", "models": models, "best": models[2]})
+    )
     text = console.export_text()
-    assert "rte, seed 7, lam 0.5" in text
+    assert "rte, seed 7, search exhaustive" in text
     (best,) = (line for line in text.splitlines() if "student *" in line)
-    for shown in ("0.2", "0.8500", "0.8400", "1.23 M", "0.50 M", "12"):
+    for shown in ("0.2", "0.25", "0.8500", "0.8400", "1.23 M", "0.50 M", "12"):
         assert shown in best
     assert "69% of the heads and 70% of the neurons" in text
 

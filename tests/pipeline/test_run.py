@@ -16,34 +16,7 @@ from lightning_modules import kept_units, load_classifier
 from pipeline import stages
 from pipeline.manifest import Manifest
 from storage import file_digest, folder_lock
-from tests.tasks import TinyTask
-
-SEED = 776
-
-
-def options(task: TinyTask, folder: Path, *more: str) -> list[str]:
-    return [
-        *("run", "--config", "configs/run.yaml", "--root", str(folder), "--name", "tiny"),
-        *("--model_name_or_path", str(task.encoder), "--data.task", "sst2", "--data.data_dir", str(task.data_dir)),
-        *("--data.cache_dir", str(task.cache), "--data.batch_size", "16", "--teacher.sparsities", "[0.0,0.2,0.4]"),
-        *("--finetuning.epochs", "1", "--distillation.epochs", "2", "--distillation.learning_rate", "1e-3"),
-        *more,
-    ]
-
-
-@pytest.fixture(scope="module")
-def pruned_run(tiny_task, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs")
-    main(options(tiny_task, folder))
-    return folder / "tiny"
-
-
-def read(folder: Path) -> dict:
-    return json.loads((folder / "summary.json").read_text())
-
-
-def without_seconds(summary: dict) -> dict:
-    return {**summary, "models": [{**model, "seconds": 0} for model in summary["models"]], "best": None}
+from tests.pipeline.runs import SEED, options, read, without_seconds
 
 
 def test_leaves_what_the_readme_lists(pruned_run):
@@ -57,7 +30,13 @@ def test_leaves_what_the_readme_lists(pruned_run):
 
 def test_summary_names_every_model(pruned_run):
     summary = read(pruned_run)
-    assert (summary["schema"], summary["task"], summary["seed"], summary["lam"]) == (1, "sst2", SEED, 0.5)
+    assert (summary["schema"], summary["task"], summary["seed"], summary["search"]) == (
+        2,
+        "sst2",
+        SEED,
+        "exhaustive",
+    )
+    assert [model["lam"] for model in summary["models"]] == [None, None, None, 0.5, 0.5]
     assert [model["teacher_sparsity"] for model in summary["models"]] == [None, None, 0.0, 0.2, 0.4]
     for model in summary["models"]:
         assert set(model["dev"]) == set(model["selection"]) == {"accuracy", "score"}

@@ -27,7 +27,11 @@ def test_text_gives_the_same_settings_again(tmp_path):
 def test_defaults_of_the_issue():
     settings, *_ = read_settings(NEEDED)
     assert settings.teacher.sparsities == [0.05, 0.1, 0.2, 0.3, 0.4]
-    assert (settings.teacher.lam, settings.scoring.split, settings.scoring.reduction) == (0.5, "selection", "example")
+    assert (settings.teacher.lams, settings.scoring.split, settings.scoring.reduction) == (
+        [0.5],
+        "selection",
+        "example",
+    )
 
 
 @pytest.mark.parametrize(
@@ -36,9 +40,11 @@ def test_defaults_of_the_issue():
         (StudentSettings, {}, "student.layers"),
         (StudentSettings, {"sparsity": 0.5, "layers": 2}, "student.layers"),
         (StudentSettings, {"sparsity": 1.0}, "sparsity is 1"),
-        (TeacherSettings, {"lam": 1.5}, "lam is 1.5"),
+        (TeacherSettings, {"lams": [1.5]}, r"lams are \[1.5\]"),
         (TeacherSettings, {"sparsities": [0.1, 1.0]}, "sparsity is 1"),
-        (TeacherSettings, {"sparsities": [0.1, 0.1]}, "once"),
+        (TeacherSettings, {"sparsities": [0.1, 0.1]}, "sparsities are .* once"),
+        (TeacherSettings, {"lams": [0.5, 0.5]}, "lams are .* once"),
+        (TeacherSettings, {"lams": []}, "at least one"),
     ],
 )
 def test_ranges(part, values, complaint):
@@ -52,6 +58,13 @@ def test_unknown_keys_and_wrong_types(option, capsys):
         read_settings([*NEEDED, *option])
     assert stopped.value.code == 2
     assert option[0].removeprefix("--") in capsys.readouterr().err
+
+
+def test_without_a_search_there_is_one_candidate():
+    read_settings([*NEEDED, "--search.mode", "none", "--teacher.sparsities", "[0.2]"])
+    for given in ("--teacher.sparsities=[0.1,0.2]", "--teacher.lams=[0.1,0.2]", "--teacher.sparsities=[]"):
+        with pytest.raises(ValueError, match=r"search.mode is none, but"):
+            read_settings([*NEEDED, "--search.mode", "none", "--teacher.sparsities", "[0.2]", given])
 
 
 def test_options_of_a_call_are_no_settings():

@@ -1,0 +1,52 @@
+"""Candidates: the sparse teachers of which a run looks for the best."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.settings import TeacherSettings
+
+__all__ = ["Candidate", "candidates"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A sparse teacher.
+
+    Args:
+        lam: Weight of expressiveness in its score.
+        sparsity: Fraction of its heads and neurons that are removed.
+    """
+
+    lam: float
+    sparsity: float
+
+    @property
+    def name(self) -> str:
+        """Name of its folders.
+
+        >>> Candidate(0.5, 0.20).name
+        '0.5_0.2'
+        """
+        return f"{self.lam:g}_{self.sparsity:g}"
+
+
+def candidates(teacher: TeacherSettings) -> list[Candidate]:
+    """Every lam with every sparsity above 0 (the teacher of sparsity 0 is that of the trial), the densest first.
+
+    Args:
+        teacher: The settings.
+
+    Returns:
+        The candidates in a fixed order, in which ties are decided.
+
+    Example:
+        >>> [candidate.name for candidate in candidates(TeacherSettings(lams=[1.0, 0.5], sparsities=[0.2, 0.0, 0.1]))]
+        ['0.5_0.1', '1_0.1', '0.5_0.2', '1_0.2']
+    """
+    return [
+        Candidate(lam, sparsity)
+        for sparsity in sorted(teacher.sparsities)
+        if sparsity > 0
+        for lam in sorted(teacher.lams)
+    ]

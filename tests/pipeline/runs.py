@@ -1,0 +1,29 @@
+"""Runs on tiny data, for the tests of the pipeline."""
+
+import json
+from pathlib import Path
+
+from tests.tasks import TinyTask
+
+SEED = 776
+
+
+def options(task: TinyTask, folder: Path, *more: str) -> list[str]:
+    """The command of a run with sparse teachers of 20 and 40 %."""
+    return [
+        *("run", "--config", "configs/run.yaml", "--root", str(folder), "--name", "tiny"),
+        *("--model_name_or_path", str(task.encoder), "--data.task", "sst2", "--data.data_dir", str(task.data_dir)),
+        *("--data.cache_dir", str(task.cache), "--data.batch_size", "16", "--teacher.sparsities", "[0.0,0.2,0.4]"),
+        *("--finetuning.epochs", "1", "--distillation.epochs", "2", "--distillation.learning_rate", "1e-3"),
+        *more,
+    ]
+
+
+def read(folder: Path) -> dict:
+    """The summary of a run."""
+    return json.loads((folder / "summary.json").read_text())
+
+
+def without_seconds(summary: dict) -> dict:
+    """What of a summary must be the same each time."""
+    return {**summary, "models": [{**model, "seconds": 0} for model in summary["models"]], "best": None}

@@ -1,0 +1,60 @@
+"""What is chosen, of models whose scores are made up; test_run.py has real ones."""
+
+import pytest
+
+from pipeline import summary
+from pipeline.candidates import Candidate
+from pipeline.manifest import Manifest, Record
+from pipeline.settings import read_settings
+from storage import write_json
+
+
+@pytest.fixture
+def summarized(tiny_task, tmp_path, monkeypatch):
+    """From the mode of the search and the selection scores of the students to the summary."""
+    monkeypatch.setattr(summary, "FinetuningModule", lambda folder, *_: type("Module", (), {"classifier": folder}))
+    monkeypatch.setattr(summary, "load_classifier", str)
+    monkeypatch.setattr(summary, "size", lambda *_: {"achieved": {}})
+    names = ("finetune", "prune", "trial", "distill/0.5_0.1", "distill/1_0.1")
+    manifest = Manifest(tmp_path, {name: Record({}, {}, seconds=3.0) for name in names})
+
+    def work(mode, **scores):
+        read = []
+
+        def evaluate(module, data, settings, part):
+            name = module.classifier.removeprefix(str(settings.folder))[1:].removesuffix("/model")
+            read.append(part)
+            # On dev the order is the other way round.
+            return {"score": scores.get(name, 0.0) * (1 if part == "selection" else -1)}
+
+        monkeypatch.setattr(summary, "evaluate", evaluate)
+        options = ["--model_name_or_path", str(tiny_task.encoder), "--student.sparsity", "0.5", "--data.task", "sst2"]
+        settings = read_settings([*options, "--root", str(tmp_path), "--teacher.sparsities", "[0.1]"])[0]
+        settings.search.mode = mode
+        found = summary.summarize(settings, manifest, [Candidate(0.5, 0.1), Candidate(1.0, 0.1)])
+        assert read == ["selection"] * 5 + ["dev"] * 5  # dev after everything is chosen
+        return found
+
+    return work
+
+
+@pytest.mark.parametrize("mode", ["exhaustive", "halving", "predict"])
+def test_the_best_is_that_of_the_selection_part(summarized, mode):
+    scores = {"finetune": 0.99, "trial": 0.7, "distill/0.5_0.1": 0.8, "distill/1_0.1": 0.9}
+    assert summarized(mode, **scores)["best"]["folder"] == "distill/1_0.1/model"
+    assert summarized(mode, **{**scores, "trial": 0.95})["best"]["folder"] == "trial/model"
+
+
+def test_ties_go_to_the_denser_teacher(summarized):
+    scores = {"trial": 0.8, "distill/0.5_0.1": 0.8, "distill/1_0.1": 0.8}
+    assert summarized("exhaustive", **scores)["best"]["folder"] == "trial/model"
+
+
+def test_without_a_search_the_candidates_student_is_taken(summarized):
+    best = summarized("none", trial=0.9)["best"]
+    assert (best["folder"], best["lam"], best["teacher_sparsity"]) == ("distill/1_0.1/model", 1.0, 0.1)
+
+
+def test_it_is_read_as_it_was_written(tmp_path):
+    write_json(tmp_path / "summary.json", {"schema": 2, "best": {"folder": "x"}})
+    assert summary.read_summary(tmp_path) == {"schema": 2, "best": {"folder": "x"}}
