@@ -47,6 +47,7 @@ _BATCH_SETTINGS = (
     "segment_ids",
     "pad_to_multiple_of",
     "seed",
+    "cut_seed",
 )
 # What decides on the form of a batch of given rows.
 _SHAPE_SETTINGS = ("max_length", "batch_size", "pad_to_multiple_of")
@@ -94,6 +95,7 @@ class GLUEDataModule(pl.LightningDataModule):
         cache_dir: str | None = None,
         seed: int = 0,
         tokens_per_batch: int | None = None,
+        cut_seed: int | None = None,
     ) -> None:
         """Check the arguments; nothing is read yet.
 
@@ -118,6 +120,7 @@ class GLUEDataModule(pl.LightningDataModule):
             tokens_per_batch: trains on batches of up to so many tokens per process, padding included, instead of
                 ``batch_size`` rows: few rows if they are long, many if they are short. Each epoch has the same shapes,
                 at most two per rounded length. At least ``max_length``, rounded up, so that any row fits.
+            cut_seed: of the cuts, where fits of several seeds shall have the same rows; None for ``seed``.
 
         Raises:
             ValueError: an argument is out of range.
@@ -164,6 +167,7 @@ class GLUEDataModule(pl.LightningDataModule):
         self.num_workers = num_workers
         self.cache_dir = cache_dir
         self.seed = seed
+        self.cut_seed = cut_seed
         # Lightning's own, for data without a single row; otherwise each process has a batch.
         self.allow_zero_length_dataloader_with_multiple_devices = True
         self._splits: dict[str, TokenColumns] = {}
@@ -365,7 +369,8 @@ class GLUEDataModule(pl.LightningDataModule):
 
     def _choose(self, labels: Tensor, size: int, purpose: str) -> Tensor:
         classes = score_bins(labels) if self.task.is_regression else labels
-        return stratified_rows(classes, size, seed=self.seed, purpose=purpose)
+        seed = self.seed if self.cut_seed is None else self.cut_seed
+        return stratified_rows(classes, size, seed=seed, purpose=purpose)
 
     def _form(self, lengths: Tensor) -> FormBatches:
         """Return what forms the batches of an epoch of training."""

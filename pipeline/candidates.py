@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from callbacks.rankings import Ranking
 from pipeline.settings import TeacherSettings
 
-__all__ = ["Candidate", "candidates"]
+__all__ = ["Candidate", "RankedTeacher", "candidates"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,33 @@ class Candidate:
         '0.5_0.2'
         """
         return f"{self.lam:g}_{self.sparsity:g}"
+
+    @property
+    def ranking(self) -> float:
+        """By what its units are ranked; see :func:`~callbacks.rankings.ranked_masks`."""
+        return self.lam
+
+
+@dataclass(frozen=True)
+class RankedTeacher:
+    """A sparse teacher of a baseline.
+
+    Args:
+        ranking: By what its units are ranked.
+        sparsity: Fraction of its heads and neurons that are removed.
+    """
+
+    ranking: Ranking
+    sparsity: float
+
+    @property
+    def name(self) -> str:
+        """Name of its folders.
+
+        >>> RankedTeacher("random", 0.20).name
+        'random_0.2'
+        """
+        return f"{self.ranking}_{self.sparsity:g}"
 
 
 def candidates(teacher: TeacherSettings) -> list[Candidate]:

@@ -11,16 +11,17 @@ from typing import Any
 from pytorch_lightning import Callback
 
 from datamodules import GLUEDataModule
-from lightning_modules import model_digest
 from lightning_modules.checkpoints import latest_checkpoint, read_checkpoint
 from pipeline import stages
+from pipeline.baselines import baseline_stages
 from pipeline.candidates import Candidate, candidates
+from pipeline.context import RunContext
 from pipeline.execution import begin
 from pipeline.manifest import Manifest
-from pipeline.plan import CONTENT, Stage, decide
+from pipeline.plan import Stage, decide
 from pipeline.search import best_of, halving_epochs, survivors
 from pipeline.settings import RunSettings
-from pipeline.summary import read_summary, summarize
+from pipeline.summary import Trained, read_summary, summarize
 from storage import copy_folder, inside, write_json
 
 __all__ = ["Method"]
@@ -43,19 +44,9 @@ class Method:
 
     def __init__(self, settings: RunSettings, data: GLUEDataModule, manifest: Manifest) -> None:
         """Gather what the results of stages depend on."""
-        self._settings, self._manifest, self._root = settings, manifest, settings.folder
-        root = self._root
-        self._dense, self._initial, self._trial = root / "finetune/model", root / "prune/model", root / "trial/model"
-        self._scores = root / "sparsify/teacher_scores.safetensors"
+        self._run, self._settings, self._manifest = RunContext(settings, data), settings, manifest
+        self._root = settings.folder
         self._candidates = candidates(settings.teacher)
-        batches = {**settings.group("data"), "seed": settings.seed, **_content(data, settings.scoring.split)}
-        self._fitting = {**batches, **settings.group("trainer")}
-        accelerator = {"trainer.accelerator": settings.trainer.accelerator}
-        self._scoring = {**batches, **settings.group("scoring"), **accelerator}
-        self._distilling = {**self._fitting, **settings.group("distillation")}
-        self._grid = {f"teacher.{name}": value for name, value in asdict(settings.teacher).items()}
-        self._encoder = {f"{CONTENT}the encoder": model_digest(settings.model_name_or_path)}
-        self._dev = {f"{CONTENT}dev": data.digest("dev")}
 
     def stages(self) -> list[Stage]:
         """All stages, or those up to the search if it is not over."""
@@ -63,7 +54,7 @@ class Method:
         if self._settings.search.mode not in ("halving", "predict"):
             return [*todo, *self._after_search(self._candidates)]
         if self._settings.search.mode == "halving":
-            todo += [self._cut(candidate) for candidate in self._candidates]
+            todo += [self._run.cut(candidate) for candidate in self._candidates]
             todo.append(self._halving())
         else:
             todo.append(self._prediction())
@@ -76,12 +67,11 @@ class Method:
     def _before_search(self) -> list[Stage]:
         settings, root = self._settings, self._root
         prunes = settings.student.sparsity is not None
-        loss = ("distillation.temperature", "distillation.distillation_weight")
         return [
             Stage(
                 "finetune",
                 (),
-                {**self._fitting, **settings.group("finetuning"), **self._encoder},
+                {**self._run.fitting, **settings.group("finetuning"), **self._run.encoder},
                 ("finetune/model",),
                 lambda watch, resume: stages.finetune(settings, root / "finetune", watch, resume),
                 is_fit=True,
@@ -89,57 +79,28 @@ class Method:
             Stage(
                 "prune",
                 ("finetune",),
-                {**settings.group("student"), **(self._scoring if prunes else {})},
+                {**settings.group("student"), **(self._run.scoring if prunes else {})},
                 ("prune/model", *(("prune/student_scores.safetensors",) if prunes else ())),
-                lambda *_: stages.cut_student(settings, root / "prune", self._dense),
+                lambda *_: stages.cut_student(settings, root / "prune", self._run.dense),
             ),
             Stage(
                 "trial",
                 ("finetune", "prune"),
-                self._distilling,
+                self._run.distilling,
                 ("trial/model",),
                 lambda watch, resume: stages.distill(
-                    settings, root / "trial", self._dense, self._initial, watch, resume
+                    settings, root / "trial", self._run.dense, self._run.initial, watch, resume
                 ),
                 is_fit=True,
             ),
             Stage(
                 "sparsify",
                 ("finetune", "trial"),
-                {**self._scoring, **{name: self._distilling[name] for name in loss}},
+                self._run.friendliness,
                 ("sparsify/teacher_scores.safetensors",),
-                lambda *_: stages.score_dense_teacher(settings, root / "sparsify", self._dense, self._trial),
+                lambda *_: stages.score_dense_teacher(settings, root / "sparsify", self._run.dense, self._run.trial),
             ),
         ]
-
-    def _cut(self, candidate: Candidate) -> Stage:
-        """Cut a sparse teacher."""
-        name = f"sparsify/{candidate.name}"
-        lam, sparsity = candidate.lam, candidate.sparsity
-        return Stage(
-            name,
-            ("finetune", "sparsify"),
-            {"lam": lam, "sparsity": sparsity},
-            (name,),
-            lambda *_: stages.cut_teacher(self._root / name, self._dense, self._scores, lam, sparsity),
-        )
-
-    def _distillation(self, candidate: Candidate) -> Stage:
-        """Distil from a sparse teacher."""
-        return Stage(
-            f"distill/{candidate.name}",
-            (f"sparsify/{candidate.name}", "prune"),
-            self._distilling,
-            (f"distill/{candidate.name}/model",),
-            lambda watch, resume: self._distil(candidate, watch, resume),
-            is_fit=True,
-        )
-
-    def _distil(
-        self, candidate: Candidate, watch: Sequence[Callback], resume: bool, pause_after: int | None = None
-    ) -> None:
-        teacher, folder = self._root / "sparsify" / candidate.name, self._root / "distill" / candidate.name
-        stages.distill(self._settings, folder, teacher, self._initial, watch, resume, pause_after)
 
     def _prediction(self) -> Stage:
         """Rank the candidates without training."""
@@ -147,12 +108,14 @@ class Method:
         asked = {name: value for name, value in search.items() if name != "search.eta"}
 
         def work(*_: object) -> None:
-            found = stages.predict_students(self._settings, self._candidates, self._dense, self._trial, self._scores)
+            found = stages.predict_students(
+                self._settings, self._candidates, self._run.dense, self._run.trial, self._run.scores
+            )
             chosen = best_of({candidate: found[candidate].value for candidate in found})
             self._write_search([{**asdict(candidate), **asdict(found[candidate])} for candidate in found], chosen)
 
         needs = ("finetune", "trial", "sparsify")
-        return Stage("search", needs, {**self._scoring, **self._grid, **asked}, (_SEARCH,), work)
+        return Stage("search", needs, {**self._run.scoring, **self._run.grid, **asked}, (_SEARCH,), work)
 
     def _halving(self) -> Stage:
         """Distil from all candidates for a few epochs, go on with the better ones, and so on."""
@@ -170,16 +133,16 @@ class Method:
             self._write_search([{**asdict(candidate), "rounds": rounds} for candidate, rounds in scores.items()], alive)
 
         needs = ("prune", *(f"sparsify/{candidate.name}" for candidate in self._candidates))
-        return Stage("search", needs, {**self._distilling, **self._grid, **asked}, (_SEARCH,), work)
+        return Stage("search", needs, {**self._run.distilling, **self._run.grid, **asked}, (_SEARCH,), work)
 
     def _score_after(self, candidate: Candidate, epochs: int, watch: Sequence[Callback]) -> float:
         """The best score of a candidate's student in so many epochs, which are trained if they are not yet."""
-        stage = self._distillation(candidate)
+        stage = self._run.distillation(candidate)
         folder = self._root / stage.name / "checkpoints"
         decision = decide(stage, self._manifest)
         known = _scores_of(folder) if decision.action != "run" else []
         if decision.action != "skip" and max((epoch for epoch, _ in known), default=-1) < epochs - 1:
-            self._distil(candidate, watch, begin(stage, self._manifest, decision), pause_after=epochs)
+            self._run.distil(candidate, watch, begin(stage, self._manifest, decision), pause_after=epochs)
             known = _scores_of(folder)
         return max((score for epoch, score in known if epoch < epochs), default=float("-inf"))
 
@@ -193,22 +156,39 @@ class Method:
 
     def _after_search(self, chosen: Sequence[Candidate]) -> list[Stage]:
         root, settings, manifest = self._root, self._settings, self._manifest
-        todo = [stage for candidate in chosen for stage in (self._cut(candidate), self._distillation(candidate))]
+        todo = [
+            stage for candidate in chosen for stage in (self._run.cut(candidate), self._run.distillation(candidate))
+        ]
         students = ("trial", *(stage.name for stage in todo if stage.is_fit))
-        reported = {
-            **self._fitting,
-            **settings.group("student"),
-            "search.mode": settings.search.mode,
-            **self._dev,
-        }
+        compared, models = baseline_stages(self._run, chosen)
+        trained = [
+            Trained("dense teacher", "finetune"),
+            Trained("student, not distilled", "prune"),
+            Trained("student of dense teacher", "trial", teacher_sparsity=0.0),
+            *(
+                Trained(
+                    "student of sparse teacher",
+                    f"distill/{candidate.name}",
+                    candidate.sparsity,
+                    candidate.lam,
+                    f"sparsify/{candidate.name}",
+                )
+                for candidate in chosen
+            ),
+            *models,
+        ]
+        names = [stage.name for stage in (*todo, *compared)]
+        asked = {"search.mode": settings.search.mode, "baselines": settings.baselines}
+        reported = {**self._run.fitting, **settings.group("student"), **asked, **self._run.dev}
         return [
             *todo,
+            *compared,
             Stage(
                 "evaluate",
-                ("finetune", "prune", "trial", *(stage.name for stage in todo)),
+                ("finetune", "prune", "trial", *names),
                 reported,
                 ("summary.json",),
-                lambda *_: write_json(root / "summary.json", summarize(settings, manifest, chosen)),
+                lambda *_: write_json(root / "summary.json", summarize(settings, manifest, trained)),
             ),
             Stage(
                 "student",
@@ -224,9 +204,3 @@ def _scores_of(folder: Path) -> list[tuple[int, float]]:
     """What a fit's validations gave, by the number of the epoch."""
     checkpoint = latest_checkpoint(folder)
     return [] if checkpoint is None else read_checkpoint(checkpoint, mapped=True)["val_scores"]
-
-
-def _content(data: GLUEDataModule, split: str) -> dict[str, str]:
-    """Digests of the splits that training, selection and scoring read."""
-    uses_dev = data.selection == "validation" or split == "validation"
-    return {f"{CONTENT}{name}": data.digest(name) for name in ("train", *(("dev",) if uses_dev else ()))}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from datamodules import GLUEDataModule
 from pipeline.errors import OneLineErrors
 
 __all__ = [
+    "Baseline",
     "DistillationSettings",
     "FitSettings",
     "PredictionRule",
@@ -35,6 +36,19 @@ __all__ = [
 
 SearchMode = Literal["exhaustive", "halving", "predict", "none"]
 PredictionRule = Literal["metric", "agreement", "metric_and_sparsity"]
+Baseline = Literal[
+    "no_teacher",
+    "dense_teacher_best_of_k",
+    "teacher_assistant",
+    "expressiveness",
+    "friendliness",
+    "signed_friendliness",
+    "kl_friendliness",
+    "magnitude",
+    "random",
+]
+"""Other ways to a student of the same shape, reported beside the method's and never chosen; the last six are other
+rankings of the teacher's units, see :data:`~callbacks.rankings.Ranking`."""
 
 
 @dataclass
@@ -165,11 +179,23 @@ class RunSettings:
     search: SearchSettings
     scoring: ScoringSettings
     trainer: TrainerSettings
+    baselines: list[Baseline] = field(default_factory=list)
 
     @property
     def folder(self) -> Path:
         """Where the run's files lie."""
         return Path(self.root) / self.name
+
+    def with_seed(self, seed: int) -> RunSettings:
+        """The same run with fits from another seed, on the same rows.
+
+        Args:
+            seed: Of the fits.
+
+        Returns:
+            Other settings.
+        """
+        return replace(self, seed=seed, data={**self.data, "cut_seed": self.seed})
 
     def group(self, part: str) -> dict[str, Any]:
         """The settings of a part on which results depend, by their full names.
@@ -238,7 +264,10 @@ def _parser() -> OneLineErrors:
     parser.add_argument("--seed", type=int, default=776, help="every fit starts from it")
     parser.add_argument("--dry-run", action="store_true", help="print which stages would run, and why")
     parser.add_argument("--from", type=str, metavar="STAGE", help="run this stage and all that depend on it again")
-    parser.add_class_arguments(GLUEDataModule, "data", skip={"model_name_or_path", "seed"})
+    parser.add_argument(
+        "--baselines", type=list[Baseline], default=[], help="students made in other ways, for comparison"
+    )
+    parser.add_class_arguments(GLUEDataModule, "data", skip={"model_name_or_path", "seed", "cut_seed"})
     for name, part in _PARTS.items():
         parser.add_class_arguments(part, name)
     return parser
@@ -270,6 +299,8 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
     _check_search(parts["teacher"], parts["search"])
     _check_place(parsed.name)
     _check_accelerator(parts["trainer"].accelerator)
+    if len(set(parsed.baselines)) < len(parsed.baselines):
+        raise ValueError(f"baselines are {parsed.baselines}: name each one once")
     if not 0 <= parsed.seed <= _MOST_SEED:
         raise ValueError(f"seed is {parsed.seed}: choose one from 0 to {_MOST_SEED}")
     settings = RunSettings(
@@ -278,6 +309,7 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
         root=parsed.root,
         seed=parsed.seed,
         data=parsed.data.as_dict(),
+        baselines=parsed.baselines,
         **parts,
     )
     # The task and the ranges of its settings are checked now, not after the first stage.

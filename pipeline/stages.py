@@ -16,13 +16,14 @@ import yaml
 from pytorch_lightning import Callback, Trainer
 from torch import nn
 
-from callbacks import PARENT_VARIABLE, Interrupted
+from callbacks import PARENT_VARIABLE, Interrupted, rankings
 from callbacks.layer_dropping import drop_layers
 from callbacks.pruning import EXPRESSIVENESS, expressiveness_loss, prune
+from callbacks.rankings import Ranking
 from callbacks.scoring import UnitScores, score_units, scoring_batches
-from callbacks.sparsification import FRIENDLINESS, score_teacher, teacher_masks
+from callbacks.sparsification import FRIENDLINESS, score_teacher
 from datamodules import GLUEDataModule
-from lightning_modules import load_classifier, load_tokenizer, save_classifier, shrink_
+from lightning_modules import encoder_layers, load_classifier, load_tokenizer, save_classifier, shrink_
 from lightning_modules.checkpoints import latest_checkpoint
 from lightning_modules.classifying import Batch
 from pipeline.candidates import Candidate
@@ -31,7 +32,17 @@ from pipeline.search import Prediction, predict
 from pipeline.settings import FitSettings, RunSettings
 from storage import remove_folder, write_text
 
-__all__ = ["cut_student", "cut_teacher", "distill", "finetune", "predict_students", "score_dense_teacher"]
+__all__ = [
+    "cut_assistant",
+    "cut_student",
+    "cut_teacher",
+    "distill",
+    "finetune",
+    "predict_students",
+    "score_baselines",
+    "score_dense_teacher",
+    "train_alone",
+]
 
 
 def finetune(settings: RunSettings, folder: Path, callbacks: Sequence[Callback], resume: bool = False) -> None:
@@ -156,19 +167,84 @@ def predict_students(
     return predict(candidates, settings.search, data, (teacher, student), scores)
 
 
-def cut_teacher(folder: Path, dense: Path, scores: Path, lam: float, sparsity: float) -> None:
+def score_baselines(settings: RunSettings, folder: Path, teacher: Path, student: Path) -> None:
+    """Score the dense teacher for rankings that need scores of their own: ``folder/baseline_scores.safetensors``.
+
+    Args:
+        settings: Of the run.
+        folder: The stage's.
+        teacher: Model folder of the dense teacher.
+        student: Model folder of the trial student.
+    """
+    trainer = _scorer(settings)
+    device = trainer.strategy.root_device
+    scores = rankings.score_baselines(
+        nn.Module.to(load_classifier(teacher), device),
+        nn.Module.to(load_classifier(student), device),
+        _batches(settings, teacher, trainer),
+        temperature=settings.distillation.temperature,
+        weight=settings.distillation.distillation_weight,
+    )
+    scores.save(folder / "baseline_scores.safetensors")
+
+
+def cut_teacher(
+    folder: Path, dense: Path, scores: Path, ranking: float | Ranking, sparsity: float, seed: int = 0
+) -> None:
     """Cut a sparse teacher from stored scores: a model folder.
 
     Args:
         folder: The model folder to write.
         dense: Model folder of the dense teacher.
-        scores: File of its scores.
-        lam: Weight of expressiveness.
+        scores: File of its scores, of the kind that the ranking needs.
+        ranking: A lam, or the name of another ranking.
         sparsity: Fraction of its heads and neurons to remove.
+        seed: Of the ranking ``random``.
     """
     model = load_classifier(dense)
-    masks = teacher_masks(UnitScores.load(scores, model, [EXPRESSIVENESS, FRIENDLINESS]), lam, sparsity)
+    losses = rankings.SCORED if ranking in rankings.SCORED else (EXPRESSIVENESS, FRIENDLINESS)
+    masks = rankings.ranked_masks(ranking, sparsity, UnitScores.load(scores, model, losses), model, seed)
     save_classifier(shrink_(model, *masks), folder, load_tokenizer(dense))
+
+
+def cut_assistant(settings: RunSettings, folder: Path, dense: Path, scores: Path) -> None:
+    """Cut a teacher-assistant, half-way between the dense teacher and the student: ``folder``.
+
+    It loses half of what the student loses, by the same scores or of the same end.
+
+    Source: Mirzadeh et al., 2020, "Improved Knowledge Distillation via Teacher Assistant".
+
+    Args:
+        settings: Of the run.
+        folder: The model folder to write.
+        dense: Model folder of the dense teacher.
+        scores: File of the scores that the student was cut by; not read for layers.
+    """
+    model, student = load_classifier(dense), settings.student
+    if student.layers is not None:
+        layers = len(encoder_layers(model))
+        model = drop_layers(model, (layers + student.layers + 1) // 2, student.which)
+    else:
+        assert student.sparsity is not None  # StudentSettings checks it
+        model = prune(model, UnitScores.load(scores, model, [EXPRESSIVENESS]), student.sparsity / 2, student.round_to)
+    save_classifier(model, folder, load_tokenizer(dense))
+
+
+def train_alone(
+    settings: RunSettings, folder: Path, student: Path, callbacks: Sequence[Callback], resume: bool = False
+) -> None:
+    """Train a student on the labels alone, as long as a distillation: ``folder/model``.
+
+    Args:
+        settings: Of the run.
+        folder: The stage's.
+        student: Model folder of the initial student.
+        callbacks: Watch the fit.
+        resume: Go on with what an interrupted one left.
+    """
+    fit = settings.distillation
+    arguments = {"model_name_or_path": str(student), **fit.optimization()}
+    _fit(settings, folder, fit, "lightning_modules.FinetuningModule", arguments, callbacks, resume)
 
 
 def _fit(

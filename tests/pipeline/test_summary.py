@@ -3,7 +3,6 @@
 import pytest
 
 from pipeline import summary
-from pipeline.candidates import Candidate
 from pipeline.manifest import Manifest, Record
 from pipeline.settings import read_settings
 from storage import write_json
@@ -15,7 +14,7 @@ def summarized(tiny_task, tmp_path, monkeypatch):
     monkeypatch.setattr(summary, "FinetuningModule", lambda folder, *_: type("Module", (), {"classifier": folder}))
     monkeypatch.setattr(summary, "load_classifier", str)
     monkeypatch.setattr(summary, "size", lambda *_: {"achieved": {}})
-    names = ("finetune", "prune", "trial", "distill/0.5_0.1", "distill/1_0.1")
+    names = ("finetune", "prune", "trial", "distill/0.5_0.1", "distill/1_0.1", "again")
     manifest = Manifest(tmp_path, {name: Record({}, {}, seconds=3.0) for name in names})
 
     def work(mode, **scores):
@@ -31,8 +30,17 @@ def summarized(tiny_task, tmp_path, monkeypatch):
         options = ["--model_name_or_path", str(tiny_task.encoder), "--student.sparsity", "0.5", "--data.task", "sst2"]
         settings = read_settings([*options, "--root", str(tmp_path), "--teacher.sparsities", "[0.1]"])[0]
         settings.search.mode = mode
-        found = summary.summarize(settings, manifest, [Candidate(0.5, 0.1), Candidate(1.0, 0.1)])
-        assert read == ["selection"] * 5 + ["dev"] * 5  # dev after everything is chosen
+        trained = [
+            summary.Trained("dense teacher", "finetune"),
+            summary.Trained("student, not distilled", "prune"),
+            summary.Trained("student of dense teacher", "trial", 0.0),
+            summary.Trained("student of sparse teacher", "distill/0.5_0.1", 0.1, 0.5),
+            summary.Trained("student of sparse teacher", "distill/1_0.1", 0.1, 1.0),
+            summary.Trained("dense_teacher_best_of_k", "again", 0.0, baseline="dense_teacher_best_of_k"),
+        ]
+        settings.baselines = ["dense_teacher_best_of_k"]
+        found = summary.summarize(settings, manifest, trained)
+        assert read == ["selection"] * 6 + ["dev"] * 6  # dev after everything is chosen
         return found
 
     return work
@@ -53,6 +61,13 @@ def test_ties_go_to_the_denser_teacher(summarized):
 def test_without_a_search_the_candidates_student_is_taken(summarized):
     best = summarized("none", trial=0.9)["best"]
     assert (best["folder"], best["lam"], best["teacher_sparsity"]) == ("distill/1_0.1/model", 1.0, 0.1)
+
+
+def test_a_baseline_is_the_best_of_its_own_and_never_chosen(summarized):
+    for again, folder in ((0.99, "again/model"), (0.1, "trial/model")):
+        found = summarized("exhaustive", trial=0.7, again=again)
+        assert found["best"]["folder"] == "trial/model"
+        assert found["baselines"] == {"dense_teacher_best_of_k": folder}
 
 
 def test_it_is_read_as_it_was_written(tmp_path):
