@@ -28,14 +28,17 @@ def baseline_stages(context: RunContext, chosen: Sequence[Candidate]) -> tuple[l
     """
     todo: list[Stage] = []
     models: list[Trained] = []
+    seed = context.settings.seed
     for name in context.settings.baselines:
         if name == "no_teacher":
-            found, students = [_alone(context)], [Trained(name, "baselines/no_teacher", baseline=name)]
+            found = [_alone(context)]
+            students = [Trained(name, found[-1].name, seed, baseline=name)]
         elif name == "teacher_assistant":
-            found, students = _assistant(context), [Trained(name, "baselines/teacher_assistant", baseline=name)]
+            found = _assistant(context)
+            students = [Trained(name, found[-1].name, seed, baseline=name)]
         elif name == "dense_teacher_best_of_k":
             found = [_dense_again(context, number) for number in range(2, _trainings(context, chosen) + 1)]
-            students = [Trained(name, stage.name, 0.0, baseline=name) for stage in found]
+            students = [Trained(name, stage.name, seed, 0.0, baseline=name) for stage in found]
         else:
             found, students = _ranked(context, name, sorted({candidate.sparsity for candidate in chosen}))
         todo += [stage for stage in found if stage.name not in {known.name for known in todo}]
@@ -51,7 +54,7 @@ def _ranked(context: RunContext, ranking: Ranking, sparsities: Sequence[float]) 
         teacher = RankedTeacher(ranking, sparsity)
         cut, fit = context.cut(teacher), context.distillation(teacher)
         todo += [cut, fit]
-        students.append(Trained(ranking, fit.name, sparsity, teacher=cut.name, baseline=ranking))
+        students.append(Trained(ranking, fit.name, context.settings.seed, sparsity, teacher=cut.name, baseline=ranking))
     return todo, students
 
 
@@ -70,21 +73,21 @@ def _trainings(context: RunContext, chosen: Sequence[Candidate]) -> int:
 
 def _alone(context: RunContext) -> Stage:
     """The student on the labels alone."""
-    folder = context.root / "baselines/no_teacher"
+    name = context.name("baselines/no_teacher")
     loss = ("distillation.temperature", "distillation.distillation_weight")
     return Stage(
-        "baselines/no_teacher",
+        name,
         ("prune",),
-        {name: value for name, value in context.distilling.items() if name not in loss},
-        ("baselines/no_teacher/model",),
-        lambda watch, resume: stages.train_alone(context.settings, folder, context.initial, watch, resume),
+        {key: value for key, value in context.distilling.items() if key not in loss},
+        (f"{name}/model",),
+        lambda watch, resume: stages.train_alone(context.settings, context.root / name, context.initial, watch, resume),
         is_fit=True,
     )
 
 
 def _dense_again(context: RunContext, number: int) -> Stage:
     """The trial with another seed."""
-    name = f"baselines/dense_teacher_best_of_k/{number}"
+    name = context.name(f"baselines/dense_teacher_best_of_k/{number}")
     # Far from the seeds that people choose one after the other.
     settings = context.settings.with_seed((context.settings.seed + 1_000_003 * number) % 2**32)
     return Stage(
@@ -101,7 +104,9 @@ def _dense_again(context: RunContext, number: int) -> Stage:
 
 def _assistant(context: RunContext) -> list[Stage]:
     """From the dense teacher to the student by way of a model of a size between them."""
-    cut, middle, end = "baselines/assistant_cut", "baselines/assistant", "baselines/teacher_assistant"
+    cut, middle, end = (
+        context.name(f"baselines/{name}") for name in ("assistant_cut", "assistant", "teacher_assistant")
+    )
     root, settings = context.root, context.settings
     initial, student_scores = root / cut, root / "prune/student_scores.safetensors"
     return [
@@ -135,10 +140,11 @@ def _assistant(context: RunContext) -> list[Stage]:
 
 def _score_baselines(context: RunContext) -> Stage:
     """Score the teacher for the rankings that the method's scores do not give."""
+    folder = context.name("sparsify")
     return Stage(
-        "score_baselines",
-        ("finetune", "trial"),
+        context.name("score_baselines"),
+        ("finetune", context.name("trial")),
         context.friendliness,
-        ("sparsify/baseline_scores.safetensors",),
-        lambda *_: stages.score_baselines(context.settings, context.root / "sparsify", context.dense, context.trial),
+        (f"{folder}/baseline_scores.safetensors",),
+        lambda *_: stages.score_baselines(context.settings, context.root / folder, context.dense, context.trial),
     )

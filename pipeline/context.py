@@ -23,8 +23,9 @@ class RunContext:
     """Places, groups of settings by their full names, and the two stages that every sparse teacher has.
 
     Args:
-        settings: Of the run.
+        settings: Of the run, or of its repetition with another seed.
         data: Its data module, for the content of the data.
+        prefix: Of the stages from the trial on, and of their folders, such as ``seed_1/``.
 
     Attributes:
         settings: Of the run.
@@ -43,12 +44,13 @@ class RunContext:
         dev: Content of dev.
     """
 
-    def __init__(self, settings: RunSettings, data: GLUEDataModule) -> None:
+    def __init__(self, settings: RunSettings, data: GLUEDataModule, prefix: str = "") -> None:
         """Gather them."""
-        self.settings, self.root = settings, settings.folder
-        self.dense, self.initial, self.trial = (self.root / f"{name}/model" for name in ("finetune", "prune", "trial"))
-        self.scores = self.root / "sparsify/teacher_scores.safetensors"
-        self.baseline_scores = self.root / "sparsify/baseline_scores.safetensors"
+        self.settings, self.root, self._prefix = settings, settings.folder, prefix
+        self.dense, self.initial = self.root / "finetune/model", self.root / "prune/model"
+        self.trial = self.root / self.name("trial/model")
+        self.scores = self.root / self.name("sparsify/teacher_scores.safetensors")
+        self.baseline_scores = self.root / self.name("sparsify/baseline_scores.safetensors")
         batches = {**settings.group("data"), "seed": settings.seed, **_content(data, settings.scoring.split)}
         self.fitting: dict[str, Any] = {**batches, **settings.group("trainer")}
         accelerator = {"trainer.accelerator": settings.trainer.accelerator}
@@ -60,6 +62,17 @@ class RunContext:
         self.encoder = {f"{CONTENT}the encoder": model_digest(settings.model_name_or_path)}
         self.dev = {f"{CONTENT}dev": data.digest("dev")}
 
+    def name(self, name: str) -> str:
+        """Name of a stage from the trial on, or of what it leaves, by its path in the run's folder.
+
+        Args:
+            name: Such as ``trial``.
+
+        Returns:
+            Such as ``seed_1/trial``.
+        """
+        return f"{self._prefix}{name}"
+
     def cut(self, teacher: Candidate | RankedTeacher) -> Stage:
         """The stage that cuts a sparse teacher.
 
@@ -69,7 +82,7 @@ class RunContext:
         Returns:
             The stage.
         """
-        name, ranking = f"sparsify/{teacher.name}", teacher.ranking
+        name, ranking = self.name(f"sparsify/{teacher.name}"), teacher.ranking
         settings: dict[str, Any] = {"ranking": ranking, "sparsity": teacher.sparsity}
         if ranking == "random":
             settings["seed"] = self.settings.seed
@@ -77,7 +90,7 @@ class RunContext:
         scores = self.baseline_scores if own else self.scores
         return Stage(
             name,
-            ("finetune", "score_baselines" if own else "sparsify"),
+            ("finetune", self.name("score_baselines" if own else "sparsify")),
             settings,
             (name,),
             lambda *_: stages.cut_teacher(
@@ -94,11 +107,12 @@ class RunContext:
         Returns:
             The stage.
         """
+        name = self.name(f"distill/{teacher.name}")
         return Stage(
-            f"distill/{teacher.name}",
-            (f"sparsify/{teacher.name}", "prune"),
+            name,
+            (self.name(f"sparsify/{teacher.name}"), "prune"),
             self.distilling,
-            (f"distill/{teacher.name}/model",),
+            (f"{name}/model",),
             lambda watch, resume: self.distil(teacher, watch, resume),
             is_fit=True,
         )
@@ -118,7 +132,7 @@ class RunContext:
             resume: Go on with what an interrupted or paused one left.
             pause_after: Train only so many epochs now.
         """
-        source, folder = self.root / "sparsify" / teacher.name, self.root / "distill" / teacher.name
+        source, folder = (self.root / self.name(f"{place}/{teacher.name}") for place in ("sparsify", "distill"))
         stages.distill(self.settings, folder, source, self.initial, watch, resume, pause_after)
 
 

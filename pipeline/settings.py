@@ -179,6 +179,8 @@ class RunSettings:
     search: SearchSettings
     scoring: ScoringSettings
     trainer: TrainerSettings
+    #: The trial and all that follows is repeated with each of these; none: once, with ``seed``.
+    seeds: list[int] = field(default_factory=list)
     baselines: list[Baseline] = field(default_factory=list)
 
     @property
@@ -195,7 +197,8 @@ class RunSettings:
         Returns:
             Other settings.
         """
-        return replace(self, seed=seed, data={**self.data, "cut_seed": self.seed})
+        cut_seed = self.seed if self.data.get("cut_seed") is None else self.data["cut_seed"]
+        return replace(self, seed=seed, data={**self.data, "cut_seed": cut_seed})
 
     def group(self, part: str) -> dict[str, Any]:
         """The settings of a part on which results depend, by their full names.
@@ -262,6 +265,7 @@ def _parser() -> OneLineErrors:
     parser.add_argument("--name", type=str, default="stark", help="the run's folder is ROOT/NAME")
     parser.add_argument("--root", type=str, default="runs", help="folder of all runs")
     parser.add_argument("--seed", type=int, default=776, help="every fit starts from it")
+    parser.add_argument("--seeds", type=list[int], default=[], help="repeat the trial and what follows with each")
     parser.add_argument("--dry-run", action="store_true", help="print which stages would run, and why")
     parser.add_argument("--from", type=str, metavar="STAGE", help="run this stage and all that depend on it again")
     parser.add_argument(
@@ -299,16 +303,19 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
     _check_search(parts["teacher"], parts["search"])
     _check_place(parsed.name)
     _check_accelerator(parts["trainer"].accelerator)
-    if len(set(parsed.baselines)) < len(parsed.baselines):
-        raise ValueError(f"baselines are {parsed.baselines}: name each one once")
-    if not 0 <= parsed.seed <= _MOST_SEED:
-        raise ValueError(f"seed is {parsed.seed}: choose one from 0 to {_MOST_SEED}")
+    for name in ("seeds", "baselines"):
+        if len(set(parsed[name])) < len(parsed[name]):
+            raise ValueError(f"{name} are {parsed[name]}: name each one once")
+    for seed in (parsed.seed, *parsed.seeds):
+        if not 0 <= seed <= _MOST_SEED:
+            raise ValueError(f"seed is {seed}: choose one from 0 to {_MOST_SEED}")
     settings = RunSettings(
         model_name_or_path=parsed.model_name_or_path,
         name=parsed.name,
         root=parsed.root,
         seed=parsed.seed,
         data=parsed.data.as_dict(),
+        seeds=parsed.seeds,
         baselines=parsed.baselines,
         **parts,
     )

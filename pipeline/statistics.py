@@ -9,7 +9,7 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
-__all__ = ["Cell", "Estimate", "estimate_difference", "mcnemar"]
+__all__ = ["Cell", "Estimate", "Metric", "estimate_difference", "mcnemar"]
 
 Metric = Callable[[Tensor, Tensor], float]
 """From predictions and labels, each ``(rows,)``, to a number."""

@@ -9,15 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from datamodules import GLUEDataModule
 from lightning_modules import FinetuningModule, load_classifier
+from pipeline.comparison import SPARSE, best_by_method, compare
 from pipeline.manifest import Manifest
-from pipeline.measure import evaluate, size
+from pipeline.measure import evaluate, score_function, size
 from pipeline.settings import RunSettings
+from storage import write_tensors
 
-__all__ = ["Trained", "read_summary", "summarize"]
+__all__ = ["LOGITS", "Trained", "read_summary", "summarize"]
 
 _SCHEMA = 2
+LOGITS = "dev_logits.safetensors"
+"""What every model says of dev, by its folder, and ``labels``; rows in the file's order."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,7 @@ class Trained:
     Args:
         name: For a person.
         stage: That left it, in its folder ``model``.
+        seed: Of its repetition; None for what all have in common.
         teacher_sparsity: Of its teacher; None for a model without one.
         lam: Of its teacher's score, if that has one.
         teacher: Folder of its sparse teacher.
@@ -35,6 +42,7 @@ class Trained:
 
     name: str
     stage: str
+    seed: int | None = None
     teacher_sparsity: float | None = None
     lam: float | None = None
     teacher: str | None = None
@@ -42,7 +50,7 @@ class Trained:
 
 
 def summarize(settings: RunSettings, manifest: Manifest, trained: Sequence[Trained]) -> dict[str, Any]:
-    """Measure every model, choose on the selection part, then read dev.
+    """Measure every model, choose on the selection part, then read dev; writes ``dev_logits.safetensors``.
 
     Args:
         settings: Of the run.
@@ -58,28 +66,30 @@ def summarize(settings: RunSettings, manifest: Manifest, trained: Sequence[Train
         model_name_or_path=str(root / trained[0].stage / "model"), seed=settings.seed, **settings.data
     )
     models = []
-    for number, item in enumerate(trained):
-        model = _entry(item, settings, manifest, is_dense=number == 0)
+    for item in trained:
+        model = _entry(item, settings, manifest)
         module = FinetuningModule(str(root / model["folder"]), data.label_names, data.metrics)
-        model["selection"] = evaluate(module, data, settings, "selection")
+        model["selection"] = evaluate(module, data, settings, "selection").values
         model.update(size(module.classifier, dense))
         if item.teacher is not None:
             model["teacher_achieved"] = size(load_classifier(root / item.teacher), dense)["achieved"]
         models.append(model)
         gc.collect()
-    students = [model for model in models if model["teacher_sparsity"] is not None and model["baseline"] is None]
+    best_of_seeds = best_by_method(models, settings.baselines)
     # Ties go to the denser teacher, which comes first. Without a search it is the student of the only candidate.
-    best = students[-1] if settings.search.mode == "none" else max(students, key=_selection_score)
-    baselines = {}
-    for name in settings.baselines:
-        # The dense teacher's student of the trial is one of the k.
-        own = [model for model in models if model["baseline"] == name]
-        tried = [*students[:1], *own] if name == "dense_teacher_best_of_k" else own
-        baselines[name] = max(tried, key=_selection_score)["folder"]
+    fixed = settings.search.mode == "none" and SPARSE in best_of_seeds[0]
+    eligible = [model for model in models if model["seed"] is not None and model["baseline"] is None]
+    if fixed:
+        eligible = [model for model in eligible if model["teacher_sparsity"]]
+    best = max(eligible, key=lambda model: float(model["selection"]["score"]))
+    logits: dict[str, Tensor] = {}
     for model in models:
         module = FinetuningModule(str(root / model["folder"]), data.label_names, data.metrics)
-        model["dev"] = evaluate(module, data, settings, "dev")
+        evaluation = evaluate(module, data, settings, "dev")
+        model["dev"], logits[model["folder"]], labels = evaluation.values, evaluation.logits, evaluation.labels
         gc.collect()
+    write_tensors(root / LOGITS, {**logits, "labels": labels})
+    score = score_function(data.metrics, len(data.label_names))
     return {
         "schema": _SCHEMA,
         "task": settings.data["task"],
@@ -88,28 +98,26 @@ def summarize(settings: RunSettings, manifest: Manifest, trained: Sequence[Train
         "search": settings.search.mode,
         "models": models,
         "best": best,
-        "baselines": baselines,
+        "best_by_method": best_of_seeds,
+        "comparisons": compare(best_of_seeds, logits, labels, score),
     }
 
 
-def _entry(item: Trained, settings: RunSettings, manifest: Manifest, *, is_dense: bool) -> dict[str, Any]:
+def _entry(item: Trained, settings: RunSettings, manifest: Manifest) -> dict[str, Any]:
     student = settings.student
-    asked = {"sparsity": 0.0, "layers": None} if is_dense else {"sparsity": student.sparsity, "layers": student.layers}
+    is_student = item.stage != "finetune"
+    asked = {"sparsity": student.sparsity if is_student else 0.0, "layers": student.layers if is_student else None}
     entry = {
         "name": item.name,
         "folder": f"{item.stage}/model",
         "asked": asked,
+        "seed": item.seed,
         "teacher_sparsity": item.teacher_sparsity,
         "lam": item.lam,
         "baseline": item.baseline,
         "seconds": manifest.stages[item.stage].seconds,
     }
     return entry if item.teacher is None else {**entry, "teacher_folder": item.teacher}
-
-
-def _selection_score(model: dict[str, Any]) -> float:
-    score: float = model["selection"]["score"]
-    return score
 
 
 def read_summary(root: Path) -> dict[str, Any]:

@@ -52,7 +52,11 @@ def test_all_are_reported_and_none_is_chosen(compared):
         "dense_teacher_best_of_k": 2,  # with the trial as many as the search trained
     }
     assert summary["best"]["baseline"] is None
-    assert set(summary["baselines"]) == set(get_args(Baseline))
+    (best,) = summary["best_by_method"]
+    assert set(best) == {"seed", "dense_teacher", "sparse_teacher", *get_args(Baseline)}
+    assert best["dense_teacher"] == "trial/model"
+    controls = [comparison["control"] for comparison in summary["comparisons"]]
+    assert controls == ["dense_teacher", *get_args(Baseline)]
     sizes = {model["encoder_parameters"] for models in found.values() for model in models}
     assert sizes == {summary["models"][1]["encoder_parameters"]}
 
@@ -61,7 +65,7 @@ def test_the_best_of_k_is_that_of_the_selection_part(compared):
     summary = read(compared)
     tried = [summary["models"][2], *by_baseline(compared)["dense_teacher_best_of_k"]]
     best = max(tried, key=lambda model: model["selection"]["score"])
-    assert summary["baselines"]["dense_teacher_best_of_k"] == best["folder"]
+    assert summary["best_by_method"][0]["dense_teacher_best_of_k"] == best["folder"]
     assert len({weights(compared / model["folder"]) for model in tried}) == 3
 
 

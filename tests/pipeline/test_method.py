@@ -1,131 +1,75 @@
-"""The modes of the search against an exhaustive run of the same candidates."""
+"""Repetitions with several seeds; test_run.py has a run of one, test_repetition.py the searches."""
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
+import yaml
+from safetensors.torch import load_file
 
 from cli import main
-from pipeline import method, stages
-from tests.pipeline.runs import options, read, without_seconds
-
-STUDENTS = ("distill/0.5_0.2", "distill/0.5_0.4")
+from tests.pipeline.runs import SEED, options, read
 
 
-def search_of(folder: Path) -> dict:
-    return json.loads((folder / "search.json").read_text())
+@pytest.fixture(scope="module")
+def repeated(pruned_run, tiny_task, tmp_path_factory):
+    """A run with two seeds, of which one is that of the run without repetitions; it shares what comes before."""
+    folder = tmp_path_factory.mktemp("seeds")
+    shutil.copytree(pruned_run, folder / "tiny")
+    main(options(tiny_task, folder, "--seeds", f"[5,{SEED}]", "--teacher.sparsities", "[0.2]"))
+    return folder / "tiny"
 
 
-def student_weights(folder: Path, student: str) -> bytes:
-    return (folder / student / "model/model.safetensors").read_bytes()
+def weights(folder: Path) -> bytes:
+    return (folder / "model/model.safetensors").read_bytes()
 
 
-@pytest.fixture
-def trained(monkeypatch):
-    """What is distilled, in its order: the folder and where it pauses."""
-    found, original = [], stages.distill
-
-    def distill(settings, folder, teacher, student, watch, resume=False, pause_after=None):
-        found.append((folder.relative_to(settings.folder).as_posix(), pause_after))
-        original(settings, folder, teacher, student, watch, resume, pause_after)
-
-    monkeypatch.setattr(stages, "distill", distill)
-    return found
+def test_everything_from_the_trial_on_is_there_for_each_seed(repeated):
+    for seed in (5, SEED):
+        stage = yaml.safe_load((repeated / f"seed_{seed}/trial/stage.yaml").read_text())
+        assert stage["seed_everything"] == seed
+        assert stage["data"]["cut_seed"] == SEED
+        assert (repeated / f"seed_{seed}/sparsify/teacher_scores.safetensors").is_file()
+    assert weights(repeated / "seed_5/trial") != weights(repeated / f"seed_{SEED}/trial")
 
 
-@pytest.fixture
-def scored(pruned_run, tiny_task, tmp_path, monkeypatch):
-    """A run up to its scores, copied: the part that all modes share."""
-    folder = Path(shutil.copytree(pruned_run, tmp_path / "tiny"))
-    for name in ("distill", "student"):
-        shutil.rmtree(folder / name)
-    manifest = method.Manifest.read(folder)
-    manifest.forget({name for name in manifest.stages if name.startswith("distill/")} | {"evaluate", "student"})
-    return folder
+def test_a_repetition_is_a_run_with_its_seed(repeated, pruned_run):
+    for name in ("trial", "distill/0.5_0.2"):
+        assert weights(repeated / f"seed_{SEED}" / name) == weights(pruned_run / name)
 
 
-def test_halving_ends_with_the_student_of_an_exhaustive_search(scored, pruned_run, tiny_task, tmp_path, trained):
-    main(options(tiny_task, tmp_path, "--search.mode", "halving"))
-    search = search_of(scored)
-    (chosen,) = search["chosen"]
-    assert trained == [(STUDENTS[0], 1), (STUDENTS[1], 1), (f"distill/{chosen}", None)]
-    rounds = {f"{c['lam']:g}_{c['sparsity']:g}": c["rounds"] for c in search["candidates"]}
-    assert all([entry["epochs"] for entry in found] == [1] for found in rounds.values())
-    assert chosen == max(rounds, key=lambda name: rounds[name][0]["score"])  # the first of equals, which is denser
-    assert student_weights(scored, f"distill/{chosen}") == student_weights(pruned_run, f"distill/{chosen}")
-    assert [model["folder"] for model in read(scored)["models"][3:]] == [f"distill/{chosen}/model"]
-    (loser,) = {name.removeprefix("distill/") for name in STUDENTS} - {chosen}
-    assert not (scored / "distill" / loser / "model").exists()
+def test_the_summary_has_each_seed(repeated):
+    summary = read(repeated)
+    assert [model["seed"] for model in summary["models"]] == [None, None, 5, 5, SEED, SEED]
+    assert [entry["seed"] for entry in summary["best_by_method"]] == [5, SEED]
+    (comparison,) = summary["comparisons"]
+    assert (comparison["control"], len(comparison["mcnemar"])) == ("dense_teacher", 2)
+    students = [model for model in summary["models"] if model["seed"] is not None]
+    assert summary["best"]["folder"] == max(students, key=lambda model: model["selection"]["score"])["folder"]
 
 
-def test_interrupted_halving_loses_nothing(scored, tiny_task, tmp_path, trained, monkeypatch):
-    command = options(tiny_task, tmp_path, "--search.mode", "halving")
-
-    class PowerCutError(Exception):
-        pass
-
-    def cut(*_: object) -> None:
-        raise PowerCutError
-
-    with monkeypatch.context() as broken:
-        broken.setattr(method.Method, "_write_search", cut)
-        with pytest.raises(PowerCutError):
-            main(command)
-    assert len(trained) == 2
-    main(command)
-    assert len(trained) == 3  # only the chosen one was left to be trained
-    search = search_of(scored)
-    main(command)
-    assert len(trained) == 3
-    assert search_of(scored) == search
+def test_logits_of_dev_are_kept(repeated):
+    summary, logits = read(repeated), load_file(repeated / "dev_logits.safetensors")
+    assert set(logits) == {"labels", *(model["folder"] for model in summary["models"])}
+    for model in summary["models"]:
+        right = logits[model["folder"]].argmax(-1) == logits["labels"]
+        assert float(right.double().mean()) == pytest.approx(model["dev"]["accuracy"])
 
 
-def test_halving_knows_what_finished_students_scored(pruned_run, scored, tiny_task, tmp_path, trained):
-    main(options(tiny_task, tmp_path, "--search.mode", "halving"))
-    search = search_of(scored)
-    finished = Path(shutil.copytree(pruned_run, tmp_path / "finished/tiny"))
-    trained.clear()
-    main(options(tiny_task, tmp_path / "finished", "--search.mode", "halving"))
-    assert trained == []
-    assert search_of(finished) == search
+def test_one_more_seed_costs_that_seed_only(repeated, tiny_task, tmp_path, monkeypatch):
+    folder = Path(shutil.copytree(repeated, tmp_path / "tiny"))
+    trained = []
+    monkeypatch.setattr("pipeline.stages.StarkCLI", _watched(trained))
+    main(options(tiny_task, tmp_path, "--seeds", f"[5,{SEED},6]", "--teacher.sparsities", "[0.2]"))
+    assert trained == ["seed_6/trial", "seed_6/distill/0.5_0.2"]
+    assert [entry["seed"] for entry in read(folder)["best_by_method"]] == [5, SEED, 6]
 
 
-def test_halving_goes_on_to_an_exhaustive_search(scored, pruned_run, tiny_task, tmp_path, trained):
-    main(options(tiny_task, tmp_path, "--search.mode", "halving"))
-    main(options(tiny_task, tmp_path))
-    assert len(trained) == 4
-    assert without_seconds(read(scored)) == without_seconds(read(pruned_run))
+def _watched(trained):
+    from pipeline.lightning_cli import StarkCLI
 
+    def run(command, callbacks):
+        trained.append(command[2].split("/tiny/")[1].removesuffix("/stage.yaml"))
+        return StarkCLI(command, callbacks)
 
-def test_prediction_trains_one_student(scored, pruned_run, tiny_task, tmp_path, trained, capsys):
-    command = options(
-        tiny_task, tmp_path, "--search.mode", "predict", "--search.rule", "metric_and_sparsity",
-        "--search.sparsity_weight", "100", "--teacher.lams", "[0.5]",
-    )  # fmt: skip
-    main([*command, "--dry-run"])
-    assert "then the distillations that the search chooses" in capsys.readouterr().out
-    main(command)
-    search = search_of(scored)
-    assert search["chosen"] == ["0.5_0.4"]  # by its sparsity, which counts so much
-    for candidate in search["candidates"]:
-        assert candidate["value"] == pytest.approx(candidate["metric"] + 100 * candidate["sparsity"])
-    assert trained == [("distill/0.5_0.4", None)]
-    assert student_weights(scored, "distill/0.5_0.4") == student_weights(pruned_run, "distill/0.5_0.4")
-    main([*command, "--search.sparsity_weight", "-100"])
-    assert search_of(scored)["chosen"] == ["0.5_0.2"]
-    assert [name for name, _ in trained] == ["distill/0.5_0.4", "distill/0.5_0.2"]
-
-
-def test_without_a_search(scored, tiny_task, tmp_path, trained):
-    main(options(tiny_task, tmp_path, "--search.mode", "none", "--teacher.sparsities", "[0.2]"))
-    assert trained == [("distill/0.5_0.2", None)]
-    assert read(scored)["best"]["folder"] == "distill/0.5_0.2/model"
-    assert not (scored / "search.json").exists()
-
-
-def test_a_grid_of_lams(scored, tiny_task, tmp_path, trained):
-    main(options(tiny_task, tmp_path, "--teacher.lams", "[0.0,1.0]", "--teacher.sparsities", "[0.2]"))
-    assert trained == [("distill/0_0.2", None), ("distill/1_0.2", None)]
-    found = [(model["lam"], model["teacher_sparsity"]) for model in read(scored)["models"]]
-    assert found == [(None, None), (None, None), (None, 0.0), (0.0, 0.2), (1.0, 0.2)]
+    return run

@@ -1,9 +1,11 @@
 """What is chosen, of models whose scores are made up; test_run.py has real ones."""
 
 import pytest
+import torch
 
 from pipeline import summary
 from pipeline.manifest import Manifest, Record
+from pipeline.measure import Evaluation
 from pipeline.settings import read_settings
 from storage import write_json
 
@@ -24,7 +26,8 @@ def summarized(tiny_task, tmp_path, monkeypatch):
             name = module.classifier.removeprefix(str(settings.folder))[1:].removesuffix("/model")
             read.append(part)
             # On dev the order is the other way round.
-            return {"score": scores.get(name, 0.0) * (1 if part == "selection" else -1)}
+            score = scores.get(name, 0.0) * (1 if part == "selection" else -1)
+            return Evaluation({"score": score}, torch.zeros(4, 2), torch.zeros(4, dtype=torch.long))
 
         monkeypatch.setattr(summary, "evaluate", evaluate)
         options = ["--model_name_or_path", str(tiny_task.encoder), "--student.sparsity", "0.5", "--data.task", "sst2"]
@@ -33,10 +36,10 @@ def summarized(tiny_task, tmp_path, monkeypatch):
         trained = [
             summary.Trained("dense teacher", "finetune"),
             summary.Trained("student, not distilled", "prune"),
-            summary.Trained("student of dense teacher", "trial", 0.0),
-            summary.Trained("student of sparse teacher", "distill/0.5_0.1", 0.1, 0.5),
-            summary.Trained("student of sparse teacher", "distill/1_0.1", 0.1, 1.0),
-            summary.Trained("dense_teacher_best_of_k", "again", 0.0, baseline="dense_teacher_best_of_k"),
+            summary.Trained("student of dense teacher", "trial", 7, 0.0),
+            summary.Trained("student of sparse teacher", "distill/0.5_0.1", 7, 0.1, 0.5),
+            summary.Trained("student of sparse teacher", "distill/1_0.1", 7, 0.1, 1.0),
+            summary.Trained("dense_teacher_best_of_k", "again", 7, 0.0, baseline="dense_teacher_best_of_k"),
         ]
         settings.baselines = ["dense_teacher_best_of_k"]
         found = summary.summarize(settings, manifest, trained)
@@ -60,14 +63,14 @@ def test_ties_go_to_the_denser_teacher(summarized):
 
 def test_without_a_search_the_candidates_student_is_taken(summarized):
     best = summarized("none", trial=0.9)["best"]
-    assert (best["folder"], best["lam"], best["teacher_sparsity"]) == ("distill/1_0.1/model", 1.0, 0.1)
+    assert (best["folder"], best["lam"], best["teacher_sparsity"]) == ("distill/0.5_0.1/model", 0.5, 0.1)
 
 
 def test_a_baseline_is_the_best_of_its_own_and_never_chosen(summarized):
     for again, folder in ((0.99, "again/model"), (0.1, "trial/model")):
         found = summarized("exhaustive", trial=0.7, again=again)
         assert found["best"]["folder"] == "trial/model"
-        assert found["baselines"] == {"dense_teacher_best_of_k": folder}
+        assert found["best_by_method"][0]["dense_teacher_best_of_k"] == folder
 
 
 def test_it_is_read_as_it_was_written(tmp_path):
