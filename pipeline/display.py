@@ -91,6 +91,24 @@ class Display:
             # An early stop leaves the bar short of its end; the stage is done all the same.
             progress.update(task, total=1, completed=1)
 
+    def started(self, name: str, reason: str) -> None:
+        """Say that a stage runs in a process of its own.
+
+        Args:
+            name: Of the stage.
+            reason: Why it runs.
+        """
+        self.console.print(f"{name:<22} started" + ("" if reason == _FIRST_TIME else f": {reason}"), highlight=False)
+
+    def finished(self, name: str, seconds: float) -> None:
+        """Say that such a stage is done.
+
+        Args:
+            name: Of the stage.
+            seconds: That it took.
+        """
+        self.console.print(f"{name:<22} finished after {seconds:.0f} s", highlight=False)
+
     def skipped(self, name: str) -> None:
         """Say that a stage is done from before."""
         self.console.print(f"{name:<22} finished earlier")

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import gc
+import logging
+import subprocess
 import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 
+from callbacks import Interrupted
 from pipeline.display import Display
+from pipeline.elsewhere import are_stopping, go_on, stop_all, was_lost
 from pipeline.manifest import Manifest
 from pipeline.plan import Decision, Stage, decide
 from storage import folder_lock, remove_folder
 
-__all__ = ["begin", "execute"]
+__all__ = ["begin", "execute_all", "run_fits"]
+
+_log = logging.getLogger(__name__)
 
 # Seconds for a fit that lost its pipeline to notice it.
 _PATIENCE = 30.0
+# How often a fit may be tried whose process is killed.
+_ATTEMPTS = 3
 
 
 def begin(stage: Stage, manifest: Manifest, decision: Decision) -> bool:
@@ -38,14 +49,94 @@ def begin(stage: Stage, manifest: Manifest, decision: Decision) -> bool:
     return resume
 
 
-def execute(stage: Stage, manifest: Manifest, display: Display) -> None:
-    """Run a stage, or go on with it, unless it is finished.
+def execute_all(stages: Callable[[], list[Stage]], manifest: Manifest, display: Display, workers: int = 1) -> None:
+    """Run all stages, each when what it needs is finished.
+
+    With one worker they run in their order, in this process. With several, fits that do not need each other run at the
+    same time, each in a process of its own; what is no fit still runs here. The results are the same.
 
     Args:
-        stage: The stage; all that it needs is finished.
+        stages: Those that are known now; more may be known when one of them is finished.
         manifest: Of the run.
-        display: Shows it.
+        display: Shows them.
+        workers: How many fits run at a time.
+
+    Raises:
+        CalledProcessError: If a fit in a process of its own fails; one that was killed is resumed before.
     """
+    done: set[str] = set()
+    running: dict[Future[float], Stage] = {}
+    with _pool(workers) as pool:
+        while todo := [stage for stage in stages() if stage.name not in done]:
+            waiting = [stage for stage in todo if stage not in running.values() and done.issuperset(stage.needs)]
+            started = next((stage for stage in waiting if workers == 1 or not stage.is_fit), None)
+            if started is not None:
+                _execute(started, manifest, display)
+                done.add(started.name)
+                continue
+            for stage in waiting[: workers - len(running)]:
+                decision = decide(stage, manifest)
+                if decision.action == "skip":
+                    display.skipped(stage.name)
+                    done.add(stage.name)
+                else:
+                    display.started(stage.name, decision.reason)
+                    running[pool.submit(_work_on, stage, begin(stage, manifest, decision))] = stage
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                stage = running.pop(future)
+                manifest.finish(stage.name, stage.outputs, seconds := future.result())
+                display.finished(stage.name, seconds)
+                done.add(stage.name)
+
+
+def run_fits(fits: Sequence[Callable[[], None]], workers: int = 1) -> None:
+    """Run fits that a stage consists of.
+
+    Args:
+        fits: Each runs one.
+        workers: How many run at a time; with several, each in a process of its own.
+    """
+    if workers == 1:
+        for fit in fits:
+            fit()
+        return
+    with _pool(workers) as pool:
+        for future in [pool.submit(fit) for fit in fits]:
+            future.result()
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that wait for fits elsewhere; a signal to this process is handed on to all of these."""
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            try:
+                yield pool
+            except Interrupted as stop:
+                stop_all(stop.signum)
+                pool.shutdown(cancel_futures=True)
+                raise
+    finally:
+        go_on()
+
+
+def _work_on(stage: Stage, resume: bool) -> float:
+    """Run a fit elsewhere, and again from its checkpoint if its process is lost; the seconds that it took."""
+    start = time.perf_counter()
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            stage.work([], resume)
+            break
+        except subprocess.CalledProcessError as error:
+            if not left or not was_lost(error) or are_stopping():
+                raise
+            _log.warning("%s was killed (status %d) and goes on from its checkpoint", stage.name, error.returncode)
+            resume = True
+    return time.perf_counter() - start
+
+
+def _execute(stage: Stage, manifest: Manifest, display: Display) -> None:
+    """Run a stage here, or go on with it, unless it is finished."""
     decision = decide(stage, manifest)
     if decision.action == "skip":
         display.skipped(stage.name)

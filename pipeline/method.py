@@ -38,22 +38,23 @@ class Method:
         ] or [Repetition(self._first, manifest)]
 
     def stages(self) -> list[Stage]:
-        """All stages, or those up to the first search that is not over.
+        """All stages, as far as they are known; what follows a search is known when it is over.
 
         Returns:
             The stages in their order.
         """
-        todo = self._shared()
+        todo, complete = self._shared(), True
         trained = [Trained("dense teacher", "finetune"), Trained("student, not distilled", "prune")]
         for repetition in self._repetitions:
             todo += repetition.before_choice()
             if (chosen := repetition.chosen()) is None:
-                return todo
+                complete = False
+                continue
             known = {stage.name for stage in todo}  # halving has cut the teachers
             after, students = repetition.after_choice(chosen)
             todo += [stage for stage in after if stage.name not in known]
             trained += students
-        return [*todo, *self._end(trained)]
+        return [*todo, *self._end(trained)] if complete else todo
 
     def _shared(self) -> list[Stage]:
         """What is done once, whatever the number of seeds."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback
@@ -15,7 +14,7 @@ from pipeline import stages
 from pipeline.baselines import baseline_stages
 from pipeline.candidates import Candidate, candidates
 from pipeline.context import RunContext
-from pipeline.execution import begin
+from pipeline.execution import begin, run_fits
 from pipeline.manifest import Manifest
 from pipeline.plan import Stage, decide
 from pipeline.search import best_of, halving_epochs, survivors
@@ -137,7 +136,9 @@ class Repetition:
             alive = list(self._candidates)
             scores: dict[Candidate, list[dict[str, float]]] = {candidate: [] for candidate in alive}
             for end in halving_epochs(len(alive), epochs, search.eta):
-                found = {candidate: self._score_after(candidate, end, watch) for candidate in alive}
+                fits = [fit for candidate in alive if (fit := self._fit_to(candidate, end, watch)) is not None]
+                run_fits(fits, self._settings.workers)
+                found = {candidate: self._score_in(candidate, end) for candidate in alive}
                 for candidate, score in found.items():
                     scores[candidate].append({"epochs": end, "score": score})
                 alive = best_of(found, survivors(len(alive), search.eta))
@@ -148,23 +149,27 @@ class Repetition:
             self._search, needs, {**self._run.distilling, **self._run.grid, **asked}, (self._run.name(_SEARCH),), work
         )
 
-    def _score_after(self, candidate: Candidate, epochs: int, watch: Sequence[Callback]) -> float:
-        """The best score of a candidate's student in so many epochs, which are trained if they are not yet."""
+    def _fit_to(self, candidate: Candidate, epochs: int, watch: Sequence[Callback]) -> Callable[[], None] | None:
+        """What trains a candidate's student for so many epochs; None if it has been."""
         stage = self._run.distillation(candidate)
-        folder = self._run.root / stage.name / "checkpoints"
         decision = decide(stage, self._manifest)
-        known = _scores_of(folder) if decision.action != "run" else []
-        if decision.action != "skip" and max((epoch for epoch, _ in known), default=-1) < epochs - 1:
-            self._run.distil(candidate, watch, begin(stage, self._manifest, decision), pause_after=epochs)
-            known = _scores_of(folder)
-        return max((score for epoch, score in known if epoch < epochs), default=float("-inf"))
+        known = [] if decision.action == "run" else self._scores_of(candidate)
+        if decision.action == "skip" or max((epoch for epoch, _ in known), default=-1) >= epochs - 1:
+            return None
+        resume = begin(stage, self._manifest, decision)
+        return lambda: self._run.distil(candidate, watch, resume, pause_after=epochs)
+
+    def _score_in(self, candidate: Candidate, epochs: int) -> float:
+        """The best score of a candidate's student in so many epochs."""
+        scores = [score for epoch, score in self._scores_of(candidate) if epoch < epochs]
+        return max(scores, default=float("-inf"))
+
+    def _scores_of(self, candidate: Candidate) -> list[tuple[int, float]]:
+        """What the validations of its fit gave, after the number of the epoch."""
+        folder = self._run.root / self._run.distillation(candidate).name / "checkpoints"
+        checkpoint = latest_checkpoint(folder)
+        return [] if checkpoint is None else read_checkpoint(checkpoint, mapped=True)["val_scores"]
 
     def _write_search(self, found: list[dict[str, Any]], chosen: Sequence[Candidate]) -> None:
         mode, names = self._settings.search.mode, [candidate.name for candidate in chosen]
         write_json(self._file, {"schema": _SCHEMA, "mode": mode, "candidates": found, "chosen": names})
-
-
-def _scores_of(folder: Path) -> list[tuple[int, float]]:
-    """What a fit's validations gave, by the number of the epoch."""
-    checkpoint = latest_checkpoint(folder)
-    return [] if checkpoint is None else read_checkpoint(checkpoint, mapped=True)["val_scores"]

@@ -9,7 +9,7 @@ import warnings
 from datamodules import GLUEDataModule
 from lightning_modules import encoder_layers, layers_to_keep, load_classifier
 from pipeline.display import Display, plan_table, summary_table
-from pipeline.execution import execute
+from pipeline.execution import execute_all
 from pipeline.manifest import Manifest
 from pipeline.method import Method
 from pipeline.plan import plan, stages_from
@@ -55,7 +55,7 @@ def run(settings: RunSettings, config: str, options: RunOptions) -> None:
             again = stages_from(options.start, todo)
             manifest.stages = {name: record for name, record in manifest.stages.items() if name not in again}
         display.console.print(plan_table(plan(todo, manifest)))
-        if todo[-1].name == "search":
+        if todo[-1].name != "student":
             display.console.print("then the distillations that the search chooses, evaluate and student")
         return
     with folder_lock(root):
@@ -68,11 +68,7 @@ def run(settings: RunSettings, config: str, options: RunOptions) -> None:
         # Trainers, modules and optimizers refer to each other and would stay until Python happens to notice; so they
         # are looked for after each stage, among what is new, which takes no time.
         gc.freeze()
-        done: set[str] = set()
-        # What follows a search is known when it is over.
-        while todo := [stage for stage in method.stages() if stage.name not in done]:
-            execute(todo[0], manifest, display)
-            done.add(todo[0].name)
+        execute_all(method.stages, manifest, display, options.workers)
     summary = read_summary(root)
     display.console.print(summary_table(summary))
     display.console.print(f"The best student is in {root / 'student'}, all numbers in {root / 'summary.json'}")

@@ -182,6 +182,8 @@ class RunSettings:
     #: The trial and all that follows is repeated with each of these; none: once, with ``seed``.
     seeds: list[int] = field(default_factory=list)
     baselines: list[Baseline] = field(default_factory=list)
+    #: How many fits run at a time, which changes no result.
+    workers: int = 1
 
     @property
     def folder(self) -> Path:
@@ -217,6 +219,8 @@ class RunSettings:
 class RunOptions:
     """What a single call of `stark run` is asked for, beside the settings."""
 
+    #: How many fits run at a time, each in a process of its own if there are several.
+    workers: int = 1
     #: Only print what would run, and why.
     dry_run: bool = False
     #: Run this stage again, and all that depend on it.
@@ -266,6 +270,7 @@ def _parser() -> OneLineErrors:
     parser.add_argument("--root", type=str, default="runs", help="folder of all runs")
     parser.add_argument("--seed", type=int, default=776, help="every fit starts from it")
     parser.add_argument("--seeds", type=list[int], default=[], help="repeat the trial and what follows with each")
+    parser.add_argument("--workers", type=int, default=1, help="fits that run at a time, each in its own process")
     parser.add_argument("--dry-run", action="store_true", help="print which stages would run, and why")
     parser.add_argument("--from", type=str, metavar="STAGE", help="run this stage and all that depend on it again")
     parser.add_argument(
@@ -292,7 +297,9 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
     """
     parser = _parser()
     parsed = parser.parse_args(args)
-    options = RunOptions(dry_run=parsed.pop("dry_run"), start=parsed.pop("from"))
+    options = RunOptions(workers=parsed.pop("workers"), dry_run=parsed.pop("dry_run"), start=parsed.pop("from"))
+    if options.workers < 1:
+        raise ValueError(f"workers is {options.workers}: give at least 1")
     for name in ("data", *_PARTS):
         if not isinstance(parsed[name], Namespace):
             raise ValueError(f"{name} is {parsed[name]!r}: it must be a mapping of settings, or left out")
@@ -316,6 +323,7 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
         seed=parsed.seed,
         data=parsed.data.as_dict(),
         seeds=parsed.seeds,
+        workers=options.workers,
         baselines=parsed.baselines,
         **parts,
     )

@@ -5,8 +5,6 @@ A fit is described by a YAML of its own (``stage.yaml``), so that `stark fit --c
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,7 +14,7 @@ import yaml
 from pytorch_lightning import Callback, Trainer
 from torch import nn
 
-from callbacks import PARENT_VARIABLE, Interrupted, rankings
+from callbacks import rankings
 from callbacks.layer_dropping import drop_layers
 from callbacks.pruning import EXPRESSIVENESS, expressiveness_loss, prune
 from callbacks.rankings import Ranking
@@ -27,6 +25,7 @@ from lightning_modules import encoder_layers, load_classifier, load_tokenizer, s
 from lightning_modules.checkpoints import latest_checkpoint
 from lightning_modules.classifying import Batch
 from pipeline.candidates import Candidate
+from pipeline.elsewhere import fit_elsewhere
 from pipeline.lightning_cli import StarkCLI
 from pipeline.search import Prediction, predict
 from pipeline.settings import FitSettings, RunSettings
@@ -265,32 +264,15 @@ def _fit(
     text = yaml.safe_dump(_fit_config(settings, folder, fit, module, arguments, extra), sort_keys=False)
     write_text(config, f"# stark fit --config {config}\n{text}")
     command = ["fit", "--config", str(config), *(["--ckpt_path", str(checkpoint)] if checkpoint is not None else [])]
-    if settings.trainer.devices == 1:
+    if settings.trainer.devices == 1 and settings.workers == 1:
         command_line = StarkCLI(command, callbacks)
         # The parser's classes know it to the end of the process; the trainer with all its tensors goes now.
         vars(command_line).clear()
     else:
-        # Lightning starts its other processes by running the command again, so it must be that of the fit alone.
-        _fit_elsewhere([sys.executable, "-m", "cli", *command])
-
-
-def _fit_elsewhere(command: list[str]) -> None:
-    """Run a fit in a process of its own, and hand on a signal that this one gets.
-
-    Raises:
-        CalledProcessError: If it fails.
-    """
-    # Not in our group, so that Ctrl-C comes to it once, from here; it stops by itself when this process dies.
-    environment = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
-    with subprocess.Popen(command, start_new_session=True, env=environment) as process:
-        try:
-            status = process.wait()
-        except Interrupted as stop:
-            process.send_signal(stop.signum)
-            process.wait()
-            raise
-    if status:
-        raise subprocess.CalledProcessError(status if status > 0 else 128 - status, command)
+        # With several devices Lightning starts its other processes by running the command again, so it must be that of
+        # the fit alone. With several workers each fit has a process, and what it prints a file.
+        log = folder / "output.log" if settings.workers > 1 else None
+        fit_elsewhere([sys.executable, "-m", "cli", *command], settings.workers, log)
 
 
 def _fit_config(

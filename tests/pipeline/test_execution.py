@@ -1,9 +1,12 @@
 """Executing single stages; test_run.py has whole runs."""
 
+import subprocess
+import threading
+
 import pytest
 
 from pipeline.display import Display
-from pipeline.execution import begin, execute
+from pipeline.execution import begin, execute_all, run_fits
 from pipeline.manifest import Manifest
 from pipeline.plan import Decision, Stage, decide
 
@@ -24,10 +27,14 @@ def make_stage(manifest, done, *, fails=False, is_fit=False, **settings):
     return Stage("one", (), settings, ("one/file",), work, is_fit=is_fit)
 
 
+def run(stages, manifest, workers=1):
+    execute_all(lambda: stages, manifest, Display(), workers)
+
+
 def test_a_stage_runs_once_and_again_when_its_settings_change(manifest):
     done = []
     for setting in (1, 1, 2):
-        execute(make_stage(manifest, done, setting=setting), manifest, Display())
+        run([make_stage(manifest, done, setting=setting)], manifest)
     assert done == [False, False]
     assert Manifest.read(manifest.folder).stages["one"].finished
 
@@ -35,9 +42,9 @@ def test_a_stage_runs_once_and_again_when_its_settings_change(manifest):
 def test_an_interrupted_stage_goes_on(manifest):
     done = []
     with pytest.raises(RuntimeError, match="power cut"):
-        execute(make_stage(manifest, done, fails=True), manifest, Display())
+        run([make_stage(manifest, done, fails=True)], manifest)
     assert not Manifest.read(manifest.folder).stages["one"].finished
-    execute(make_stage(manifest, done), manifest, Display())
+    run([make_stage(manifest, done)], manifest)
     assert done == [False, True]
 
 
@@ -48,3 +55,81 @@ def test_only_a_fit_that_starts_anew_loses_its_folder(manifest, action, left):
     assert begin(stage, manifest, Decision(action, "")) is left
     assert (manifest.folder / "one/file").exists() is left
     assert decide(stage, manifest).action == "continue"
+
+
+def fits(manifest, work, **needs):
+    """Stages that are fits, each with what it needs."""
+
+    def make(name, needed):
+        def fit(watch, resume):
+            (manifest.folder / name).mkdir(parents=True, exist_ok=True)
+            work(name, resume)
+            (manifest.folder / name / "file").write_text(name)
+
+        return Stage(name, needed, {}, (f"{name}/file",), fit, is_fit=True)
+
+    return [make(name, needed) for name, needed in needs.items()]
+
+
+def test_fits_run_together_when_they_do_not_need_each_other(manifest):
+    together, order = threading.Barrier(2, timeout=20), []
+
+    def work(name, _):
+        if name in ("b", "c"):
+            together.wait()  # passed only when both are at work
+        order.append(name)
+
+    run(fits(manifest, work, a=(), b=("a",), c=("a",), d=("b", "c")), manifest, workers=2)
+    assert order[0] == "a"
+    assert order[3] == "d"
+    assert all(record.finished for record in Manifest.read(manifest.folder).stages.values())
+
+
+def test_no_more_than_the_workers(manifest):
+    at_work, most, lock = 0, [], threading.Lock()
+
+    def work(*_):
+        nonlocal at_work
+        with lock:
+            at_work += 1
+            most.append(at_work)
+        threading.Event().wait(0.05)
+        with lock:
+            at_work -= 1
+
+    run(fits(manifest, work, **dict.fromkeys("abcdefg", ())), manifest, workers=3)
+    assert max(most) == 3
+
+
+def test_a_lost_fit_goes_on_and_no_other_is_touched(manifest, caplog):
+    tries = []
+
+    def work(name, resume):
+        tries.append((name, resume))
+        if name == "b" and len([1 for tried, _ in tries if tried == "b"]) < 3:
+            raise subprocess.CalledProcessError(137, [])
+
+    run(fits(manifest, work, a=(), b=(), c=()), manifest, workers=2)
+    assert [resume for name, resume in tries if name == "b"] == [False, True, True]
+    assert len([1 for name, _ in tries if name != "b"]) == 2
+    assert "b was killed (status 137) and goes on from its checkpoint" in caplog.text
+
+
+@pytest.mark.parametrize("status", [137, 2])
+def test_a_fit_that_fails_for_good_ends_the_run(manifest, status):
+    tries = []
+
+    def work(name, _):
+        tries.append(name)
+        raise subprocess.CalledProcessError(status, [])
+
+    with pytest.raises(subprocess.CalledProcessError):
+        run(fits(manifest, work, a=()), manifest, workers=2)
+    assert len(tries) == (3 if status == 137 else 1)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_fits_of_a_stage(workers):
+    done = []
+    run_fits([lambda number=number: done.append(number) for number in range(5)], workers)
+    assert sorted(done) == list(range(5))

@@ -56,6 +56,25 @@ def test_logits_of_dev_are_kept(repeated):
         assert float(right.double().mean()) == pytest.approx(model["dev"]["accuracy"])
 
 
+def test_workers_change_no_result(repeated, pruned_run, tiny_task, tmp_path):
+    """Halving, with two fits at a time, each in a process of its own."""
+    shutil.copytree(pruned_run, tmp_path / "tiny")
+    more = ("--seeds", f"[5,{SEED}]", "--search.mode", "halving", "--workers", "2")
+    main(options(tiny_task, tmp_path, *more))
+    found = read(tmp_path / "tiny")
+    chosen = {model["seed"]: model for model in found["models"] if model["lam"] is not None}
+    assert len(chosen) == 2
+    for seed, model in chosen.items():
+        assert (tmp_path / f"tiny/seed_{seed}/trial/output.log").is_file()
+        assert weights(tmp_path / f"tiny/seed_{seed}/trial") == weights(repeated / f"seed_{seed}/trial")
+        if model["teacher_sparsity"] == 0.2:
+            folder = f"seed_{seed}/distill/0.5_0.2"
+            assert weights(tmp_path / "tiny" / folder) == weights(repeated / folder)
+    assert weights(
+        tmp_path / f"tiny/seed_{SEED}/distill/{chosen[SEED]['lam']:g}_{chosen[SEED]['teacher_sparsity']:g}"
+    ) == (weights(pruned_run / f"distill/{chosen[SEED]['lam']:g}_{chosen[SEED]['teacher_sparsity']:g}"))
+
+
 def test_one_more_seed_costs_that_seed_only(repeated, tiny_task, tmp_path, monkeypatch):
     folder = Path(shutil.copytree(repeated, tmp_path / "tiny"))
     trained = []

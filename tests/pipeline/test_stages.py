@@ -1,17 +1,10 @@
 """Stages: the same as the callbacks, folder in, folder out."""
 
-import os
-import signal
-import subprocess
-import sys
-import threading
-import time
-
 import pytest
 import torch
 import yaml
 
-from callbacks import Interrupted, Pruning, TeacherSparsification
+from callbacks import Pruning, TeacherSparsification
 from callbacks.scoring import UnitScores
 from lightning_modules import kept_units, load_classifier
 from pipeline import stages
@@ -73,44 +66,6 @@ def test_a_fit_can_be_repeated_by_its_yaml(settings, tiny_task, tmp_path):
     ]
     stages.StarkCLI(again)
     assert same_weights(tmp_path / "trial/model", tmp_path / "again/model")
-
-
-CHILD = """
-import signal, sys, time
-signal.signal(signal.SIGTERM, lambda *_: (open(sys.argv[1], "w").close(), sys.exit(143)))
-open(sys.argv[1] + ".ready", "w").close()
-time.sleep(60)
-"""
-
-
-def test_a_fit_elsewhere_is_told_of_a_signal_and_waited_for(tmp_path):
-    told = tmp_path / "told"
-
-    def interrupt(signum, _):
-        raise Interrupted(signum)
-
-    def send():
-        while not (tmp_path / "told.ready").exists():
-            time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    sender = threading.Thread(target=send)
-    sender.start()
-    try:
-        with pytest.raises(Interrupted):
-            stages._fit_elsewhere([sys.executable, "-c", CHILD, str(told)])
-    finally:
-        sender.join()
-        signal.signal(signal.SIGTERM, before)
-    assert told.exists()
-
-
-@pytest.mark.parametrize(("code", "status"), [("sys.exit(2)", 2), ("os.kill(os.getpid(), 9)", 137)])
-def test_a_fit_elsewhere_that_fails(code, status):
-    with pytest.raises(subprocess.CalledProcessError) as error:
-        stages._fit_elsewhere([sys.executable, "-c", f"import os, sys; {code}"])
-    assert error.value.returncode == status
 
 
 def test_a_fit_whose_checkpoints_are_damaged_starts_anew(settings, tiny_task, tmp_path, caplog):
