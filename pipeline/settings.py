@@ -131,7 +131,7 @@ class SearchSettings:
     mode: SearchMode = "exhaustive"
     #: Of ``predict``: the sparse teacher's own score, its agreement with the trial student, or score + weight x
     #: sparsity.
-    rule: PredictionRule = "metric_and_sparsity"
+    rule: PredictionRule = "agreement"
     #: The weight in ``metric_and_sparsity``.
     sparsity_weight: float = 0.2
     #: Of ``halving``: one of so many candidates stays, and what stays is trained so many times longer.
