@@ -1,4 +1,4 @@
-"""Fits in processes of their own: started, waited for, told of signals."""
+"""Fits in processes of their own, here or on a cluster: started, waited for, told of signals."""
 
 from __future__ import annotations
 
@@ -9,37 +9,60 @@ import sys
 import threading
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Literal
 
 from callbacks import PARENT_VARIABLE, Interrupted
+from pipeline.on_ray import cancel_all, run_on_ray
 
-__all__ = ["are_stopping", "fit_elsewhere", "go_on", "stop_all", "was_lost"]
+__all__ = ["Executor", "are_stopping", "fit_elsewhere", "go_on", "stop_all", "was_lost"]
+
+Executor = Literal["local", "ray"]
 
 # Those that run now, so that a signal to this process can be handed on to all of them.
 _running: set[subprocess.Popen[bytes]] = set()
 _stopping = threading.Event()
 
 
-def fit_elsewhere(command: list[str], workers: int = 1, log: Path | None = None) -> None:
+def fit_elsewhere(
+    command: list[str], log: Path | None = None, *, executor: Executor = "local", workers: int = 1, gpus: int = 0
+) -> None:
     """Run a fit in a process of its own, and hand on a signal that this one gets.
 
     Args:
         command: The process.
+        log: Where its output goes; None, for a local one only, for where ours goes.
+        executor: Where it runs.
         workers: How many run at a time; unless the environment says how many threads each has, they share the cores.
-        log: Where its output goes; None for where ours goes.
+        gpus: That it needs; only Ray is told.
 
     Raises:
         CalledProcessError: If it fails.
         Interrupted: If this process was told to stop; the fit has stopped then.
+        ValueError: If there is no such executor here.
     """
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+    if executor == "ray":
+        assert log is not None
+        status = run_on_ray(command, log, cpus=threads, gpus=gpus)
+    else:
+        status = _run_here(command, log, threads if workers > 1 else None)
+    if status:
+        if log is not None and status < 128:
+            lines = log.read_text(errors="replace").splitlines()
+            print(f"{lines[-1] if lines else ''}\n(all that it printed: {log})", file=sys.stderr)
+        raise subprocess.CalledProcessError(status, command)
+
+
+def _run_here(command: list[str], log: Path | None, threads: int | None) -> int:
+    """Run a process on this machine; its exit status."""
     # Not in our group, so that Ctrl-C comes to it once, from here; it stops by itself when this process dies.
     environment = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
-    if workers > 1:
-        environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+    if threads is not None:
+        environment.setdefault("OMP_NUM_THREADS", str(threads))
     with ExitStack() as files:
-        output = None
-        if log is not None:
-            log.parent.mkdir(parents=True, exist_ok=True)
-            output = files.enter_context(log.open("ab"))
+        output = None if log is None else files.enter_context(log.open("ab"))
         process = files.enter_context(
             subprocess.Popen(command, start_new_session=True, env=environment, stdout=output, stderr=output)
         )
@@ -54,11 +77,7 @@ def fit_elsewhere(command: list[str], workers: int = 1, log: Path | None = None)
             raise
         finally:
             _running.discard(process)
-    if status:
-        if log is not None and 0 < status < 128:
-            lines = log.read_text(errors="replace").splitlines()
-            print(f"{lines[-1] if lines else ''}\n(all that it printed: {log})", file=sys.stderr)
-        raise subprocess.CalledProcessError(status if status > 0 else 128 - status, command)
+    return status if status >= 0 else 128 - status
 
 
 def was_lost(error: subprocess.CalledProcessError) -> bool:
@@ -85,6 +104,7 @@ def stop_all(signum: int) -> None:
     _stopping.set()
     for process in list(_running):
         process.send_signal(signum)
+    cancel_all()
 
 
 def go_on() -> None:

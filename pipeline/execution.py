@@ -49,17 +49,20 @@ def begin(stage: Stage, manifest: Manifest, decision: Decision) -> bool:
     return resume
 
 
-def execute_all(stages: Callable[[], list[Stage]], manifest: Manifest, display: Display, workers: int = 1) -> None:
+def execute_all(
+    stages: Callable[[], list[Stage]], manifest: Manifest, display: Display, workers: int = 1, *, here: bool = True
+) -> None:
     """Run all stages, each when what it needs is finished.
 
-    With one worker they run in their order, in this process. With several, fits that do not need each other run at the
-    same time, each in a process of its own; what is no fit still runs here. The results are the same.
+    Either they run in their order, in this process; or fits that do not need each other run at the same time, each in a
+    process of its own, and what is no fit still runs here. The results are the same.
 
     Args:
         stages: Those that are known now; more may be known when one of them is finished.
         manifest: Of the run.
         display: Shows them.
-        workers: How many fits run at a time.
+        workers: How many fits run at a time, where they do not run here.
+        here: Whether fits run in this process.
 
     Raises:
         CalledProcessError: If a fit in a process of its own fails; one that was killed is resumed before.
@@ -68,8 +71,9 @@ def execute_all(stages: Callable[[], list[Stage]], manifest: Manifest, display: 
     running: dict[Future[float], Stage] = {}
     with _pool(workers) as pool:
         while todo := [stage for stage in stages() if stage.name not in done]:
-            waiting = [stage for stage in todo if stage not in running.values() and done.issuperset(stage.needs)]
-            started = next((stage for stage in waiting if workers == 1 or not stage.is_fit), None)
+            at_work = {stage.name for stage in running.values()}  # not by the stage itself, which is made anew
+            waiting = [stage for stage in todo if stage.name not in at_work and done.issuperset(stage.needs)]
+            started = next((stage for stage in waiting if here or not stage.is_fit), None)
             if started is not None:
                 _execute(started, manifest, display)
                 done.add(started.name)

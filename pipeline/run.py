@@ -68,7 +68,7 @@ def run(settings: RunSettings, config: str, options: RunOptions) -> None:
         # Trainers, modules and optimizers refer to each other and would stay until Python happens to notice; so they
         # are looked for after each stage, among what is new, which takes no time.
         gc.freeze()
-        execute_all(method.stages, manifest, display, options.workers)
+        execute_all(method.stages, manifest, display, options.workers, here=not settings.is_shared)
     summary = read_summary(root)
     display.console.print(summary_table(summary))
     display.console.print(f"The best student is in {root / 'student'}, all numbers in {root / 'summary.json'}")

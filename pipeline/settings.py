@@ -16,7 +16,9 @@ from callbacks.functional.masks import check_sparsity
 from callbacks.layer_dropping import LayerChoice
 from callbacks.scoring import ScoringSplit
 from datamodules import GLUEDataModule
+from pipeline.elsewhere import Executor
 from pipeline.errors import OneLineErrors
+from pipeline.on_ray import check_ray
 
 __all__ = [
     "Baseline",
@@ -182,8 +184,14 @@ class RunSettings:
     #: The trial and all that follows is repeated with each of these; none: once, with ``seed``.
     seeds: list[int] = field(default_factory=list)
     baselines: list[Baseline] = field(default_factory=list)
-    #: How many fits run at a time, which changes no result.
+    #: How many fits run at a time, and where, which changes no result.
     workers: int = 1
+    executor: Executor = "local"
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether each fit has a process of its own, beside others."""
+        return self.workers > 1 or self.executor != "local"
 
     @property
     def folder(self) -> Path:
@@ -221,6 +229,8 @@ class RunOptions:
 
     #: How many fits run at a time, each in a process of its own if there are several.
     workers: int = 1
+    #: Where they run.
+    executor: Executor = "local"
     #: Only print what would run, and why.
     dry_run: bool = False
     #: Run this stage again, and all that depend on it.
@@ -271,6 +281,7 @@ def _parser() -> OneLineErrors:
     parser.add_argument("--seed", type=int, default=776, help="every fit starts from it")
     parser.add_argument("--seeds", type=list[int], default=[], help="repeat the trial and what follows with each")
     parser.add_argument("--workers", type=int, default=1, help="fits that run at a time, each in its own process")
+    parser.add_argument("--executor", type=Executor, default="local", help="where they run: this machine, or Ray")
     parser.add_argument("--dry-run", action="store_true", help="print which stages would run, and why")
     parser.add_argument("--from", type=str, metavar="STAGE", help="run this stage and all that depend on it again")
     parser.add_argument(
@@ -297,7 +308,14 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
     """
     parser = _parser()
     parsed = parser.parse_args(args)
-    options = RunOptions(workers=parsed.pop("workers"), dry_run=parsed.pop("dry_run"), start=parsed.pop("from"))
+    options = RunOptions(
+        workers=parsed.pop("workers"),
+        executor=parsed.pop("executor"),
+        dry_run=parsed.pop("dry_run"),
+        start=parsed.pop("from"),
+    )
+    if options.executor == "ray":
+        check_ray()
     if options.workers < 1:
         raise ValueError(f"workers is {options.workers}: give at least 1")
     for name in ("data", *_PARTS):
@@ -324,6 +342,7 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
         data=parsed.data.as_dict(),
         seeds=parsed.seeds,
         workers=options.workers,
+        executor=options.executor,
         baselines=parsed.baselines,
         **parts,
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.accelerators import CUDAAccelerator
 from torch import nn
 
 from callbacks import rankings
@@ -264,15 +265,19 @@ def _fit(
     text = yaml.safe_dump(_fit_config(settings, folder, fit, module, arguments, extra), sort_keys=False)
     write_text(config, f"# stark fit --config {config}\n{text}")
     command = ["fit", "--config", str(config), *(["--ckpt_path", str(checkpoint)] if checkpoint is not None else [])]
-    if settings.trainer.devices == 1 and settings.workers == 1:
+    if settings.trainer.devices == 1 and not settings.is_shared:
         command_line = StarkCLI(command, callbacks)
         # The parser's classes know it to the end of the process; the trainer with all its tensors goes now.
         vars(command_line).clear()
     else:
         # With several devices Lightning starts its other processes by running the command again, so it must be that of
         # the fit alone. With several workers each fit has a process, and what it prints a file.
-        log = folder / "output.log" if settings.workers > 1 else None
-        fit_elsewhere([sys.executable, "-m", "cli", *command], settings.workers, log)
+        log = folder / "output.log" if settings.is_shared else None
+        gpus = (
+            settings.trainer.devices if CUDAAccelerator.is_available() and settings.trainer.accelerator != "cpu" else 0
+        )
+        process = [sys.executable, "-m", "cli", *command]
+        fit_elsewhere(process, log, executor=settings.executor, workers=settings.workers, gpus=gpus)
 
 
 def _fit_config(

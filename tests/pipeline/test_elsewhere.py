@@ -55,7 +55,7 @@ def test_output_and_threads_of_one_of_several(tmp_path, monkeypatch, capsys):
     code = "import os, sys; print(os.environ['OMP_NUM_THREADS']); sys.exit('stark: error: broken')"
     log = tmp_path / "stage/output.log"
     with pytest.raises(subprocess.CalledProcessError) as error:
-        fit_elsewhere([sys.executable, "-c", code], workers=2, log=log)
+        fit_elsewhere([sys.executable, "-c", code], log=log, workers=2)
     assert error.value.returncode == 1
     assert log.read_text().splitlines() == [str(max(1, os.cpu_count() // 2)), "stark: error: broken"]
     assert capsys.readouterr().err == f"stark: error: broken\n(all that it printed: {log})\n"
@@ -66,7 +66,7 @@ def test_all_are_stopped_also_one_that_only_starts(tmp_path):
 
     def run():
         with pytest.raises(subprocess.CalledProcessError) as error:
-            fit_elsewhere([sys.executable, "-c", CHILD, str(told)], workers=2, log=tmp_path / "log")
+            fit_elsewhere([sys.executable, "-c", CHILD, str(told)], log=tmp_path / "log", workers=2)
         found.append(error.value.returncode)
 
     thread = threading.Thread(target=run)

@@ -2,6 +2,7 @@
 
 import subprocess
 import threading
+from functools import partial
 
 import pytest
 
@@ -28,7 +29,7 @@ def make_stage(manifest, done, *, fails=False, is_fit=False, **settings):
 
 
 def run(stages, manifest, workers=1):
-    execute_all(lambda: stages, manifest, Display(), workers)
+    execute_all(lambda: stages, manifest, Display(), workers, here=workers == 1)
 
 
 def test_a_stage_runs_once_and_again_when_its_settings_change(manifest):
@@ -97,8 +98,11 @@ def test_no_more_than_the_workers(manifest):
         with lock:
             at_work -= 1
 
-    run(fits(manifest, work, **dict.fromkeys("abcdefg", ())), manifest, workers=3)
+    # Stages are made anew each time that they are asked for.
+    make = partial(fits, manifest, work, **dict.fromkeys("abcdefg", ()))
+    execute_all(make, manifest, Display(), workers=3, here=False)
     assert max(most) == 3
+    assert len(most) == 7
 
 
 def test_a_lost_fit_goes_on_and_no_other_is_touched(manifest, caplog):

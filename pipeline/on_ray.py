@@ -1,0 +1,102 @@
+"""Fits as tasks of a Ray cluster: one on this machine, or the one that ``RAY_ADDRESS`` names."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from callbacks import PARENT_VARIABLE
+
+__all__ = ["LOST", "cancel_all", "check_ray", "run_on_ray"]
+
+LOST = 128 + 9
+"""Exit status of a fit whose worker or node was lost."""
+
+# Those that run now.
+_tasks: set[Any] = set()
+
+
+def check_ray() -> None:
+    """Find out whether Ray is there, before anything is written.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    _ray()
+
+
+def run_on_ray(command: list[str], log: Path, *, cpus: int, gpus: int) -> int:
+    """Run a process on some node of the cluster and wait for it.
+
+    The nodes must have the folder that the command is given in, at the same path, and the same Python environment.
+    Without ``RAY_ADDRESS`` a cluster is started on this machine; it ends with this process.
+
+    Args:
+        command: The process.
+        log: Where its output goes.
+        cpus: That it is given; also the number of its threads, unless ``OMP_NUM_THREADS`` says otherwise.
+        gpus: That it is given.
+
+    Returns:
+        Its exit status; :data:`LOST` if its worker or node was lost, 143 if it was cancelled.
+
+    Raises:
+        ValueError: If the task cannot be run, such as where a node lacks the folder.
+    """
+    ray, parent_variable = _ray(), PARENT_VARIABLE
+    if not ray.is_initialized():
+        # Nothing is reported to anybody.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        local = {} if "RAY_ADDRESS" in os.environ else {"include_dashboard": False}
+        ray.init(logging_level="ERROR", log_to_driver=False, **local)
+    threads = os.environ.get("OMP_NUM_THREADS", str(cpus))
+
+    def run(folder: str) -> int:  # defined here, so that it travels as a whole
+        import os
+        import subprocess
+        import time
+
+        environment = {**os.environ, "OMP_NUM_THREADS": threads, parent_variable: str(os.getpid())}
+        with open(log, "ab") as output:
+            process = subprocess.Popen(
+                command, cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True
+            )
+            try:
+                while (status := process.poll()) is None:
+                    time.sleep(0.2)  # to be cancelled it must come back to Python
+            except BaseException:
+                process.terminate()
+                process.wait()
+                raise
+        return status if status >= 0 else 128 - status
+
+    task = ray.remote(run).options(num_cpus=cpus, num_gpus=gpus, max_retries=0).remote(os.getcwd())
+    _tasks.add(task)
+    try:
+        return int(ray.get(task))
+    except ray.exceptions.TaskCancelledError:
+        return 143
+    except ray.exceptions.RayTaskError as error:
+        raise ValueError(f"Ray could not run {' '.join(command)}: {str(error).splitlines()[-1]}") from error
+    except ray.exceptions.RayError as error:
+        print(f"{log.parent}: {type(error).__name__}", file=sys.stderr)
+        return LOST
+    finally:
+        _tasks.discard(task)
+
+
+def cancel_all() -> None:
+    """Tell all fits to stop."""
+    for task in list(_tasks):
+        _ray().cancel(task)
+
+
+def _ray() -> Any:  # noqa: ANN401 - a module without types
+    try:
+        import ray
+        import ray.exceptions
+    except ImportError as error:
+        raise ValueError("--executor ray needs Ray: pip install 'stark-lightning[ray]'") from error
+    return ray
