@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,6 +13,8 @@ from pipeline.manifest import Manifest, Record
 
 __all__ = ["CONTENT", "Decision", "Stage", "decide", "plan", "stages_from"]
 
+# What stages that are repeated begin with.
+_SEED = re.compile(r"^seed_\d+/")
 CONTENT = "content of "
 """Prefix of settings whose values are digests, which say nothing to a reader."""
 
@@ -106,7 +109,7 @@ def stages_from(name: str, stages: Sequence[Stage]) -> set[str]:
     """A stage and all that depend on it.
 
     Args:
-        name: Of a stage; ``sparsify`` and ``distill`` mean all of that kind.
+        name: Of a stage; ``sparsify`` and ``distill`` mean all of that kind, ``trial`` that of every seed.
         stages: In their order.
 
     Returns:
@@ -119,8 +122,16 @@ def stages_from(name: str, stages: Sequence[Stage]) -> set[str]:
         >>> chain = [Stage(n, needs, {}, (), lambda *_: None) for n, needs in (("a", ()), ("b", ("a",)), ("c", ()))]
         >>> sorted(stages_from("a", chain))
         ['a', 'b']
+        >>> repeated = [Stage(n, (), {}, (), lambda *_: None) for n in ("prune", "seed_1/trial", "seed_2/trial")]
+        >>> sorted(stages_from("trial", repeated)), sorted(stages_from("seed_2/trial", repeated))
+        (['seed_1/trial', 'seed_2/trial'], ['seed_2/trial'])
     """
-    chosen = {stage.name for stage in stages if stage.name == name or stage.name.startswith(f"{name}/")}
+    chosen = {
+        stage.name
+        for stage in stages
+        for known in (stage.name, _SEED.sub("", stage.name))
+        if known == name or known.startswith(f"{name}/")
+    }
     if not chosen:
         raise ValueError(f"there is no stage {name!r}: choose one of {', '.join(stage.name for stage in stages)}")
     for stage in stages:
