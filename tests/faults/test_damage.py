@@ -182,7 +182,7 @@ def repaired(reference, interrupted, ahead, tmp_path_factory):
 def _told(case: Case, output: str) -> str:
     """What the command said; a cache that somebody emptied is no damage, of which it need say nothing."""
     is_emptied_cache = DAMAGES[case.damage] is remove and Path(case.file).parent.name in ("cache", "teacher_outputs")
-    return f"{output}\n{Path(case.file).parent.name}" if is_emptied_cache else output
+    return f"{output}\n{Path(case.file).parent}" if is_emptied_cache else output
 
 
 def _outputs(place: Path, origin: Path) -> dict[Path, tuple[int, int, int]]:
