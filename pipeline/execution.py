@@ -6,7 +6,7 @@ import gc
 import logging
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
@@ -86,6 +86,8 @@ def execute_all(
                 else:
                     display.started(stage.name, decision.reason)
                     running[pool.submit(_work_on, stage, begin(stage, manifest, decision))] = stage
+            if not waiting and not running:
+                raise RuntimeError(f"stage {todo[0].name} needs {', '.join(todo[0].needs)}, which is no stage")
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 stage = running.pop(future)
                 manifest.finish(stage.name, stage.outputs, seconds := future.result())
@@ -93,19 +95,22 @@ def execute_all(
                 done.add(stage.name)
 
 
-def run_fits(fits: Sequence[Callable[[], None]], workers: int = 1) -> None:
+def run_fits(fits: Mapping[str, Callable[[bool], None]], workers: int = 1) -> None:
     """Run fits that a stage consists of.
 
     Args:
-        fits: Each runs one.
+        fits: By name, each runs one; it is told whether it was begun here before, and lost.
         workers: How many run at a time; with several, each in a process of its own.
+
+    Raises:
+        CalledProcessError: If a fit in a process of its own fails; one that was killed is resumed before.
     """
     if workers == 1:
-        for fit in fits:
-            fit()
+        for name, fit in fits.items():
+            _persist(name, fit)
         return
     with _pool(workers) as pool:
-        for future in [pool.submit(fit) for fit in fits]:
+        for future in [pool.submit(_persist, name, fit) for name, fit in fits.items()]:
             future.result()
 
 
@@ -125,18 +130,22 @@ def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def _work_on(stage: Stage, resume: bool) -> float:
-    """Run a fit elsewhere, and again from its checkpoint if its process is lost; the seconds that it took."""
+    """Run a fit elsewhere; the seconds that it took."""
     start = time.perf_counter()
-    for left in reversed(range(_ATTEMPTS)):
-        try:
-            stage.work([], resume)
-            break
-        except subprocess.CalledProcessError as error:
-            if not left or not was_lost(error) or are_stopping():
-                raise
-            _log.warning("%s was killed (status %d) and goes on from its checkpoint", stage.name, error.returncode)
-            resume = True
+    _persist(stage.name, lambda lost: stage.work([], resume or lost))
     return time.perf_counter() - start
+
+
+def _persist(name: str, fit: Callable[[bool], None]) -> None:
+    """Run a fit, and again from its checkpoint if its process is lost."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            fit(attempt > 1)
+            return
+        except subprocess.CalledProcessError as error:
+            if attempt == _ATTEMPTS or not was_lost(error) or are_stopping():
+                raise
+            _log.warning("%s was killed (status %d) and goes on from its checkpoint", name, error.returncode)
 
 
 def _execute(stage: Stage, manifest: Manifest, display: Display) -> None:

@@ -136,7 +136,11 @@ class Repetition:
             alive = list(self._candidates)
             scores: dict[Candidate, list[dict[str, float]]] = {candidate: [] for candidate in alive}
             for end in halving_epochs(len(alive), epochs, search.eta):
-                fits = [fit for candidate in alive if (fit := self._fit_to(candidate, end, watch)) is not None]
+                fits = {
+                    candidate.name: fit
+                    for candidate in alive
+                    if (fit := self._fit_to(candidate, end, watch)) is not None
+                }
                 run_fits(fits, self._settings.workers)
                 found = {candidate: self._score_in(candidate, end) for candidate in alive}
                 for candidate, score in found.items():
@@ -149,7 +153,7 @@ class Repetition:
             self._search, needs, {**self._run.distilling, **self._run.grid, **asked}, (self._run.name(_SEARCH),), work
         )
 
-    def _fit_to(self, candidate: Candidate, epochs: int, watch: Sequence[Callback]) -> Callable[[], None] | None:
+    def _fit_to(self, candidate: Candidate, epochs: int, watch: Sequence[Callback]) -> Callable[[bool], None] | None:
         """What trains a candidate's student for so many epochs; None if it has been."""
         stage = self._run.distillation(candidate)
         decision = decide(stage, self._manifest)
@@ -157,7 +161,7 @@ class Repetition:
         if decision.action == "skip" or max((epoch for epoch, _ in known), default=-1) >= epochs - 1:
             return None
         resume = begin(stage, self._manifest, decision)
-        return lambda: self._run.distil(candidate, watch, resume, pause_after=epochs)
+        return lambda lost: self._run.distil(candidate, watch, resume or lost, pause_after=epochs)
 
     def _score_in(self, candidate: Candidate, epochs: int) -> float:
         """The best score of a candidate's student in so many epochs."""

@@ -135,5 +135,16 @@ def test_a_fit_that_fails_for_good_ends_the_run(manifest, status):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_fits_of_a_stage(workers):
     done = []
-    run_fits([lambda number=number: done.append(number) for number in range(5)], workers)
-    assert sorted(done) == list(range(5))
+
+    def fit(lost, number):
+        done.append((number, lost))
+        if number == 3 and not lost:
+            raise subprocess.CalledProcessError(137, [])
+
+    run_fits({str(number): partial(fit, number=number) for number in range(5)}, workers)
+    assert sorted(done) == [(0, False), (1, False), (2, False), (3, False), (3, True), (4, False)]
+
+
+def test_a_stage_whose_needs_are_no_stages_is_named(manifest):
+    with pytest.raises(RuntimeError, match="stage b needs a, which is no stage"):
+        run(fits(manifest, lambda *_: None, b=("a",)), manifest)
