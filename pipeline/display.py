@@ -16,7 +16,7 @@ from rich.table import Table
 
 from pipeline.plan import Decision
 
-__all__ = ["Display", "StageProgress", "plan_table", "summary_table"]
+__all__ = ["Display", "StageProgress", "comparison_lines", "plan_table", "summary_table"]
 
 _FIRST_TIME = "it has not run yet"
 
@@ -148,7 +148,14 @@ def summary_table(summary: dict[str, Any]) -> Table:
         f"{student['neurons']:.0%} of the neurons",
     )
     table.add_column("model", no_wrap=True)
-    for header in ("lam", "teacher sparsity", "selection score", *(f"dev {name}" for name in metrics)):
+    repeated = len({model["seed"] for model in summary["models"]} - {None}) > 1
+    for header in (
+        *(["seed"] if repeated else []),
+        "lam",
+        "teacher sparsity",
+        "selection score",
+        *(f"dev {name}" for name in metrics),
+    ):
         table.add_column(header, justify="right")
     for header in ("parameters", "in the encoder", "seconds"):
         table.add_column(header, justify="right")
@@ -156,6 +163,7 @@ def summary_table(summary: dict[str, Any]) -> Table:
         sparsity, best = model["teacher_sparsity"], model["folder"] == summary["best"]["folder"]
         table.add_row(
             model["name"] + (" *" if best else ""),
+            *(["" if model["seed"] is None else str(model["seed"])] if repeated else []),
             "" if model["lam"] is None else f"{model['lam']:g}",
             "" if sparsity is None else f"{sparsity:g}",
             f"{model['selection']['score']:.4f}",
@@ -166,3 +174,19 @@ def summary_table(summary: dict[str, Any]) -> Table:
             style="bold" if best else "",
         )
     return table
+
+
+def comparison_lines(summary: dict[str, Any]) -> list[str]:
+    """What the sparse teacher's student is worth beside the others.
+
+    Args:
+        summary: The content of ``summary.json``.
+
+    Returns:
+        A line for each method that it is compared with.
+    """
+    return [
+        f"{entry['treated']} minus {entry['control']}: {entry['points']['value']:+.2f} points of dev's score "
+        f"[{entry['points']['low']:+.2f}, {entry['points']['high']:+.2f}]"
+        for entry in summary["comparisons"]
+    ]

@@ -8,7 +8,7 @@ import warnings
 
 from datamodules import GLUEDataModule
 from lightning_modules import encoder_layers, layers_to_keep, load_classifier
-from pipeline.display import Display, plan_table, summary_table
+from pipeline.display import Display, comparison_lines, plan_table, summary_table
 from pipeline.execution import execute_all
 from pipeline.manifest import Manifest
 from pipeline.method import Method
@@ -71,6 +71,8 @@ def run(settings: RunSettings, config: str, options: RunOptions) -> None:
         execute_all(method.stages, manifest, display, options.workers, here=not settings.is_shared)
     summary = read_summary(root)
     display.console.print(summary_table(summary))
+    for line in comparison_lines(summary):
+        display.console.print(line, highlight=False)
     display.console.print(f"The best student is in {root / 'student'}, all numbers in {root / 'summary.json'}")
 
 

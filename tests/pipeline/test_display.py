@@ -3,16 +3,17 @@
 import pytest
 from rich.console import Console
 
-from pipeline.display import Display, summary_table
+from pipeline.display import Display, comparison_lines, summary_table
 from tests.tasks import Scored, fit, make_trainer
 
 
-def model(name: str, folder: str, score: float, sparsity: float | None) -> dict:
+def model(name: str, folder: str, score: float, sparsity: float | None, seed: int = 1) -> dict:
     return {
         "name": name,
         "folder": folder,
         "teacher_sparsity": sparsity,
         "lam": 0.25 if sparsity else None,
+        "seed": None if sparsity is None else seed,
         "selection": {"accuracy": score, "score": score},
         "dev": {"accuracy": score - 0.01, "score": score - 0.01},
         "achieved": {"heads": 0.6875, "neurons": 0.7},
@@ -34,6 +35,21 @@ def test_table_marks_the_best_and_shows_every_number():
     for shown in ("0.2", "0.25", "0.8500", "0.8400", "1.23 M", "0.50 M", "12"):
         assert shown in best
     assert "69% of the heads and 70% of the neurons" in text
+
+
+def test_seeds_are_told_apart_where_there_are_several():
+    models = [model("dense teacher", "a", 0.9, None), *(model("student", f"{s}", 0.8, 0.2, s) for s in (41, 42))]
+    for shown, expected in ((models, ["seed", "41", "42"]), (models[:2], [])):
+        console = Console(width=120, record=True)
+        console.print(summary_table({"task": "rte", "seed": 7, "search": "none", "models": shown, "best": shown[1]}))
+        text = console.export_text().split("search none")[1]
+        assert [word for word in ("seed", "41", "42") if word in text] == expected
+
+
+def test_comparisons_are_in_points():
+    points = {"value": 0.5, "low": -1.25, "high": 2.0}
+    found = comparison_lines({"comparisons": [{"control": "random", "treated": "sparse_teacher", "points": points}]})
+    assert found == ["sparse_teacher minus random: +0.50 points of dev's score [-1.25, +2.00]"]
 
 
 @pytest.mark.usefixtures("unscored")
