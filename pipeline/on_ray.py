@@ -14,8 +14,8 @@ __all__ = ["LOST", "cancel_all", "check_ray", "run_on_ray"]
 LOST = 128 + 9
 """Exit status of a fit whose worker or node was lost."""
 
-# Those that run now.
-_tasks: set[Any] = set()
+# Of those that run now, the files that tell them to stop. Ray's own way to cancel a task does not always reach it.
+_stop_files: set[Path] = set()
 
 
 def check_ray() -> None:
@@ -30,8 +30,8 @@ def check_ray() -> None:
 def run_on_ray(command: list[str], log: Path, *, cpus: int, gpus: int) -> int:
     """Run a process on some node of the cluster and wait for it.
 
-    The nodes must have the folder that the command is given in, at the same path, and the same Python environment.
-    Without ``RAY_ADDRESS`` a cluster is started on this machine; it ends with this process.
+    The nodes must share the folder that the command is given in and that of the log, at the same paths, and have the
+    same Python environment. Without ``RAY_ADDRESS`` a cluster is started on this machine; it ends with this process.
 
     Args:
         command: The process.
@@ -40,7 +40,7 @@ def run_on_ray(command: list[str], log: Path, *, cpus: int, gpus: int) -> int:
         gpus: That it is given.
 
     Returns:
-        Its exit status; :data:`LOST` if its worker or node was lost, 143 if it was cancelled.
+        Its exit status; :data:`LOST` if its worker or node was lost.
 
     Raises:
         ValueError: If the task cannot be run, such as where a node lacks the folder.
@@ -51,7 +51,8 @@ def run_on_ray(command: list[str], log: Path, *, cpus: int, gpus: int) -> int:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         local = {} if "RAY_ADDRESS" in os.environ else {"include_dashboard": False}
         ray.init(logging_level="ERROR", log_to_driver=False, **local)
-    threads = os.environ.get("OMP_NUM_THREADS", str(cpus))
+    threads, stop_file = os.environ.get("OMP_NUM_THREADS", str(cpus)), f"{log.absolute()}.stop"
+    printed = str(log.absolute())
 
     def run(folder: str) -> int:  # defined here, so that it travels as a whole
         import os
@@ -59,38 +60,41 @@ def run_on_ray(command: list[str], log: Path, *, cpus: int, gpus: int) -> int:
         import time
 
         environment = {**os.environ, "OMP_NUM_THREADS": threads, parent_variable: str(os.getpid())}
-        with open(log, "ab") as output:
+        with open(printed, "ab") as output:
             process = subprocess.Popen(
                 command, cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True
             )
             try:
+                told = False
                 while (status := process.poll()) is None:
-                    time.sleep(0.2)  # to be cancelled it must come back to Python
-            except BaseException:
+                    time.sleep(0.2)
+                    if not told and os.path.exists(stop_file):
+                        process.terminate()
+                        told = True
+            except BaseException:  # the worker is taken away
                 process.terminate()
                 process.wait()
                 raise
         return status if status >= 0 else 128 - status
 
-    task = ray.remote(run).options(num_cpus=cpus, num_gpus=gpus, max_retries=0).remote(os.getcwd())
-    _tasks.add(task)
+    Path(stop_file).unlink(missing_ok=True)
+    _stop_files.add(Path(stop_file))
     try:
-        return int(ray.get(task))
-    except ray.exceptions.TaskCancelledError:
-        return 143
+        return int(ray.get(ray.remote(run).options(num_cpus=cpus, num_gpus=gpus, max_retries=0).remote(os.getcwd())))
     except ray.exceptions.RayTaskError as error:
         raise ValueError(f"Ray could not run {' '.join(command)}: {str(error).splitlines()[-1]}") from error
     except ray.exceptions.RayError as error:
         print(f"{log.parent}: {type(error).__name__}", file=sys.stderr)
         return LOST
     finally:
-        _tasks.discard(task)
+        _stop_files.discard(Path(stop_file))
+        Path(stop_file).unlink(missing_ok=True)
 
 
 def cancel_all() -> None:
     """Tell all fits to stop."""
-    for task in list(_tasks):
-        _ray().cancel(task)
+    for file in list(_stop_files):
+        file.touch()
 
 
 def _ray() -> Any:  # noqa: ANN401 - a module without types
