@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import warnings
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -15,13 +13,7 @@ from pytorch_lightning.utilities.enums import GradClipAlgorithmType
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
-from torchmetrics import Metric, MetricCollection
-from torchmetrics.classification import (
-    BinaryF1Score,
-    MulticlassAccuracy,
-    MulticlassMatthewsCorrCoef,
-)
-from torchmetrics.regression import PearsonCorrCoef, SpearmanCorrCoef
+from torchmetrics import MetricCollection
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -33,6 +25,7 @@ from transformers import (
 from lightning_modules.checkpoints import bring_home
 from lightning_modules.classifying import Batch, classify, predictions
 from lightning_modules.lean_training import HasTokenIds, UsedRows, cheap_dropout_, follow_, plain_, use_rows_
+from lightning_modules.metrics import build_metrics, computed, score_of
 from lightning_modules.processes import all_gather_object, check_strategy, reset_random_streams, settle_buckets_
 from lightning_modules.resuming import (
     batches_done,
@@ -47,72 +40,11 @@ from lightning_modules.resuming import (
     validation_is_due,
 )
 
-__all__ = ["ClassificationModule", "build_metrics", "computed", "score_of"]
+__all__ = ["ClassificationModule"]
 
 _HPARAMS = LightningModule.CHECKPOINT_HYPER_PARAMS_KEY
 # Where models lie does not matter; what they are is checked by their content, or comes out of the checkpoint.
 _PATHS = ("model_name_or_path", "student", "teacher")
-
-
-def build_metrics(names: list[str], num_labels: int) -> MetricCollection:
-    """Build torchmetrics under GLUE's names.
-
-    Args:
-        names: Out of accuracy, f1, matthews_corrcoef, pearson, spearmanr.
-        num_labels: Number of label names; 1 means regression.
-
-    Returns:
-        The collection; each is updated with predictions and labels of shape ``(batch,)``.
-
-    Raises:
-        ValueError: For an unknown name.
-
-    Example:
-        >>> metrics = build_metrics(["accuracy", "f1"], num_labels=2)
-        >>> metrics.update(torch.tensor([1, 1, 0]), torch.tensor([1, 0, 0]))
-        >>> {name: round(value.item(), 3) for name, value in metrics.compute().items()}
-        {'accuracy': 0.667, 'f1': 0.667}
-    """
-    classes = max(num_labels, 2)
-    known: dict[str, Callable[[], Metric]] = {
-        "accuracy": lambda: MulticlassAccuracy(num_classes=classes, average="micro"),
-        "f1": BinaryF1Score,  # GLUE's F1 is that of class 1
-        "matthews_corrcoef": lambda: MulticlassMatthewsCorrCoef(num_classes=classes),
-        "pearson": PearsonCorrCoef,
-        "spearmanr": SpearmanCorrCoef,
-    }
-    for name in names:
-        if name not in known:
-            raise ValueError(f"unknown metric {name!r}: choose out of {', '.join(sorted(known))}")
-    with warnings.catch_warnings():
-        # Spearman keeps all predictions, which an evaluation set's worth of floats allows.
-        warnings.filterwarnings("ignore", message="Metric `SpearmanCorrcoef` will save all targets")
-        # No compute groups: accuracy and F1 keep different states.
-        return MetricCollection({name: known[name]() for name in names}, compute_groups=False)
-
-
-def computed(metrics: MetricCollection) -> dict[str, Tensor]:
-    """The values of metrics by their names.
-
-    Args:
-        metrics: Of :func:`build_metrics`.
-
-    Returns:
-        The values. The correlation of constant predictions is undefined; it is 0, since a NaN would never be beaten.
-    """
-    return {name: torch.nan_to_num(value) for name, value in metrics.compute().items()}
-
-
-def score_of(values: Mapping[str, Tensor]) -> Tensor:
-    """The score of a task, by which everything is chosen: the mean of its metrics.
-
-    Args:
-        values: Of :func:`computed`.
-
-    Returns:
-        A scalar.
-    """
-    return torch.stack(list(values.values())).mean()
 
 
 class ClassificationModule(LightningModule):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cached_property
 from typing import Any
 
 from pytorch_lightning import Callback
@@ -40,8 +41,6 @@ class RunContext:
         distilling: What every distillation depends on.
         friendliness: What a scoring against the trial student depends on.
         grid: The candidates.
-        encoder: Content of the encoder.
-        dev: Content of dev.
     """
 
     def __init__(self, settings: RunSettings, data: GLUEDataModule, prefix: str = "") -> None:
@@ -59,8 +58,17 @@ class RunContext:
         loss = {name: self.distilling[f"distillation.{name}"] for name in ("temperature", "distillation_weight")}
         self.friendliness = {**self.scoring, **{f"distillation.{name}": value for name, value in loss.items()}}
         self.grid = {f"teacher.{name}": value for name, value in asdict(settings.teacher).items()}
-        self.encoder = {f"{CONTENT}the encoder": model_digest(settings.model_name_or_path)}
-        self.dev = {f"{CONTENT}dev": data.digest("dev")}
+        self._data = data
+
+    @cached_property
+    def encoder(self) -> dict[str, str]:
+        """Content of the encoder, which is read whole for it."""
+        return {f"{CONTENT}the encoder": model_digest(self.settings.model_name_or_path)}
+
+    @cached_property
+    def dev(self) -> dict[str, str]:
+        """Content of dev."""
+        return {f"{CONTENT}dev": self._data.digest("dev")}
 
     def name(self, name: str) -> str:
         """Name of a stage from the trial on, or of what it leaves, by its path in the run's folder.

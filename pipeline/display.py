@@ -183,10 +183,11 @@ def comparison_lines(summary: dict[str, Any]) -> list[str]:
         summary: The content of ``summary.json``.
 
     Returns:
-        A line for each method that it is compared with.
+        A line for each method that it is compared with; with one seed it says that the interval is of other rows only.
     """
+    scope = "" if len(summary["best_by_method"]) > 1 else " for other rows; one seed says nothing of others"
     return [
         f"{entry['treated']} minus {entry['control']}: {entry['points']['value']:+.2f} points of dev's score "
-        f"[{entry['points']['low']:+.2f}, {entry['points']['high']:+.2f}]"
+        f"[{entry['points']['low']:+.2f}, {entry['points']['high']:+.2f}]{scope}"
         for entry in summary["comparisons"]
     ]

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 
 import torch
 from pytorch_lightning import Trainer
 from torch import Tensor
-from torchmetrics.functional import pearson_corrcoef, spearman_corrcoef
-from torchmetrics.functional.classification import binary_f1_score, multiclass_matthews_corrcoef
 from transformers import PreTrainedModel
 
 from datamodules import GLUEDataModule
 from lightning_modules import FinetuningModule, count_parameters, encoder_layers
-from lightning_modules.base import build_metrics, computed, score_of
 from lightning_modules.classifying import predictions
+from lightning_modules.metrics import build_metrics, computed, score_of
 from pipeline.settings import RunSettings
-from pipeline.statistics import Metric
 
-__all__ = ["Evaluation", "evaluate", "score_function", "size"]
+__all__ = ["Evaluation", "evaluate", "size"]
 
 
 @dataclass(frozen=True)
@@ -75,31 +70,6 @@ def evaluate(
     values = computed(metrics)
     found = {**values, "score": score_of(values)}
     return Evaluation({name: float(value) for name, value in found.items()}, logits, labels)
-
-
-def score_function(names: Sequence[str], num_labels: int) -> Metric:
-    """The score of a task as a function, which thousands of draws of a bootstrap can call.
-
-    Args:
-        names: GLUE's metric names.
-        num_labels: 1 means regression.
-
-    Returns:
-        From predictions and labels to the mean of the metrics, the same as that of ``build_metrics``.
-    """
-    known: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-        "accuracy": lambda predicted, labels: (predicted == labels).double().mean(),
-        "f1": partial(binary_f1_score, validate_args=False),
-        "matthews_corrcoef": partial(multiclass_matthews_corrcoef, num_classes=max(num_labels, 2), validate_args=False),
-        "pearson": pearson_corrcoef,
-        "spearmanr": spearman_corrcoef,
-    }
-
-    def score(predicted: Tensor, labels: Tensor) -> float:
-        values = [float(torch.nan_to_num(known[name](predicted, labels))) for name in names]
-        return sum(values) / len(values)
-
-    return score
 
 
 def size(model: PreTrainedModel, dense: PreTrainedModel) -> dict[str, Any]:

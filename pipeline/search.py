@@ -18,8 +18,8 @@ from callbacks.scoring import UnitScores
 from callbacks.sparsification import FRIENDLINESS, teacher_masks
 from datamodules import GLUEDataModule
 from lightning_modules import shrink_
-from lightning_modules.base import build_metrics, computed, score_of
 from lightning_modules.classifying import classify, predictions
+from lightning_modules.metrics import score_function
 from pipeline.candidates import Candidate
 from pipeline.settings import PredictionRule, SearchSettings
 
@@ -188,6 +188,5 @@ def _logits(model: PreTrainedModel, data: GLUEDataModule) -> Tensor:
 
 
 def _score(logits: Tensor, data: GLUEDataModule) -> float:
-    metrics = build_metrics(data.metrics, len(data.label_names))
-    metrics.update(predictions(logits), torch.cat([batch["labels"] for batch in data.val_dataloader()]))
-    return float(score_of(computed(metrics)))
+    labels = torch.cat([batch["labels"] for batch in data.val_dataloader()])
+    return score_function(data.metrics, len(data.label_names))(predictions(logits), labels)

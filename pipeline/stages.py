@@ -14,6 +14,7 @@ import yaml
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.accelerators import CUDAAccelerator
 from torch import nn
+from transformers import PreTrainedModel
 
 from callbacks import rankings
 from callbacks.layer_dropping import drop_layers
@@ -132,10 +133,8 @@ def score_dense_teacher(settings: RunSettings, folder: Path, teacher: Path, stud
         student: Model folder of the trial student.
     """
     trainer = _scorer(settings)
-    device = trainer.strategy.root_device
     scores = score_teacher(
-        nn.Module.to(load_classifier(teacher), device),
-        nn.Module.to(load_classifier(student), device),
+        *_on_device(trainer, teacher, student),
         _batches(settings, teacher, trainer),
         temperature=settings.distillation.temperature,
         weight=settings.distillation.distillation_weight,
@@ -159,12 +158,11 @@ def predict_students(
     Returns:
         A prediction for each.
     """
-    device = _scorer(settings).strategy.root_device
-    teacher, student = (nn.Module.to(load_classifier(folder), device) for folder in (dense, trial))
+    models = _on_device(_scorer(settings), dense, trial)
     data = GLUEDataModule(model_name_or_path=str(dense), seed=settings.seed, **settings.data)
     data.prepare_data()
     data.setup("validate")
-    return predict(candidates, settings.search, data, (teacher, student), scores)
+    return predict(candidates, settings.search, data, models, scores)
 
 
 def score_baselines(settings: RunSettings, folder: Path, teacher: Path, student: Path) -> None:
@@ -177,10 +175,8 @@ def score_baselines(settings: RunSettings, folder: Path, teacher: Path, student:
         student: Model folder of the trial student.
     """
     trainer = _scorer(settings)
-    device = trainer.strategy.root_device
     scores = rankings.score_baselines(
-        nn.Module.to(load_classifier(teacher), device),
-        nn.Module.to(load_classifier(student), device),
+        *_on_device(trainer, teacher, student),
         _batches(settings, teacher, trainer),
         temperature=settings.distillation.temperature,
         weight=settings.distillation.distillation_weight,
@@ -321,6 +317,13 @@ def _scorer(settings: RunSettings) -> Trainer:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+
+
+def _on_device(trainer: Trainer, teacher: Path, student: Path) -> tuple[PreTrainedModel, PreTrainedModel]:
+    """A teacher and its student, to be asked on the trainer's device."""
+    first, second = (load_classifier(folder) for folder in (teacher, student))
+    device = trainer.strategy.root_device
+    return nn.Module.to(first, device), nn.Module.to(second, device)
 
 
 def _batches(settings: RunSettings, tokenizer: Path, trainer: Trainer) -> Iterable[Batch]:

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from datamodules import GLUEDataModule
 from lightning_modules import FinetuningModule, load_classifier
+from lightning_modules.metrics import score_function
 from pipeline.comparison import SPARSE, best_by_method, compare
 from pipeline.manifest import Manifest
-from pipeline.measure import evaluate, score_function, size
+from pipeline.measure import evaluate, size
 from pipeline.settings import RunSettings
 from storage import write_tensors
 

@@ -1,27 +1,16 @@
 import math
 
-import numpy as np
 import pytest
-import scipy.stats
-import sklearn.metrics
 import torch
 from pytorch_lightning import Callback
 from pytorch_lightning.plugins import MixedPrecision
 
-from datamodules import find_task
-from lightning_modules.base import build_metrics, classifier_from_config
+from lightning_modules.base import classifier_from_config
 from lightning_modules.classifying import classify
 from lightning_modules.encoders import shrink_
+from tests.lightning_modules.test_metrics import ORACLES
 from tests.tasks import fit, make_trainer
 from tests.tiny import random_masks, tiny_batch, tiny_classifier
-
-ORACLES = {
-    "accuracy": sklearn.metrics.accuracy_score,
-    "f1": sklearn.metrics.f1_score,
-    "matthews_corrcoef": sklearn.metrics.matthews_corrcoef,
-    "pearson": lambda labels, predictions: scipy.stats.pearsonr(labels, predictions).statistic,
-    "spearmanr": lambda labels, predictions: scipy.stats.spearmanr(labels, predictions).statistic,
-}
 
 
 class Recorder(Callback):
@@ -45,28 +34,6 @@ def gradient_norm(module):
 
 def linear_schedule(peak, warmup, steps):
     return [peak * (step / warmup if step < warmup else (steps - step) / (steps - warmup)) for step in range(steps)]
-
-
-@pytest.mark.parametrize("task", ["rte", "mrpc", "stsb", "sst2", "qnli", "qqp", "mnli", "mnlimm", "cola", "wnli"])
-def test_metrics_are_sklearns(task):
-    task = find_task(task)
-    generator = np.random.default_rng(0)
-    if task.is_regression:
-        labels, predictions = generator.random(50) * 5, generator.random(50) * 5
-    else:
-        labels, predictions = generator.integers(task.num_labels, size=(2, 50))
-    metrics = build_metrics(list(task.metrics), task.num_labels)
-    for part in np.array_split(np.arange(50), 4):
-        metrics.update(torch.from_numpy(predictions[part]), torch.from_numpy(labels[part]))
-    found = metrics.compute()
-    assert list(found) == list(task.metrics)
-    for name, value in found.items():
-        assert value.item() == pytest.approx(ORACLES[name](labels, predictions), abs=1e-6)
-
-
-def test_an_unknown_metric_is_refused():
-    with pytest.raises(ValueError, match="unknown metric 'recall': choose out of accuracy, f1"):
-        build_metrics(["accuracy", "recall"], 2)
 
 
 @pytest.mark.parametrize("task", ["mrpc", "stsb", "mnli"])

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from lightning_modules.metrics import score_function
 from pipeline.comparison import best_by_method, compare
-from pipeline.measure import score_function
 from pipeline.statistics import mcnemar
 
 

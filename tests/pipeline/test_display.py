@@ -48,8 +48,11 @@ def test_seeds_are_told_apart_where_there_are_several():
 
 def test_comparisons_are_in_points():
     points = {"value": 0.5, "low": -1.25, "high": 2.0}
-    found = comparison_lines({"comparisons": [{"control": "random", "treated": "sparse_teacher", "points": points}]})
+    summary = {"comparisons": [{"control": "random", "treated": "sparse_teacher", "points": points}]}
+    found = comparison_lines({**summary, "best_by_method": [{"seed": 1}, {"seed": 2}]})
     assert found == ["sparse_teacher minus random: +0.50 points of dev's score [-1.25, +2.00]"]
+    (alone,) = comparison_lines({**summary, "best_by_method": [{"seed": 1}]})
+    assert alone == f"{found[0]} for other rows; one seed says nothing of others"
 
 
 @pytest.mark.usefixtures("unscored")

@@ -5,9 +5,8 @@ import torch
 from sklearn.metrics import accuracy_score, f1_score
 
 from lightning_modules import FinetuningModule, kept_units, load_classifier, load_tokenizer, save_classifier, shrink_
-from lightning_modules.base import build_metrics, computed, score_of
 from lightning_modules.classifying import classify
-from pipeline.measure import evaluate, score_function, size
+from pipeline.measure import evaluate, size
 from pipeline.settings import read_settings
 
 
@@ -53,22 +52,3 @@ def test_size_counts_what_is_gone(tiny_task, tmp_path):
     assert counted["encoder_parameters"] == sum(
         parameter.numel() for parameter in load_classifier(tmp_path / "small").base_model.encoder.parameters()
     )
-
-
-@pytest.mark.filterwarnings("ignore:The variance of predictions or target")
-@pytest.mark.parametrize(
-    ("names", "num_labels"),
-    [(["accuracy"], 3), (["accuracy", "f1"], 2), (["matthews_corrcoef"], 2), (["pearson", "spearmanr"], 1)],
-)
-def test_the_quick_score_is_that_of_the_metrics(names, num_labels):
-    generator = torch.Generator().manual_seed(0)
-    if num_labels == 1:
-        labels = torch.rand(60, generator=generator)
-        predicted = labels + torch.rand(60, generator=generator)
-    else:
-        predicted, labels = torch.randint(num_labels, (2, 60), generator=generator)
-    metrics = build_metrics(names, num_labels)
-    metrics.update(predicted, labels)
-    score = score_function(names, num_labels)
-    assert score(predicted, labels) == pytest.approx(float(score_of(computed(metrics))))
-    assert score(torch.zeros_like(predicted), labels) >= 0  # where a correlation is undefined it is 0
