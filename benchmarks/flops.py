@@ -24,7 +24,8 @@ def count_flops(model: PreTrainedModel, rows: int, length: int, *, training: boo
         model: A classifier.
         rows: Of the batch.
         length: Tokens of each row, padding included.
-        training: Forward and backward pass as a fit does them, without what it spares; else the model's own forward.
+        training: Forward and backward pass as a fit does them, without what it spares; else a forward pass in which
+            every layer computes all tokens.
 
     Returns:
         Floating point operations.
@@ -38,7 +39,7 @@ def count_flops(model: PreTrainedModel, rows: int, length: int, *, training: boo
         if training:
             classify(counted, batch).sum().backward()
         else:
-            counted(**batch)
+            counted(**batch, output_hidden_states=True)
     return int(counter.get_total_flops())
 
 

@@ -1,7 +1,8 @@
 """Are students really faster: forward passes of a dense model against students that lost units or layers.
 
 The share is (dense time / student's time) / (dense FLOPs / student's FLOPs), in CPU time: 1 means that every operation
-saved is time saved. One thread by default, as with more of them the processor's waiting is counted, too.
+saved is time saved. FLOPs are of all tokens in all layers, which a shrunk student's last layer need not compute. One
+thread by default, as with more of them the processor's waiting is counted, too.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from lightning_modules.attending import lean_attention
+from lightning_modules.attending import attention_mask_of, lean_attention
 
 __all__ = ["Batch", "classify", "classify_with_hidden_states", "predictions"]
 
@@ -61,9 +61,7 @@ def predictions(logits: Tensor) -> Tensor:
 def _inputs(model: PreTrainedModel, batch: Batch) -> Batch:
     inputs = {name: batch[name] for name in _MODEL_INPUTS if name in batch}
     if "attention_mask" in inputs and model.config._attn_implementation == "sdpa":
-        # In this form transformers takes the mask as it is. From the usual one it makes a mask for each query, after
-        # it has looked whether anything is masked, for which a GPU has to stop.
-        inputs["attention_mask"] = inputs["attention_mask"][:, None, None, :].bool()
+        inputs["attention_mask"] = attention_mask_of(inputs["attention_mask"])
     return inputs
 
 

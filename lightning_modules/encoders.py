@@ -29,6 +29,7 @@ __all__ = [
     "encoder_layers",
     "find_adapter",
     "kept_units",
+    "layer_list",
     "layers_to_keep",
     "shrink_",
     "shrink_to_",
@@ -175,12 +176,17 @@ def encoder_layers(model: PreTrainedModel) -> list[EncoderLayer]:
             head_size=cast(int, layer.get_submodule(adapter.attention).attention_head_size),
             **{name: cast(nn.Linear, layer.get_submodule(getattr(adapter, name))) for name in linears},
         )
-        for layer in _layer_list(model, adapter)
+        for layer in layer_list(model)
     ]
 
 
-def _layer_list(model: PreTrainedModel, adapter: EncoderAdapter) -> nn.ModuleList:
-    return cast(nn.ModuleList, model.base_model.get_submodule(adapter.layers))
+def layer_list(model: PreTrainedModel) -> nn.ModuleList:
+    """The layers themselves, from input to output.
+
+    Raises:
+        ValueError: If the model's family has no adapter.
+    """
+    return cast(nn.ModuleList, model.base_model.get_submodule(find_adapter(model).layers))
 
 
 def kept_units(model: PreTrainedModel) -> KeptUnits:
@@ -369,13 +375,12 @@ def drop_layers_(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel
     Raises:
         ValueError: If ``keep`` is empty, not ascending, or names a layer that the model does not have.
     """
-    adapter = find_adapter(model)
-    layers = _layer_list(model, adapter)
+    layers = layer_list(model)
     if not keep or list(keep) != sorted(set(keep)) or keep[0] < 0 or keep[-1] >= len(layers):
         raise ValueError(f"layers to keep must be ascending numbers below {len(layers)}, got {list(keep)}")
     units = kept_units(model)
-    model.base_model.set_submodule(adapter.layers, nn.ModuleList(layers[number] for number in keep))
-    for number, layer in enumerate(_layer_list(model, adapter)):
+    model.base_model.set_submodule(find_adapter(model).layers, nn.ModuleList(layers[number] for number in keep))
+    for number, layer in enumerate(layer_list(model)):
         for module in layer.modules():
             if hasattr(module, "layer_idx"):
                 module.layer_idx = number  # type: ignore[assignment]  # plain attribute of a module

@@ -4,8 +4,11 @@ Importing this module registers them, so that ``AutoModelForSequenceClassificati
 ``transformers.pipeline`` load shrunk model folders like any other.
 """
 
+import functools
 from typing import TYPE_CHECKING, Any
 
+import torch
+from torch import Tensor
 from transformers import (
     CONFIG_MAPPING,
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
@@ -17,6 +20,7 @@ from transformers import (
     PreTrainedModel,
 )
 
+from lightning_modules.attending import attention_mask_of, lean_attention
 from lightning_modules.encoders import ADAPTERS, SHRUNK_PREFIX, cut_, encoder_layers
 from lightning_modules.units import KeptUnits
 
@@ -51,6 +55,31 @@ class ShrunkClassifier(_Classifier):
         original = KeptUnits.all_of([layer.num_heads for layer in layers], [layer.num_neurons for layer in layers])
         cut_(self, *KeptUnits.from_json(config.kept_units).masks_within(original))
 
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        *args: Any,  # noqa: ANN401 - the rest differs between families and is theirs
+        **kwargs: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        """As the family's own; in evaluation the last layer computes only what the logits need, the first token.
+
+        While training, compiled or exported, with hidden states or attentions asked for, or with a mask that is not
+        ``(batch, length)``, it computes all tokens.
+        """
+        shown = ("output_hidden_states", "output_attentions")
+        if (
+            self.training
+            or torch.compiler.is_compiling()
+            or (attention_mask is not None and attention_mask.dim() != 2)
+            or any(getattr(self.config, name) if kwargs.get(name) is None else kwargs[name] for name in shown)
+        ):
+            return super().forward(input_ids, attention_mask, *args, **kwargs)
+        with lean_attention(self) as lean:
+            if lean and attention_mask is not None:
+                attention_mask = attention_mask_of(attention_mask)
+            return super().forward(input_ids, attention_mask, *args, **kwargs)
+
 
 def _register(family: str) -> None:
     config_base = CONFIG_MAPPING[family]
@@ -66,6 +95,11 @@ def _register(family: str) -> None:
             "model_type": SHRUNK_PREFIX + family,
         },
     )
+
+    @functools.wraps(model_base.forward)  # with the family's own signature, by which pipelines choose the inputs
+    def forward(self: ShrunkClassifier, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        return ShrunkClassifier.forward(self, *args, **kwargs)
+
     model_class: Any = type(
         f"Stark{model_base.__name__}",
         (ShrunkClassifier, model_base),
@@ -73,6 +107,7 @@ def _register(family: str) -> None:
             "__module__": __name__,
             "__doc__": f"`{model_base.__name__}` without the heads and neurons that were removed.",
             "config_class": config_class,
+            "forward": forward,
         },
     )
     AutoConfig.register(config_class.model_type, config_class)

@@ -32,7 +32,8 @@ def fit_elsewhere(
         command: The process.
         log: Where its output goes; None, for a local one only, for where ours goes.
         executor: Where it runs.
-        workers: How many run at a time; unless the environment says how many threads each has, they share the cores.
+        workers: How many run at a time. They share the cores, as more threads than cores slow each other down many
+            times; ``OMP_NUM_THREADS`` can only make them fewer.
         gpus: That it needs; only Ray is told.
 
     Raises:
@@ -40,7 +41,7 @@ def fit_elsewhere(
         Interrupted: If this process was told to stop; the fit has stopped then.
         ValueError: If there is no such executor here.
     """
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads = _threads(workers)
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
     if executor == "ray":
@@ -55,12 +56,18 @@ def fit_elsewhere(
         raise subprocess.CalledProcessError(status, command)
 
 
+def _threads(workers: int) -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    share, asked = max(1, cores // workers), os.environ.get("OMP_NUM_THREADS", "")
+    return min(share, int(asked)) if asked.isdigit() and int(asked) else share
+
+
 def _run_here(command: list[str], log: Path | None, threads: int | None) -> int:
     """Run a process on this machine; its exit status."""
     # Not in our group, so that Ctrl-C comes to it once, from here; it stops by itself when this process dies.
     environment = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
     if threads is not None:
-        environment.setdefault("OMP_NUM_THREADS", str(threads))
+        environment["OMP_NUM_THREADS"] = str(threads)
     with ExitStack() as files:
         output = None if log is None else files.enter_context(log.open("ab"))
         process = files.enter_context(

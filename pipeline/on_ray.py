@@ -36,7 +36,7 @@ def run_on_ray(command: list[str], log: Path, *, cpus: int, gpus: int) -> int:
     Args:
         command: The process.
         log: Where its output goes.
-        cpus: That it is given; also the number of its threads, unless ``OMP_NUM_THREADS`` says otherwise.
+        cpus: That it is given; also the number of its threads.
         gpus: That it is given.
 
     Returns:
@@ -51,7 +51,7 @@ def run_on_ray(command: list[str], log: Path, *, cpus: int, gpus: int) -> int:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         local = {} if "RAY_ADDRESS" in os.environ else {"include_dashboard": False}
         ray.init(logging_level="ERROR", log_to_driver=False, **local)
-    threads, stop_file = os.environ.get("OMP_NUM_THREADS", str(cpus)), f"{log.absolute()}.stop"
+    threads, stop_file = str(cpus), f"{log.absolute()}.stop"
     printed = str(log.absolute())
 
     def run(folder: str) -> int:  # defined here, so that it travels as a whole

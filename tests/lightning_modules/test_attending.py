@@ -1,7 +1,11 @@
+import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
-from lightning_modules import encoder_layers, shrink_
+from lightning_modules import drop_layers_, encoder_layers, shrink_
 from lightning_modules.attending import lean_attention
 from lightning_modules.classifying import classify, classify_with_hidden_states
 from tests.tiny import FAMILIES, random_masks, tiny_batch, tiny_classifier
@@ -76,10 +80,63 @@ def test_it_is_undone_even_after_an_error():
     model, batch = tiny_classifier(), tiny_batch()
     with pytest.raises(RuntimeError, match="on purpose"), lean_attention(model):
         raise RuntimeError("on purpose")
-    for module in model.modules():
-        assert "forward" not in vars(module)
-        assert not module._forward_pre_hooks
-    assert model(input_ids=batch["input_ids"], output_hidden_states=True).hidden_states[-1].shape == (3, 10, 32)
+    assert model.base_model(input_ids=batch["input_ids"]).last_hidden_state.shape == (3, 10, 32)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_models_that_were_called_once_are_the_same_as_before(family):
+    model, batch = tiny_classifier(family).eval(), tiny_batch()
+    shown = {"output_hidden_states": True, "output_attentions": True}
+    inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+    untouched = copy.deepcopy(model)
+    untouched.set_attn_implementation("eager")
+    wanted = untouched(**inputs, **shown)
+    names = list(model.state_dict())
+    logits = classify(model, batch)
+    for _ in range(2):
+        classify(model.train(), batch)
+    assert list(model.eval().state_dict()) == names
+    copies = [model, copy.deepcopy(model), pickle.loads(pickle.dumps(model))]
+    for number, one in enumerate(copies):
+        assert torch.equal(classify(one, batch), logits)
+        one.set_attn_implementation("eager")
+        found = one(**inputs, **shown)
+        torch.testing.assert_close(found.logits, wanted.logits)
+        torch.testing.assert_close(found.hidden_states, wanted.hidden_states)
+        torch.testing.assert_close(found.attentions, wanted.attentions)
+        one.set_attn_implementation("sdpa")
+        if number:
+            with torch.no_grad():
+                encoder_layers(one)[-1].query.weight.zero_()
+            assert not torch.equal(classify(one, batch), logits)  # the copy computes with its own weights
+    assert torch.equal(classify(model, batch), logits)
+
+
+def test_another_last_layer_and_a_lost_one():
+    model, batch = tiny_classifier(layers=3).eval(), tiny_batch()
+    inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+    for change in (
+        lambda: drop_layers_(model, [0, 1]),
+        lambda: shrink_(model, *random_masks(model)),
+        lambda: shrink_(model, *random_masks(model, empty_heads=1)),
+    ):
+        classify(model, batch)
+        change()
+        torch.testing.assert_close(classify(model, batch), model(**inputs, output_hidden_states=True).logits)
+
+
+def test_threads_share_a_model():
+    model, batch = tiny_classifier(layers=3).eval(), tiny_batch()
+    states_wanted, logits_wanted = model.base_model(batch["input_ids"]).last_hidden_state, classify(model, batch)
+
+    def ask(number):
+        with torch.no_grad():
+            if number % 2:
+                return torch.equal(classify(model, batch), logits_wanted)
+            return torch.equal(model.base_model(batch["input_ids"]).last_hidden_state, states_wanted)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(ask, range(200)))
 
 
 @pytest.mark.filterwarnings("ignore:.*gradient_checkpointing_enable:FutureWarning")  # newer versions have another name

@@ -1,3 +1,4 @@
+import inspect
 import json
 import logging
 
@@ -84,3 +85,59 @@ def test_kept_units_that_do_not_fit_are_refused(kept, message, tmp_path):
 def test_every_adapter_is_registered():
     for family in ADAPTERS:
         assert f"stark-{family}" in transformers.CONFIG_MAPPING
+
+
+@pytest.mark.parametrize("empty_heads", [-1, 2])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_last_layer_of_a_served_student_computes_one_token(family, empty_heads):
+    model = tiny_classifier(family, layers=3).eval()
+    shrink_(model, *random_masks(model, empty_heads=empty_heads))
+    inputs = {name: tensor for name, tensor in tiny_batch().items() if name != "labels"}
+    tokens = []
+    encoder_layers(model)[-1].ffn_in.register_forward_pre_hook(lambda _, inputs: tokens.append(inputs[0].shape[1]))
+    wanted = model(**inputs, output_hidden_states=True)
+    assert wanted.hidden_states[-1].shape[1] == 10
+    torch.testing.assert_close(model(**inputs).logits, wanted.logits)
+    torch.testing.assert_close(model(*inputs.values())[0], wanted.logits)
+    torch.testing.assert_close(model(**inputs, return_dict=False)[0], wanted.logits)
+    assert tokens == [10, 1, 1, 1]
+    without_mask = {name: tensor for name, tensor in inputs.items() if name != "attention_mask"}
+    unmasked = model(**without_mask, output_hidden_states=True).logits
+    torch.testing.assert_close(model(**without_mask).logits, unmasked)
+    squared = inputs["attention_mask"][:, None, None, :].bool().expand(-1, 1, 10, 10)
+    torch.testing.assert_close(model(**inputs | {"attention_mask": squared}).logits, wanted.logits)
+    model.config.output_hidden_states = True
+    assert model(**inputs).hidden_states[-1].shape[1] == 10
+    model.config.output_hidden_states = False
+    model.train()(**inputs)
+    assert tokens[4:] == [10, 1, 10, 10, 10]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_signatures_are_the_familys(family):
+    model = tiny_classifier(family)
+    wanted = inspect.signature(model.forward)
+    shrink_(model, *random_masks(model))
+    assert inspect.signature(model.forward) == wanted
+
+
+def test_a_row_of_padding_alone_spoils_no_other():
+    model = tiny_classifier().eval()
+    shrink_(model, *random_masks(model))
+    inputs = {name: tensor for name, tensor in tiny_batch().items() if name != "labels"}
+    wanted = model(**inputs).logits
+    inputs["attention_mask"] = inputs["attention_mask"].clone()
+    inputs["attention_mask"][1] = 0
+    found = model(**inputs).logits
+    torch.testing.assert_close(found[[0, 2]], wanted[[0, 2]])
+    assert found.isfinite().all()
+
+
+def test_it_is_exported():
+    model = tiny_classifier().eval()
+    shrink_(model, *random_masks(model))
+    batch = tiny_batch()
+    inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    logits = model(**inputs).logits
+    exported = torch.export.export(model, (), inputs, strict=False).module()
+    torch.testing.assert_close(exported(**inputs).logits, logits)

@@ -50,14 +50,16 @@ def test_a_fit_elsewhere_that_fails(code, status):
     assert error.value.returncode == status
 
 
-def test_output_and_threads_of_one_of_several(tmp_path, monkeypatch, capsys):
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+@pytest.mark.parametrize("asked", ["", "1", "1000"])
+def test_output_and_threads_of_one_of_several(asked, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    share = 1 if asked == "1" else max(1, len(os.sched_getaffinity(0)) // 2)
     code = "import os, sys; print(os.environ['OMP_NUM_THREADS']); sys.exit('stark: error: broken')"
     log = tmp_path / "stage/output.log"
     with pytest.raises(subprocess.CalledProcessError) as error:
         fit_elsewhere([sys.executable, "-c", code], log=log, workers=2)
     assert error.value.returncode == 1
-    assert log.read_text().splitlines() == [str(max(1, os.cpu_count() // 2)), "stark: error: broken"]
+    assert log.read_text().splitlines() == [str(share), "stark: error: broken"]
     assert capsys.readouterr().err == f"stark: error: broken\n(all that it printed: {log})\n"
 
 

@@ -37,7 +37,6 @@ def python(code: str) -> list[str]:
 
 def test_status_output_and_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     code = "import os, sys; print(os.getcwd(), os.environ['OMP_NUM_THREADS']); sys.exit(3)"
     assert run_on_ray(python(code), tmp_path / "log", cpus=2, gpus=0) == 3
     assert (tmp_path / "log").read_text() == f"{tmp_path} 2\n"
