@@ -1,0 +1,73 @@
+"""Run what the table lacks, then write docs/results.md's tables and pictures from it.
+
+Every search of a cell is one call of `stark run`, which goes on where it was; its numbers are added to the table when it
+is over, and a search that the table has is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from datamodules import GLUEDataModule
+from experiments.collect import is_collected, keep_predictions, rows_of
+from experiments.page import write_page
+from experiments.plan import Cell, Search, read_plan
+from experiments.table import Table
+from experiments.unused import UnusedRows
+
+_PLAN = Path(__file__).with_name("results.yaml")
+
+
+def _run(cell: Cell, search: Search, options: argparse.Namespace) -> None:
+    """Call `stark run`."""
+    command = [sys.executable, "-m", "cli", "run", "--name", cell.name, "--root", str(options.root)]
+    command += ["--model_name_or_path", str(options.encoder), "--data.data_dir", str(options.data)]
+    command += ["--workers", str(options.workers)]
+    for name, value in search.settings.items():
+        command += [f"--{name}", str(value).replace("'", '"')]
+    print(f"\n== {cell.task}, {cell.student}: {search.name} ==\n{' '.join(command)}", flush=True)
+    subprocess.run(command, check=True)
+
+
+def _unused(cell: Cell, search: Search, options: argparse.Namespace) -> UnusedRows | None:
+    limit = search.settings.get("data.train_limit")
+    if cell.task != "sst2" or limit is None:
+        return None
+    # As `stark run` cuts: by its seed, whatever those of the repetitions are.
+    seed = search.settings.get("seed", 776)
+    data = GLUEDataModule(cell.task, str(options.data), str(options.encoder), train_limit=limit, seed=seed)
+    return UnusedRows(data, Path(options.root) / "unused")
+
+
+def main() -> None:
+    """Run the plan."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--encoder", help="model folder; without it nothing is run and only the page is written")
+    parser.add_argument("--data", help="folder of GLUE's original files")
+    parser.add_argument("--root", default="runs/results", help="where the runs go")
+    parser.add_argument("--plan", type=Path, default=_PLAN)
+    parser.add_argument("--docs", type=Path, default=Path("docs"), help="where results.csv and results.md lie")
+    parser.add_argument("--workers", type=int, default=2, help="fits that run at a time")
+    options = parser.parse_args()
+    table = Table(options.docs / "results.csv")
+    if options.encoder is not None:
+        if options.data is None:
+            parser.error("--encoder needs --data")
+        for cell in read_plan(options.plan):
+            for search in cell.searches:
+                if is_collected(cell, search, table):
+                    continue
+                _run(cell, search, options)
+                folder = Path(options.root) / cell.name
+                unused = _unused(cell, search, options)
+                table.add(rows_of(cell, search, folder, None if unused is None else unused.accuracy))
+                keep_predictions(folder, options.docs / f"results/{cell.name}.safetensors")
+                write_page(table, options.docs)
+    write_page(table, options.docs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""From what a `stark run` left to rows of the table, and to what the chosen students predict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from experiments.plan import Cell, Search
+from experiments.table import TEACHER, Row, Table
+from lightning_modules.classifying import predictions
+from pipeline.comparison import BEST_OF_K, DENSE, SPARSE
+from pipeline.manifest import Manifest
+from pipeline.summary import LOGITS, read_summary
+from storage import read_tensors, write_tensors
+
+__all__ = ["UNUSED", "is_collected", "keep_predictions", "rows_of"]
+
+UNUSED = "unused_accuracy"
+
+Measured = Callable[[Path], float]
+"""From a model folder to its value on the unused rows."""
+
+
+def is_collected(cell: Cell, search: Search, table: Table) -> bool:
+    """Whether the table has what a search of a cell gives.
+
+    Args:
+        cell: The cell.
+        search: One of its searches.
+        table: The results.
+    """
+    own = {"task": cell.task, "student": cell.student}
+    return all(
+        table.has(**own, seed=seed, metric=f"chosen_by_{search.mode}")
+        and all(table.has(**own, seed=seed, method=name) for name in search.baselines)
+        for seed in search.seeds
+    )
+
+
+def rows_of(cell: Cell, search: Search, folder: Path, measure: Measured | None = None) -> list[Row]:
+    """The rows of a finished run.
+
+    Args:
+        cell: The cell.
+        search: The one of its searches that the run made last.
+        folder: Of the run.
+        measure: What a student is worth on the unused rows; only the best of each method is asked.
+
+    Returns:
+        One row for each number.
+    """
+    summary, manifest = read_summary(folder), Manifest.load(folder)
+    best = {choice["seed"]: choice for choice in summary["best_by_method"]}
+    chosen = {choice[method] for choice in best.values() for method in choice if method != "seed"}
+    rows = []
+    for model in summary["models"]:
+        method, seed = _method(model), model["seed"]
+        if method is None:
+            continue
+        lam, sparsity, seconds = model["lam"], model["teacher_sparsity"], model["seconds"]
+        if method == BEST_OF_K:
+            # Of the k only the best is a result; the first of them is the dense teacher's, which has a row of its own.
+            continue
+        numbers = _numbers(model)
+        if method == SPARSE and model["folder"] == best[seed].get(SPARSE):
+            numbers[f"chosen_by_{search.mode}"] = 1.0
+        if measure is not None and (method == TEACHER or model["folder"] in chosen):
+            numbers[UNUSED] = measure(folder / model["folder"])
+        student = "" if method == TEACHER else cell.student
+        rows += [
+            Row(cell.task, student, method, lam, sparsity, seed, name, value, seconds)
+            for name, value in numbers.items()
+        ]
+    rows += _best_of_k(cell, folder, summary, manifest, measure)
+    return rows
+
+
+def _method(model: Mapping[str, Any]) -> str | None:
+    if model["seed"] is None:
+        return TEACHER if model["teacher_sparsity"] is None and model["folder"].startswith("finetune") else None
+    if model["baseline"] is not None:
+        return str(model["baseline"])
+    return SPARSE if model["teacher_sparsity"] else DENSE
+
+
+def _numbers(model: Mapping[str, Any]) -> dict[str, float]:
+    return {**model["dev"], "selection_score": model["selection"]["score"]}
+
+
+def _best_of_k(
+    cell: Cell, folder: Path, summary: Mapping[str, Any], manifest: Manifest, measure: Measured | None
+) -> list[Row]:
+    rows = []
+    by_folder = {model["folder"]: model for model in summary["models"]}
+    for choice in summary["best_by_method"]:
+        if BEST_OF_K not in choice:
+            continue
+        seed = choice["seed"]
+        tried = [model for model in summary["models"] if model["seed"] == seed and _method(model) in (DENSE, BEST_OF_K)]
+        seconds = sum(model["seconds"] for model in tried)
+        numbers = _numbers(by_folder[choice[BEST_OF_K]])
+        if measure is not None:
+            numbers[UNUSED] = measure(folder / choice[BEST_OF_K])
+        rows += [
+            Row(cell.task, cell.student, BEST_OF_K, None, 0.0, seed, name, value, seconds)
+            for name, value in numbers.items()
+        ]
+    return rows
+
+
+def keep_predictions(folder: Path, file: Path) -> None:
+    """Keep what the best student of each method and seed predicts for dev, and the labels.
+
+    Args:
+        folder: Of the run.
+        file: Tensors ``METHOD/SEED``, ``(rows,)``, and ``labels``; what it has of other methods stays.
+    """
+    logits = read_tensors(folder / LOGITS)
+    kept: dict[str, Tensor] = dict(read_tensors(file)) if file.is_file() else {}
+    labels = logits["labels"]
+    kept["labels"] = labels if labels.is_floating_point() else labels.to(torch.uint8)
+    choices: Sequence[Mapping[str, Any]] = read_summary(folder)["best_by_method"]
+    for choice in choices:
+        for method, model in choice.items():
+            if method != "seed":
+                said = predictions(logits[model])
+                kept[f"{method}/{choice['seed']}"] = (
+                    said.float() if labels.is_floating_point() else said.to(torch.uint8)
+                )
+    write_tensors(file, kept)

@@ -1,0 +1,66 @@
+"""SST-2's training rows that a run with `data.train_limit` left alone, as a second evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from datamodules import GLUEDataModule
+from lightning_modules import load_classifier
+from lightning_modules.classifying import classify, predictions
+from storage import write_text
+
+__all__ = ["UnusedRows"]
+
+_BATCH_SIZE = 256
+
+
+class UnusedRows:
+    """The rows of train that neither training nor the selection part has.
+
+    Args:
+        data: Of the run, with ``train_limit``.
+        folder: Where they are written, as a dev split.
+    """
+
+    def __init__(self, data: GLUEDataModule, folder: Path) -> None:
+        """Write them."""
+        data.setup("fit")
+        used = {
+            int(index)
+            for loader in (data.scoring_dataloader("train"), data.scoring_dataloader("selection"))
+            for batch in loader
+            for index in batch["idx"]
+        }
+        assert data.data_dir is not None
+        lines = (Path(data.data_dir) / "SST-2/train.tsv").read_text(encoding="utf-8").splitlines()
+        kept = [line for number, line in enumerate(lines[1:]) if number not in used]
+        if len(kept) + len(used) != len(lines) - 1:
+            raise ValueError(f"{data.data_dir}: {len(used)} rows are used and {len(kept)} are not, of {len(lines) - 1}")
+        write_text(folder / "SST-2/dev.tsv", "\n".join([lines[0], *kept, ""]))
+        self._data = GLUEDataModule(
+            data.task.name,
+            str(folder),
+            data.model_name_or_path,
+            batch_size=_BATCH_SIZE,
+            cache_dir=str(folder / "cache"),
+        )
+        self._data.setup("test")
+
+    def accuracy(self, model_folder: Path) -> float:
+        """The accuracy of a model.
+
+        Args:
+            model_folder: Of the model.
+
+        Returns:
+            In [0, 1].
+        """
+        model = load_classifier(model_folder).eval()
+        right = total = 0
+        with torch.inference_mode():
+            for batch in self._data.test_dataloader():
+                right += int((predictions(classify(model, batch)) == batch["labels"]).sum())
+                total += len(batch["labels"])
+        return right / total
