@@ -1,7 +1,7 @@
 """Run what the table lacks, then write docs/results.md's tables and pictures from it.
 
-Every search of a cell is one call of `stark run`, which goes on where it was; its numbers are added to the table when it
-is over, and a search that the table has is not run again.
+Every search of a cell is one call of `stark run`, which goes on where it was; its numbers are added to the table when
+it is over, and a search that the table has is not run again.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def main() -> None:
                 folder = Path(options.root) / cell.name
                 unused = _unused(cell, search, options)
                 table.add(rows_of(cell, search, folder, None if unused is None else unused.accuracy))
-                keep_predictions(folder, options.docs / f"results/{cell.name}.safetensors")
+                keep_predictions(folder, options.docs / f"results/{cell.name}_{search.name}.safetensors")
                 write_page(table, options.docs)
     write_page(table, options.docs)
 

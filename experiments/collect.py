@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from experiments.plan import Cell, Search
 from experiments.table import TEACHER, Row, Table
 from lightning_modules.classifying import predictions
 from pipeline.comparison import BEST_OF_K, DENSE, SPARSE
-from pipeline.manifest import Manifest
 from pipeline.summary import LOGITS, read_summary
 from storage import read_tensors, write_tensors
 
@@ -53,7 +51,7 @@ def rows_of(cell: Cell, search: Search, folder: Path, measure: Measured | None =
     Returns:
         One row for each number.
     """
-    summary, manifest = read_summary(folder), Manifest.load(folder)
+    summary = read_summary(folder)
     best = {choice["seed"]: choice for choice in summary["best_by_method"]}
     chosen = {choice[method] for choice in best.values() for method in choice if method != "seed"}
     rows = []
@@ -71,11 +69,9 @@ def rows_of(cell: Cell, search: Search, folder: Path, measure: Measured | None =
         if measure is not None and (method == TEACHER or model["folder"] in chosen):
             numbers[UNUSED] = measure(folder / model["folder"])
         student = "" if method == TEACHER else cell.student
-        rows += [
-            Row(cell.task, student, method, lam, sparsity, seed, name, value, seconds)
-            for name, value in numbers.items()
-        ]
-    rows += _best_of_k(cell, folder, summary, manifest, measure)
+        made = (cell.task, student, method, lam, sparsity, seed)
+        rows += [Row(*made, name, value, seconds) for name, value in numbers.items()]
+    rows += _best_of_k(cell, folder, summary, measure)
     return rows
 
 
@@ -91,9 +87,7 @@ def _numbers(model: Mapping[str, Any]) -> dict[str, float]:
     return {**model["dev"], "selection_score": model["selection"]["score"]}
 
 
-def _best_of_k(
-    cell: Cell, folder: Path, summary: Mapping[str, Any], manifest: Manifest, measure: Measured | None
-) -> list[Row]:
+def _best_of_k(cell: Cell, folder: Path, summary: Mapping[str, Any], measure: Measured | None) -> list[Row]:
     rows = []
     by_folder = {model["folder"]: model for model in summary["models"]}
     for choice in summary["best_by_method"]:
@@ -105,10 +99,8 @@ def _best_of_k(
         numbers = _numbers(by_folder[choice[BEST_OF_K]])
         if measure is not None:
             numbers[UNUSED] = measure(folder / choice[BEST_OF_K])
-        rows += [
-            Row(cell.task, cell.student, BEST_OF_K, None, 0.0, seed, name, value, seconds)
-            for name, value in numbers.items()
-        ]
+        made = (cell.task, cell.student, BEST_OF_K, None, 0.0, seed)
+        rows += [Row(*made, name, value, seconds) for name, value in numbers.items()]
     return rows
 
 
@@ -117,18 +109,15 @@ def keep_predictions(folder: Path, file: Path) -> None:
 
     Args:
         folder: Of the run.
-        file: Tensors ``METHOD/SEED``, ``(rows,)``, and ``labels``; what it has of other methods stays.
+        file: Tensors ``METHOD/SEED``, ``(rows,)``, and ``labels``.
     """
-    logits = read_tensors(folder / LOGITS)
-    kept: dict[str, Tensor] = dict(read_tensors(file)) if file.is_file() else {}
+    logits, _ = read_tensors(folder / LOGITS)
     labels = logits["labels"]
-    kept["labels"] = labels if labels.is_floating_point() else labels.to(torch.uint8)
+    kind = torch.float32 if labels.is_floating_point() else torch.uint8
+    kept = {"labels": labels.to(kind)}
     choices: Sequence[Mapping[str, Any]] = read_summary(folder)["best_by_method"]
     for choice in choices:
         for method, model in choice.items():
             if method != "seed":
-                said = predictions(logits[model])
-                kept[f"{method}/{choice['seed']}"] = (
-                    said.float() if labels.is_floating_point() else said.to(torch.uint8)
-                )
+                kept[f"{method}/{choice['seed']}"] = predictions(logits[model]).to(kind)
     write_tensors(file, kept)

@@ -47,6 +47,7 @@ class UnusedRows:
             cache_dir=str(folder / "cache"),
         )
         self._data.setup("test")
+        self._known: dict[Path, float] = {}
 
     def accuracy(self, model_folder: Path) -> float:
         """The accuracy of a model.
@@ -57,10 +58,13 @@ class UnusedRows:
         Returns:
             In [0, 1].
         """
+        if model_folder in self._known:
+            return self._known[model_folder]
         model = load_classifier(model_folder).eval()
         right = total = 0
         with torch.inference_mode():
             for batch in self._data.test_dataloader():
                 right += int((predictions(classify(model, batch)) == batch["labels"]).sum())
                 total += len(batch["labels"])
-        return right / total
+        self._known[model_folder] = right / total
+        return self._known[model_folder]
