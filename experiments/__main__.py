@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from datamodules import GLUEDataModule
-from experiments.collect import is_collected, keep_predictions, rows_of
+from experiments.collect import is_collected, keep_predictions, keep_units, rows_of
 from experiments.page import write_page
 from experiments.plan import Cell, Search, read_plan
 from experiments.table import Table
@@ -52,11 +52,11 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="where results.csv and results.md lie")
     parser.add_argument("--workers", type=int, default=2, help="fits that run at a time")
     options = parser.parse_args()
-    table = Table(options.docs / "results.csv")
+    table, cells = Table(options.docs / "results.csv"), read_plan(options.plan)
     if options.encoder is not None:
         if options.data is None:
             parser.error("--encoder needs --data")
-        for cell in read_plan(options.plan):
+        for cell in cells:
             for search in cell.searches:
                 if is_collected(cell, search, table):
                     continue
@@ -65,8 +65,9 @@ def main() -> None:
                 unused = _unused(cell, search, options)
                 table.add(rows_of(cell, search, folder, None if unused is None else unused.accuracy))
                 keep_predictions(folder, options.docs / f"results/{cell.name}_{search.name}.safetensors")
-                write_page(table, options.docs)
-    write_page(table, options.docs)
+                if search.mode == "exhaustive":
+                    keep_units(folder, options.docs / f"results/{cell.name}_units.safetensors")
+    write_page(table, cells, options.docs)
 
 
 if __name__ == "__main__":

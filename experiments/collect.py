@@ -7,15 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from callbacks.pruning import EXPRESSIVENESS
+from callbacks.scoring import UnitScores
+from callbacks.sparsification import FRIENDLINESS
 from experiments.plan import Cell, Search
 from experiments.table import TEACHER, Row, Table
+from lightning_modules import kept_units, load_classifier
 from lightning_modules.classifying import predictions
 from pipeline.comparison import BEST_OF_K, DENSE, SPARSE
 from pipeline.summary import LOGITS, read_summary
 from storage import read_tensors, write_tensors
 
-__all__ = ["UNUSED", "is_collected", "keep_predictions", "rows_of"]
+__all__ = ["UNUSED", "is_collected", "keep_predictions", "keep_units", "rows_of"]
+
+_LOSSES = (EXPRESSIVENESS, FRIENDLINESS)
 
 UNUSED = "unused_accuracy"
 
@@ -120,4 +127,31 @@ def keep_predictions(folder: Path, file: Path) -> None:
         for method, model in choice.items():
             if method != "seed":
                 kept[f"{method}/{choice['seed']}"] = predictions(logits[model]).to(kind)
+    write_tensors(file, kept)
+
+
+def keep_units(folder: Path, file: Path) -> None:
+    """Keep the scores of the teacher's units for the first seed, and which of them the student and its teachers have.
+
+    Args:
+        folder: Of the run.
+        file: Tensors ``heads/expressiveness``, ``(layers, units)``, and so on, and ``kept_heads/MODEL``, boolean.
+    """
+    summary = read_summary(folder)
+    first = next(model["seed"] for model in summary["models"] if model["seed"] is not None)
+    dense = load_classifier(folder / "finetune/model")
+    original = kept_units(dense)
+    scores = UnitScores.load(folder / f"seed_{first}/sparsify/teacher_scores.safetensors", dense, _LOSSES)
+    kept: dict[str, Tensor] = {}
+    for loss in _LOSSES:
+        for kind, layers in zip(("heads", "neurons"), scores.normalized(loss), strict=True):
+            kept[f"{kind}/{loss}"] = torch.stack(layers).float()
+    models = {"student": "prune/model"}
+    for model in summary["models"]:
+        if model["seed"] == first and _method(model) == SPARSE:
+            models[f"teacher {model['lam']:g}, {model['teacher_sparsity']:g}"] = model["teacher_folder"]
+    for name, place in models.items():
+        masks = kept_units(load_classifier(folder / place)).masks_within(original)
+        for kind, layers in zip(("heads", "neurons"), masks, strict=True):
+            kept[f"kept_{kind}/{name}"] = torch.stack(list(layers)).bool()
     write_tensors(file, kept)

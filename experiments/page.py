@@ -1,13 +1,148 @@
-"""docs/results.md's tables, from the table of results."""
+"""docs/results.md: its tables and pictures, made from the table of results."""
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from experiments.table import Table
+from experiments.collect import UNUSED
+from experiments.estimates import differences
+from experiments.figures import draw_figures
+from experiments.plan import Cell, Search
+from experiments.reading import by_candidate, rows_of_cell, trainings, values_of
+from experiments.table import TEACHER, Table
+from pipeline.comparison import BEST_OF_K, DENSE, SPARSE
+from storage import write_text
 
 __all__ = ["write_page"]
 
+_PAIRS = ((SPARSE, DENSE), (SPARSE, BEST_OF_K), (DENSE, "no_teacher"), (SPARSE, "no_teacher"))
+_MAIN = ("no_teacher", DENSE, BEST_OF_K, SPARSE)
 
-def write_page(table: Table, docs: Path) -> None:
-    """Write it."""
+
+def write_page(table: Table, cells: Sequence[Cell], docs: Path) -> None:
+    """Renew the parts of ``results.md`` between ``<!-- NAME -->`` and ``<!-- /NAME -->``, and its pictures.
+
+    Args:
+        table: The results.
+        cells: Of the plan; what has not been run is left out.
+        docs: Folder of the page.
+
+    Raises:
+        ValueError: If the page lacks a place.
+    """
+    page = docs / "results.md"
+    text = page.read_text(encoding="utf-8")
+    parts = {
+        "main": _main_table(table, cells),
+        "differences": _difference_table(cells, docs / "results"),
+        "baselines": _baseline_table(table, cells),
+        "grid": _grid_table(table, cells),
+        "modes": _mode_table(table, cells),
+        "figures": _pictures(draw_figures(table, cells, docs / "results")),
+    }
+    for name, content in parts.items():
+        start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        if start not in text or end not in text:
+            raise ValueError(f"{page} has no place for {name}: add the lines {start} and {end}")
+        before, rest = text.split(start, 1)
+        text = f"{before}{start}\n{content or 'Not run yet.'}\n{end}{rest.split(end, 1)[1]}"
+    write_text(page, text)
+
+
+def _with(cells: Sequence[Cell], choose: Callable[[Search], bool]) -> Iterable[tuple[Cell, Search]]:
+    return ((cell, search) for cell in cells for search in cell.searches if choose(search))
+
+
+def _spread(values: Sequence[float]) -> str:
+    """Mean and standard deviation in hundredths."""
+    if not values:
+        return ""
+    mean = f"{100 * statistics.mean(values):.2f}"
+    return f"{mean} ± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else mean
+
+
+def _markdown(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    if not lines:
+        return ""
+    ruler = ["---"] * left + ["---:"] * (len(header) - left)
+    return "\n".join(["", f"| {' | '.join(header)} |", f"|{'|'.join(ruler)}|", *lines, ""])
+
+
+def _main_table(table: Table, cells: Sequence[Cell]) -> str:
+    rows = []
+    for cell, search in _with(cells, lambda search: search.name == "main"):
+        for metric, on in (("score", "dev"), (UNUSED, "unused rows")):
+            found = [values_of(table, cell, search, method, metric) for method in _MAIN]
+            teacher = [row.value for row in rows_of_cell(table, cell) if row.method == TEACHER and row.metric == metric]
+            if any(found):
+                seeds = str(max(len(values) for values in found))
+                rows.append([cell.task, cell.student, on, seeds, _spread(teacher), *map(_spread, found)])
+    header = [
+        "task",
+        "student",
+        "evaluated on",
+        "seeds",
+        "the teacher",
+        "no teacher",
+        "dense",
+        "dense, best of 2",
+        "sparse",
+    ]
+    return _markdown(header, rows, left=3)
+
+
+def _difference_table(cells: Sequence[Cell], folder: Path) -> str:
+    rows = []
+    for found in differences(cells, folder, _PAIRS):
+        where = f"all {len(found.cells)} cells" if len(found.cells) > 1 else ", ".join(found.cells[0])
+        estimate = found.estimate
+        interval = f"[{estimate.low:+.2f}, {estimate.high:+.2f}]"
+        rows.append([f"{found.treated} minus {found.control}", where, f"{estimate.value:+.2f}", interval])
+    return _markdown(["difference", "over", "points", "95 % interval"], rows, left=2)
+
+
+def _baseline_table(table: Table, cells: Sequence[Cell]) -> str:
+    rows = []
+    for cell, search in _with(cells, lambda search: search.name == "baselines"):
+        for method in (SPARSE, *search.baselines):
+            values = values_of(table, cell, search, method)
+            if values:
+                said = f"{SPARSE} (lam {search.settings['teacher.lams'][0]:g})" if method == SPARSE else method
+                rows.append([cell.task, cell.student, said, str(len(values)), _spread(values)])
+    return _markdown(["task", "student", "method", "seeds", "dev"], rows, left=3)
+
+
+def _grid_table(table: Table, cells: Sequence[Cell]) -> str:
+    parts = []
+    for cell, search in _with(cells, lambda search: search.mode == "exhaustive"):
+        by_place = by_candidate(table, cell, search)
+        sparsities = search.settings["teacher.sparsities"]
+        rows = [
+            [f"{lam:g}", *(_spread(by_place.get((lam, sparsity), [])) for sparsity in sparsities)]
+            for lam in search.settings["teacher.lams"]
+            if any((lam, sparsity) in by_place for sparsity in sparsities)
+        ]
+        dense = _spread(values_of(table, cell, search, DENSE))
+        if rows:
+            head = f"\n{cell.task}, {cell.student}: the dense teacher's students have {dense}."
+            parts.append(
+                head + "\n" + _markdown(["lam", *(f"sparsity {value:g}" for value in sparsities)], rows, left=1)
+            )
+    return "\n".join(parts)
+
+
+def _mode_table(table: Table, cells: Sequence[Cell]) -> str:
+    rows = []
+    for cell, search in _with(cells, lambda search: True):
+        values = values_of(table, cell, search, SPARSE)
+        if len(cell.searches) > 1 and values:
+            rows.append([
+                cell.task, cell.student, search.mode, f"{trainings(search):.3g}", str(len(values)), _spread(values),
+                _spread(values_of(table, cell, search, SPARSE, "selection_score")),
+                _spread(values_of(table, cell, search, SPARSE, UNUSED)),
+            ])  # fmt: skip
+    header = ["task", "student", "mode", "student trainings a seed", "seeds", "dev", "selection part", "unused rows"]
+    return _markdown(header, rows, left=3)

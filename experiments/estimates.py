@@ -1,0 +1,80 @@
+"""How sure the differences between methods are, over all cells that have been run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from datamodules.tasks import find_task
+from experiments.plan import Cell
+from lightning_modules.metrics import score_function
+from pipeline.statistics import Cell as Compared
+from pipeline.statistics import Estimate, estimate_difference
+from storage import read_tensors
+
+__all__ = ["Difference", "differences"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The mean over cells of one method's score minus another's, in points.
+
+    Args:
+        treated: The one.
+        control: The other.
+        cells: Over which, by task and student.
+        estimate: In hundredths.
+    """
+
+    treated: str
+    control: str
+    cells: Sequence[tuple[str, str]]
+    estimate: Estimate
+
+
+def differences(
+    cells: Sequence[Cell], folder: Path, pairs: Sequence[tuple[str, str]], search: str = "main"
+) -> list[Difference]:
+    """Estimate differences over all cells together, and in each.
+
+    Args:
+        cells: Of the plan; those without predictions are left out.
+        folder: With a file of predictions for each, as :func:`~experiments.collect.keep_predictions` writes them.
+        pairs: Treated and control.
+        search: Whose predictions.
+
+    Returns:
+        For each pair the difference over all cells, then, if there are several, that of each cell.
+    """
+    found = []
+    for treated, control in pairs:
+        compared = []
+        for cell in cells:
+            file = folder / f"{cell.name}_{search}.safetensors"
+            if file.is_file():
+                compared.append(_compared(cell, read_tensors(file)[0], treated, control))
+        groups = [compared, *([one] for one in compared if len(compared) > 1)]
+        found += [_difference(treated, control, group) for group in groups if group]
+    return found
+
+
+def _compared(cell: Cell, tensors: dict[str, Tensor], treated: str, control: str) -> Compared:
+    def said(method: str) -> Tensor:
+        seeds = sorted(int(name.split("/")[1]) for name in tensors if name.startswith(f"{method}/"))
+        if not seeds:
+            raise ValueError(f"{cell.task}, {cell.student}: there are no predictions of {method}; remove its file")
+        return torch.stack([tensors[f"{method}/{seed}"] for seed in seeds])
+
+    task = find_task(cell.task)
+    score = score_function(task.metrics, len(task.label_names))
+    return Compared(cell.task, cell.student, tensors["labels"], said(control), said(treated), score)
+
+
+def _difference(treated: str, control: str, cells: Sequence[Compared]) -> Difference:
+    found = estimate_difference(cells)
+    points = Estimate(100 * found.value, 100 * found.low, 100 * found.high)
+    return Difference(treated, control, [(cell.task, cell.student) for cell in cells], points)

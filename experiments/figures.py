@@ -1,0 +1,144 @@
+"""Pictures of the results, as SVG files."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from scipy.stats import t
+
+from experiments.plan import Cell
+from experiments.reading import by_candidate, trainings, values_of
+from experiments.table import Table
+from pipeline.comparison import DENSE, SPARSE
+from storage import new_file, read_tensors
+
+__all__ = ["draw_figures", "half_width"]
+
+# The same file from the same numbers.
+mpl.rcParams["svg.hashsalt"] = "stark"
+_LEVEL = 0.95
+
+
+def draw_figures(table: Table, cells: Sequence[Cell], folder: Path) -> list[tuple[str, str]]:
+    """Draw what there are numbers for.
+
+    Args:
+        table: The results.
+        cells: Of the plan.
+        folder: Where the pictures go, and where :func:`~experiments.collect.keep_units` has put its files.
+
+    Returns:
+        For each picture its file's name, and what it shows.
+    """
+    drawn = []
+    for cell in cells:
+        for name, what, figure in (*_grids(table, cell), *_modes(table, cell), *_units(cell, folder)):
+            file = f"{cell.name}_{name}.svg"
+            with new_file(folder / file) as temporary:
+                figure.savefig(temporary, format="svg", metadata={"Date": None}, facecolor="white")
+            drawn.append((file, f"{cell.task}, {cell.student}: {what}"))
+    return drawn
+
+
+def half_width(values: Sequence[float]) -> float:
+    """Half of the 95 % interval for the mean over other seeds, by Student's t.
+
+    Args:
+        values: At least two.
+
+    Returns:
+        In the unit of the values.
+
+    >>> round(half_width([1.0, 2.0, 3.0]), 3)
+    2.484
+    """
+    deviation = statistics.stdev(values) / math.sqrt(len(values))
+    return float(t.ppf((1 + _LEVEL) / 2, len(values) - 1)) * deviation
+
+
+def _axes(width: float = 7.0, height: float = 4.0, columns: int = 1) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(1, columns)
+
+
+def _grids(table: Table, cell: Cell) -> Iterator[tuple[str, str, Figure]]:
+    """Score against teacher sparsity, a line for each lam."""
+    for search in cell.searches:
+        found = by_candidate(table, cell, search)
+        if search.mode != "exhaustive" or not found:
+            continue
+        figure, axes = _axes()
+        dense = [100 * value for value in values_of(table, cell, search, DENSE)]
+        lams = sorted({lam for lam, _ in found})
+        for number, lam in enumerate(lams):
+            points = sorted((sparsity, values) for (own, sparsity), values in found.items() if own == lam)
+            # Apart from each other, or the intervals would lie on one another.
+            places = [sparsity + 0.004 * (number - len(lams) / 2) for sparsity, _ in points]
+            means = [100 * statistics.mean(values) for _, values in points]
+            several = all(len(values) > 1 for _, values in points)
+            bars = [100 * half_width(values) for _, values in points] if several else None
+            axes.errorbar(places, means, yerr=bars, marker="o", markersize=4, capsize=2, label=f"lam {lam:g}")
+        if dense:
+            axes.axhline(statistics.mean(dense), color="black", linestyle="--", label="dense teacher")
+        axes.set(xlabel="sparsity of the teacher", ylabel="dev score of the student, hundredths")
+        axes.legend(ncols=3, fontsize="small")
+        what = "score against the teacher's sparsity, mean and 95 % interval over seeds"
+        yield "sparsity", what, figure
+
+
+def _modes(table: Table, cell: Cell) -> Iterator[tuple[str, str, Figure]]:
+    """Cost of a search against the score of the student that it chose."""
+    points = {
+        search.mode: (trainings(search), [100 * value for value in values])
+        for search in cell.searches
+        if (values := values_of(table, cell, search, SPARSE))
+    }
+    if len(points) < 2:
+        return
+    figure, axes = _axes()
+    for mode, (cost, values) in points.items():
+        bar = half_width(values) if len(values) > 1 else None
+        axes.errorbar([cost], [statistics.mean(values)], yerr=bar, marker="o", capsize=3, label=mode)
+    axes.set(xscale="log", xlabel="student trainings a seed", ylabel="dev score of the chosen student, hundredths")
+    axes.legend()
+    yield "modes", "cost against result of the search modes, mean and 95 % interval over seeds", figure
+
+
+def _units(cell: Cell, folder: Path) -> Iterator[tuple[str, str, Figure]]:
+    """Expressiveness against friendliness of each unit, and what the student and the sparse teachers kept."""
+    file = folder / f"{cell.name}_units.safetensors"
+    if not file.is_file():
+        return
+    units, _ = read_tensors(file)
+    figure, both = _axes(9.0, 4.0, columns=2)
+    for axes, kind in zip(both, ("heads", "neurons"), strict=True):
+        expressive, friendly = (units[f"{kind}/{loss}"].numpy() for loss in ("expressiveness", "friendliness"))
+        for layer, (x, y) in enumerate(zip(expressive, friendly, strict=True)):
+            size = 25 if kind == "heads" else 3
+            axes.scatter(x, y, s=size, color=mpl.colormaps["viridis"](layer / len(expressive)), label=f"layer {layer}")
+        axes.set(xlabel="expressiveness", ylabel="friendliness", title=kind)
+        if kind == "neurons":
+            axes.set(xscale="log", yscale="log")
+        axes.legend(fontsize="small")
+        # Thousands of points make a file of megabytes as shapes.
+        for points in axes.collections:
+            points.set_rasterized(True)
+    yield "scores", "each unit's normalised scores", figure
+    models = sorted({name.split("/")[1] for name in units if name.startswith("kept_heads/")})
+    figure, both = _axes(9.0, 1.2 + 0.35 * len(models), columns=2)
+    for axes, kind in zip(both, ("heads", "neurons"), strict=True):
+        shares = [units[f"kept_{kind}/{model}"].double().mean(-1).tolist() for model in models]
+        image = axes.imshow(shares, vmin=0, vmax=1, cmap="viridis", aspect="auto")
+        for row, values in enumerate(shares):
+            for column, value in enumerate(values):
+                color = "black" if value > 0.6 else "white"
+                axes.text(column, row, f"{value:.0%}", ha="center", va="center", fontsize=7, color=color)
+        axes.set(xlabel="layer", title=f"kept {kind}", yticks=range(len(models)), yticklabels=models)
+        figure.colorbar(image, ax=axes)
+    yield "kept", "the share of units that each layer kept", figure
