@@ -51,6 +51,10 @@ def write_page(table: Table, cells: Sequence[Cell], docs: Path) -> None:
     write_text(page, text)
 
 
+def _pictures(files: Iterable[tuple[str, str]]) -> str:
+    return "\n".join(f"\n![{title}](results/{file})\n\n*{title}*" for file, title in files)
+
+
 def _with(cells: Sequence[Cell], choose: Callable[[Search], bool]) -> Iterable[tuple[Cell, Search]]:
     return ((cell, search) for cell in cells for search in cell.searches if choose(search))
 
@@ -80,17 +84,7 @@ def _main_table(table: Table, cells: Sequence[Cell]) -> str:
             if any(found):
                 seeds = str(max(len(values) for values in found))
                 rows.append([cell.task, cell.student, on, seeds, _spread(teacher), *map(_spread, found)])
-    header = [
-        "task",
-        "student",
-        "evaluated on",
-        "seeds",
-        "the teacher",
-        "no teacher",
-        "dense",
-        "dense, best of 2",
-        "sparse",
-    ]
+    header = ["task", "student", "rows", "seeds", "the teacher", "no teacher", "dense", "dense, best of 2", "sparse"]
     return _markdown(header, rows, left=3)
 
 
@@ -128,9 +122,8 @@ def _grid_table(table: Table, cells: Sequence[Cell]) -> str:
         dense = _spread(values_of(table, cell, search, DENSE))
         if rows:
             head = f"\n{cell.task}, {cell.student}: the dense teacher's students have {dense}."
-            parts.append(
-                head + "\n" + _markdown(["lam", *(f"sparsity {value:g}" for value in sparsities)], rows, left=1)
-            )
+            header = ["lam", *(f"sparsity {value:g}" for value in sparsities)]
+            parts.append(head + "\n" + _markdown(header, rows, left=1))
     return "\n".join(parts)
 
 
