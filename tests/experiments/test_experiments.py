@@ -1,0 +1,180 @@
+"""The evidence end to end on tiny data: run, interrupted, gone on with, written down."""
+
+import statistics
+import subprocess
+import sys
+import xml.dom.minidom
+
+import pytest
+import torch
+import yaml
+
+from experiments import __main__ as command
+from experiments.collect import UNUSED, is_collected
+from experiments.figures import half_width
+from experiments.plan import Cell, Search, read_plan
+from experiments.reading import by_candidate, trainings, values_of
+from experiments.table import TEACHER, Row, Table
+from storage import read_tensors
+from tests.pipeline.runs import read
+
+LIMIT = 60
+PARTS = ("main", "differences", "baselines", "grid", "modes", "figures")
+
+
+def plan_of(task) -> dict:
+    grid = {"teacher.lams": [0.5], "teacher.sparsities": [0.2, 0.4], "seeds": [1, 2], "baselines": []}
+    main = {**grid, "search.mode": "predict", "baselines": ["no_teacher", "dense_teacher_best_of_k"]}
+    return {
+        "settings": {
+            "data.cache_dir": str(task.cache),
+            "data.batch_size": 16,
+            "finetuning.epochs": 1,
+            "distillation.epochs": 2,
+        },
+        "tasks": {"sst2": {"data.train_limit": LIMIT}},
+        "students": {"70 %": {"student.sparsity": 0.7}},
+        "searches": {"main": main, "grid": {**grid, "search.mode": "exhaustive"}},
+        "cells": [{"task": "sst2", "student": "70 %", "searches": ["main", "grid"]}],
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_task, tmp_path_factory):
+    """All of it, after a first attempt whose second search was lost."""
+    folder = tmp_path_factory.mktemp("experiments")
+    docs = folder / "docs"
+    docs.mkdir()
+    (docs / "results.md").write_text("By hand.\n" + "\n".join(f"<!-- {part} -->\n<!-- /{part} -->" for part in PARTS))
+    (folder / "plan.yaml").write_text(yaml.safe_dump(plan_of(tiny_task)))
+    arguments = ["--encoder", str(tiny_task.encoder), "--data", str(tiny_task.data_dir), "--workers", "1"]
+    arguments += ["--root", str(folder / "runs"), "--plan", str(folder / "plan.yaml"), "--docs", str(docs)]
+    ran = []
+
+    def lost(asked, check):
+        ran.append(asked)
+        if len(ran) == 2:
+            raise subprocess.CalledProcessError(1, asked)
+        return subprocess.run(asked, check=check, stdout=subprocess.DEVNULL)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["experiments", *arguments])
+        patch.setattr(command, "subprocess", type("subprocess", (), {"run": staticmethod(lost)}))
+        with pytest.raises(subprocess.CalledProcessError):
+            command.main()
+        command.main()
+        command.main()
+    assert len(ran) == 3  # the first search was not run again, and in the end none was
+    return folder
+
+
+def test_rows_are_what_the_run_says(finished):
+    cell = read_plan(finished / "plan.yaml")[0]
+    main, grid = cell.searches
+    table = Table(finished / "docs/results.csv")
+    assert is_collected(cell, main, table)
+    assert is_collected(cell, grid, table)
+    summary = read(finished / "runs/sst2_70")
+    models = {model["folder"]: model for model in summary["models"]}
+    for choice in summary["best_by_method"]:
+        place = main.seeds.index(choice["seed"])
+        assert values_of(table, cell, grid, "sparse_teacher")[place] == models[choice["sparse_teacher"]]["dev"]["score"]
+        assert values_of(table, cell, main, "dense_teacher")[place] == models[choice["dense_teacher"]]["dev"]["score"]
+    candidates = by_candidate(table, cell, grid)
+    assert {key: len(values) for key, values in candidates.items()} == {(0.5, 0.2): 2, (0.5, 0.4): 2}
+    seconds = {row.method: row.seconds for row in table if row.seed == 1 and row.metric == "score"}
+    assert seconds["dense_teacher_best_of_k"] > seconds["dense_teacher"] > 0
+    best = values_of(table, cell, main, "dense_teacher_best_of_k", "selection_score")
+    dense = values_of(table, cell, main, "dense_teacher", "selection_score")
+    assert all(first >= second for first, second in zip(best, dense, strict=True))
+
+
+def test_unused_rows_are_those_in_no_part(finished, tiny_task):
+    lines = (tiny_task.data_dir / "SST-2/train.tsv").read_text().splitlines()[1:]
+    kept = (finished / "runs/unused/SST-2/dev.tsv").read_text().splitlines()[1:]
+    assert len(kept) == len(lines) - LIMIT
+    assert set(kept) <= set(lines)
+    table = Table(finished / "docs/results.csv")
+    values = [row.value for row in table if row.metric == UNUSED and row.method != TEACHER]
+    assert len(values) >= 2 * 4
+    assert all(value * len(kept) == pytest.approx(round(value * len(kept))) for value in values)
+
+
+def test_predictions_and_units_are_kept(finished):
+    predictions, _ = read_tensors(finished / "docs/results/sst2_70_main.safetensors")
+    table, cell = Table(finished / "docs/results.csv"), read_plan(finished / "plan.yaml")[0]
+    for method in ("no_teacher", "dense_teacher", "dense_teacher_best_of_k", "sparse_teacher"):
+        said = torch.stack([predictions[f"{method}/{seed}"] for seed in (1, 2)])
+        found = (said == predictions["labels"]).double().mean(-1).tolist()
+        assert found == pytest.approx(values_of(table, cell, cell.searches[0], method))
+    units, _ = read_tensors(finished / "docs/results/sst2_70_units.safetensors")
+    assert units["kept_neurons/student"].shape == units["neurons/friendliness"].shape
+    assert units["kept_heads/teacher 0.5, 0.2"].sum() >= units["kept_heads/student"].sum()
+
+
+def test_the_page_has_all_parts_and_pictures(finished):
+    docs = finished / "docs"
+    page = (docs / "results.md").read_text()
+    assert page.startswith("By hand.\n")
+    assert page.count("Not run yet.") == 1  # the other rankings are no part of this plan
+    table, cell = Table(docs / "results.csv"), read_plan(finished / "plan.yaml")[0]
+    values = [100 * value for value in values_of(table, cell, cell.searches[0], "sparse_teacher")]
+    assert f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}" in page
+    assert "| sparse_teacher minus dense_teacher_best_of_k | sst2, 70 % |" in page
+    pictures = [line.split("](")[1].rstrip(")") for line in page.splitlines() if line.startswith("![")]
+    assert {name.rsplit("_", 1)[1] for name in pictures} == {"sparsity.svg", "modes.svg", "scores.svg", "kept.svg"}
+    for name in pictures:
+        assert xml.dom.minidom.parse(str(docs / name)).documentElement.tagName == "svg"
+
+
+def test_a_table_is_read_as_it_was_written(tmp_path):
+    rows = [
+        Row("rte", "90 %", "sparse_teacher", 0.0, 0.1, 1, "score", 0.123456789, 3.5),
+        Row("rte", "", TEACHER, None, None, None, "score", 1 / 3, None),
+    ]
+    table = Table(tmp_path / "results.csv")
+    table.add(rows)
+    table.add([rows[0]])
+    assert list(Table(tmp_path / "results.csv")) == rows
+    (tmp_path / "results.csv").write_text((tmp_path / "results.csv").read_text().replace("0.123456789", "good"))
+    with pytest.raises(ValueError, match=r"results.csv, line 2: no row of results"):
+        Table(tmp_path / "results.csv")
+
+
+def test_trainings_are_what_a_search_takes():
+    def search(mode, sparsities):
+        settings = {"search.mode": mode, "teacher.lams": [0.5], "teacher.sparsities": sparsities}
+        return Search("", {**settings, "distillation.epochs": 4})
+
+    four = [0.1, 0.2, 0.3, 0.4]
+    assert [trainings(search(mode, four)) for mode in ("none", "predict", "exhaustive")] == [2, 2, 5]
+    # The trial, an epoch of four, another one of two, two more of one.
+    assert trainings(search("halving", four)) == 1 + (4 * 1 + 2 * 1 + 1 * 2) / 4
+
+
+def test_a_half_width_is_that_of_students_t():
+    assert half_width([0.0, 1.0, 2.0, 3.0]) == pytest.approx(2.05426, abs=1e-5)  # 3.18245 * 1.29099 / 2
+
+
+def test_names_that_the_plan_lacks_are_refused(tmp_path, tiny_task):
+    plan = plan_of(tiny_task)
+    for key, value in (("task", "rte"), ("student", "1 %"), ("searches", ["none"])):
+        wrong = {**plan, "cells": [{**plan["cells"][0], key: value}]}
+        (tmp_path / "plan.yaml").write_text(yaml.safe_dump(wrong))
+        with pytest.raises(ValueError, match=r"plan.yaml: cell 1 has the .*: name one of"):
+            read_plan(tmp_path / "plan.yaml")
+
+
+def test_a_page_without_a_place_is_refused(tmp_path):
+    from experiments.page import write_page
+
+    (tmp_path / "results.md").write_text("nothing")
+    with pytest.raises(ValueError, match=r"has no place for main: add the lines <!-- main --> and <!-- /main -->"):
+        write_page(Table(tmp_path / "results.csv"), [Cell("rte", "70 %", ())], tmp_path)
+
+
+def test_the_plan_is_whole():
+    cells = read_plan(command._PLAN)
+    main = [(cell.task, cell.student) for cell in cells if "main" in {search.name for search in cell.searches}]
+    assert len(set(main)) == len(main) == 8
+    assert len({cell.name for cell in cells}) == len(cells)
