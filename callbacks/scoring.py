@@ -53,6 +53,26 @@ class UnitScores:
         """
         return normalize_per_layer(self.heads[loss]), normalize_per_layer(self.neurons[loss])
 
+    def plus(self, other: UnitScores) -> UnitScores:
+        """The scores of the rows of both: raw scores are sums over rows.
+
+        Args:
+            other: Scores of the same model by the same losses.
+
+        Returns:
+            Their sum.
+
+        Raises:
+            ValueError: If they are of another model.
+        """
+        if other.model != self.model:
+            raise ValueError("scores of two models cannot be added: score the same weights")
+        heads, neurons = (
+            {loss: [a + b for a, b in zip(own[loss], theirs[loss], strict=True)] for loss in own}
+            for own, theirs in ((self.heads, other.heads), (self.neurons, other.neurons))
+        )
+        return UnitScores(heads, neurons, self.model)
+
     def save(self, path: Path) -> None:
         """Write raw and normalised scores as safetensors, keys ``heads/expressiveness/raw/0``.
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from datamodules import GLUEDataModule
 from experiments.collect import is_collected, keep_predictions, keep_units, rows_of
 from experiments.page import write_page
-from experiments.plan import Cell, Search, read_plan
+from experiments.plan import Cell, Search, in_order, read_plan
 from experiments.table import Table
 from experiments.unused import UnusedRows
 
@@ -42,6 +42,17 @@ def _unused(cell: Cell, search: Search, options: argparse.Namespace) -> UnusedRo
     return UnusedRows(data, Path(options.root) / "unused")
 
 
+def _collect(cell: Cell, search: Search, options: argparse.Namespace, table: Table) -> None:
+    """Add what the run left to the docs."""
+    folder, kept = Path(options.root) / cell.name, options.docs / "results"
+    unused = _unused(cell, search, options)
+    keep_predictions(folder, kept / f"{cell.name}_{search.name}.safetensors")
+    if search.mode == "exhaustive":
+        keep_units(folder, kept / f"{cell.name}_units.safetensors")
+    # Last, as the table says what is done.
+    table.add(rows_of(cell, search, folder, None if unused is None else unused.accuracy))
+
+
 def main() -> None:
     """Run the plan."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -56,17 +67,11 @@ def main() -> None:
     if options.encoder is not None:
         if options.data is None:
             parser.error("--encoder needs --data")
-        for cell in cells:
-            for search in cell.searches:
-                if is_collected(cell, search, table):
-                    continue
+        for cell, search in in_order(cells):
+            if not is_collected(cell, search, table):
                 _run(cell, search, options)
-                folder = Path(options.root) / cell.name
-                unused = _unused(cell, search, options)
-                table.add(rows_of(cell, search, folder, None if unused is None else unused.accuracy))
-                keep_predictions(folder, options.docs / f"results/{cell.name}_{search.name}.safetensors")
-                if search.mode == "exhaustive":
-                    keep_units(folder, options.docs / f"results/{cell.name}_units.safetensors")
+                _collect(cell, search, options, table)
+                write_page(table, cells, options.docs)
     write_page(table, cells, options.docs)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-__all__ = ["Cell", "Search", "read_plan"]
+__all__ = ["Cell", "Search", "in_order", "read_plan"]
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def read_plan(file: Path) -> list[Cell]:
         file: Such as ``experiments/results.yaml``.
 
     Returns:
-        The cells in the order in which they are run.
+        The cells.
 
     Raises:
         ValueError: If a cell names something that the plan does not have.
@@ -98,3 +99,16 @@ def read_plan(file: Path) -> list[Cell]:
             searches.append(Search(name, settings))
         cells.append(Cell(cell["task"], cell["student"], tuple(searches)))
     return cells
+
+
+def in_order(cells: Sequence[Cell]) -> list[tuple[Cell, Search]]:
+    """What is run after what: the first searches of all cells, then their second ones, and so on.
+
+    Args:
+        cells: Of the plan.
+
+    Returns:
+        Each search with its cell.
+    """
+    rounds = itertools.zip_longest(*(cell.searches for cell in cells))
+    return [(cell, search) for one in rounds for cell, search in zip(cells, one, strict=True) if search is not None]

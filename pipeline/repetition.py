@@ -17,7 +17,7 @@ from pipeline.context import RunContext
 from pipeline.execution import begin, run_fits
 from pipeline.manifest import Manifest
 from pipeline.plan import Stage, decide
-from pipeline.search import best_of, halving_epochs, survivors
+from pipeline.search import FOLDS, best_of, halving_epochs, survivors
 from pipeline.summary import Trained
 from storage import write_json
 
@@ -114,6 +114,7 @@ class Repetition:
         """Rank the candidates without training."""
         search = self._settings.group("search")
         asked = {name: value for name, value in search.items() if name != "search.eta"}
+        asked["folds"] = FOLDS
 
         def work(*_: object) -> None:
             found = stages.predict_students(
@@ -124,7 +125,7 @@ class Repetition:
 
         needs = ("finetune", self._run.name("trial"), self._run.name("sparsify"))
         return Stage(
-            self._search, needs, {**self._run.scoring, **self._run.grid, **asked}, (self._run.name(_SEARCH),), work
+            self._search, needs, {**self._run.friendliness, **self._run.grid, **asked}, (self._run.name(_SEARCH),), work
         )
 
     def _halving(self) -> Stage:

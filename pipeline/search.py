@@ -2,30 +2,54 @@
 
 from __future__ import annotations
 
-import copy
+import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from callbacks.pruning import EXPRESSIVENESS
 from callbacks.scoring import UnitScores
-from callbacks.sparsification import FRIENDLINESS, teacher_masks
-from datamodules import GLUEDataModule
-from lightning_modules import shrink_
-from lightning_modules.classifying import classify, predictions
-from lightning_modules.metrics import score_function
+from callbacks.sparsification import teacher_masks
+from lightning_modules import unit_masks
+from lightning_modules.classifying import Batch, classify, predictions
 from pipeline.candidates import Candidate
 from pipeline.settings import PredictionRule, SearchSettings
 
-__all__ = ["Prediction", "agreement", "best_of", "halving_epochs", "predict", "predicted_value", "survivors"]
+__all__ = [
+    "FOLDS",
+    "HeldOut",
+    "Prediction",
+    "agreement",
+    "best_of",
+    "cross_fit",
+    "folds",
+    "halving_epochs",
+    "predict",
+    "predicted_value",
+    "survivors",
+]
+
+FOLDS = 5
+"""Into how many parts the selection part is cut where it both scores and ranks the teachers."""
 
 _Key = TypeVar("_Key")
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Rows, and scores of the teacher's units that know nothing of them.
+
+    Args:
+        scores: Of other rows.
+        batches: The rows.
+    """
+
+    scores: UnitScores
+    batches: list[Batch]
 
 
 @dataclass(frozen=True)
@@ -33,7 +57,7 @@ class Prediction:
     """What is known of a candidate without training a student.
 
     Args:
-        metric: The sparse teacher's own score on the selection part.
+        metric: The sparse teacher's own score on the selection part, where that did not shape it.
         agreement: How often it says what the trial student says there; see :func:`agreement`.
         value: What it is ranked by.
     """
@@ -147,46 +171,96 @@ def survivors(candidates: int, eta: int) -> int:
     return math.ceil(candidates / eta)
 
 
+def folds(batches: Sequence[Batch], number: int = FOLDS) -> list[list[Batch]]:
+    """Deal batches out to folds in turn, so that folds of batches in the order of their lengths have the same lengths.
+
+    Args:
+        batches: Of the data; where there are fewer than folds, each row becomes a batch of its own.
+        number: Of folds; fewer if there are fewer rows.
+
+    Returns:
+        At least two folds, none of them empty.
+
+    Raises:
+        ValueError: If there is a single row.
+
+    Example:
+        >>> batch = {"labels": torch.arange(4)}
+        >>> [[rows["labels"].tolist() for rows in fold] for fold in folds([batch], 3)]
+        [[[0], [3]], [[1]], [[2]]]
+    """
+    if len(batches) < number:
+        batches = [row for batch in batches for row in _rows(batch)]
+    if len(batches) < 2:
+        raise ValueError("a part of one row cannot be cut into folds: choose a larger data.selection_fraction")
+    return [list(batches[fold::number]) for fold in range(min(number, len(batches)))]
+
+
+def _rows(batch: Batch) -> list[Batch]:
+    return [{key: values[row : row + 1] for key, values in batch.items()} for row in range(len(batch["labels"]))]
+
+
+def cross_fit(parts: Sequence[list[Batch]], score: Callable[[list[Batch]], UnitScores]) -> list[HeldOut]:
+    """For each fold the scores of all other folds, so that no sparse teacher is judged by rows that shaped it.
+
+    Every fold is scored once and their scores, sums over rows, are added, whatever their number: one pass in all.
+
+    Args:
+        parts: The folds.
+        score: Scores the teacher's units on some batches.
+
+    Returns:
+        For each fold the scores and its batches.
+    """
+    scored = [score(part) for part in parts]
+    return [
+        HeldOut(functools.reduce(UnitScores.plus, [other for other in scored if other is not own]), part)
+        for own, part in zip(scored, parts, strict=True)
+    ]
+
+
 def predict(
     candidates: Sequence[Candidate],
     search: SearchSettings,
-    data: GLUEDataModule,
-    models: tuple[PreTrainedModel, PreTrainedModel],
-    scores: Path,
+    held_out: Sequence[HeldOut],
+    dense: PreTrainedModel,
+    trial: PreTrainedModel,
+    metric: Callable[[Tensor, Tensor], float],
 ) -> dict[Candidate, Prediction]:
     """Rank sparse teachers by what they say of the selection part; a forward pass for each, and no training.
 
     Args:
         candidates: The sparse teachers.
         search: The rule and its weight.
-        data: Set up for a fit.
-        models: The dense teacher and the trial student, on the same device.
-        scores: File of the dense teacher's scores.
+        held_out: The selection part, in one or several pieces, each with the scores that cut the teachers for it.
+        dense: The dense teacher, on the device of the rows.
+        trial: The trial student, there as well.
+        metric: The task's score of predictions and labels.
 
     Returns:
         A prediction for each, in their order.
     """
-    dense, trial = models
-    unit_scores = UnitScores.load(scores, dense, (EXPRESSIVENESS, FRIENDLINESS))
-    of_student = _logits(trial, data)
+    labels = torch.cat([batch["labels"] for piece in held_out for batch in piece.batches]).cpu()
+    of_student = torch.cat([_logits(trial, piece.batches) for piece in held_out])
     found = {}
     for candidate in candidates:
-        teacher = shrink_(copy.deepcopy(dense), *teacher_masks(unit_scores, candidate.lam, candidate.sparsity))
-        logits = _logits(teacher, data)
-        metric, agreed = _score(logits, data), agreement(logits, of_student)
-        value = predicted_value(metric, agreed, candidate.sparsity, search.rule, search.sparsity_weight)
-        found[candidate] = Prediction(metric, agreed, value)
+        said = []
+        for piece in held_out:
+            # Masked, not cut: the logits are the same, and copying a model takes longer than what a smaller one saves.
+            with unit_masks(dense, *_numbers(teacher_masks(piece.scores, candidate.lam, candidate.sparsity), dense)):
+                said.append(_logits(dense, piece.batches))
+        logits = torch.cat(said)
+        own, agreed = metric(predictions(logits), labels), agreement(logits, of_student)
+        value = predicted_value(own, agreed, candidate.sparsity, search.rule, search.sparsity_weight)
+        found[candidate] = Prediction(own, agreed, value)
     return found
 
 
-def _logits(model: PreTrainedModel, data: GLUEDataModule) -> Tensor:
-    """Of all rows of the selection part, in the loader's order."""
-    device = next(model.parameters()).device
+def _numbers(masks: tuple[list[Tensor], list[Tensor]], model: PreTrainedModel) -> tuple[list[Tensor], list[Tensor]]:
+    heads, neurons = ([mask.to(model.device, model.dtype) for mask in layers] for layers in masks)
+    return heads, neurons
+
+
+def _logits(model: PreTrainedModel, batches: Iterable[Batch]) -> Tensor:
     with torch.inference_mode():
-        batches = [{name: tensor.to(device) for name, tensor in batch.items()} for batch in data.val_dataloader()]
         return torch.cat([classify(model, batch) for batch in batches]).cpu()
-
-
-def _score(logits: Tensor, data: GLUEDataModule) -> float:
-    labels = torch.cat([batch["labels"] for batch in data.val_dataloader()])
-    return score_function(data.metrics, len(data.label_names))(predictions(logits), labels)

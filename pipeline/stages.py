@@ -26,10 +26,11 @@ from datamodules import GLUEDataModule
 from lightning_modules import encoder_layers, load_classifier, load_tokenizer, save_classifier, shrink_
 from lightning_modules.checkpoints import latest_checkpoint
 from lightning_modules.classifying import Batch
+from lightning_modules.metrics import score_function
 from pipeline.candidates import Candidate
 from pipeline.elsewhere import fit_elsewhere
 from pipeline.lightning_cli import StarkCLI
-from pipeline.search import Prediction, predict
+from pipeline.search import HeldOut, Prediction, cross_fit, folds, predict
 from pipeline.settings import FitSettings, RunSettings
 from storage import remove_folder, write_text
 
@@ -148,6 +149,8 @@ def predict_students(
 ) -> dict[Candidate, Prediction]:
     """Rank sparse teachers without training; see :func:`~pipeline.search.predict`.
 
+    Where the teacher's units were scored on the selection part, which ranks as well, both are cross-fitted.
+
     Args:
         settings: Of the run.
         candidates: The sparse teachers.
@@ -158,11 +161,28 @@ def predict_students(
     Returns:
         A prediction for each.
     """
-    models = _on_device(_scorer(settings), dense, trial)
+    trainer, split, reduction = _scorer(settings), settings.scoring.split, settings.scoring.reduction
+    teacher, student = _on_device(trainer, dense, trial)
     data = GLUEDataModule(model_name_or_path=str(dense), seed=settings.seed, **settings.data)
     data.prepare_data()
-    data.setup("validate")
-    return predict(candidates, settings.search, data, models, scores)
+    data.setup("fit")
+    batches = list(scoring_batches(data, "selection", reduction, trainer.strategy.root_device))
+    if split == "selection" or (split, data.selection) == ("validation", "validation"):
+        held_out = cross_fit(
+            folds(batches),
+            lambda fold: score_teacher(
+                teacher,
+                student,
+                fold,
+                temperature=settings.distillation.temperature,
+                weight=settings.distillation.distillation_weight,
+                reduction=reduction,
+            ),
+        )
+    else:
+        held_out = [HeldOut(UnitScores.load(scores, teacher, (EXPRESSIVENESS, FRIENDLINESS)), batches)]
+    metric = score_function(data.metrics, len(data.label_names))
+    return predict(candidates, settings.search, held_out, teacher, student, metric)
 
 
 def score_baselines(settings: RunSettings, folder: Path, teacher: Path, student: Path) -> None:

@@ -199,3 +199,15 @@ def test_batches_for_scoring_keep_their_order_only_where_it_matters(reduction, g
 def test_a_data_module_without_batches_for_scoring_is_refused():
     with pytest.raises(TypeError, match=r"dict has no scoring_dataloader\(split, grouped\)"):
         next(iter(scoring_batches({}, "selection", "example", torch.device("cpu"))))
+
+
+def test_scores_of_two_parts_add_up():
+    model, batches = tiny_classifier(), [tiny_batch(seed=seed) for seed in range(3)]
+    both = score_units(model, batches, LOSSES)
+    added = score_units(model, batches[:1], LOSSES).plus(score_units(model, batches[1:], LOSSES))
+    for name in LOSSES:
+        torch.testing.assert_close(flat(added, name), flat(both, name))
+    assert added.model == both.model
+    other = tiny_classifier(seed=1)
+    with pytest.raises(ValueError, match="scores of two models cannot be added"):
+        both.plus(score_units(other, batches, LOSSES))

@@ -12,7 +12,7 @@ import yaml
 from experiments import __main__ as command
 from experiments.collect import UNUSED, is_collected
 from experiments.figures import half_width
-from experiments.plan import Cell, Search, read_plan
+from experiments.plan import Cell, Search, in_order, read_plan
 from experiments.reading import by_candidate, trainings, values_of
 from experiments.table import TEACHER, Row, Table
 from storage import read_tensors
@@ -178,3 +178,8 @@ def test_the_plan_is_whole():
     main = [(cell.task, cell.student) for cell in cells if "main" in {search.name for search in cell.searches}]
     assert len(set(main)) == len(main) == 8
     assert len({cell.name for cell in cells}) == len(cells)
+    order = in_order(cells)
+    assert sorted((cell.name, search.name) for cell, search in order) == sorted(
+        (cell.name, search.name) for cell in cells for search in cell.searches
+    )
+    assert {search.name for _, search in order[:8]} == {"main"}

@@ -1,15 +1,28 @@
 """Searching: its formulas, and predictions against masks on the dense teacher."""
 
+import copy
+
 import pytest
 import torch
 from scipy.stats import pearsonr
 from sklearn.metrics import accuracy_score
 
 from callbacks.sparsification import score_teacher, teacher_masks
-from lightning_modules import load_classifier, unit_masks
+from lightning_modules import load_classifier, shrink_
 from lightning_modules.classifying import classify
 from pipeline.candidates import Candidate
-from pipeline.search import agreement, best_of, halving_epochs, predict, predicted_value, survivors
+from pipeline.search import (
+    FOLDS,
+    HeldOut,
+    agreement,
+    best_of,
+    cross_fit,
+    folds,
+    halving_epochs,
+    predict,
+    predicted_value,
+    survivors,
+)
 from pipeline.settings import SearchSettings
 
 
@@ -56,24 +69,87 @@ def test_rules():
         assert predicted_value(0.7, 0.9, 0.3, rule, 0.5) == pytest.approx(value)
 
 
-def test_predictions_are_those_of_a_masked_teacher(tiny_task, tmp_path):
+@pytest.fixture
+def models(tiny_task):
+    """The selection part, a dense teacher, and a student."""
     data = tiny_task.data()
     data.prepare_data()
     data.setup("fit")
     dense, trial = load_classifier(tiny_task.teacher), load_classifier(tiny_task.encoder, label_names=data.label_names)
-    before = {name: tensor.clone() for name, tensor in dense.state_dict().items()}
-    scores = score_teacher(dense, trial, data.scoring_dataloader("selection"))
-    scores.save(tmp_path / "scores.safetensors")
-    tried = [Candidate(0.25, 0.3), Candidate(1.0, 0.6)]
-    found = predict(tried, SearchSettings(rule="agreement"), data, (dense, trial), tmp_path / "scores.safetensors")
-    assert list(found) == tried
-    batches = list(data.val_dataloader())
-    labels = torch.cat([batch["labels"] for batch in batches])
+    return list(data.scoring_dataloader("selection")), dense, trial
+
+
+def said_by(model, batches):
     with torch.no_grad():
-        of_trial = torch.cat([classify(trial, batch) for batch in batches]).argmax(-1)
-        for candidate, prediction in found.items():
-            with unit_masks(dense, *teacher_masks(scores, candidate.lam, candidate.sparsity)):
-                said = torch.cat([classify(dense, batch) for batch in batches]).argmax(-1)
-            assert prediction.metric == pytest.approx(accuracy_score(labels, said))
-            assert prediction.agreement == prediction.value == pytest.approx(float((said == of_trial).double().mean()))
+        return torch.cat([classify(model, batch) for batch in batches]).argmax(-1)
+
+
+def labels_of(batches):
+    return torch.cat([batch["labels"] for batch in batches])
+
+
+TRIED = [Candidate(0.25, 0.3), Candidate(1.0, 0.6)]
+
+
+def predicted(held_out, dense, trial):
+    def accuracy(said, labels):
+        return accuracy_score(labels, said)
+
+    return predict(TRIED, SearchSettings(rule="agreement"), held_out, dense, trial, accuracy)
+
+
+def test_predictions_are_those_of_a_cut_teacher(models):
+    batches, dense, trial = models
+    before = {name: tensor.clone() for name, tensor in dense.state_dict().items()}
+    scores = score_teacher(dense, trial, batches)
+    found = predicted([HeldOut(scores, batches)], dense, trial)
+    assert list(found) == TRIED
+    for candidate, prediction in found.items():
+        cut = shrink_(copy.deepcopy(dense), *teacher_masks(scores, candidate.lam, candidate.sparsity))
+        said = said_by(cut, batches)
+        assert prediction.metric == pytest.approx(accuracy_score(labels_of(batches), said))
+        agreed = float((said == said_by(trial, batches)).double().mean())
+        assert prediction.agreement == prediction.value == pytest.approx(agreed)
     assert all(torch.equal(before[name], tensor) for name, tensor in dense.state_dict().items())
+
+
+def test_no_teacher_is_judged_by_rows_that_shaped_it(models):
+    batches, dense, trial = models
+    parts = folds(batches)
+    scored = []
+
+    def score(fold):
+        scored.append(len(labels_of(fold)))
+        return score_teacher(dense, trial, fold)
+
+    held_out = cross_fit(parts, score)
+    assert scored == [len(labels_of(part)) for part in parts]  # each once
+    found = predicted(held_out, dense, trial)
+    for candidate, prediction in found.items():
+        right = agreed = 0
+        for number, own in enumerate(parts):
+            others = [batch for part in parts[:number] + parts[number + 1 :] for batch in part]
+            masks = teacher_masks(score_teacher(dense, trial, others), candidate.lam, candidate.sparsity)
+            said = said_by(shrink_(copy.deepcopy(dense), *masks), own)
+            right += int((said == labels_of(own)).sum())
+            agreed += int((said == said_by(trial, own)).sum())
+        rows = len(labels_of(batches))
+        assert prediction.metric == pytest.approx(right / rows)
+        assert prediction.agreement == pytest.approx(agreed / rows)
+
+
+@pytest.mark.parametrize("sizes", [[3, 3, 2], [16] * 7, [2], [1, 1]])
+def test_folds_have_every_row_once(sizes):
+    rows = torch.arange(sum(sizes))
+    batches = [{"labels": part} for part in rows.split(sizes)]
+    parts = folds(batches)
+    assert 2 <= len(parts) <= FOLDS
+    assert all(parts)
+    assert torch.equal(torch.cat([labels_of(part) for part in parts]).sort().values, rows)
+    if len(sizes) >= FOLDS:
+        assert {len(batch["labels"]) for part in parts for batch in part} == {16}  # as they were
+
+
+def test_one_row_cannot_be_folded():
+    with pytest.raises(ValueError, match=r"part of one row .* data.selection_fraction"):
+        folds([{"labels": torch.zeros(1)}])
