@@ -73,12 +73,9 @@ def execute_all(
         while todo := [stage for stage in stages() if stage.name not in done]:
             at_work = {stage.name for stage in running.values()}  # not by the stage itself, which is made anew
             waiting = [stage for stage in todo if stage.name not in at_work and done.issuperset(stage.needs)]
-            started = next((stage for stage in waiting if here or not stage.is_fit), None)
-            if started is not None:
-                _execute(started, manifest, display)
-                done.add(started.name)
-                continue
-            for stage in waiting[: workers - len(running)]:
+            fits = [stage for stage in waiting if stage.is_fit and not here]
+            # These first, so that they run while this process works on what is no fit.
+            for stage in fits[: workers - len(running)]:
                 decision = decide(stage, manifest)
                 if decision.action == "skip":
                     display.skipped(stage.name)
@@ -88,7 +85,11 @@ def execute_all(
                     running[pool.submit(_work_on, stage, begin(stage, manifest, decision))] = stage
             if not waiting and not running:
                 raise RuntimeError(f"stage {todo[0].name} needs {', '.join(todo[0].needs)}, which is no stage")
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            own = next((stage for stage in waiting if stage not in fits), None)
+            if own is not None:
+                _execute(own, manifest, display)
+                done.add(own.name)
+            for future in wait(running, None if own is None else 0, FIRST_COMPLETED).done:
                 stage = running.pop(future)
                 manifest.finish(stage.name, stage.outputs, seconds := future.result())
                 display.finished(stage.name, seconds)

@@ -86,6 +86,21 @@ def test_fits_run_together_when_they_do_not_need_each_other(manifest):
     assert all(record.finished for record in Manifest.read(manifest.folder).stages.values())
 
 
+def test_what_is_no_fit_runs_beside_fits(manifest):
+    scored = threading.Event()
+
+    def work(*_):
+        assert scored.wait(20)  # the fit is at work when the other stage is
+
+    def score(*_):
+        (manifest.folder / "score").write_text("x")
+        scored.set()
+
+    first = Stage("score", (), {}, ("score",), score)
+    run([first, *fits(manifest, work, a=())], manifest, workers=2)
+    assert all(record.finished for record in Manifest.read(manifest.folder).stages.values())
+
+
 def test_no_more_than_the_workers(manifest):
     at_work, most, lock = 0, [], threading.Lock()
 
