@@ -40,7 +40,7 @@ def is_collected(cell: Cell, search: Search, table: Table) -> bool:
     """
     own = {"task": cell.task, "student": cell.student}
     return all(
-        table.has(**own, seed=seed, metric=f"chosen_by_{search.mode}")
+        table.has(**own, seed=seed, metric=f"chosen_by_{search.name}")
         and all(table.has(**own, seed=seed, method=name) for name in search.baselines)
         for seed in search.seeds
     )
@@ -72,7 +72,7 @@ def rows_of(cell: Cell, search: Search, folder: Path, measure: Measured | None =
             continue
         numbers = _numbers(model)
         if method == SPARSE and model["folder"] == best[seed].get(SPARSE):
-            numbers[f"chosen_by_{search.mode}"] = 1.0
+            numbers[f"chosen_by_{search.name}"] = 1.0
         if measure is not None and (method == TEACHER or model["folder"] in chosen):
             numbers[UNUSED] = measure(folder / model["folder"])
         student = "" if method == TEACHER else cell.student

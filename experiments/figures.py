@@ -95,7 +95,7 @@ def _grids(table: Table, cell: Cell) -> Iterator[tuple[str, str, Figure]]:
 def _modes(table: Table, cell: Cell) -> Iterator[tuple[str, str, Figure]]:
     """Cost of a search against the score of the student that it chose."""
     points = {
-        search.mode: (trainings(search), [100 * value for value in values])
+        search.name: (trainings(search), [100 * value for value in values])
         for search in cell.searches
         if (values := values_of(table, cell, search, SPARSE))
     }

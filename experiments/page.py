@@ -133,9 +133,19 @@ def _mode_table(table: Table, cells: Sequence[Cell]) -> str:
         values = values_of(table, cell, search, SPARSE)
         if len(cell.searches) > 1 and values:
             rows.append([
-                cell.task, cell.student, search.mode, f"{trainings(search):.3g}", str(len(values)), _spread(values),
+                cell.task, cell.student, search.name, search.mode, f"{trainings(search):.3g}", str(len(values)), _spread(values),
                 _spread(values_of(table, cell, search, SPARSE, "selection_score")),
                 _spread(values_of(table, cell, search, SPARSE, UNUSED)),
             ])  # fmt: skip
-    header = ["task", "student", "mode", "student trainings a seed", "seeds", "dev", "selection part", "unused rows"]
-    return _markdown(header, rows, left=3)
+    header = [
+        "task",
+        "student",
+        "search",
+        "mode",
+        "student trainings a seed",
+        "seeds",
+        "dev",
+        "selection part",
+        "unused rows",
+    ]
+    return _markdown(header, rows, left=4)

@@ -42,7 +42,7 @@ def values_of(table: Table, cell: Cell, search: Search, method: str, metric: str
     chosen = {
         (row.lam, row.sparsity, row.seed)
         for row in rows_of_cell(table, cell)
-        if row.metric == f"chosen_by_{search.mode}"
+        if row.metric == f"chosen_by_{search.name}"
     }
     for row in rows_of_cell(table, cell):
         if row.method != method or row.metric != metric:

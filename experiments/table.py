@@ -28,7 +28,7 @@ class Row:
         sparsity: Of the teacher.
         seed: Of the fits.
         metric: GLUE's names and ``score`` are of dev, ``selection_score`` of the selection part, ``unused_accuracy`` of
-            rows that were in no part; ``chosen_by_MODE`` is 1 for the student that a search chose.
+            rows that were in no part; ``chosen_by_SEARCH`` is 1 for the student that a search chose.
         value: Its value.
         seconds: That the training took; for the best of k all of them.
     """

@@ -87,14 +87,14 @@ def test_fits_run_together_when_they_do_not_need_each_other(manifest):
 
 
 def test_what_is_no_fit_runs_beside_fits(manifest):
-    scored = threading.Event()
+    together = threading.Barrier(2, timeout=10)
 
     def work(*_):
-        assert scored.wait(20)  # the fit is at work when the other stage is
+        together.wait()  # passed only when both are at work
 
     def score(*_):
+        together.wait()
         (manifest.folder / "score").write_text("x")
-        scored.set()
 
     first = Stage("score", (), {}, ("score",), score)
     run([first, *fits(manifest, work, a=())], manifest, workers=2)
