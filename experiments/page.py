@@ -132,20 +132,8 @@ def _mode_table(table: Table, cells: Sequence[Cell]) -> str:
     for cell, search in _with(cells, lambda search: True):
         values = values_of(table, cell, search, SPARSE)
         if len(cell.searches) > 1 and values:
-            rows.append([
-                cell.task, cell.student, search.name, search.mode, f"{trainings(search):.3g}", str(len(values)), _spread(values),
-                _spread(values_of(table, cell, search, SPARSE, "selection_score")),
-                _spread(values_of(table, cell, search, SPARSE, UNUSED)),
-            ])  # fmt: skip
-    header = [
-        "task",
-        "student",
-        "search",
-        "mode",
-        "student trainings a seed",
-        "seeds",
-        "dev",
-        "selection part",
-        "unused rows",
-    ]
+            what = [cell.task, cell.student, search.name, search.mode, f"{trainings(search):.3g}", str(len(values))]
+            others = (values_of(table, cell, search, SPARSE, metric) for metric in ("selection_score", UNUSED))
+            rows.append([*what, *map(_spread, (values, *others))])
+    header = ["task", "student", "search", "mode", "trainings a seed", "seeds", "dev", "selection part", "unused rows"]
     return _markdown(header, rows, left=4)
