@@ -35,6 +35,9 @@ __all__ = ["GLUEDataModule", "Selection"]
 
 Selection = Literal["train", "validation"]
 
+UNLABELLED = -100
+"""The class of a row without a label, which torch's cross-entropy ignores."""
+
 # What decides which rows a batch holds and in which form: a resume must agree on all of it.
 _BATCH_SETTINGS = (
     "task",
@@ -44,6 +47,8 @@ _BATCH_SETTINGS = (
     "selection",
     "selection_fraction",
     "train_limit",
+    "labelled_limit",
+    "use_unlabelled",
     "segment_ids",
     "pad_to_multiple_of",
     "seed",
@@ -67,8 +72,9 @@ class GLUEDataModule(pl.LightningDataModule):
     - ``test_dataloader``: GLUE's labelled dev split, which results are reported on.
     - ``predict_dataloader``: GLUE's unlabelled test split, for submissions.
 
-    Both cuts are stratified by label (for regression by ten bins of the score's rank) and decided by row numbers and
-    ``seed`` alone: first ``train_limit`` rows are chosen from train, then the selection part from those.
+    All cuts are stratified by label (for regression by ten bins of the score's rank) and decided by row numbers and
+    ``seed`` alone: first ``train_limit`` rows are chosen from train, then the selection part from those, then the rows
+    of the rest that keep their labels.
 
     Batches have ``input_ids``, ``attention_mask``, ``token_type_ids`` (if the tokenizer has them), ``labels`` (int64,
     or float32 for regression; not in test) and ``idx`` (row number in the split's file; in test the file's own index).
@@ -96,6 +102,8 @@ class GLUEDataModule(pl.LightningDataModule):
         seed: int = 0,
         tokens_per_batch: int | None = None,
         cut_seed: int | None = None,
+        labelled_limit: int | None = None,
+        use_unlabelled: bool = False,
     ) -> None:
         """Check the arguments; nothing is read yet.
 
@@ -121,6 +129,9 @@ class GLUEDataModule(pl.LightningDataModule):
                 ``batch_size`` rows: few rows if they are long, many if they are short. Each epoch has the same shapes,
                 at most two per rounded length. At least ``max_length``, rounded up, so that any row fits.
             cut_seed: of the cuts, where fits of several seeds shall have the same rows; None for ``seed``.
+            labelled_limit: only so many of train's rows have a label, beside the selection part; None for all.
+            use_unlabelled: train on the other rows as well, whose label is -100 (NaN for regression), which only a
+                teacher can say something of; `stark run` does so in its distillations.
 
         Raises:
             ValueError: an argument is out of range.
@@ -133,6 +144,7 @@ class GLUEDataModule(pl.LightningDataModule):
             ("max_length", max_length, 4),
             ("batch_size", batch_size, 1),
             ("train_limit", train_limit, 2),
+            ("labelled_limit", labelled_limit, 1),
             ("pad_to_multiple_of", pad_to_multiple_of, 1),
             ("num_workers", num_workers, 0),
             ("tokens_per_batch", tokens_per_batch, 1),
@@ -162,6 +174,8 @@ class GLUEDataModule(pl.LightningDataModule):
         self.selection: Selection = selection
         self.selection_fraction = selection_fraction
         self.train_limit = train_limit
+        self.labelled_limit = labelled_limit
+        self.use_unlabelled = use_unlabelled
         self.segment_ids: SegmentIds = segment_ids
         self.pad_to_multiple_of = pad_to_multiple_of
         self.num_workers = num_workers
@@ -290,7 +304,7 @@ class GLUEDataModule(pl.LightningDataModule):
             return
         for name in _BATCH_SETTINGS:
             # A setting that the checkpoint does not know was not there yet, and nothing was set.
-            value = state_dict.get(name)
+            value = state_dict.get(name, False if isinstance(self._setting(name), bool) else None)
             if self._setting(name) != value:
                 raise ValueError(
                     f"data.{name} is {self._setting(name)} but the checkpoint was made with {value}: "
@@ -347,8 +361,21 @@ class GLUEDataModule(pl.LightningDataModule):
             return self._split("dev")
         if not self._parts:
             rows = self._split("train")
-            self._parts = {name: rows.select(chosen) for name, chosen in self._cut_train(rows.fields["labels"]).items()}
+            parts = {name: rows.select(chosen) for name, chosen in self._cut_train(rows.fields["labels"]).items()}
+            self._parts = {**parts, "train": self._limit_labels(parts["train"])}
         return self._parts[part]
+
+    def _limit_labels(self, rows: TokenColumns) -> TokenColumns:
+        """Return the rows of train that have a label, or all of them, without the labels that there are not."""
+        labels = rows.fields["labels"]
+        if self.labelled_limit is None or self.labelled_limit >= len(rows):
+            return rows
+        chosen = self._choose(labels, self.labelled_limit, "labelled_limit")
+        if not self.use_unlabelled:
+            return rows.select(chosen)
+        known = torch.full_like(labels, torch.nan if self.task.is_regression else UNLABELLED)
+        known[chosen] = labels[chosen]
+        return TokenColumns(rows.tokens, rows.starts, rows.lengths, {**rows.fields, "labels": known})
 
     def _cut_train(self, labels: Tensor) -> dict[str, Tensor]:
         """Return the row numbers of the two parts of train."""

@@ -287,7 +287,8 @@ def _parser() -> OneLineErrors:
     parser.add_argument(
         "--baselines", type=list[Baseline], default=[], help="students made in other ways, for comparison"
     )
-    parser.add_class_arguments(GLUEDataModule, "data", skip={"model_name_or_path", "seed", "cut_seed"})
+    set_by_stages = {"model_name_or_path", "seed", "cut_seed", "use_unlabelled"}
+    parser.add_class_arguments(GLUEDataModule, "data", skip=set_by_stages)
     for name, part in _PARTS.items():
         parser.add_class_arguments(part, name)
     return parser

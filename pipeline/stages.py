@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,8 @@ def distill(
     extra = [cache]
     if pause_after is not None:
         extra.append({"class_path": "callbacks.Pause", "init_args": {"epochs": pause_after}})
+    if settings.data["labelled_limit"] is not None:
+        settings = replace(settings, data={**settings.data, "use_unlabelled": True})
     _fit(settings, folder, fit, "lightning_modules.DistillationModule", arguments, callbacks, resume, extra)
 
 
@@ -249,7 +252,7 @@ def cut_assistant(settings: RunSettings, folder: Path, dense: Path, scores: Path
 def train_alone(
     settings: RunSettings, folder: Path, student: Path, callbacks: Sequence[Callback], resume: bool = False
 ) -> None:
-    """Train a student on the labels alone, as long as a distillation: ``folder/model``.
+    """Train a student on the labels alone, as many steps as a distillation takes: ``folder/model``.
 
     Args:
         settings: Of the run.
@@ -258,9 +261,20 @@ def train_alone(
         callbacks: Watch the fit.
         resume: Go on with what an interrupted one left.
     """
-    fit = settings.distillation
+    fit: FitSettings = settings.distillation
     arguments = {"model_name_or_path": str(student), **fit.optimization()}
+    if settings.data["labelled_limit"] is not None:
+        # A distillation's epochs have the rows without a label as well.
+        labelled, every = (_train_rows(settings, student, use_unlabelled) for use_unlabelled in (False, True))
+        fit = replace(fit, epochs=max(1, round(fit.epochs * every / labelled)))
     _fit(settings, folder, fit, "lightning_modules.FinetuningModule", arguments, callbacks, resume)
+
+
+def _train_rows(settings: RunSettings, tokenizer: Path, use_unlabelled: bool) -> int:
+    data = GLUEDataModule(model_name_or_path=str(tokenizer), use_unlabelled=use_unlabelled, **settings.data)
+    data.prepare_data()
+    data.setup("fit")
+    return len(data.train_dataloader().dataset)  # type: ignore[arg-type]  # it has a length
 
 
 def _fit(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -27,8 +28,9 @@ def task_loss(logits: Tensor, labels: Tensor, reduction: Reduction = "mean") -> 
 
     Args:
         logits: Shape ``(batch, num_labels)``.
-        labels: Shape ``(batch,)``; class indices, or scores for regression.
-        reduction: ``mean`` over the batch, or ``none`` for shape ``(batch,)``.
+        labels: Shape ``(batch,)``; class indices, or scores for regression. The loss of a row without a label (-100;
+            NaN for regression) is 0.
+        reduction: ``mean`` over the batch, rows without a label included, or ``none`` for shape ``(batch,)``.
 
     Returns:
         The loss.
@@ -37,10 +39,17 @@ def task_loss(logits: Tensor, labels: Tensor, reduction: Reduction = "mean") -> 
         >>> import torch
         >>> task_loss(torch.tensor([[2.0], [1.0]]), torch.tensor([0.0, 1.0]))
         tensor(2.)
+        >>> task_loss(torch.zeros(2, 2), torch.tensor([1, -100]))  # ln 2 / 2
+        tensor(0.3466)
     """
     if logits.shape[-1] == 1:
-        return F.mse_loss(logits.squeeze(-1), labels.to(logits.dtype), reduction=reduction)
-    return F.cross_entropy(logits, labels, reduction=reduction)
+        predicted, labels = logits.squeeze(-1), labels.to(logits.dtype)
+        # Replaced before the difference: the gradient of what is NaN would be NaN, whatever it is multiplied by.
+        known = torch.where(labels.isnan(), predicted.detach(), labels)
+        return F.mse_loss(predicted, known, reduction=reduction)
+    if reduction == "none":
+        return F.cross_entropy(logits, labels, reduction="none")
+    return F.cross_entropy(logits, labels, reduction="sum") / len(labels)
 
 
 def soft_cross_entropy(
@@ -123,7 +132,7 @@ def distillation_loss(
     Args:
         student_logits: Shape ``(batch, num_labels)``.
         teacher_logits: Shape ``(batch, num_labels)``.
-        labels: Shape ``(batch,)``.
+        labels: Shape ``(batch,)``; of a row without a label, see :func:`task_loss`, only the teacher's part counts.
         temperature: T, above 0; without meaning for regression.
         weight: w in [0, 1], the weight of the teacher.
         reduction: ``mean`` over the batch, or ``none`` for shape ``(batch,)``.

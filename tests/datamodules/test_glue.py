@@ -1,3 +1,4 @@
+import math
 from collections import Counter
 from functools import partial
 
@@ -50,6 +51,7 @@ def test_attributes_before_anything_is_read():
         ({"max_length": 3}, "max_length is 3 but must be at least 4"),
         ({"batch_size": 0}, "batch_size is 0 but must be at least 1"),
         ({"train_limit": 1}, "train_limit is 1 but must be at least 2"),
+        ({"labelled_limit": 0}, "labelled_limit is 0 but must be at least 1"),
         ({"pad_to_multiple_of": 0}, "pad_to_multiple_of is 0 but must be at least 1"),
         ({"tokens_per_batch": 0}, "tokens_per_batch is 0 but must be at least 1"),
         (
@@ -122,6 +124,33 @@ def test_train_limit_comes_before_the_selection_part(make):
     assert sorted(rows_of(whole.train_dataloader())) == sorted(train + selection)
     with pytest.raises(ValueError, match=r"selection_fraction is 0.1: of 4 rows of train that makes .* 0 rows"):
         make(train_limit=4).val_dataloader()
+
+
+@pytest.mark.parametrize("task", ["mrpc", "stsb"])
+def test_rows_without_a_label(make, task):
+    whole, few = make(task), make(task, labelled_limit=40)
+
+    def labels_by_row(data):
+        batches = list(data.train_dataloader())
+        rows, labels = (torch.cat([batch[name] for batch in batches]).tolist() for name in ("idx", "labels"))
+        return dict(zip(rows, labels, strict=True))
+
+    every, known = labels_by_row(whole), labels_by_row(few)
+    assert len(known) == 40
+    assert known.items() <= every.items()
+    assert sorted(rows_of(few.val_dataloader())) == sorted(rows_of(whole.val_dataloader()))
+    mixed = make(task, labelled_limit=40, use_unlabelled=True).train_dataloader()
+    assert rows_of(mixed) == rows_of(whole.train_dataloader())
+    for batch in mixed:
+        for row, label in zip(batch["idx"].tolist(), batch["labels"].tolist(), strict=True):
+            if row in known:
+                assert label == known[row]
+            else:
+                assert math.isnan(label) if task == "stsb" else label == -100
+    if task == "mrpc":
+        assert max(Counter(known.values()).values()) - min(Counter(known.values()).values()) <= 1  # half of each class
+    assert make(task, labelled_limit=10**6).fingerprint("train") == whole.fingerprint("train")
+    assert few.fingerprint("train") != whole.fingerprint("train")
 
 
 def test_scoring_order_is_fixed(make):

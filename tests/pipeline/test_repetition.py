@@ -5,8 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from cli import main
+from lightning_modules.checkpoints import latest_checkpoint, read_checkpoint
 from pipeline import repetition, stages
 from pipeline.manifest import Manifest
 from tests.pipeline.runs import options, read, without_seconds
@@ -130,3 +132,20 @@ def test_a_grid_of_lams(scored, tiny_task, tmp_path, trained):
     assert trained == [("distill/0_0.2", None), ("distill/1_0.2", None)]
     found = [(model["lam"], model["teacher_sparsity"]) for model in read(scored)["models"]]
     assert found == [(None, None), (None, None), (None, 0.0), (0.0, 0.2), (1.0, 0.2)]
+
+
+def test_rows_without_a_label_are_for_distillation(tiny_task, tmp_path):
+    main(options(
+        tiny_task, tmp_path, "--search.mode", "none", "--teacher.sparsities", "[0.2]", "--baselines", "[no_teacher]",
+        "--data.labelled_limit", "32",
+    ))  # fmt: skip
+    run = tmp_path / "tiny"
+    used, steps = {}, {}
+    for name in ("finetune", "trial", "distill/0.5_0.2", "baselines/no_teacher"):
+        used[name] = yaml.safe_load((run / name / "stage.yaml").read_text())["data"].get("use_unlabelled", False)
+        steps[name] = read_checkpoint(latest_checkpoint(run / name / "checkpoints"), mapped=True)["global_step"]
+    assert used == {"finetune": False, "trial": True, "distill/0.5_0.2": True, "baselines/no_teacher": False}
+    assert steps["finetune"] == 2  # an epoch of 32 rows
+    whole = steps["trial"]  # two epochs of all rows
+    assert whole == steps["distill/0.5_0.2"] > 2 * 2
+    assert abs(steps["baselines/no_teacher"] - whole) <= 2  # as long, in whole epochs

@@ -65,6 +65,32 @@ def test_task_loss_is_minus_the_log_probability_of_the_label():
     np.testing.assert_allclose(task_loss(student, labels, "none").numpy(), expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("classes", [1, 3])
+def test_rows_without_a_label_learn_from_the_teacher_alone(classes):
+    student, teacher, labels = random_logits(classes=classes)
+    student.requires_grad_()
+    hidden = labels.clone()
+    hidden[1::2] = float("nan") if classes == 1 else -100
+    mixed = distillation_loss(student_logits=student, teacher_logits=teacher, labels=hidden, weight=0.25)
+    rows = [
+        distillation_loss(
+            student_logits=student[row : row + 1],
+            teacher_logits=teacher[row : row + 1],
+            labels=labels[row : row + 1],
+            weight=weight,
+        )
+        # The teacher's part alone, in its weight.
+        * (0.25 if weight == 1 else 1)
+        for row, weight in enumerate([0.25, 1.0] * len(labels))
+        if row < len(labels)
+    ]
+    expected = sum(rows) / len(labels)
+    torch.testing.assert_close(mixed, expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(mixed, student, retain_graph=True), torch.autograd.grad(expected, student)
+    )
+
+
 def test_regression_is_squared_error():
     student, teacher, labels = random_logits(classes=1)
     squared = [(float(s) - float(y)) ** 2 for s, y in zip(student, labels, strict=True)]
