@@ -75,8 +75,7 @@ def rows_of(cell: Cell, search: Search, folder: Path, measure: Measured | None =
             numbers[f"chosen_by_{search.name}"] = 1.0
         if measure is not None and (method == TEACHER or model["folder"] in chosen):
             numbers[UNUSED] = measure(folder / model["folder"])
-        student = "" if method == TEACHER else cell.student
-        made = (cell.task, student, method, lam, sparsity, seed)
+        made = (cell.task, cell.student, method, lam, sparsity, seed)
         rows += [Row(*made, name, value, seconds) for name, value in numbers.items()]
     rows += _best_of_k(cell, folder, summary, measure)
     return rows

@@ -36,9 +36,7 @@ class Difference:
     estimate: Estimate
 
 
-def differences(
-    cells: Sequence[Cell], folder: Path, pairs: Sequence[tuple[str, str]], search: str = "main"
-) -> list[Difference]:
+def differences(cells: Sequence[Cell], folder: Path, pairs: Sequence[tuple[str, str]], search: str) -> list[Difference]:
     """Estimate differences over all cells together, and in each.
 
     Args:

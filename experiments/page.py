@@ -77,7 +77,7 @@ def _markdown(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -
 
 def _main_table(table: Table, cells: Sequence[Cell]) -> str:
     rows = []
-    for cell, search in _with(cells, lambda search: search.name == "main"):
+    for cell, search in _with(cells, lambda search: BEST_OF_K in search.baselines):
         for metric, on in (("score", "dev"), (UNUSED, "unused rows")):
             found = [values_of(table, cell, search, method, metric) for method in _MAIN]
             teacher = [row.value for row in rows_of_cell(table, cell) if row.method == TEACHER and row.metric == metric]
@@ -90,8 +90,9 @@ def _main_table(table: Table, cells: Sequence[Cell]) -> str:
 
 def _difference_table(cells: Sequence[Cell], folder: Path) -> str:
     rows = []
-    for found in differences(cells, folder, _PAIRS):
-        where = f"all {len(found.cells)} cells" if len(found.cells) > 1 else ", ".join(found.cells[0])
+    searches = dict.fromkeys(search.name for _, search in _with(cells, lambda search: BEST_OF_K in search.baselines))
+    for found in (found for name in searches for found in differences(cells, folder, _PAIRS, name)):
+        where = f"{len(found.cells)} cells" if len(found.cells) > 1 else ", ".join(found.cells[0])
         estimate = found.estimate
         interval = f"[{estimate.low:+.2f}, {estimate.high:+.2f}]"
         rows.append([f"{found.treated} minus {found.control}", where, f"{estimate.value:+.2f}", interval])

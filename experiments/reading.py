@@ -13,7 +13,7 @@ __all__ = ["by_candidate", "rows_of_cell", "trainings", "values_of"]
 
 
 def rows_of_cell(table: Table, cell: Cell) -> Iterator[Row]:
-    """The rows of a cell, and those of its task's teacher.
+    """The rows of a cell.
 
     Args:
         table: The results.
@@ -22,7 +22,7 @@ def rows_of_cell(table: Table, cell: Cell) -> Iterator[Row]:
     Returns:
         The rows.
     """
-    return (row for row in table if row.task == cell.task and row.student in (cell.student, ""))
+    return (row for row in table if row.task == cell.task and row.student == cell.student)
 
 
 def values_of(table: Table, cell: Cell, search: Search, method: str, metric: str = "score") -> list[float]:
