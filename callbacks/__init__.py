@@ -6,6 +6,7 @@ from callbacks.interruption import PARENT_VARIABLE, Interrupted, StopOnSignal
 from callbacks.layer_dropping import LayerDropping
 from callbacks.pause import Pause, Paused
 from callbacks.pruning import Pruning
+from callbacks.restoring import TeacherRestoring
 from callbacks.rewinding import Rewinding
 from callbacks.saving import SaveModelFolder
 from callbacks.sparsification import TeacherSparsification
@@ -26,5 +27,6 @@ __all__ = [
     "StopOnSignal",
     "SubmissionWriter",
     "TeacherCache",
+    "TeacherRestoring",
     "TeacherSparsification",
 ]

@@ -36,6 +36,12 @@ def baseline_stages(context: RunContext, chosen: Sequence[Candidate]) -> tuple[l
         elif name == "teacher_assistant":
             found = _assistant(context)
             students = [Trained(name, found[-1].name, seed, baseline=name)]
+        elif name == "restored_teacher":
+            found = [_restored(context, candidate) for candidate in chosen]
+            students = [
+                Trained(name, stage.name, seed, candidate.sparsity, candidate.lam, baseline=name)
+                for stage, candidate in zip(found, chosen, strict=True)
+            ]
         elif name == "dense_teacher_best_of_k":
             found = [_dense_again(context, number) for number in range(2, _trainings(context, chosen) + 1)]
             students = [Trained(name, stage.name, seed, 0.0, baseline=name) for stage in found]
@@ -97,6 +103,22 @@ def _dense_again(context: RunContext, number: int) -> Stage:
         (f"{name}/model",),
         lambda watch, resume: stages.distill(
             settings, context.root / name, context.dense, context.initial, watch, resume
+        ),
+        is_fit=True,
+    )
+
+
+def _restored(context: RunContext, candidate: Candidate) -> Stage:
+    """From a sparse teacher whose units come back."""
+    name = context.name(f"baselines/restored_teacher/{candidate.name}")
+    restoring = {"scores": str(context.scores), "lam": candidate.lam, "sparsity": candidate.sparsity}
+    return Stage(
+        name,
+        ("finetune", context.name("sparsify"), "prune"),
+        {**context.distilling, "lam": candidate.lam, "sparsity": candidate.sparsity},
+        (f"{name}/model",),
+        lambda watch, resume: stages.distill(
+            context.settings, context.root / name, context.dense, context.initial, watch, resume, restoring=restoring
         ),
         is_fit=True,
     )

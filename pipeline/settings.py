@@ -42,6 +42,7 @@ Baseline = Literal[
     "no_teacher",
     "dense_teacher_best_of_k",
     "teacher_assistant",
+    "restored_teacher",
     "expressiveness",
     "friendliness",
     "signed_friendliness",

@@ -6,7 +6,7 @@ A fit is described by a YAML of its own (``stage.yaml``), so that `stark fit --c
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,7 @@ def distill(
     callbacks: Sequence[Callback],
     resume: bool = False,
     pause_after: int | None = None,
+    restoring: Mapping[str, Any] | None = None,
 ) -> None:
     """Distil a teacher into a student that starts from its initial weights: ``folder/model``.
 
@@ -108,6 +109,7 @@ def distill(
         callbacks: Watch the fit.
         resume: Go on with what an interrupted one left.
         pause_after: Train only so many epochs now; then there is no model folder yet.
+        restoring: Arguments of :class:`~callbacks.restoring.TeacherRestoring`, for a dense teacher that is masked.
     """
     fit = settings.distillation
     arguments = {
@@ -117,9 +119,13 @@ def distill(
         "temperature": fit.temperature,
         "distillation_weight": fit.distillation_weight,
     }
-    # One folder for all candidates and the trial, which is distilled again when only its settings change.
-    cache = {"class_path": "callbacks.TeacherCache", "init_args": {"folder": str(settings.folder / "teacher_outputs")}}
-    extra = [cache]
+    extra: list[dict[str, Any]] = []
+    if restoring is None:
+        # One folder for all candidates and the trial, which is distilled again when only its settings change.
+        place = {"folder": str(settings.folder / "teacher_outputs")}
+        extra.append({"class_path": "callbacks.TeacherCache", "init_args": place})
+    else:
+        extra.append({"class_path": "callbacks.TeacherRestoring", "init_args": dict(restoring)})
     if pause_after is not None:
         extra.append({"class_path": "callbacks.Pause", "init_args": {"epochs": pause_after}})
     if settings.data["labelled_limit"] is not None:

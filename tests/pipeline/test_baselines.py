@@ -42,13 +42,14 @@ def by_baseline(folder: Path) -> dict:
 
 
 def test_every_ranking_is_a_baseline():
-    assert set(get_args(Ranking)) == set(get_args(Baseline)[3:])
+    assert set(get_args(Ranking)) == set(get_args(Baseline)[4:])
 
 
 def test_all_are_reported_and_none_is_chosen(compared):
     summary, found = read(compared), by_baseline(compared)
     assert {name: len(models) for name, models in found.items()} == {
         **dict.fromkeys(get_args(Baseline), 1),
+        "restored_teacher": 2,  # of both candidates
         "dense_teacher_best_of_k": 2,  # with the trial as many as the search trained
     }
     assert summary["best"]["baseline"] is None

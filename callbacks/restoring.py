@@ -1,0 +1,114 @@
+"""A sparse teacher whose units come back while its student learns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import nn
+
+from callbacks.functional.importance import knowledgeableness
+from callbacks.functional.masks import check_sparsity
+from callbacks.pruning import EXPRESSIVENESS
+from callbacks.scoring import UnitScores, scoring_batches
+from callbacks.sparsification import FRIENDLINESS, teacher_masks
+from lightning_modules.distillation import DistillationModule
+from lightning_modules.encoders import unit_masks
+from lightning_modules.teacher_outputs import ask_teacher
+
+__all__ = ["TeacherRestoring", "restored_sparsity"]
+
+
+def restored_sparsity(sparsity: float, epoch: int, epochs: int) -> float:
+    r"""The teacher's sparsity in an epoch: :math:`s (1 - e / (E - 1))`, so that the last one has the dense teacher.
+
+    Args:
+        sparsity: s, of the first epoch.
+        epoch: e, counted from 0.
+        epochs: E; of a single epoch the teacher stays sparse.
+
+    Returns:
+        The sparsity.
+
+    Example:
+        >>> [restored_sparsity(0.5, epoch, 3) for epoch in range(3)]
+        [0.5, 0.25, 0.0]
+    """
+    return sparsity * (1 - epoch / (epochs - 1)) if epochs > 1 else sparsity
+
+
+class TeacherRestoring(Callback):
+    """Distils from the sparse teacher at first, and restores its mask epoch by epoch until it is dense.
+
+    What it removes in an epoch is :func:`restored_sparsity` of its units, always those of the lowest knowledgeable
+    score. At each epoch the teacher is asked about all rows in one pass.
+
+    Lifecycle: at the first batch of an epoch. The module's teacher is the dense one, and masked, not cut; a resumed fit
+    asks it again and gets the same bits.
+
+    Args:
+        scores: File of the dense teacher's scores.
+        lam: Weight of expressiveness against friendliness, in [0, 1].
+        sparsity: Fraction of the teacher's heads and of its neurons that is missing in the first epoch, in [0, 1).
+
+    Raises:
+        TypeError: If the module has no teacher.
+        ValueError: If sparsity or lam is out of range, the scores are of another teacher, or the fit has no number of
+            epochs.
+
+    Example:
+        .. code-block:: yaml
+
+            trainer:
+              callbacks+:
+                class_path: callbacks.TeacherRestoring
+                init_args: {scores: runs/sparsify/teacher_scores.safetensors, lam: 0.5, sparsity: 0.3}
+    """
+
+    def __init__(self, scores: str, lam: float, sparsity: float) -> None:
+        """Check the settings."""
+        knowledgeableness([], [], lam)  # checks lam
+        self.scores = scores
+        self.lam = lam
+        self.sparsity = check_sparsity(sparsity)
+        self._asked_in: int | None = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Check that there is a teacher, and an end."""
+        if stage != "fit":
+            return
+        if not isinstance(pl_module, DistillationModule):
+            raise TypeError(f"TeacherRestoring needs a DistillationModule, {type(pl_module).__name__} is none")
+        if trainer.max_epochs is None or trainer.max_epochs < 1:
+            raise ValueError("TeacherRestoring needs trainer.max_epochs, over which the teacher is restored")
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forget an earlier fit."""
+        self._asked_in = None
+
+    def on_train_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: Any,  # noqa: ANN401 - Lightning's signature
+        batch_idx: int,
+    ) -> None:
+        """Ask the teacher of this epoch."""
+        epoch = trainer.current_epoch
+        if epoch == self._asked_in:
+            return
+        assert isinstance(pl_module, DistillationModule)  # checked in setup
+        assert trainer.max_epochs is not None
+        teacher, device = pl_module.teacher, pl_module.device
+        scores = UnitScores.load(Path(self.scores), teacher, (EXPRESSIVENESS, FRIENDLINESS))
+        sparsity = restored_sparsity(self.sparsity, epoch, trainer.max_epochs)
+        heads, neurons = (
+            [mask.to(device, teacher.dtype) for mask in masks] for masks in teacher_masks(scores, self.lam, sparsity)
+        )
+        data = trainer.datamodule  # type: ignore[attr-defined]  # set by the data connector
+        batches = scoring_batches(data, "train", "example", device)
+        with trainer.precision_plugin.val_step_context(), unit_masks(nn.Module.to(teacher, device), heads, neurons):
+            outputs = ask_teacher(teacher, batches, f"restored to {sparsity:g}")
+        pl_module.teacher_outputs = outputs.to(device)
+        self._asked_in = epoch
