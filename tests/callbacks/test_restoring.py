@@ -54,10 +54,10 @@ def test_a_resumed_fit_has_the_same_bits(tiny_task, tmp_path, scores):
     _, file = scores
     whole = distil(tiny_task, tmp_path / "a", [TeacherRestoring(file, 0.5, 0.6)], max_epochs=3)
     checkpoint = tmp_path / "stopped.ckpt"  # in the middle of the second epoch
+    stop = StopAt(checkpoint, ("step", 9))
     with pytest.raises(Stopped):
-        stop = StopAt(checkpoint, ("step", 9))
         distil(tiny_task, tmp_path / "b", [TeacherRestoring(file, 0.5, 0.6), stop], max_epochs=3)
-    resumed = distil(tiny_task, tmp_path / "b", [TeacherRestoring(file, 0.5, 0.6)], checkpoint, max_epochs=3)
+    resumed = distil(tiny_task, tmp_path / "c", [TeacherRestoring(file, 0.5, 0.6)], checkpoint, max_epochs=3)
     assert differences(whole, resumed) == []
 
 
