@@ -65,7 +65,8 @@ class ShrunkClassifier(_Classifier):
         """As the family's own; in evaluation the last layer computes only what the logits need, the first token.
 
         While training, compiled or exported, with hidden states or attentions asked for, or with a mask that is not
-        ``(batch, length)``, it computes all tokens.
+        ``(batch, length)``, it computes all tokens. A hook on the last layer sees what is computed: give
+        ``output_hidden_states=True`` where all of it is wanted.
         """
         shown = ("output_hidden_states", "output_attentions")
         if (

@@ -1,0 +1,63 @@
+"""SIGKILL of a run with several workers, its search included: the same command ends with the unbroken run's result."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults.test_kills import SEED
+from tests.pipeline.runs import options, read, without_seconds
+
+pytestmark = pytest.mark.faults
+
+KILLS = 4
+MODES = ("halving", "predict")
+
+
+def start(task, folder: Path, mode: str) -> subprocess.Popen:
+    more = ("--search.mode", mode, "--teacher.lams", "[0.0,1.0]", "--seeds", "[1,2]", "--workers", "2")
+    command = [sys.executable, "-m", "cli", *options(task, folder, *more)]
+    with log_of(folder).open("a") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log)
+
+
+def log_of(folder: Path) -> Path:
+    return folder.with_suffix(".log")
+
+
+def result(folder: Path) -> tuple[dict, dict]:
+    """The summary, and the bytes of every student's weights."""
+    weights = {
+        str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("distill/**/*.safetensors"))
+    }
+    return without_seconds(read(folder)), weights
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_search_goes_on_after_kills(mode, tiny_task, tmp_path):
+    drawn, began = random.Random(SEED), time.monotonic()
+    whole = start(tiny_task, tmp_path / "whole", mode)
+    assert whole.wait() == 0, log_of(tmp_path / "whole").read_text()
+    seconds = time.monotonic() - began
+    killed = 0
+    for number in range(KILLS):
+        process = start(tiny_task, tmp_path / "killed", mode)
+        # What is done stays done, so each part of a run is a quarter of the whole.
+        time.sleep(seconds * (1 + drawn.random()) / (KILLS + 1) if number else seconds * drawn.random() / 4)
+        process.send_signal(signal.SIGKILL)
+        killed += process.wait() == -signal.SIGKILL
+    assert killed >= KILLS - 1  # the last one may come when all is done
+    last = start(tiny_task, tmp_path / "killed", mode)
+    assert last.wait() == 0, log_of(tmp_path / "killed").read_text()
+    manifest = json.loads((tmp_path / "killed/tiny/manifest.json").read_text())
+    assert all(stage["finished"] for stage in manifest["stages"].values())
+    (summary, weights), (expected, unbroken) = result(tmp_path / "killed/tiny"), result(tmp_path / "whole/tiny")
+    assert weights == unbroken
+    assert summary == expected
