@@ -8,7 +8,7 @@ from pathlib import Path
 
 from experiments.collect import UNUSED
 from experiments.estimates import differences
-from experiments.figures import draw_figures
+from experiments.figures import draw_figures, half_width
 from experiments.plan import Cell, Search
 from experiments.reading import by_candidate, rows_of_cell, trainings, values_of
 from experiments.table import TEACHER, Table
@@ -37,6 +37,7 @@ def write_page(table: Table, cells: Sequence[Cell], docs: Path) -> None:
     parts = {
         "main": _main_table(table, cells),
         "differences": _difference_table(cells, docs / "results"),
+        "unused": _unused_table(table, cells),
         "baselines": _baseline_table(table, cells),
         "grid": _grid_table(table, cells),
         "modes": _mode_table(table, cells),
@@ -97,6 +98,22 @@ def _difference_table(cells: Sequence[Cell], folder: Path) -> str:
         interval = f"[{estimate.low:+.2f}, {estimate.high:+.2f}]"
         rows.append([f"{found.treated} minus {found.control}", where, f"{estimate.value:+.2f}", interval])
     return _markdown(["difference", "over", "points", "95 % interval"], rows, left=2)
+
+
+def _unused_table(table: Table, cells: Sequence[Cell]) -> str:
+    """Differences on rows so many that only seeds count."""
+    rows = []
+    for cell, search in _with(cells, lambda search: BEST_OF_K in search.baselines):
+        for pair in _PAIRS:
+            treated, control = (values_of(table, cell, search, method, UNUSED) for method in pair)
+            if len(treated) == len(control) > 1:
+                gaps = [100 * (first - second) for first, second in zip(treated, control, strict=True)]
+                mean, half = statistics.mean(gaps), half_width(gaps)
+                better = f"{sum(gap > 0 for gap in gaps)} of {len(gaps)}"
+                interval = f"[{mean - half:+.2f}, {mean + half:+.2f}]"
+                where = f"{cell.task}, {cell.student}"
+                rows.append([f"{pair[0]} minus {pair[1]}", where, f"{mean:+.2f}", interval, better])
+    return _markdown(["difference", "over", "points", "95 % interval", "seeds above 0"], rows, left=2)
 
 
 def _baseline_table(table: Table, cells: Sequence[Cell]) -> str:

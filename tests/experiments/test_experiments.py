@@ -1,5 +1,6 @@
 """The evidence end to end on tiny data: run, interrupted, gone on with, written down."""
 
+import math
 import statistics
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from storage import read_tensors
 from tests.pipeline.runs import read
 
 LIMIT = 60
-PARTS = ("main", "differences", "baselines", "grid", "modes", "figures")
+PARTS = ("main", "differences", "unused", "baselines", "grid", "modes", "figures")
 
 
 def plan_of(task) -> dict:
@@ -121,6 +122,13 @@ def test_the_page_has_all_parts_and_pictures(finished):
     values = [100 * value for value in values_of(table, cell, cell.searches[0], "sparse_teacher")]
     assert f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}" in page
     assert "| sparse_teacher minus dense_teacher_best_of_k | sst2, 70 % |" in page
+    treated, control = (
+        values_of(table, cell, cell.searches[0], method, UNUSED) for method in ("sparse_teacher", "dense_teacher")
+    )
+    gaps = [100 * (first - second) for first, second in zip(treated, control, strict=True)]
+    # Student's t of one degree of freedom at 97.5 % is 12.706.
+    low = statistics.mean(gaps) - 12.7062 * statistics.stdev(gaps) / math.sqrt(2)
+    assert f"| sparse_teacher minus dense_teacher | sst2, 70 % | {statistics.mean(gaps):+.2f} | [{low:+.2f}, " in page
     pictures = [line.split("](")[1].rstrip(")") for line in page.splitlines() if line.startswith("![")]
     assert {name.rsplit("_", 1)[1] for name in pictures} == {"sparsity.svg", "modes.svg", "scores.svg", "kept.svg"}
     for name in pictures:
