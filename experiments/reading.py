@@ -86,9 +86,11 @@ def by_candidate(
         metric: Column of the value.
 
     Returns:
-        Values by lam and sparsity.
+        Values by lam and sparsity; none as long as the search is not over.
     """
     found: dict[tuple[float, float], list[float]] = {}
+    if not values_of(table, cell, search, SPARSE):
+        return found
     for row in rows_of_cell(table, cell):
         own = row.method == SPARSE and row.metric == metric and row.seed in search.seeds
         if own and row.lam is not None and row.sparsity is not None:
