@@ -6,6 +6,7 @@ import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from threading import Lock
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -26,6 +27,8 @@ class _Call(NamedTuple):
     all_layers: bool
 
 
+# Two threads may be the first to call a model.
+_TEACHING = Lock()
 _CALL: ContextVar[_Call | None] = ContextVar("lean_attention", default=None)
 
 
@@ -93,17 +96,21 @@ def attention_mask_of(mask: Tensor) -> Tensor:
 
 def _teach(layer: nn.Module, adapter: EncoderAdapter) -> None:
     module, norm = layer.get_submodule(adapter.attention), layer.get_submodule(adapter.attention_norm)
-    if _first_token not in norm._forward_pre_hooks.values():
-        norm.register_forward_pre_hook(_first_token)
     # One that lost all its heads has another forward, which is cheap as it is.
-    if isinstance(module, _Lean) or not hasattr(module, adapter.num_heads_attribute):
+    has_heads = hasattr(module, adapter.num_heads_attribute)
+    if _first_token in norm._forward_pre_hooks.values() and (isinstance(module, _Lean) or not has_heads):
         return
-    module.__class__ = _lean_class(type(module))  # type: ignore[arg-type]
-    inside = f"{adapter.attention}."
-    names = (adapter.query, adapter.key, adapter.value, adapter.attention_output)
-    # DistilBERT has inside of its attention what BERT has behind it.
-    own = [name.removeprefix(inside) for name in names if name.startswith(inside)]
-    module.linears_of_attention = own  # type: ignore[assignment]  # plain attribute of a module
+    with _TEACHING:
+        if has_heads and not isinstance(module, _Lean):
+            inside = f"{adapter.attention}."
+            names = (adapter.query, adapter.key, adapter.value, adapter.attention_output)
+            # DistilBERT has inside of its attention what BERT has behind it.
+            own = [name.removeprefix(inside) for name in names if name.startswith(inside)]
+            # Before the class, whose forward another thread may call at once.
+            module.linears_of_attention = own  # type: ignore[assignment]  # plain attribute of a module
+            module.__class__ = _lean_class(type(module))  # type: ignore[arg-type]
+        if _first_token not in norm._forward_pre_hooks.values():
+            norm.register_forward_pre_hook(_first_token)
 
 
 def _first_token(norm: nn.Module, inputs: tuple[Tensor]) -> Tensor | None:

@@ -1,5 +1,7 @@
 import copy
 import pickle
+import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -137,6 +139,29 @@ def test_threads_share_a_model():
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(ask, range(200)))
+
+
+def test_threads_may_be_the_first_to_call_a_model():
+    batch = tiny_batch()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            for seed in range(20):
+                model = tiny_classifier(layers=3, seed=seed).eval()
+                wanted = classify(copy.deepcopy(model), batch)
+                together = threading.Barrier(8, timeout=20)
+
+                def ask(_, model=model, wanted=wanted, together=together):
+                    together.wait()
+                    with torch.no_grad():
+                        return torch.equal(classify(model, batch), wanted)
+
+                assert all(pool.map(ask, range(8)))
+                hooks = [hook for module in model.modules() for hook in module._forward_pre_hooks.values()]
+                assert len(hooks) == 1
+    finally:
+        sys.setswitchinterval(interval)
 
 
 @pytest.mark.filterwarnings("ignore:.*gradient_checkpointing_enable:FutureWarning")  # newer versions have another name
