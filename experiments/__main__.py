@@ -76,4 +76,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (OSError, ValueError) as error:
+        sys.exit(f"experiments: error: {error}")
+    except subprocess.CalledProcessError as error:  # it has said why
+        sys.exit(error.returncode)
