@@ -95,6 +95,7 @@ def read_plan(file: Path) -> list[Cell]:
                 **plan["tasks"][cell["task"]],
                 **plan["students"][cell["student"]],
                 **plan["searches"][name],
+                **cell.get("settings", {}),
             }
             searches.append(Search(name, settings))
         cells.append(Cell(cell["task"], cell["student"], tuple(searches)))
