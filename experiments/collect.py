@@ -13,6 +13,7 @@ from callbacks.pruning import EXPRESSIVENESS
 from callbacks.scoring import UnitScores
 from callbacks.sparsification import FRIENDLINESS
 from experiments.plan import Cell, Search
+from experiments.reading import UNUSED
 from experiments.table import TEACHER, Row, Table
 from lightning_modules import kept_units, load_classifier
 from lightning_modules.classifying import predictions
@@ -20,11 +21,9 @@ from pipeline.comparison import BEST_OF_K, DENSE, SPARSE
 from pipeline.summary import LOGITS, read_summary
 from storage import read_tensors, write_tensors
 
-__all__ = ["UNUSED", "is_collected", "keep_predictions", "keep_units", "rows_of"]
+__all__ = ["is_collected", "keep_predictions", "keep_units", "rows_of"]
 
 _LOSSES = (EXPRESSIVENESS, FRIENDLINESS)
-
-UNUSED = "unused_accuracy"
 
 Measured = Callable[[Path], float]
 """From a model folder to its value on the unused rows."""
@@ -53,14 +52,13 @@ def rows_of(cell: Cell, search: Search, folder: Path, measure: Measured | None =
         cell: The cell.
         search: The one of its searches that the run made last.
         folder: Of the run.
-        measure: What a student is worth on the unused rows; only the best of each method is asked.
+        measure: What a model is worth on the unused rows.
 
     Returns:
         One row for each number.
     """
     summary = read_summary(folder)
     best = {choice["seed"]: choice for choice in summary["best_by_method"]}
-    chosen = {choice[method] for choice in best.values() for method in choice if method != "seed"}
     rows = []
     for model in summary["models"]:
         method, seed = _method(model), model["seed"]
@@ -73,7 +71,7 @@ def rows_of(cell: Cell, search: Search, folder: Path, measure: Measured | None =
         numbers = _numbers(model)
         if method == SPARSE and model["folder"] == best[seed].get(SPARSE):
             numbers[f"chosen_by_{search.name}"] = 1.0
-        if measure is not None and (method == TEACHER or model["folder"] in chosen):
+        if measure is not None:
             numbers[UNUSED] = measure(folder / model["folder"])
         made = (cell.task, cell.student, method, lam, sparsity, seed)
         rows += [Row(*made, name, value, seconds) for name, value in numbers.items()]

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from scipy.stats import t
 
 from experiments.plan import Cell
-from experiments.reading import by_candidate, trainings, values_of
+from experiments.reading import by_candidate, finest, trainings, values_of
 from experiments.table import Table
 from pipeline.comparison import DENSE, SPARSE
 from storage import new_file, read_tensors
@@ -69,12 +69,13 @@ def _axes(width: float = 7.0, height: float = 4.0, columns: int = 1) -> tuple[Fi
 
 def _grids(table: Table, cell: Cell) -> Iterator[tuple[str, str, Figure]]:
     """Score against teacher sparsity, a line for each lam."""
+    metric, on = finest(table, cell)
     for search in cell.searches:
-        found = by_candidate(table, cell, search)
+        found = by_candidate(table, cell, search, metric)
         if search.mode != "exhaustive" or not found:
             continue
         figure, axes = _axes()
-        dense = [100 * value for value in values_of(table, cell, search, DENSE)]
+        dense = [100 * value for value in values_of(table, cell, search, DENSE, metric)]
         lams = sorted({lam for lam, _ in found})
         for number, lam in enumerate(lams):
             points = sorted((sparsity, values) for (own, sparsity), values in found.items() if own == lam)
@@ -86,7 +87,7 @@ def _grids(table: Table, cell: Cell) -> Iterator[tuple[str, str, Figure]]:
             axes.errorbar(places, means, yerr=bars, marker="o", markersize=4, capsize=2, label=f"lam {lam:g}")
         if dense:
             axes.axhline(statistics.mean(dense), color="black", linestyle="--", label="dense teacher")
-        axes.set(xlabel="sparsity of the teacher", ylabel="dev score of the student, hundredths")
+        axes.set(xlabel="sparsity of the teacher", ylabel=f"the student's score on {on}, hundredths")
         axes.legend(ncols=3, fontsize="small")
         what = "score against the teacher's sparsity, mean and 95 % interval over seeds"
         yield "sparsity", what, figure
@@ -94,10 +95,11 @@ def _grids(table: Table, cell: Cell) -> Iterator[tuple[str, str, Figure]]:
 
 def _modes(table: Table, cell: Cell) -> Iterator[tuple[str, str, Figure]]:
     """Cost of a search against the score of the student that it chose."""
+    metric, on = finest(table, cell)
     points = {
         search.name: (trainings(search), [100 * value for value in values])
         for search in cell.searches
-        if (values := values_of(table, cell, search, SPARSE))
+        if (values := values_of(table, cell, search, SPARSE, metric))
     }
     if len(points) < 2:
         return
@@ -105,7 +107,7 @@ def _modes(table: Table, cell: Cell) -> Iterator[tuple[str, str, Figure]]:
     for mode, (cost, values) in points.items():
         bar = half_width(values) if len(values) > 1 else None
         axes.errorbar([cost], [statistics.mean(values)], yerr=bar, marker="o", capsize=3, label=mode)
-    axes.set(xscale="log", xlabel="student trainings a seed", ylabel="dev score of the chosen student, hundredths")
+    axes.set(xscale="log", xlabel="student trainings a seed", ylabel=f"the chosen student's score on {on}, hundredths")
     axes.legend()
     yield "modes", "cost against result of the search modes, mean and 95 % interval over seeds", figure
 

@@ -6,11 +6,10 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from experiments.collect import UNUSED
 from experiments.estimates import differences
 from experiments.figures import draw_figures, half_width
 from experiments.plan import Cell, Search
-from experiments.reading import by_candidate, rows_of_cell, trainings, values_of
+from experiments.reading import UNUSED, by_candidate, finest, rows_of_cell, trainings, values_of
 from experiments.table import TEACHER, Table
 from pipeline.comparison import BEST_OF_K, DENSE, SPARSE
 from storage import write_text
@@ -107,39 +106,52 @@ def _unused_table(table: Table, cells: Sequence[Cell]) -> str:
         for pair in _PAIRS:
             treated, control = (values_of(table, cell, search, method, UNUSED) for method in pair)
             if len(treated) == len(control) > 1:
-                gaps = [100 * (first - second) for first, second in zip(treated, control, strict=True)]
-                mean, half = statistics.mean(gaps), half_width(gaps)
-                better = f"{sum(gap > 0 for gap in gaps)} of {len(gaps)}"
-                interval = f"[{mean - half:+.2f}, {mean + half:+.2f}]"
+                better = sum(first > second for first, second in zip(treated, control, strict=True))
                 where = f"{cell.task}, {cell.student}"
-                rows.append([f"{pair[0]} minus {pair[1]}", where, f"{mean:+.2f}", interval, better])
-    return _markdown(["difference", "over", "points", "95 % interval", "seeds above 0"], rows, left=2)
+                said = [f"{pair[0]} minus {pair[1]}", where, _gap(treated, control), f"{better} of {len(treated)}"]
+                rows.append(said)
+    return _markdown(["difference", "over", "points, 95 % interval", "seeds above 0"], rows, left=2)
 
 
 def _baseline_table(table: Table, cells: Sequence[Cell]) -> str:
     rows = []
     for cell, search in _with(cells, lambda search: search.name == "baselines"):
-        for method in (SPARSE, *search.baselines):
-            values = values_of(table, cell, search, method)
+        metric, _ = finest(table, cell)
+        dense = values_of(table, cell, search, DENSE, metric)
+        for method in (DENSE, SPARSE, *search.baselines):
+            dev, values = (values_of(table, cell, search, method, name) for name in ("score", metric))
             if values:
                 said = f"{SPARSE} (lam {search.settings['teacher.lams'][0]:g})" if method == SPARSE else method
-                rows.append([cell.task, cell.student, said, str(len(values)), _spread(values)])
-    return _markdown(["task", "student", "method", "seeds", "dev"], rows, left=3)
+                unused = _spread(values) if metric == UNUSED else ""
+                gap = "" if method == DENSE else _gap(values, dense)
+                rows.append([cell.task, cell.student, said, _spread(dev), unused, gap])
+    header = ["task", "student", "method", "dev", "unused rows", "minus dense, points"]
+    return _markdown(header, rows, left=3)
+
+
+def _gap(treated: Sequence[float], control: Sequence[float]) -> str:
+    """Mean difference of the seeds in points, with its interval."""
+    if len(treated) != len(control) or len(treated) < 2:
+        return ""
+    gaps = [100 * (first - second) for first, second in zip(treated, control, strict=True)]
+    mean, half = statistics.mean(gaps), half_width(gaps)
+    return f"{mean:+.2f} [{mean - half:+.2f}, {mean + half:+.2f}]"
 
 
 def _grid_table(table: Table, cells: Sequence[Cell]) -> str:
     parts = []
     for cell, search in _with(cells, lambda search: search.mode == "exhaustive"):
-        by_place = by_candidate(table, cell, search)
+        metric, on = finest(table, cell)
+        by_place = by_candidate(table, cell, search, metric)
         sparsities = search.settings["teacher.sparsities"]
         rows = [
             [f"{lam:g}", *(_spread(by_place.get((lam, sparsity), [])) for sparsity in sparsities)]
             for lam in search.settings["teacher.lams"]
             if any((lam, sparsity) in by_place for sparsity in sparsities)
         ]
-        dense = _spread(values_of(table, cell, search, DENSE))
+        dense = _spread(values_of(table, cell, search, DENSE, metric))
         if rows:
-            head = f"\n{cell.task}, {cell.student}: the dense teacher's students have {dense}."
+            head = f"\n{cell.task}, {cell.student}, {on}: the dense teacher's students have {dense}."
             header = ["lam", *(f"sparsity {value:g}" for value in sparsities)]
             parts.append(head + "\n" + _markdown(header, rows, left=1))
     return "\n".join(parts)

@@ -9,7 +9,24 @@ from experiments.table import Row, Table
 from pipeline.comparison import SPARSE
 from pipeline.search import halving_epochs, survivors
 
-__all__ = ["by_candidate", "rows_of_cell", "trainings", "values_of"]
+__all__ = ["UNUSED", "by_candidate", "finest", "rows_of_cell", "trainings", "values_of"]
+
+UNUSED = "unused_accuracy"
+"""Metric of the rows that were in no part."""
+
+
+def finest(table: Table, cell: Cell) -> tuple[str, str]:
+    """The metric of a cell that rests on most rows.
+
+    Args:
+        table: The results.
+        cell: The cell.
+
+    Returns:
+        Its name, and the rows' name.
+    """
+    unused = any(row.metric == UNUSED for row in rows_of_cell(table, cell))
+    return (UNUSED, "unused rows") if unused else ("score", "dev")
 
 
 def rows_of_cell(table: Table, cell: Cell) -> Iterator[Row]:
