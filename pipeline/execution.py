@@ -68,32 +68,38 @@ def execute_all(
         CalledProcessError: If a fit in a process of its own fails; one that was killed is resumed before.
     """
     done: set[str] = set()
-    running: dict[Future[float], Stage] = {}
+    running: dict[Future[float], tuple[Stage, float]] = {}
     with _pool(workers) as pool:
-        while todo := [stage for stage in stages() if stage.name not in done]:
-            at_work = {stage.name for stage in running.values()}  # not by the stage itself, which is made anew
-            waiting = [stage for stage in todo if stage.name not in at_work and done.issuperset(stage.needs)]
-            fits = [stage for stage in waiting if stage.is_fit and not here]
-            # These first, so that they run while this process works on what is no fit.
-            for stage in fits[: workers - len(running)]:
-                decision = decide(stage, manifest)
-                if decision.action == "skip":
-                    display.skipped(stage.name)
+        try:
+            while todo := [stage for stage in stages() if stage.name not in done]:
+                at_work = {stage.name for stage, _ in running.values()}  # not by the stage itself, which is made anew
+                waiting = [stage for stage in todo if stage.name not in at_work and done.issuperset(stage.needs)]
+                fits = [stage for stage in waiting if stage.is_fit and not here]
+                # These first, so that they run while this process works on what is no fit.
+                for stage in fits[: workers - len(running)]:
+                    decision = decide(stage, manifest)
+                    if decision.action == "skip":
+                        display.skipped(stage.name)
+                        done.add(stage.name)
+                    else:
+                        display.started(stage.name, decision.reason)
+                        resume, start = begin(stage, manifest, decision), time.perf_counter()
+                        running[pool.submit(_work_on, stage, resume)] = stage, start
+                if not waiting and not running:
+                    raise RuntimeError(f"stage {todo[0].name} needs {', '.join(todo[0].needs)}, which is no stage")
+                own = next((stage for stage in waiting if stage not in fits), None)
+                if own is not None:
+                    _execute(own, manifest, display)
+                    done.add(own.name)
+                for future in wait(running, None if own is None else 0, FIRST_COMPLETED).done:
+                    stage, _ = running.pop(future)
+                    manifest.finish(stage.name, stage.outputs, seconds := future.result())
+                    display.finished(stage.name, seconds)
                     done.add(stage.name)
-                else:
-                    display.started(stage.name, decision.reason)
-                    running[pool.submit(_work_on, stage, begin(stage, manifest, decision))] = stage
-            if not waiting and not running:
-                raise RuntimeError(f"stage {todo[0].name} needs {', '.join(todo[0].needs)}, which is no stage")
-            own = next((stage for stage in waiting if stage not in fits), None)
-            if own is not None:
-                _execute(own, manifest, display)
-                done.add(own.name)
-            for future in wait(running, None if own is None else 0, FIRST_COMPLETED).done:
-                stage = running.pop(future)
-                manifest.finish(stage.name, stage.outputs, seconds := future.result())
-                display.finished(stage.name, seconds)
-                done.add(stage.name)
+        except Interrupted:
+            for stage, start in running.values():
+                manifest.spend(stage.name, time.perf_counter() - start)
+            raise
 
 
 def run_fits(fits: Mapping[str, Callable[[bool], None]], workers: int = 1) -> None:
@@ -158,6 +164,10 @@ def _execute(stage: Stage, manifest: Manifest, display: Display) -> None:
     resume = begin(stage, manifest, decision)
     with display.stage(stage.name, decision.reason) as progress:
         start = time.perf_counter()
-        stage.work([progress], resume)
+        try:
+            stage.work([progress], resume)
+        except Interrupted:
+            manifest.spend(stage.name, time.perf_counter() - start)
+            raise
         manifest.finish(stage.name, stage.outputs, time.perf_counter() - start)
     gc.collect()

@@ -25,7 +25,7 @@ class Record:
         inputs: Digest of the result of each stage that it was made from.
         outputs: SHA-256 of each file that it left, by its path in the run's folder; none until it is finished.
         finished: Whether it is.
-        seconds: That it took.
+        seconds: That it took, in all its parts but those that were killed.
     """
 
     settings: dict[str, Any]
@@ -115,8 +115,17 @@ class Manifest:
         record = self.stages[name]
         files = sorted(file for output in outputs for file in _files(self.folder / output))
         record.outputs = {file.relative_to(self.folder).as_posix(): file_digest(file) for file in files}
-        record.seconds = round(record.seconds + seconds, 2)
         record.finished = True
+        self.spend(name, seconds)
+
+    def spend(self, name: str, seconds: float) -> None:
+        """Record what a stage took until it was interrupted; of one that was killed nobody knows.
+
+        Args:
+            name: Of the stage.
+            seconds: That it took this time.
+        """
+        self.stages[name].seconds = round(self.stages[name].seconds + seconds, 2)
         self.write()
 
     def forget(self, names: set[str]) -> None:

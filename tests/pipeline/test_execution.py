@@ -1,11 +1,14 @@
 """Executing single stages; test_run.py has whole runs."""
 
+import signal
 import subprocess
 import threading
+import time
 from functools import partial
 
 import pytest
 
+from callbacks import Interrupted
 from pipeline.display import Display
 from pipeline.execution import begin, execute_all, run_fits
 from pipeline.manifest import Manifest
@@ -99,6 +102,32 @@ def test_what_is_no_fit_runs_beside_fits(manifest):
     first = Stage("score", (), {}, ("score",), score)
     run([first, *fits(manifest, work, a=())], manifest, workers=2)
     assert all(record.finished for record in Manifest.read(manifest.folder).stages.values())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_interrupted_fit_keeps_its_seconds(manifest, workers):
+    begun = threading.Event()
+
+    def work(*_):
+        begun.set()
+        time.sleep(0.1)
+        if workers == 1:
+            raise Interrupted(signal.SIGTERM)
+
+    def interrupted(*_):
+        begun.wait(10)
+        time.sleep(0.1)
+        raise Interrupted(signal.SIGTERM)
+
+    stages = [*fits(manifest, work, a=()), Stage("score", (), {}, ("score",), interrupted)]
+    with pytest.raises(Interrupted):
+        run(stages, manifest, workers=workers)
+    records = Manifest.read(manifest.folder).stages
+    assert not records["a"].finished
+    before = records["a"].seconds
+    assert before >= 0.1
+    run(fits(manifest, lambda *_: time.sleep(0.1), a=()), manifest)
+    assert Manifest.read(manifest.folder).stages["a"].seconds >= before + 0.1
 
 
 def test_no_more_than_the_workers(manifest):
