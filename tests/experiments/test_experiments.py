@@ -193,7 +193,7 @@ def test_the_plan_is_whole():
     assert sorted((cell.name, search.name) for cell, search in order) == sorted(
         (cell.name, search.name) for cell in cells for search in cell.searches
     )
-    assert {search.name for _, search in order[: len(cells)]} == {"main", "few_labels"}
+    assert {search.name for _, search in order[: len(cells)]} == {"main", "few_labels", "grid"}
 
 
 def test_an_error_is_one_line(tmp_path):
