@@ -114,7 +114,7 @@ def _teach(layer: nn.Module, adapter: EncoderAdapter) -> None:
 
 
 def _first_token(norm: nn.Module, inputs: tuple[Tensor]) -> Tensor | None:
-    call = None if torch.compiler.is_compiling() else _CALL.get()
+    call = None if torch.compiler.is_dynamo_compiling() else _CALL.get()
     if call is None or call.last_norm is not norm:
         return None
     return inputs[0][:, :1]  # of attention and residual; where the former is of one token, it was added to all
@@ -128,7 +128,7 @@ class _Lean(nn.Module):
     def forward(
         self, hidden_states: Tensor, attention_mask: Tensor | None = None, **kwargs: object
     ) -> tuple[Tensor, Tensor | None]:
-        call = None if torch.compiler.is_compiling() else _CALL.get()
+        call = None if torch.compiler.is_dynamo_compiling() else _CALL.get()
         only_first = call is not None and call.last_attention is self
         if call is None or not (only_first or call.all_layers):
             return cast(tuple[Tensor, None], super().forward(hidden_states, attention_mask, **kwargs))

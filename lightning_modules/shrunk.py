@@ -64,14 +64,14 @@ class ShrunkClassifier(_Classifier):
     ) -> Any:  # noqa: ANN401
         """As the family's own; in evaluation the last layer computes only what the logits need, the first token.
 
-        While training, compiled or exported, with hidden states or attentions asked for, or with a mask that is not
-        ``(batch, length)``, it computes all tokens. A hook on the last layer sees what is computed: give
-        ``output_hidden_states=True`` where all of it is wanted.
+        While training or compiled, with hidden states or attentions asked for, or with a mask that is not
+        ``(batch, length)``, it computes all tokens. What `torch.export` makes of it (not strict) spares the same. A
+        hook on the last layer sees what is computed: give ``output_hidden_states=True`` where all of it is wanted.
         """
         shown = ("output_hidden_states", "output_attentions")
         if (
             self.training
-            or torch.compiler.is_compiling()
+            or torch.compiler.is_dynamo_compiling()
             or (attention_mask is not None and attention_mask.dim() != 2)
             or any(getattr(self.config, name) if kwargs.get(name) is None else kwargs[name] for name in shown)
         ):

@@ -1,0 +1,58 @@
+"""A shrunk classifier in the shapes of its original family, so that anything that knows transformers can load it."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import CONFIG_MAPPING, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, PreTrainedModel
+
+from lightning_modules.encoders import SHRUNK_PREFIX, EncoderLayer, encoder_layers, kept_units
+from lightning_modules.functional.shrinking import head_rows
+
+__all__ = ["dense_form"]
+
+
+def dense_form(model: PreTrainedModel) -> PreTrainedModel:
+    """Fill a shrunk classifier up with zeros to the sizes that it was cut from.
+
+    The logits are the same, within rounding; so are size and speed those of the original model. Layers that were
+    dropped stay away, which every family can express.
+
+    Args:
+        model: A shrunk classifier.
+
+    Returns:
+        A new model of the original family's own class, on the CPU and in eval mode.
+
+    Raises:
+        ValueError: If the model is not shrunk, and so has that form already.
+    """
+    if not model.config.model_type.startswith(SHRUNK_PREFIX):
+        raise ValueError(f"{model.name_or_path or 'the model'} is not shrunk: any transformers can load it as it is")
+    units = kept_units(model)
+    values = {name: value for name, value in model.config.to_dict().items() if name != "kept_units"}
+    config = CONFIG_MAPPING[values.pop("model_type").removeprefix(SHRUNK_PREFIX)].from_dict(values)
+    model_class: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
+    dense: PreTrainedModel = model_class(config).to(model.dtype).eval()
+    own, target = model.state_dict(), dense.state_dict()
+    target.update({name: value for name, value in own.items() if value.shape == target[name].shape})
+    dense.load_state_dict(target)
+    for layer, full, heads, neurons in zip(
+        encoder_layers(model), encoder_layers(dense), units.heads, units.neurons, strict=True
+    ):
+        _fill_(layer, full, torch.tensor(heads, dtype=torch.long), torch.tensor(neurons, dtype=torch.long))
+    dense.name_or_path = model.name_or_path  # where its tokenizer is
+    return dense
+
+
+def _fill_(layer: EncoderLayer, full: EncoderLayer, heads: Tensor, neurons: Tensor) -> None:
+    rows = head_rows(heads, full.head_size)
+    with torch.no_grad():
+        for name, kept in (("query", rows), ("key", rows), ("value", rows), ("ffn_in", neurons)):
+            small, large = getattr(layer, name), getattr(full, name)
+            large.weight.zero_()[kept] = small.weight.cpu()
+            if large.bias is not None:
+                large.bias.zero_()[kept] = small.bias.cpu()
+        for name, kept in (("attention_output", rows), ("ffn_out", neurons)):
+            small, large = getattr(layer, name), getattr(full, name)
+            large.weight.zero_()[:, kept] = small.weight.cpu()
