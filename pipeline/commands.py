@@ -56,6 +56,11 @@ def _dispatch(command: str, *rest: str) -> None:
         StarkCLI([command, *options])
     elif command == "run":
         run(*read_settings(options))
+    elif command == "export":
+        # Its exporters take a second to import, which no other command needs.
+        from pipeline.export import export
+
+        export(options)
     elif command == "sample-data":
         sample_data(options)
     else:

@@ -1,0 +1,54 @@
+"""How long models take to answer, measured in turns so that all meet the same machine."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch.utils.benchmark import Timer
+
+from lightning_modules.classifying import Batch
+
+__all__ = ["Latency", "measure_latency"]
+
+_ROUNDS = 5
+_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds of a call.
+
+    Args:
+        median: Of the rounds.
+        low: The fastest round.
+        high: The slowest round.
+    """
+
+    median: float
+    low: float
+    high: float
+
+
+def measure_latency(models: Mapping[str, Callable[[Batch], object]], rows: int, length: int) -> dict[str, Latency]:
+    """Time one batch, wall time, with as many threads as torch has now.
+
+    Args:
+        models: By name; what is called has to bring its own number of threads to torch's.
+        rows: Of the batch.
+        length: Tokens of each row; none is padding.
+
+    Returns:
+        By name.
+    """
+    inputs = torch.ones(rows, length, dtype=torch.long)
+    batch = {"input_ids": inputs, "attention_mask": inputs, "token_type_ids": torch.zeros_like(inputs)}
+    found: dict[str, list[float]] = {name: [] for name in models}
+    for turn in range(_ROUNDS):
+        for name in list(models) if turn % 2 == 0 else reversed(list(models)):
+            names = {"model": models[name], "batch": batch}
+            timer = Timer("model(batch)", globals=names, num_threads=torch.get_num_threads())
+            found[name].append(1000 * timer.blocked_autorange(min_run_time=_SECONDS).median)
+    return {name: Latency(statistics.median(times), min(times), max(times)) for name, times in found.items()}

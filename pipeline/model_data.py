@@ -1,0 +1,56 @@
+"""The data that belong to a model folder: those of the run that it lies in, or those that a command names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from datamodules import GLUEDataModule
+from pipeline.yaml_text import load_yaml, read_yaml_text
+
+__all__ = ["data_of", "run_of"]
+
+_CONFIG, _MANIFEST = "config.yaml", "manifest.json"
+# How rows become batches, which a model was trained with.
+_SHAPE = ("max_length", "segment_ids")
+
+
+def run_of(folder: Path) -> Path | None:
+    """The run that a folder lies in.
+
+    Args:
+        folder: Such as ``runs/mrpc/student``, or the run itself.
+
+    Returns:
+        Such as ``runs/mrpc``; None if it lies in none.
+    """
+    absolute = folder.resolve()
+    for place in (absolute, *absolute.parents):
+        if (place / _CONFIG).is_file() and (place / _MANIFEST).is_file():
+            return place
+    return None
+
+
+def data_of(folder: Path, task: str | None = None, data_dir: str | None = None) -> GLUEDataModule:
+    """The data that a model is evaluated on.
+
+    Args:
+        folder: The model's, or that of an exported one; its tokenizer is taken.
+        task: None for that of the run.
+        data_dir: None for that of the run.
+
+    Returns:
+        The data, with the lengths and segments of the run that the model lies in.
+
+    Raises:
+        ValueError: If the task is neither given nor known from a run.
+    """
+    run = run_of(folder)
+    values: dict[str, Any] = {}
+    if run is not None:
+        values = load_yaml(read_yaml_text(run / _CONFIG))["data"]
+    if task is None and "task" not in values:
+        raise ValueError(f"{folder} lies in no run, so that its data are unknown: give --data.task and --data.data_dir")
+    shape = {name: values[name] for name in _SHAPE if name in values}
+    chosen, place = task or values["task"], data_dir or values.get("data_dir")
+    return GLUEDataModule(chosen, place, str(folder), cache_dir=values.get("cache_dir"), **shape)
