@@ -14,6 +14,7 @@ commands:
   validate     evaluate a model on the selection part
   test         evaluate a model on GLUE's dev split
   predict      write GLUE's submission file for the test split
+  predict-file labels and probabilities for the rows of a CSV, TSV or JSON lines file
   export       a model as ONNX, OpenVINO, torch.export or plain transformers, checked on the data
   sample-data  generate small GLUE tasks and a tiny encoder
 

@@ -28,6 +28,7 @@ __all__ = [
     "cache_folder",
     "encode",
     "load_tokenizer",
+    "tokenize_rows",
     "tokenize_split",
     "tokenizer_digest",
     "truncate_pair",
@@ -197,7 +198,9 @@ def tokenize_split(
     if stored is not None:
         return stored
     # Where another process was first, its file gives way to the same content.
-    write_tensors(path, _tokenized(source.rows(split), task, tokenizer, max_length, segment_ids))
+    write_tensors(
+        path, tokenize_rows(source.rows(split), tokenizer, max_length, segment_ids, is_regression=task.is_regression)
+    )
     return TokenColumns.from_tensors(read_tensors(path)[0])
 
 
@@ -250,10 +253,26 @@ def _encode_stark(
     return {"input_ids": input_ids, "token_type_ids": segments}
 
 
-def _tokenized(
-    rows: Rows, task: Task, tokenizer: PreTrainedTokenizerFast, max_length: int, segment_ids: SegmentIds
+def tokenize_rows(
+    rows: Rows,
+    tokenizer: PreTrainedTokenizerFast,
+    max_length: int,
+    segment_ids: SegmentIds = "tokenizer",
+    *,
+    is_regression: bool = False,
 ) -> dict[str, Tensor]:
-    """Return the columns of a split."""
+    """Tokenise rows, all at once.
+
+    Args:
+        rows: with at least one row.
+        tokenizer: a fast tokenizer.
+        max_length: as in :func:`encode`.
+        segment_ids: as in :func:`encode`.
+        is_regression: whether labels are scores.
+
+    Returns:
+        What :meth:`TokenColumns.from_tensors` takes.
+    """
     parts: dict[str, list[Any]] = {}
     for start in range(0, len(rows.text_a), CHUNK):
         chunk = slice(start, start + CHUNK)
@@ -273,5 +292,5 @@ def _tokenized(
     columns["idx"] = torch.tensor(rows.idx)
     if rows.labels is not None:
         # as the losses want them, whatever the default dtype is
-        columns["labels"] = torch.tensor(rows.labels, dtype=torch.float32 if task.is_regression else torch.int64)
+        columns["labels"] = torch.tensor(rows.labels, dtype=torch.float32 if is_regression else torch.int64)
     return columns

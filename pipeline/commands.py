@@ -17,6 +17,7 @@ from types import FrameType
 from callbacks import PARENT_VARIABLE, Interrupted
 from pipeline.errors import fail, own_error
 from pipeline.lightning_cli import CONFIGS, SUBCOMMANDS, StarkCLI
+from pipeline.predict_file import predict_file
 from pipeline.run import run
 from pipeline.sample import sample_data
 from pipeline.settings import read_settings
@@ -61,6 +62,8 @@ def _dispatch(command: str, *rest: str) -> None:
         from pipeline.export import export
 
         export(options)
+    elif command == "predict-file":
+        predict_file(options)
     elif command == "sample-data":
         sample_data(options)
     else:

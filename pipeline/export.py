@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import os
-import warnings
-from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import transformers
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
-from transformers.exporters.base import ExportedModel, HfExporter
+from transformers.exporters.base import HfExporter
 
 from datamodules import GLUEDataModule
 from lightning_modules import load_classifier
-from lightning_modules.classifying import Batch, classify, predictions
+from lightning_modules.classifying import predictions
 from lightning_modules.dense_form import dense_form
 from lightning_modules.graph_form import graph_form
 from lightning_modules.metrics import score_function
 from lightning_modules.model_folder import load_tokenizer, save_classifier
+from pipeline.classifier import answer_of, open_answer, quiet_exporters
 from pipeline.errors import OneLineErrors
 from pipeline.extras import need_extra
 from pipeline.latency import Latency, measure_latency
 from pipeline.model_data import data_of
 from storage import new_folder, write_json
 
-__all__ = ["CHECK", "Check", "Format", "export", "export_model", "open_exported"]
+__all__ = ["CHECK", "Check", "Format", "export", "export_model"]
 
 Format = Literal["onnx", "torch", "openvino", "dense"]
 
@@ -49,9 +43,6 @@ _EXTRAS = {
 }
 _FILES = {"config.json", "export.json"}
 _SHAPES = ((1, 32), (1, 128), (32, 128))
-
-Answer = Callable[[Batch], Tensor]
-"""From a batch to its logits."""
 
 
 @dataclass(frozen=True)
@@ -171,45 +162,6 @@ def export_model(
     return check
 
 
-def open_exported(folder: Path) -> Answer:
-    """Load what :func:`export_model` wrote, with as many threads as torch has now.
-
-    Args:
-        folder: Of the exported model, of any format.
-
-    Returns:
-        What answers with logits, in float32 wherever weights are no int8.
-    """
-    if not (folder / "export.json").is_file():
-        model = load_classifier(folder)
-        return lambda batch: _classify(model, batch)
-    options: dict[str, Any] = {}
-    if any(folder.glob("*.onnx")):
-        import onnxruntime
-
-        options["session_options"] = onnxruntime.SessionOptions()
-        options["session_options"].intra_op_num_threads = torch.get_num_threads()
-    elif any(folder.glob("openvino*.xml")):
-        # Where the processor has it, OpenVINO would compute in bfloat16.
-        options["config"] = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
-    with _quiet():
-        exported = ExportedModel.from_pretrained(folder, device="cpu", **options)
-    names = set(next(iter(exported.components.values())).metadata.kwargs)
-
-    def answer(batch: Batch) -> Tensor:
-        with torch.inference_mode():
-            inputs: dict[str, Any] = {name: values for name, values in batch.items() if name in names}
-            logits: Tensor = exported(**inputs).logits
-        return logits
-
-    return answer
-
-
-def _classify(model: PreTrainedModel, batch: Batch) -> Tensor:
-    with torch.inference_mode():
-        return classify(model, batch)
-
-
 def _write(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, form: Format, folder: Path, *, int8: bool
 ) -> None:
@@ -218,7 +170,7 @@ def _write(
         return
     sample = dict(tokenizer(["a b c", "d"], ["e", "f g"], padding=True, return_tensors="pt"))
     shapes = {name: dict.fromkeys((0, 1), torch.export.Dim.DYNAMIC) for name in sample}
-    with _quiet():
+    with quiet_exporters():
         exporter, config = _EXPORTERS[form](int8)
         config.dynamic_shapes = shapes
         exporter.export(graph_form(model), sample, config).save_pretrained(folder)
@@ -256,31 +208,8 @@ def _to_torch(_: bool) -> tuple[HfExporter, Any]:
 _EXPORTERS = {"onnx": _to_onnx, "openvino": _to_openvino, "torch": _to_torch}
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what the exporters say of themselves, to the terminal (what they do next) and to their makers."""
-    # Under these names OpenVINO and NNCF report nothing of what they convert.
-    telling = {name: os.environ.get(name) for name in ("CI", "NNCF_CI")}
-    os.environ.update(dict.fromkeys(telling, "true"))
-    verbosity = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(logging.NOTSET)
-        transformers.logging.set_verbosity(verbosity)
-        for name, value in telling.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
 def _check(model: PreTrainedModel, folder: Path, exported: Path, data: GLUEDataModule) -> Check:
-    answers: dict[str, Answer] = {"before": lambda batch: _classify(model, batch), "after": open_exported(exported)}
+    answers = {"before": answer_of(model), "after": open_answer(exported)}
     data.prepare_data()
     data.setup("test")
     batches = list(data.test_dataloader())

@@ -8,7 +8,7 @@ from typing import Any
 from datamodules import GLUEDataModule
 from pipeline.yaml_text import load_yaml, read_yaml_text
 
-__all__ = ["data_of", "run_of"]
+__all__ = ["data_of", "run_of", "settings_of"]
 
 _CONFIG, _MANIFEST = "config.yaml", "manifest.json"
 # How rows become batches, which a model was trained with.
@@ -31,6 +31,19 @@ def run_of(folder: Path) -> Path | None:
     return None
 
 
+def settings_of(folder: Path) -> dict[str, Any]:
+    """The settings of the data that a model was trained on.
+
+    Args:
+        folder: The model's.
+
+    Returns:
+        Such as ``{"task": "mrpc", "max_length": 128, ...}``; empty if the folder lies in no run.
+    """
+    run = run_of(folder)
+    return {} if run is None else dict(load_yaml(read_yaml_text(run / _CONFIG))["data"])
+
+
 def data_of(folder: Path, task: str | None = None, data_dir: str | None = None) -> GLUEDataModule:
     """The data that a model is evaluated on.
 
@@ -45,10 +58,7 @@ def data_of(folder: Path, task: str | None = None, data_dir: str | None = None) 
     Raises:
         ValueError: If the task is neither given nor known from a run.
     """
-    run = run_of(folder)
-    values: dict[str, Any] = {}
-    if run is not None:
-        values = load_yaml(read_yaml_text(run / _CONFIG))["data"]
+    values = settings_of(folder)
     if task is None and "task" not in values:
         raise ValueError(f"{folder} lies in no run, so that its data are unknown: give --data.task and --data.data_dir")
     shape = {name: values[name] for name in _SHAPE if name in values}

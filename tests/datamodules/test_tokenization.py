@@ -205,14 +205,14 @@ def test_other_tensors_in_the_cache_are_made_again(files, tokenizer, tmp_path, c
 def test_a_concurrent_winner_is_taken_over(files, tokenizer, tmp_path, monkeypatch):
     task = find_task("rte")
     kwargs = {"max_length": 32, "segment_ids": "tokenizer", "cache_dir": str(tmp_path / "cache")}
-    original = tokenization._tokenized
+    original = tokenization.tokenize_rows
 
-    def overtaken(*args):
-        monkeypatch.setattr(tokenization, "_tokenized", original)
+    def overtaken(*args, **options):
+        monkeypatch.setattr(tokenization, "tokenize_rows", original)
         tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)
-        return original(*args)
+        return original(*args, **options)
 
-    monkeypatch.setattr(tokenization, "_tokenized", overtaken)
+    monkeypatch.setattr(tokenization, "tokenize_rows", overtaken)
     assert len(tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)) == 2
     assert len(list((tmp_path / "cache").iterdir())) == 1
 

@@ -15,7 +15,8 @@ import cli
 from lightning_modules import load_classifier, load_tokenizer, save_classifier
 from lightning_modules.encoders import shrink_
 from pipeline import export
-from pipeline.export import CHECK, OPSET, export_model, open_exported
+from pipeline.classifier import open_answer
+from pipeline.export import CHECK, OPSET, export_model
 from pipeline.latency import Latency
 from tests.tiny import FAMILIES, random_masks, tiny_classifier
 
@@ -83,7 +84,7 @@ def test_runtimes_say_what_the_model_says(form, int8, student, tiny_task, tmp_pa
         batch = rows(tokenizer, number, length)
         with torch.no_grad():
             expected = model(**batch).logits
-        for said in (ANSWERS[form](folder, batch), open_exported(folder)(batch)):
+        for said in (ANSWERS[form](folder, batch), open_answer(folder)(batch)):
             torch.testing.assert_close(said, expected, atol=most, rtol=0)
     lines = (tiny_task.data_dir / "SST-2/dev.tsv").read_text().splitlines()
     assert check.rows == len(lines) - 1

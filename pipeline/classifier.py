@@ -1,0 +1,179 @@
+"""Classifiers as they are used: a model folder or an exported one, from texts to labels."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor
+from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerFast
+
+from datamodules import PadCollator, TokenColumns, evaluation_batches
+from datamodules.tokenization import SegmentIds, tokenize_rows
+from datamodules.tsv import Rows
+from lightning_modules import load_classifier
+from lightning_modules.classifying import Batch, classify
+from lightning_modules.model_folder import load_tokenizer, one_line_errors
+from pipeline.extras import need_extra
+from pipeline.model_data import settings_of
+
+__all__ = ["Answer", "Classifier", "answer_of", "open_answer", "open_classifier", "quiet_exporters"]
+
+Answer = Callable[[Batch], Tensor]
+"""From a batch to its logits."""
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A model with what turns texts into its inputs and its logits into labels.
+
+    Args:
+        answer: The model.
+        tokenizer: Its tokenizer.
+        label_names: In the order of the logits; a single one means regression.
+        max_length: The most tokens of a row; longer ones are cut.
+        segment_ids: As the model was trained with.
+    """
+
+    answer: Answer
+    tokenizer: PreTrainedTokenizerFast
+    label_names: list[str]
+    max_length: int
+    segment_ids: SegmentIds
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether it gives a score instead of a label."""
+        return len(self.label_names) == 1
+
+    def __call__(self, texts: Sequence[str], pairs: Sequence[str] | None = None, batch_size: int = 32) -> Tensor:
+        """Classify texts, or pairs of texts; batches are formed by length.
+
+        Args:
+            texts: At least one.
+            pairs: The second texts.
+            batch_size: Rows at a time.
+
+        Returns:
+            Probabilities ``(rows, num_labels)`` in the order of the rows; for regression scores ``(rows, 1)``.
+        """
+        own = Rows(list(texts), None if pairs is None else list(pairs), None, list(range(len(texts))))
+        rows = TokenColumns.from_tensors(tokenize_rows(own, self.tokenizer, self.max_length, self.segment_ids))
+        collate = PadCollator(self.tokenizer.pad_token_id, self.tokenizer.pad_token_type_id)
+        batches = [rows.select(numbers) for numbers in evaluation_batches(rows.lengths, batch_size)]
+        logits = torch.cat([self.answer(collate(batch)).cpu() for batch in batches])
+        ordered = logits[torch.cat([batch.fields["idx"] for batch in batches]).argsort()]
+        return ordered if self.is_regression else ordered.softmax(-1)
+
+
+def open_classifier(folder: Path, max_length: int | None = None) -> Classifier:
+    """Load a classifier for use.
+
+    Args:
+        folder: A model folder, or one that `stark export` wrote.
+        max_length: None for that of the run that it lies in, or else 128.
+
+    Returns:
+        The classifier, on the GPU if it is a model folder and there is one.
+
+    Raises:
+        ValueError: If nothing usable is there.
+    """
+    tokenizer, settings = load_tokenizer(folder), settings_of(folder)
+    with one_line_errors(folder):
+        config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
+    names = [config.id2label[number] for number in range(config.num_labels)]
+    longest = settings.get("max_length", 128) if max_length is None else max_length
+    answer = open_answer(folder, "cuda" if torch.cuda.is_available() else "cpu")
+    return Classifier(answer, tokenizer, names, longest, settings.get("segment_ids", "tokenizer"))
+
+
+def open_answer(folder: Path, device: str = "cpu") -> Answer:
+    """Load what answers with logits, with as many threads as torch has now.
+
+    Args:
+        folder: A model folder, or one that `stark export` wrote.
+        device: Of a model folder; exported models run on the CPU.
+
+    Returns:
+        The model; it computes in float32 wherever weights are no int8.
+
+    Raises:
+        ValueError: If nothing usable is there.
+    """
+    if not (folder / "export.json").is_file():
+        # Its own method, as transformers' from the mixin of accelerate is annotated otherwise.
+        return answer_of(torch.nn.Module.to(load_classifier(folder), device))
+    options: dict[str, Any] = {}
+    if any(folder.glob("*.onnx")):
+        need_extra("onnx", str(folder), "onnx", "onnxscript", "onnxruntime")
+        import onnxruntime
+
+        options["session_options"] = onnxruntime.SessionOptions()
+        options["session_options"].intra_op_num_threads = torch.get_num_threads()
+    elif any(folder.glob("openvino*.xml")):
+        need_extra("openvino", str(folder), "openvino")
+        # Where the processor has it, OpenVINO would compute in bfloat16.
+        options["config"] = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
+    with quiet_exporters():
+        from transformers.exporters.base import ExportedModel
+
+        exported = ExportedModel.from_pretrained(folder, device="cpu", **options)
+    names = set(next(iter(exported.components.values())).metadata.kwargs)
+
+    def answer(batch: Batch) -> Tensor:
+        with torch.inference_mode():
+            inputs: dict[str, Any] = {name: values for name, values in batch.items() if name in names}
+            logits: Tensor = exported(**inputs).logits
+        return logits
+
+    return answer
+
+
+def answer_of(model: PreTrainedModel) -> Answer:
+    """A loaded model as what answers with logits.
+
+    Args:
+        model: The model, in eval mode.
+
+    Returns:
+        What moves a batch to the model's device and classifies it.
+    """
+
+    def answer(batch: Batch) -> Tensor:
+        with torch.inference_mode():
+            return classify(model, {name: values.to(model.device) for name, values in batch.items()})
+
+    return answer
+
+
+@contextlib.contextmanager
+def quiet_exporters() -> Iterator[None]:
+    """Without what the exporters say of themselves, to the terminal (what they do next) and to their makers."""
+    # Under these names OpenVINO and NNCF report nothing of what they convert.
+    telling = {name: os.environ.get(name) for name in ("CI", "NNCF_CI")}
+    os.environ.update(dict.fromkeys(telling, "true"))
+    verbosity = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+        transformers.logging.set_verbosity(verbosity)
+        for name, value in telling.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
