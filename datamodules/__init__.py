@@ -4,10 +4,11 @@ from datamodules.batching import EpochBatchSampler, EvaluationSampler, LazyDataL
 from datamodules.columns import TokenColumns
 from datamodules.glue import GLUEDataModule
 from datamodules.grouping import Batches, evaluation_batches, length_grouped_batches, token_budget_batches
+from datamodules.own import OwnTask, open_task, read_own_task
 from datamodules.sample import sample_vocabulary, write_sample_data
 from datamodules.sources import GLUE_HUB_ID
 from datamodules.submission import write_submission
-from datamodules.tasks import TASKS, Layout, Task, find_task
+from datamodules.tasks import TASKS, GLUETask, Layout, Task, find_task
 
 __all__ = [
     "GLUE_HUB_ID",
@@ -16,14 +17,18 @@ __all__ = [
     "EpochBatchSampler",
     "EvaluationSampler",
     "GLUEDataModule",
+    "GLUETask",
     "Layout",
     "LazyDataLoader",
+    "OwnTask",
     "PadCollator",
     "Task",
     "TokenColumns",
     "evaluation_batches",
     "find_task",
     "length_grouped_batches",
+    "open_task",
+    "read_own_task",
     "sample_vocabulary",
     "token_budget_batches",
     "write_sample_data",

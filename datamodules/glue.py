@@ -1,4 +1,4 @@
-"""GLUE tasks as a LightningDataModule."""
+"""GLUE tasks, and own ones, as a LightningDataModule."""
 
 import hashlib
 import json
@@ -26,9 +26,9 @@ from datamodules.grouping import (
     shared_batch_size,
     token_budget_batches,
 )
+from datamodules.own import open_task
 from datamodules.sources import Source, open_source
 from datamodules.splits import score_bins, stratified_rows
-from datamodules.tasks import find_task
 from datamodules.tokenization import SegmentIds, load_tokenizer, tokenize_split, tokenizer_digest
 
 __all__ = ["GLUEDataModule", "Selection"]
@@ -61,7 +61,7 @@ _NEEDED = {"fit": ("train", "selection"), "validate": ("selection",), "test": ("
 
 
 class GLUEDataModule(pl.LightningDataModule):
-    """Batches of a GLUE task, in parts that are kept apart.
+    """Batches of a GLUE task or an own one, in parts that are kept apart.
 
     - ``train_dataloader``: train without the selection part, in batches of similar length that a seed and the epoch
       decide on.
@@ -108,9 +108,10 @@ class GLUEDataModule(pl.LightningDataModule):
         """Check the arguments; nothing is read yet.
 
         Args:
-            task: rte, mrpc, stsb, sst2, qnli, qqp, mnli, mnlimm, cola, wnli or ax.
+            task: rte, mrpc, stsb, sst2, qnli, qqp, mnli, mnlimm, cola, wnli or ax; or a YAML file that describes an own
+                one, see :func:`~datamodules.own.read_own_task`.
             data_dir: the task's original files, a folder written by ``save_to_disk``, or a folder that has either in
-                it; None for the hub's ``glue``.
+                it; None for the hub's ``glue``. Of an own task where its files lie; None for the YAML's folder.
             model_name_or_path: where the tokenizer comes from; the command line links it from the model.
             max_length: the most tokens of a row; longer ones are cut.
             selection_fraction: the selection part's share of train, in (0, 1); without effect for
@@ -137,7 +138,7 @@ class GLUEDataModule(pl.LightningDataModule):
             ValueError: an argument is out of range.
         """
         super().__init__()
-        self.task = find_task(task)
+        self.task = open_task(task, data_dir)
         self.label_names: list[str] = list(self.task.label_names)
         self.metrics: list[str] = list(self.task.metrics)
         for name, value, least in (
@@ -328,8 +329,8 @@ class GLUEDataModule(pl.LightningDataModule):
     def _needed(self, stage: str | None) -> list[str]:
         """Return the splits to load for a stage."""
         if stage is None:
-            return list(self.task.layouts) if self.data_dir is None else [s for s in self.task.layouts if self._has(s)]
-        if stage != "predict" and "train" not in self.task.layouts:
+            return [split for split in self.task.splits if self.data_dir is None or self._has(split)]
+        if stage != "predict" and "train" not in self.task.splits:
             raise ValueError(f"task {self.task.name!r} has only a test split: models trained on mnli predict it")
         selection = "train" if self.selection == "train" else "dev"
         return list(dict.fromkeys(selection if name == "selection" else name for name in _NEEDED[stage]))

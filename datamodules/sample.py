@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from datamodules.tasks import Task, find_task
+from datamodules.tasks import GLUETask, find_task
 
 __all__ = ["sample_vocabulary", "write_sample_data"]
 
@@ -161,7 +161,7 @@ class _Dice:
         return [rest.pop(self.below(len(rest))) for _ in items]
 
 
-def _content(task: Task, split: str, size: int) -> bytes:
+def _content(task: GLUETask, split: str, size: int) -> bytes:
     """Return the bytes of a file."""
     layout = task.layouts[split]
     family = "mnli" if task.name == "mnlimm" else task.name
@@ -187,7 +187,7 @@ def _content(task: Task, split: str, size: int) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def _example(task: Task, label: int, dice: _Dice) -> tuple[str, str, str]:
+def _example(task: GLUETask, label: int, dice: _Dice) -> tuple[str, str, str]:
     """Return both texts (the second empty for single texts) and the label as files spell it."""
     classes = _CUES[task.name]
     # Were negations rarer, a small encoder would often stop at counting cues, which pruning hardly hurts; in the harder

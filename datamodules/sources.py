@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from datamodules.tasks import Task
+from datamodules.own import OwnSource, OwnTask
+from datamodules.tasks import GLUETask, Task
 from datamodules.tsv import Rows, find_file, find_folder, parse_rows, spelling
 from storage import file_digest
 
@@ -37,7 +38,7 @@ class TSVSource:
         folder: where they are.
     """
 
-    task: Task
+    task: GLUETask
     folder: Path
 
     def digest(self, split: str) -> str:
@@ -58,7 +59,7 @@ class HubSource:
         task: whose configuration of it.
     """
 
-    task: Task
+    task: GLUETask
 
     def digest(self, split: str) -> str:
         """Return the fingerprint of the split."""
@@ -91,7 +92,7 @@ class SavedSource:
         folder: where it is.
     """
 
-    task: Task
+    task: GLUETask
     folder: Path
 
     def digest(self, split: str) -> str:
@@ -129,11 +130,14 @@ def open_source(task: Task, data_dir: str | None) -> Source:
             it under the task's name; None for the hub's data set.
 
     Returns:
-        The source; it reads nothing yet.
+        The source; it reads nothing yet. Of an own task the files that it names.
 
     Raises:
         FileNotFoundError: ``data_dir`` has nothing of this task.
     """
+    if isinstance(task, OwnTask):
+        return OwnSource(task)
+    assert isinstance(task, GLUETask)  # there is no third kind
     if data_dir is None:
         return HubSource(task)
     folder = Path(data_dir).expanduser()
@@ -142,7 +146,7 @@ def open_source(task: Task, data_dir: str | None) -> Source:
     return TSVSource(task, find_folder(folder, task))
 
 
-def _saved_folder(folder: Path, task: Task) -> Path | None:
+def _saved_folder(folder: Path, task: GLUETask) -> Path | None:
     """Return the ``save_to_disk`` folder of a task at or in a folder."""
     if (folder / "dataset_dict.json").is_file():
         return folder
@@ -154,16 +158,16 @@ def _saved_folder(folder: Path, task: Task) -> Path | None:
     return None
 
 
-def _hub_split(task: Task, split: str) -> str:
+def _hub_split(task: GLUETask, split: str) -> str:
     if split not in task.hub_splits:
         raise FileNotFoundError(f"task {task.name!r} has no {split} split, only {', '.join(task.hub_splits)}")
     return task.hub_splits[split]
 
 
-def _hub_rows(dataset: Any, task: Task, split: str, where: str) -> Rows:  # noqa: ANN401 - datasets is not annotated
+def _hub_rows(dataset: Any, task: GLUETask, split: str, where: str) -> Rows:  # noqa: ANN401 - datasets is not annotated
     """Return the rows of a data set in the hub's columns."""
     labelled = split != "test"
-    needed = (*task.hub_texts, *(["label"] if labelled else []))
+    needed = (*task.texts, *(["label"] if labelled else []))
     if missing := [column for column in needed if column not in dataset.column_names]:
         raise ValueError(
             f"{where}, {task.hub_splits[split]}: no column {missing[0]!r}, {task.name} needs {', '.join(needed)}"
@@ -176,7 +180,7 @@ def _hub_rows(dataset: Any, task: Task, split: str, where: str) -> Rows:  # noqa
         )
     if not len(dataset):
         raise ValueError(f"{where}, {task.hub_splits[split]}: no rows in it")
-    texts = [[str(text) for text in dataset[column][:]] for column in task.hub_texts]
+    texts = [[str(text) for text in dataset[column][:]] for column in task.texts]
     labels = None
     if labelled:
         # Labels of test are never read: -1 for most tasks, but the hub's MRPC has real ones.

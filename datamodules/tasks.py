@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ["SPLITS", "TASKS", "Layout", "Task", "find_task"]
+__all__ = ["SPLITS", "TASKS", "GLUETask", "Layout", "Task", "find_task"]
 
 SPLITS = ("train", "dev", "test")
 
@@ -30,32 +30,24 @@ class Layout:
     header: bool = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Task:
-    """One task of GLUE.
+    """What is to be told about a text or a pair of texts.
 
     Attributes:
         name: what we call it, as in the paper.
-        folders: accepted folder names, compared in lower case and without punctuation, best first.
-        layouts: the original file of each split that exists.
-        hub_config: configuration of the hub's ``glue`` data set.
-        hub_splits: the hub's name of each split that exists.
-        hub_texts: the hub's column(s) of text.
-        label_names: in the order of the hub's label ids; the one name "similarity" means regression.
-        label_spelling: how the original files write those labels, in the same order; empty for regression.
-        metrics: GLUE's metrics; the task's score is their mean.
-        submission_file: the name that GLUE's server expects.
-        submission_words: whether the submission holds label names instead of label ids.
+        splits: those that exist, of train, dev and test.
+        texts: names of its one or two columns of text.
+        label_names: in the order of the label ids; a single name means regression.
+        metrics: under GLUE's names; the task's score is their mean.
+        submission_file: name of the file of predictions for test.
+        submission_words: whether that holds label names instead of label ids.
     """
 
     name: str
-    folders: tuple[str, ...]
-    layouts: dict[str, Layout]
-    hub_config: str
-    hub_splits: dict[str, str]
-    hub_texts: tuple[str, ...]
+    splits: tuple[str, ...]
+    texts: tuple[str, ...]
     label_names: tuple[str, ...]
-    label_spelling: tuple[str, ...]
     metrics: tuple[str, ...]
     submission_file: str
     submission_words: bool
@@ -68,7 +60,7 @@ class Task:
     @property
     def is_pair(self) -> bool:
         """Whether a row has two texts."""
-        return len(self.hub_texts) == 2
+        return len(self.texts) == 2
 
     @property
     def num_labels(self) -> int:
@@ -76,16 +68,36 @@ class Task:
         return len(self.label_names)
 
 
+@dataclass(frozen=True, kw_only=True)
+class GLUETask(Task):
+    """One task of GLUE; ``texts`` are the hub's columns, ``submission_file`` is the name that GLUE's server expects.
+
+    Attributes:
+        folders: accepted folder names, compared in lower case and without punctuation, best first.
+        layouts: the original file of each split that exists.
+        hub_config: configuration of the hub's ``glue`` data set.
+        hub_splits: the hub's name of each split that exists.
+        label_spelling: how the original files write the labels, in the order of their ids; empty for regression.
+    """
+
+    folders: tuple[str, ...]
+    layouts: dict[str, Layout]
+    hub_config: str
+    hub_splits: dict[str, str]
+    label_spelling: tuple[str, ...]
+
+
 _HUB_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
 _ENTAILMENT = ("entailment", "not_entailment")
 _NLI = ("entailment", "neutral", "contradiction")
 
 
-def _mnli(name: str, folders: tuple[str, ...], half: str, submission_file: str) -> Task:
+def _mnli(name: str, folders: tuple[str, ...], half: str, submission_file: str) -> GLUETask:
     """Return one of the two MNLI tasks, which share everything but dev and test."""
-    return Task(
+    return GLUETask(
         name=name,
         folders=folders,
+        splits=SPLITS,
         layouts={
             # dev has the five annotators' labels before the gold one, train only the first's: 16 and 12 columns
             "train": Layout("train.tsv", 12, 8, 9, label=-1),
@@ -94,7 +106,7 @@ def _mnli(name: str, folders: tuple[str, ...], half: str, submission_file: str) 
         },
         hub_config="mnli",
         hub_splits={"train": "train", "dev": f"validation_{half}", "test": f"test_{half}"},
-        hub_texts=("premise", "hypothesis"),
+        texts=("premise", "hypothesis"),
         label_names=_NLI,
         label_spelling=_NLI,
         metrics=("accuracy",),
@@ -104,9 +116,10 @@ def _mnli(name: str, folders: tuple[str, ...], half: str, submission_file: str) 
 
 
 _ALL = (
-    Task(
+    GLUETask(
         name="rte",
         folders=("rte",),
+        splits=SPLITS,
         layouts={
             "train": Layout("train.tsv", 4, 1, 2, label=-1),
             "dev": Layout("dev.tsv", 4, 1, 2, label=-1),
@@ -114,16 +127,17 @@ _ALL = (
         },
         hub_config="rte",
         hub_splits=_HUB_SPLITS,
-        hub_texts=("sentence1", "sentence2"),
+        texts=("sentence1", "sentence2"),
         label_names=_ENTAILMENT,
         label_spelling=_ENTAILMENT,
         metrics=("accuracy",),
         submission_file="RTE.tsv",
         submission_words=True,
     ),
-    Task(
+    GLUETask(
         name="mrpc",
         folders=("mrpc",),
+        splits=SPLITS,
         layouts={
             "train": Layout("train.tsv", 5, 3, 4, label=0),
             "dev": Layout("dev.tsv", 5, 3, 4, label=0),
@@ -131,16 +145,17 @@ _ALL = (
         },
         hub_config="mrpc",
         hub_splits=_HUB_SPLITS,
-        hub_texts=("sentence1", "sentence2"),
+        texts=("sentence1", "sentence2"),
         label_names=("not_equivalent", "equivalent"),
         label_spelling=("0", "1"),
         metrics=("accuracy", "f1"),
         submission_file="MRPC.tsv",
         submission_words=False,
     ),
-    Task(
+    GLUETask(
         name="stsb",
         folders=("stsb",),
+        splits=SPLITS,
         layouts={
             "train": Layout("train.tsv", 10, 7, 8, label=-1),
             "dev": Layout("dev.tsv", 10, 7, 8, label=-1),
@@ -148,16 +163,17 @@ _ALL = (
         },
         hub_config="stsb",
         hub_splits=_HUB_SPLITS,
-        hub_texts=("sentence1", "sentence2"),
+        texts=("sentence1", "sentence2"),
         label_names=("similarity",),
         label_spelling=(),
         metrics=("pearson", "spearmanr"),
         submission_file="STS-B.tsv",
         submission_words=False,
     ),
-    Task(
+    GLUETask(
         name="sst2",
         folders=("sst2",),
+        splits=SPLITS,
         layouts={
             "train": Layout("train.tsv", 2, 0, label=1),
             "dev": Layout("dev.tsv", 2, 0, label=1),
@@ -165,16 +181,17 @@ _ALL = (
         },
         hub_config="sst2",
         hub_splits=_HUB_SPLITS,
-        hub_texts=("sentence",),
+        texts=("sentence",),
         label_names=("negative", "positive"),
         label_spelling=("0", "1"),
         metrics=("accuracy",),
         submission_file="SST-2.tsv",
         submission_words=False,
     ),
-    Task(
+    GLUETask(
         name="qnli",
         folders=("qnli",),
+        splits=SPLITS,
         layouts={
             "train": Layout("train.tsv", 4, 1, 2, label=-1),
             "dev": Layout("dev.tsv", 4, 1, 2, label=-1),
@@ -182,16 +199,17 @@ _ALL = (
         },
         hub_config="qnli",
         hub_splits=_HUB_SPLITS,
-        hub_texts=("question", "sentence"),
+        texts=("question", "sentence"),
         label_names=_ENTAILMENT,
         label_spelling=_ENTAILMENT,
         metrics=("accuracy",),
         submission_file="QNLI.tsv",
         submission_words=True,
     ),
-    Task(
+    GLUETask(
         name="qqp",
         folders=("qqp",),
+        splits=SPLITS,
         layouts={
             "train": Layout("train.tsv", 6, 3, 4, label=5),
             "dev": Layout("dev.tsv", 6, 3, 4, label=5),
@@ -199,7 +217,7 @@ _ALL = (
         },
         hub_config="qqp",
         hub_splits=_HUB_SPLITS,
-        hub_texts=("question1", "question2"),
+        texts=("question1", "question2"),
         label_names=("not_duplicate", "duplicate"),
         label_spelling=("0", "1"),
         metrics=("accuracy", "f1"),
@@ -208,9 +226,10 @@ _ALL = (
     ),
     _mnli("mnli", ("mnli",), "matched", "MNLI-m.tsv"),
     _mnli("mnlimm", ("mnlimm", "mnli"), "mismatched", "MNLI-mm.tsv"),
-    Task(
+    GLUETask(
         name="cola",
         folders=("cola",),
+        splits=SPLITS,
         layouts={
             "train": Layout("train.tsv", 4, 3, label=1, header=False),
             "dev": Layout("dev.tsv", 4, 3, label=1, header=False),
@@ -218,16 +237,17 @@ _ALL = (
         },
         hub_config="cola",
         hub_splits=_HUB_SPLITS,
-        hub_texts=("sentence",),
+        texts=("sentence",),
         label_names=("unacceptable", "acceptable"),
         label_spelling=("0", "1"),
         metrics=("matthews_corrcoef",),
         submission_file="CoLA.tsv",
         submission_words=False,
     ),
-    Task(
+    GLUETask(
         name="wnli",
         folders=("wnli",),
+        splits=SPLITS,
         layouts={
             "train": Layout("train.tsv", 4, 1, 2, label=-1),
             "dev": Layout("dev.tsv", 4, 1, 2, label=-1),
@@ -235,7 +255,7 @@ _ALL = (
         },
         hub_config="wnli",
         hub_splits=_HUB_SPLITS,
-        hub_texts=("sentence1", "sentence2"),
+        texts=("sentence1", "sentence2"),
         # the other way round than in RTE and QNLI, as in the hub's data set
         label_names=("not_entailment", "entailment"),
         label_spelling=("0", "1"),
@@ -243,13 +263,14 @@ _ALL = (
         submission_file="WNLI.tsv",
         submission_words=False,
     ),
-    Task(
+    GLUETask(
         name="ax",
         folders=("ax", "diagnostic", "diagnostics"),
+        splits=("test",),
         layouts={"test": Layout("diagnostic.tsv", 3, 1, 2, idx=0)},
         hub_config="ax",
         hub_splits={"test": "test"},
-        hub_texts=("premise", "hypothesis"),
+        texts=("premise", "hypothesis"),
         label_names=_NLI,
         label_spelling=_NLI,
         metrics=("accuracy",),
@@ -258,11 +279,11 @@ _ALL = (
     ),
 )
 
-TASKS: dict[str, Task] = {task.name: task for task in _ALL}
+TASKS: dict[str, GLUETask] = {task.name: task for task in _ALL}
 
 
-def find_task(name: str) -> Task:
-    """Return the task of this name.
+def find_task(name: str) -> GLUETask:
+    """Return GLUE's task of this name.
 
     Args:
         name: one of ``TASKS``.

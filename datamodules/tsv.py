@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from datamodules.tasks import Layout, Task
+from datamodules.tasks import GLUETask, Layout
 
 __all__ = ["Rows", "find_file", "find_folder", "parse_rows", "spelling"]
 
@@ -36,7 +36,7 @@ def spelling(name: str) -> str:
     return "".join(character for character in name.lower() if character.isalnum())
 
 
-def find_folder(data_dir: Path, task: Task) -> Path:
+def find_folder(data_dir: Path, task: GLUETask) -> Path:
     """Return the folder of a task: ``data_dir`` itself or one in it, in any spelling.
 
     Args:
@@ -68,7 +68,7 @@ def find_folder(data_dir: Path, task: Task) -> Path:
     )
 
 
-def find_file(folder: Path, task: Task, split: str) -> Path:
+def find_file(folder: Path, task: GLUETask, split: str) -> Path:
     """Return the file of a split, found in any case.
 
     Args:
@@ -91,7 +91,7 @@ def find_file(folder: Path, task: Task, split: str) -> Path:
     raise FileNotFoundError(f"{folder / wanted}: no such file (the {split} split of task {task.name!r})")
 
 
-def parse_rows(data: bytes, task: Task, split: str, path: Path) -> Rows:
+def parse_rows(data: bytes, task: GLUETask, split: str, path: Path) -> Rows:
     r"""Read the bytes of an original file.
 
     Nothing is unquoted or stripped: quotes in these files are plain characters, and csv's default would merge rows.
@@ -136,7 +136,7 @@ def _entries(folder: Path) -> Iterable[tuple[str, Path]]:
     return [(path.name.lower(), path) for path in sorted(folder.iterdir())]
 
 
-def _cells(data: bytes, layout: Layout, task: Task, path: Path) -> Iterator[tuple[int, list[str]]]:
+def _cells(data: bytes, layout: Layout, task: GLUETask, path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield line number and columns of each row."""
     # Not splitlines(): it also splits at characters that occur within texts. Decoding line by line tells which is bad.
     lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
@@ -157,7 +157,7 @@ def _cells(data: bytes, layout: Layout, task: Task, path: Path) -> Iterator[tupl
         yield number, columns
 
 
-def _label(text: str, ids: dict[str, int], task: Task, path: Path, number: int) -> float:
+def _label(text: str, ids: dict[str, int], task: GLUETask, path: Path, number: int) -> float:
     """Return a label's id, or the score for regression."""
     if task.is_regression:
         try:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from datamodules import find_task
+from datamodules import open_task
 from datamodules.records import BadRecord, Record, RecordFormat, read_records, record_format
 from pipeline.classifier import Classifier, open_classifier
 from pipeline.errors import OneLineErrors
@@ -119,8 +119,9 @@ def _columns(
     known = list(dict.fromkeys(column for row in rows if isinstance(row, Record) for column in row.values))
     if not known:
         raise ValueError(f"{name}: there is no row that can be read")
-    task = settings_of(folder).get("task")
-    own = find_task(task).hub_texts if task is not None else _USUAL
+    settings = settings_of(folder)
+    task = open_task(settings["task"], settings.get("data_dir")) if settings else None
+    own = _USUAL if task is None else task.texts
     if text is None:
         usual = [names for names in (_USUAL[: len(own)], own) if names[0] in known]
         if not usual:

@@ -78,7 +78,7 @@ def run(settings: RunSettings, config: str, options: RunOptions) -> None:
 
 def _open(settings: RunSettings) -> Manifest:
     """Read the manifest; the run of another task is no run to go on with."""
-    manifest, here = Manifest.read(settings.folder), settings.data["task"]
+    manifest, here = Manifest.read(settings.folder), settings.task_name
     if "finetune" in manifest.stages and (there := manifest.stages["finetune"].settings.get("data.task")) != here:
         raise FileExistsError(f"{settings.folder} holds a run of task {there}, not {here}: choose another --name")
     return manifest

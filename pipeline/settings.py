@@ -15,7 +15,7 @@ from callbacks.functional.importance import ScoreReduction
 from callbacks.functional.masks import check_sparsity
 from callbacks.layer_dropping import LayerChoice
 from callbacks.scoring import ScoringSplit
-from datamodules import GLUEDataModule
+from datamodules import GLUEDataModule, open_task
 from pipeline.elsewhere import Executor
 from pipeline.errors import OneLineErrors
 from pipeline.on_ray import check_ray
@@ -199,6 +199,11 @@ class RunSettings:
         """Where the run's files lie."""
         return Path(self.root) / self.name
 
+    @property
+    def task_name(self) -> str:
+        """Of the data, wherever a file that describes them lies; the content of its files counts beside it."""
+        return open_task(self.data["task"], self.data.get("data_dir")).name
+
     def with_seed(self, seed: int) -> RunSettings:
         """The same run with fits from another seed, on the same rows.
 
@@ -220,7 +225,7 @@ class RunSettings:
         Returns:
             Such as ``{"trainer.devices": 1, ...}``.
         """
-        values = self.data if part == "data" else asdict(getattr(self, part))
+        values = asdict(getattr(self, part)) if part != "data" else {**self.data, "task": self.task_name}
         return {f"{part}.{name}": value for name, value in values.items() if name not in _WITHOUT_EFFECT}
 
 

@@ -93,7 +93,7 @@ def summarize(settings: RunSettings, manifest: Manifest, trained: Sequence[Train
     score = score_function(data.metrics, len(data.label_names))
     return {
         "schema": _SCHEMA,
-        "task": settings.data["task"],
+        "task": data.task.name,
         "metric": "score",
         "seed": settings.seed,
         "search": settings.search.mode,

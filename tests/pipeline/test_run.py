@@ -16,6 +16,7 @@ from lightning_modules import kept_units, load_classifier
 from pipeline import stages
 from pipeline.manifest import Manifest
 from storage import file_digest, folder_lock
+from tests.own import write_own
 from tests.pipeline.runs import SEED, options, read, without_seconds
 
 
@@ -304,3 +305,35 @@ def test_layer_dropped_student(pruned_run, tiny_task, tmp_path):
         assert model["achieved"] == {"heads": 0.5, "neurons": 0.5}
         assert model["encoder_parameters"] == teacher["encoder_parameters"] / 2
         assert load_classifier(tmp_path / "tiny" / model["folder"]).config.model_type == "bert"
+
+
+def test_own_data_in_another_form_give_the_same_models(pruned_run, tiny_task, tmp_path):
+    (tmp_path / "data").mkdir()
+    description = write_own("sst2", tiny_task, tmp_path / "data", "jsonl")
+    own = ["--data.task", str(description), "--data.data_dir", str(tmp_path / "data"), "--teacher.sparsities", "[0.2]"]
+    main(options(tiny_task, tmp_path, *own))
+    run = tmp_path / "tiny"
+    assert read(run)["task"] == "own_sst2"
+    for stage in ("finetune", "trial", "distill/0.5_0.2"):
+        first, second = (load_file(root / stage / "model/model.safetensors") for root in (pruned_run, run))
+        assert all(first[name].equal(second[name]) for name in first)
+    # The rows that the student is then given are called as in its task.
+    main(
+        [
+            "predict-file",
+            str(run / "student"),
+            "--input",
+            str(tmp_path / "data/test.jsonl"),
+            "--output",
+            str(run / "o.csv"),
+        ]
+    )
+    lines = (run / "o.csv").read_text().splitlines()
+    assert lines[0] == "sentence,predicted,probability,probability_negative,probability_positive"
+    # The files may lie elsewhere: nothing is run again.
+    (tmp_path / "data").rename(tmp_path / "moved")
+    before = read(run)
+    own[1], own[3] = str(tmp_path / "moved" / description.name), str(tmp_path / "moved")
+    main(options(tiny_task, tmp_path, *own))
+    assert without_seconds(read(run)) == without_seconds(before)
+    assert [model["seconds"] for model in read(run)["models"]] == [model["seconds"] for model in before["models"]]

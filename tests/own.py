@@ -1,0 +1,38 @@
+"""GLUE's sample data written as an own task, shared by the tests of data and pipeline."""
+
+import csv
+import json
+from pathlib import Path
+
+from datamodules import find_task, read_own_task
+from datamodules.sources import open_source
+from tests.tasks import TinyTask
+
+DESCRIPTIONS = {
+    "sst2": "text: sentence\nlabel: feeling\nlabels: [negative, positive]\n",
+    "mrpc": "text: one\ntext_pair: two\nlabel: same\nlabels: ['0', '1']\nmetrics: [accuracy, f1]\n",
+    "stsb": "text: one\ntext_pair: two\nlabel: score\nlabels: [similarity]\n",
+}
+
+
+def write_own(task: str, tiny_task: TinyTask, folder: Path, ending: str) -> Path:
+    """GLUE's sample files of a task as an own one."""
+    glue, source = find_task(task), open_source(find_task(task), str(tiny_task.data_dir))
+    text = "".join(f"{split}: {split}.{ending}\n" for split in ("train", "dev", "test")) + DESCRIPTIONS[task]
+    (folder / f"own_{task}.yaml").write_text(text)
+    own = read_own_task(folder / f"own_{task}.yaml")
+    for split in own.splits:
+        rows = source.rows(split)
+        columns = dict(zip(own.texts, (rows.text_a, rows.text_b), strict=False))
+        if rows.labels is not None:
+            names = own.label_names
+            columns[own.label] = rows.labels if glue.is_regression else [names[int(label)] for label in rows.labels]
+        lines = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        with own.files[split].open("w", newline="") as file:
+            if ending == "jsonl":
+                file.writelines(json.dumps(line) + "\n" for line in lines)
+            else:
+                writer = csv.DictWriter(file, list(columns), delimiter="\t" if ending == "tsv" else ",")
+                writer.writeheader()
+                writer.writerows(lines)
+    return folder / f"own_{task}.yaml"
