@@ -2,45 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedModel
 
-from lightning_modules.classifying import classify
+from pipeline.measure import count_flops
 
-__all__ = ["count_flops", "flops_of_batches"]
-
-
-def count_flops(model: PreTrainedModel, rows: int, length: int, *, training: bool = False) -> int:
-    """Count the matrix products of a batch.
-
-    Args:
-        model: A classifier.
-        rows: Of the batch.
-        length: Tokens of each row, padding included.
-        training: Forward and backward pass as a fit does them, without what it spares; else a forward pass in which
-            every layer computes all tokens.
-
-    Returns:
-        Floating point operations.
-    """
-    counted = copy.deepcopy(model).eval()
-    device = next(model.parameters()).device
-    inputs: Tensor = torch.ones(rows, length, dtype=torch.long, device=device)
-    batch = {"input_ids": inputs, "attention_mask": inputs}
-    # Not every fused attention kernel is known to the counter.
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, torch.set_grad_enabled(training):
-        if training:
-            classify(counted, batch).sum().backward()
-        else:
-            counted(**batch, output_hidden_states=True)
-    return int(counter.get_total_flops())
+__all__ = ["flops_of_batches"]
 
 
 def flops_of_batches(model: PreTrainedModel, shapes: Iterable[tuple[int, int]], *, training: bool = False) -> float:

@@ -21,13 +21,13 @@ from torch import nn
 from torch.optim import AdamW
 from transformers import PreTrainedModel
 
-from benchmarks.flops import count_flops
 from benchmarks.latency import DENSE, students_of
 from benchmarks.measuring import Sample, alternate, header, matrix_rate, ratio_line, ratios
 from benchmarks.models import SIZES, random_classifier, uneven_student
 from benchmarks.plain import as_released_, distil_loss, finetune_loss, plain_scores
 from callbacks.sparsification import score_teacher
 from lightning_modules.classifying import Batch
+from pipeline.measure import count_flops
 
 __all__ = ["main"]
 

@@ -16,10 +16,10 @@ import torch
 from torch.utils.benchmark import Timer
 from transformers import PreTrainedModel
 
-from benchmarks.flops import count_flops
 from benchmarks.measuring import Sample, alternate, header, matrix_rate, ratio_line, ratios, stopwatch
 from benchmarks.models import SIZES, random_classifier, uneven_student
 from callbacks.layer_dropping import drop_layers
+from pipeline.measure import count_flops
 
 __all__ = ["DENSE", "main", "students_of"]
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from pytorch_lightning import Trainer
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedModel
 
 from datamodules import GLUEDataModule
 from lightning_modules import FinetuningModule, count_parameters, encoder_layers
-from lightning_modules.classifying import predictions
+from lightning_modules.classifying import classify, predictions
 from lightning_modules.metrics import build_metrics, computed, score_of
 from pipeline.settings import RunSettings
 
-__all__ = ["Evaluation", "evaluate", "size"]
+__all__ = ["Evaluation", "count_flops", "evaluate", "size"]
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,32 @@ def size(model: PreTrainedModel, dense: PreTrainedModel) -> dict[str, Any]:
     all_heads, all_neurons = _units(dense)
     achieved = {"heads": 1 - heads / all_heads, "neurons": 1 - neurons / all_neurons}
     return {"parameters": parameters, "encoder_parameters": encoder, "achieved": achieved}
+
+
+def count_flops(model: PreTrainedModel, rows: int, length: int, *, training: bool = False) -> int:
+    """Count the matrix products of a batch.
+
+    Args:
+        model: A classifier.
+        rows: Of the batch.
+        length: Tokens of each row, padding included.
+        training: Forward and backward pass as a fit does them, without what it spares; else a forward pass in which
+            every layer computes all tokens.
+
+    Returns:
+        Floating point operations.
+    """
+    counted = copy.deepcopy(model).eval()
+    device = next(model.parameters()).device
+    inputs: Tensor = torch.ones(rows, length, dtype=torch.long, device=device)
+    batch = {"input_ids": inputs, "attention_mask": inputs}
+    # Not every fused attention kernel is known to the counter.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, torch.set_grad_enabled(training):
+        if training:
+            classify(counted, batch).sum().backward()
+        else:
+            counted(**batch, output_hidden_states=True)
+    return int(counter.get_total_flops())
 
 
 def _units(model: PreTrainedModel) -> tuple[int, int]:

@@ -9,7 +9,7 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
-__all__ = ["Cell", "Estimate", "Metric", "estimate_difference", "mcnemar"]
+__all__ = ["Cell", "Estimate", "Metric", "estimate_difference", "estimate_score", "mcnemar"]
 
 Metric = Callable[[Tensor, Tensor], float]
 """From predictions and labels, each ``(rows,)``, to a number."""
@@ -113,6 +113,40 @@ def estimate_difference(cells: Sequence[Cell], draws: int = 1000, seed: int = 0)
             values += [cell.difference(seeds, rows) for cell in found]
         return sum(values) / len(values)
 
+    return _bootstrapped(mean, draws, generator)
+
+
+def estimate_score(said: Tensor, labels: Tensor, metric: Metric, draws: int = 1000, seed: int = 0) -> Estimate:
+    """A method's score, with an interval for other seeds and other rows; with one seed for other rows alone.
+
+    Seeds and rows are drawn as in :func:`estimate_difference`.
+
+    Args:
+        said: Predictions ``(seeds, rows)``.
+        labels: ``(rows,)``.
+        metric: Of the task.
+        draws: Of the bootstrap.
+        seed: Of the draws.
+
+    Returns:
+        The estimate; its value is the mean over seeds.
+
+    Example:
+        >>> def accuracy(predicted, labels):
+        ...     return float((predicted == labels).double().mean())
+        >>> estimate_score(torch.tensor([[1, 1, 0, 0]]), torch.tensor([1, 1, 1, 1]), accuracy, draws=200)
+        Estimate(value=0.5, low=0.0, high=1.0)
+    """
+
+    def mean(choose: Callable[[int], Tensor]) -> float:
+        seeds, rows = (choose(size) for size in said.shape)
+        return sum(metric(said[number, rows], labels[rows]) for number in seeds.tolist()) / len(seeds)
+
+    return _bootstrapped(mean, draws, torch.Generator().manual_seed(seed))
+
+
+def _bootstrapped(mean: Callable[[Callable[[int], Tensor]], float], draws: int, generator: torch.Generator) -> Estimate:
+    """A mean with the quantiles of its draws."""
     value = mean(torch.arange)
     drawn = torch.tensor(
         [mean(lambda size: torch.randint(size, (size,), generator=generator)) for _ in range(draws)],

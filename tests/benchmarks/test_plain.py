@@ -3,10 +3,11 @@ import copy
 import pytest
 import torch
 
-from benchmarks.flops import count_flops, flops_of_batches
+from benchmarks.flops import flops_of_batches
 from benchmarks.plain import PlainAdamW, as_released_, check_levels, distil_loss, plain_masks, plain_scores
 from callbacks.sparsification import score_teacher, teacher_masks
 from lightning_modules.functional.distillation import distillation_loss
+from pipeline.measure import count_flops
 from tests.tiny import tiny_batch, tiny_classifier
 
 

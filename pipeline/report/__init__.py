@@ -1,0 +1,1 @@
+"""`stark report`: a run as one page, pictures first."""

@@ -1,0 +1,168 @@
+"""What the models of a report are measured by: scores with intervals, size, work, latency, memory, calibration."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+from lightning_modules import count_parameters, kept_units, load_classifier
+from lightning_modules.classifying import predictions
+from pipeline.classifier import Answer, answer_of
+from pipeline.latency import Latency, measure_latency
+from pipeline.measure import count_flops
+from pipeline.statistics import Estimate, Metric, estimate_score
+
+__all__ = ["SHAPES", "Kept", "MeasuredModel", "kept_of", "measure_models"]
+
+SHAPES = ((1, 32), (1, 128), (8, 128), (32, 128))
+"""Rows and tokens for which latency is measured."""
+_COUNTED = (1, 128)
+_BINS = 15
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Which units of the dense model a model has.
+
+    Args:
+        heads: Per layer a boolean tensor.
+        neurons: The same.
+    """
+
+    heads: list[Tensor]
+    neurons: list[Tensor]
+
+
+@dataclass(frozen=True)
+class MeasuredModel:
+    """A model of a report.
+
+    Args:
+        name: For a person.
+        folder: In the run.
+        score: On dev, with an interval for other rows (and seeds, where there are several).
+        parameters: Of the whole model.
+        encoder_parameters: Without embeddings, pooler and classifier.
+        megabytes: Of its weights' file.
+        gflops: Of one row of 128 tokens, all layers computing all of them.
+        latency: By device and shape, ``{"cpu": {(1, 32): ...}}``.
+        memory: Peak of a process that classifies 32 rows of 128 tokens, in MB, libraries included.
+        calibration: Expected calibration error on dev in 15 bins; None for regression.
+    """
+
+    name: str
+    folder: str
+    score: Estimate
+    parameters: int
+    encoder_parameters: int
+    megabytes: float
+    gflops: float
+    latency: Mapping[str, Mapping[tuple[int, int], Latency]]
+    memory: float
+    calibration: float | None
+
+
+def measure_models(
+    root: Path,
+    models: Mapping[str, Sequence[str]],
+    logits: Mapping[str, Tensor],
+    labels: Tensor,
+    metric: Metric,
+) -> list[MeasuredModel]:
+    """Measure models in turns.
+
+    Args:
+        root: Folder of the run.
+        models: By name, a folder for each seed; speed and size are those of the first.
+        logits: What they say of dev, by folder.
+        labels: Of dev.
+        metric: Of the task.
+
+    Returns:
+        What was found, in their order.
+    """
+    loaded = {name: load_classifier(root / folders[0]) for name, folders in models.items()}
+    latency: dict[str, dict[str, dict[tuple[int, int], Latency]]] = {name: {} for name in models}
+    for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
+        answers: dict[str, Answer] = {
+            name: answer_of(torch.nn.Module.to(model, device)) for name, model in loaded.items()
+        }
+        for shape in SHAPES:
+            for name, found in measure_latency(answers, *shape).items():
+                latency[name].setdefault(device, {})[shape] = found
+    measured = []
+    for name, folders in models.items():
+        model = torch.nn.Module.to(loaded[name], "cpu")
+        parameters, encoder = count_parameters(model)
+        said = torch.stack([predictions(logits[folder]) for folder in folders])
+        measured.append(
+            MeasuredModel(
+                name=name,
+                folder=folders[0],
+                score=estimate_score(said, labels, metric),
+                parameters=parameters,
+                encoder_parameters=encoder,
+                megabytes=(root / folders[0] / "model.safetensors").stat().st_size / 1e6,
+                gflops=count_flops(model, *_COUNTED) / 1e9,
+                latency=latency[name],
+                memory=_memory(root / folders[0]),
+                calibration=_calibration(logits[folders[0]], labels),
+            )
+        )
+    return measured
+
+
+def kept_of(root: Path, dense: str, models: Mapping[str, str]) -> dict[str, Kept]:
+    """Which units of the dense teacher models have.
+
+    Args:
+        root: Folder of the run.
+        dense: Folder of the dense teacher.
+        models: Folders by name.
+
+    Returns:
+        By name; models that dropped layers are left out.
+    """
+    original = kept_units(load_classifier(root / dense))
+    found = {}
+    for name, folder in models.items():
+        units = kept_units(load_classifier(root / folder))
+        if len(units.heads) == len(original.heads):
+            found[name] = Kept(*units.masks_within(original))
+    return found
+
+
+def _calibration(logits: Tensor, labels: Tensor) -> float | None:
+    if labels.is_floating_point():
+        return None
+    error = multiclass_calibration_error(logits.softmax(-1), labels, num_classes=logits.shape[-1], n_bins=_BINS)
+    return float(error)
+
+
+_MEMORY = """
+import json, sys
+from pathlib import Path
+import torch
+from pipeline.classifier import open_answer
+torch.set_num_threads(int(sys.argv[2]))
+ids = torch.ones(32, 128, dtype=torch.long)
+open_answer(Path(sys.argv[1]))({"input_ids": ids, "attention_mask": ids})
+print(json.dumps(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))))
+"""
+
+
+def _memory(folder: Path) -> float:
+    """Peak of a process of its own, as this one has had other models; 0 where the system does not tell."""
+    if not Path("/proc/self/status").is_file():
+        return 0.0
+    command = [sys.executable, "-c", _MEMORY, str(folder.resolve()), str(torch.get_num_threads())]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    return int(json.loads(said.stdout.splitlines()[-1])) * 1024 / 1e6

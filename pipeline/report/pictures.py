@@ -1,0 +1,291 @@
+"""The pictures of a report: SVG that takes the page's colour of text, so that it is readable in light and dark."""
+
+from __future__ import annotations
+
+import io
+import re
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import matplotlib as mpl
+from cycler import cycler
+from matplotlib.figure import Figure
+
+from pipeline.report.measuring import Kept, MeasuredModel
+from pipeline.report.reading import Curve, RunRecord, UnitScatter
+
+__all__ = [
+    "Picture",
+    "curve_picture",
+    "kept_picture",
+    "latency_picture",
+    "score_picture",
+    "seconds_picture",
+    "sparsity_picture",
+    "unit_picture",
+]
+
+# Stands for the page's own colour, which matplotlib cannot name.
+_TEXT = "#010203"
+# Seen as well on white as on near-black; told apart without red and green.
+_COLORS = ("#3f7fd0", "#d9822b", "#8f63c7", "#2aa198", "#c2497f", "#8a8f98", "#b59b00")
+_WIDTH = 7.0
+_NUMBERS = count()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture.
+
+    Args:
+        title: What it shows.
+        svg: As it stands in a page.
+    """
+
+    title: str
+    svg: str
+
+
+@contextmanager
+def _figure(height: float, columns: int = 1) -> Iterator[tuple[Figure, Any]]:
+    settings: Any = {
+        **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _TEXT),
+        "axes.prop_cycle": cycler(color=_COLORS),
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "font.size": 10,
+        # Text stays text: it can be searched for, and takes the page's font.
+        "svg.fonttype": "none",
+        "svg.hashsalt": "stark",
+        "legend.frameon": False,
+    }
+    with mpl.rc_context(settings):
+        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+        yield figure, figure.subplots(1, columns)
+
+
+def _drawn(figure: Figure, title: str) -> Picture:
+    written = io.StringIO()
+    figure.savefig(written, format="svg", transparent=True, metadata={"Date": None})
+    svg = written.getvalue()
+    svg = svg[svg.index("<svg") :].replace(_TEXT, "currentColor")
+    # Names that pictures of one page would share.
+    prefix = f"p{next(_NUMBERS)}-"
+    svg = re.sub(r'\bid="', f'id="{prefix}', svg)
+    svg = re.sub(r'((?:xlink:)?href=")#', rf"\1#{prefix}", svg)
+    svg = re.sub(r"url\(#", f"url(#{prefix}", svg)
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r'\1 width="100%"', svg, count=1)
+    label = title.replace('"', "'").replace("<", "&lt;")
+    return Picture(title, svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1))
+
+
+def score_picture(models: Sequence[MeasuredModel]) -> Picture:
+    """Scores on dev with their intervals.
+
+    Args:
+        models: At least one.
+
+    Returns:
+        A bar for each.
+    """
+    with _figure(0.9 + 0.42 * len(models)) as (figure, axes):
+        for place, model in enumerate(reversed(models)):
+            score = model.score
+            color = _COLORS[0] if place == 0 else _COLORS[5]
+            axes.plot([100 * score.low, 100 * score.high], [place, place], color=color, linewidth=3, alpha=0.6)
+            axes.plot([100 * score.value], [place], "o", color=color, markersize=8)
+            axes.annotate(
+                f"{100 * score.value:.1f}", (100 * score.value, place), (0, 7), textcoords="offset points", ha="center"
+            )
+        axes.set(yticks=range(len(models)), yticklabels=[model.name for model in reversed(models)])
+        axes.set(xlabel="score on dev, hundredths", ylim=(-0.6, len(models) - 0.2))
+        axes.grid(axis="x", alpha=0.25)
+        return _drawn(figure, "Score on dev, with a 95 % interval for other rows")
+
+
+def latency_picture(models: Sequence[MeasuredModel], device: str, shape: tuple[int, int]) -> Picture:
+    """Score against latency; the size of a point is that of the encoder.
+
+    Args:
+        models: At least one.
+        device: Of the latency.
+        shape: Rows and tokens.
+
+    Returns:
+        A point for each.
+    """
+    most = max(model.encoder_parameters for model in models)
+    with _figure(3.4) as (figure, axes):
+        for number, model in enumerate(models):
+            found = model.latency[device][shape]
+            size = 60 + 500 * model.encoder_parameters / most
+            color = _COLORS[number % len(_COLORS)]
+            axes.plot([found.low, found.high], [100 * model.score.value] * 2, color=color, linewidth=1)
+            axes.scatter([found.median], [100 * model.score.value], s=size, color=color, alpha=0.7, label=model.name)
+        axes.set(xlabel=f"milliseconds for {shape[0]} x {shape[1]} tokens, {device}", ylabel="score on dev, hundredths")
+        axes.set_xlim(left=0)
+        axes.margins(0.15)
+        axes.grid(alpha=0.25)
+        legend = axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        for handle in legend.legend_handles:
+            handle.set_sizes([60])
+        return _drawn(figure, f"Score against latency on the {device.upper()}; the area is the encoder's size")
+
+
+def sparsity_picture(summary: Mapping[str, Any]) -> Picture | None:
+    """Score on dev against the teacher's sparsity, a line for each lam.
+
+    Args:
+        summary: Of the run.
+
+    Returns:
+        The picture; None where no student of a sparse teacher was trained.
+    """
+    found: dict[float, dict[float, list[float]]] = {}
+    dense = []
+    for model in summary["models"]:
+        if model["baseline"] is None and model["teacher_sparsity"] is not None:
+            score = 100 * model["dev"]["score"]
+            if model["lam"] is None:
+                dense.append(score)
+            else:
+                found.setdefault(model["lam"], {}).setdefault(model["teacher_sparsity"], []).append(score)
+    if not found:
+        return None
+    with _figure(3.4) as (figure, axes):
+        for lam, points in sorted(found.items()):
+            places = sorted(points)
+            means = [statistics.mean(points[place]) for place in places]
+            spread = [statistics.stdev(points[place]) if len(points[place]) > 1 else 0 for place in places]
+            axes.errorbar(places, means, yerr=spread, marker="o", capsize=2, label=f"lam {lam:g}")
+        axes.axhline(statistics.mean(dense), color=_TEXT, linestyle="--", linewidth=1, label="dense teacher")
+        axes.set(xlabel="sparsity of the teacher", ylabel="score on dev, hundredths")
+        axes.set_xticks(sorted({place for points in found.values() for place in points}))
+        axes.grid(alpha=0.25)
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        return _drawn(figure, "The student's score against the sparsity of its teacher")
+
+
+def kept_picture(models: Mapping[str, Kept]) -> Picture:
+    """Which heads each layer kept, and how many of its neurons.
+
+    Args:
+        models: By name, at least one.
+
+    Returns:
+        A row of two plots for each.
+    """
+    shown = list(models.items())
+    layers = len(shown[0][1].heads)
+    with _figure(0.9 + len(shown) * (0.5 + 0.2 * layers), columns=1) as (figure, _):
+        figure.clear()
+        grid = figure.subplots(len(shown), 2, squeeze=False, width_ratios=[3, 2])
+        for (name, kept), (heads, neurons) in zip(shown, grid, strict=True):
+            heads.imshow([mask.tolist() for mask in kept.heads], cmap=_two_colors(), vmin=0, vmax=1, aspect="auto")
+            places = range(0, len(kept.heads[0]), 1 + len(kept.heads[0]) // 16)
+            heads.set(title=name, xlabel="head", ylabel="layer", yticks=range(layers), xticks=places)
+            heads.set_xticks([edge - 0.5 for edge in range(1, len(kept.heads[0]))], minor=True)
+            heads.set_yticks([edge - 0.5 for edge in range(1, layers)], minor=True)
+            heads.grid(which="minor", color=_TEXT, alpha=0.25, linewidth=0.5)
+            heads.tick_params(which="minor", length=0)
+            shares = [float(mask.double().mean()) for mask in kept.neurons]
+            neurons.barh(range(layers), [1] * layers, color=_COLORS[5], alpha=0.18)
+            neurons.barh(range(layers), shares, color=_COLORS[0])
+            for layer, share in enumerate(shares):
+                neurons.annotate(f"{share:.0%}", (1, layer), (3, 0), textcoords="offset points", va="center")
+            neurons.set(title="neurons", xlim=(0, 1), ylim=(layers - 0.5, -0.5), yticks=[], xticks=[])
+        return _drawn(figure, "Heads (blue: kept) and the share of neurons that each layer kept")
+
+
+def _two_colors() -> Any:  # noqa: ANN401 - matplotlib's
+    # Removed ones are the same grey in both schemes.
+    colors: Any = [(0.54, 0.56, 0.6, 0.18), _COLORS[0]]
+    return mpl.colors.ListedColormap(colors)
+
+
+def unit_picture(units: Mapping[str, UnitScatter]) -> Picture:
+    """Expressiveness against friendliness of each unit of the teacher.
+
+    Args:
+        units: Of ``heads`` and ``neurons``.
+
+    Returns:
+        Two scatter plots, a colour for each layer.
+    """
+    with _figure(3.6, columns=2) as (figure, both):
+        for axes, (kind, scatter) in zip(both, units.items(), strict=True):
+            layers = len(scatter.expressiveness)
+            for layer, (x, y) in enumerate(zip(scatter.expressiveness, scatter.friendliness, strict=True)):
+                color = mpl.colormaps["plasma"](0.3 + 0.6 * layer / max(layers - 1, 1))
+                size = 25 if kind == "heads" else 3
+                # As pixels: thousands of points make a page of megabytes as shapes.
+                axes.scatter(x.numpy(), y.numpy(), s=size, color=color, label=f"{layer}", rasterized=True)
+            axes.set(xlabel="expressiveness", ylabel="friendliness", title=kind)
+            if kind == "neurons":
+                axes.set(xscale="log", yscale="log")
+            axes.grid(alpha=0.25)
+        both[0].legend(title="layer", fontsize="small", ncols=1 + layers // 7)
+        return _drawn(figure, "Scores of the teacher's units, each layer divided by its norm")
+
+
+def curve_picture(curves: Sequence[Curve]) -> Picture:
+    """Training loss and score on the selection part of each fit.
+
+    Args:
+        curves: At least one.
+
+    Returns:
+        Two plots.
+    """
+    with _figure(3.6, columns=2) as (figure, (losses, scores)):
+        main = [curve for curve in curves if "distill/" not in curve.stage and "baselines/" not in curve.stage][:4]
+        for curve in curves:
+            number = main.index(curve) if curve in main else None
+            style = {"color": _COLORS[5], "alpha": 0.35, "linewidth": 1}
+            if number is not None:
+                style = {"color": _COLORS[number % len(_COLORS)], "linewidth": 2, "label": curve.stage}
+            for axes, points in ((losses, curve.losses), (scores, curve.scores)):
+                axes.plot(
+                    *zip(*points, strict=True), marker="." if len(points) < 2 else None, **style
+                ) if points else ()
+        losses.set(xlabel="step", ylabel="training loss")
+        scores.set(xlabel="step", ylabel="score on the selection part")
+        for axes in (losses, scores):
+            axes.grid(alpha=0.25)
+        if len(curves) > len(main):
+            losses.plot([], [], color=_COLORS[5], alpha=0.6, label="other fits")
+        # A short fit may have no loss that was logged.
+        named = next((axes for axes in (losses, scores) if axes.get_legend_handles_labels()[1]), None)
+        if named is not None:
+            named.legend(fontsize="small")
+        return _drawn(figure, "Training of each fit")
+
+
+def seconds_picture(record: RunRecord) -> Picture:
+    """How long each kind of stage took.
+
+    Args:
+        record: The run.
+
+    Returns:
+        A bar for each kind.
+    """
+    seconds: dict[str, list[float]] = {}
+    for name, stage in record.stages.items():
+        seconds.setdefault(re.sub(r"^seed_\d+/", "", name).split("/")[0], []).append(stage.seconds)
+    with _figure(0.9 + 0.34 * len(seconds)) as (figure, axes):
+        names = list(seconds)
+        totals = [sum(values) for values in seconds.values()]
+        axes.barh(names, totals, color=_COLORS[0])
+        for place, (total, values) in enumerate(zip(totals, seconds.values(), strict=True)):
+            text = f"{total:.0f} s" + (f" in {len(values)}" if len(values) > 1 else "")
+            axes.annotate(text, (total, place), (4, 0), textcoords="offset points", va="center")
+        axes.invert_yaxis()
+        axes.set(xlabel="seconds")
+        axes.margins(x=0.2)
+        return _drawn(figure, "Seconds of each kind of stage")

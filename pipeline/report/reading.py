@@ -1,0 +1,147 @@
+"""What a run's folder tells, be the run finished or not."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from callbacks.pruning import EXPRESSIVENESS
+from callbacks.sparsification import FRIENDLINESS
+from pipeline.manifest import Manifest, Record
+from pipeline.summary import read_summary
+from pipeline.yaml_text import load_yaml, read_yaml_text
+from storage import read_tensors
+
+__all__ = ["Curve", "RunRecord", "UnitScatter", "read_run"]
+
+_SCORES = "sparsify/teacher_scores.safetensors"
+_LOSSES = (EXPRESSIVENESS, FRIENDLINESS)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """How a fit went.
+
+    Args:
+        stage: Its name.
+        losses: Step and training loss.
+        scores: Step and score on the selection part.
+    """
+
+    stage: str
+    losses: list[tuple[int, float]]
+    scores: list[tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class UnitScatter:
+    """The normalised scores of the teacher's heads or neurons, by layer.
+
+    Args:
+        expressiveness: One tensor per layer.
+        friendliness: The same.
+    """
+
+    expressiveness: list[Tensor]
+    friendliness: list[Tensor]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run.
+
+    Args:
+        folder: Where it is.
+        settings: Of its ``config.yaml``.
+        stages: Those that were begun.
+        curves: Of its fits, in the order of the stages.
+        units: Scores of ``heads`` and ``neurons`` for the first seed, once they are there.
+        summary: Of ``summary.json``; None until the run is finished.
+    """
+
+    folder: Path
+    settings: Mapping[str, Any]
+    stages: Mapping[str, Record]
+    curves: Sequence[Curve]
+    units: Mapping[str, UnitScatter] = field(default_factory=dict)
+    summary: Mapping[str, Any] | None = None
+
+    @property
+    def task(self) -> str:
+        """Name of its task."""
+        return Path(str(self.settings["data"]["task"])).stem
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it has come to its end, and nothing was begun since."""
+        return self.summary is not None and all(record.finished for record in self.stages.values())
+
+
+def read_run(folder: Path) -> RunRecord:
+    """Read a run.
+
+    Args:
+        folder: Such as ``runs/mrpc``.
+
+    Returns:
+        What is there by now.
+
+    Raises:
+        ValueError: If it is no run of `stark run`, or a file is damaged.
+    """
+    if not (folder / "manifest.json").is_file() or not (folder / "config.yaml").is_file():
+        raise ValueError(f"{folder} is no run of `stark run`: it has no manifest.json with a config.yaml")
+    manifest = Manifest.read(folder)
+    curves = [curve for name in manifest.stages if (curve := _curve(folder, name)) is not None]
+    return RunRecord(
+        folder,
+        load_yaml(read_yaml_text(folder / "config.yaml")),
+        manifest.stages,
+        curves,
+        _units(folder),
+        read_summary(folder) if (folder / "summary.json").is_file() else None,
+    )
+
+
+def _curve(folder: Path, stage: str) -> Curve | None:
+    # metrics.0.csv, metrics.1.csv, ... are from before interruptions; a later file counts where steps were repeated.
+    files = sorted((folder / stage).glob("metrics.*csv"), key=_age)
+    losses: dict[int, float] = {}
+    scores: dict[int, float] = {}
+    for file in files:
+        for row in _rows(file):
+            for column, known in (("train/loss", losses), ("val/score", scores)):
+                if row.get(column):
+                    known[int(row["step"])] = float(row[column])
+    return Curve(stage, sorted(losses.items()), sorted(scores.items())) if losses or scores else None
+
+
+def _age(file: Path) -> float:
+    number = re.fullmatch(r"metrics\.(\d+)\.csv", file.name)
+    return float(number[1]) if number else float("inf")
+
+
+def _rows(file: Path) -> Iterator[dict[str, str]]:
+    with file.open(newline="") as opened:
+        yield from csv.DictReader(opened)
+
+
+def _units(folder: Path) -> dict[str, UnitScatter]:
+    files = [folder / _SCORES, *sorted(folder.glob(f"seed_*/{_SCORES}"))]
+    file = next((file for file in files if file.is_file()), None)
+    if file is None:
+        return {}
+    tensors, _ = read_tensors(file)
+    found = {}
+    for kind in ("heads", "neurons"):
+        layers = sum(name.startswith(f"{kind}/{EXPRESSIVENESS}/normalized/") for name in tensors)
+        found[kind] = UnitScatter(
+            *([tensors[f"{kind}/{loss}/normalized/{layer}"] for layer in range(layers)] for loss in _LOSSES)
+        )
+    return found

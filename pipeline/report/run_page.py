@@ -1,0 +1,291 @@
+"""What the page of a run says."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from datamodules import open_task
+from lightning_modules.metrics import score_function
+from pipeline.comparison import DENSE, SPARSE
+from pipeline.latency import Latency
+from pipeline.report.measuring import SHAPES, Kept, MeasuredModel, kept_of, measure_models
+from pipeline.report.page import Number, Page, Table
+from pipeline.report.pictures import (
+    Picture,
+    curve_picture,
+    kept_picture,
+    latency_picture,
+    score_picture,
+    seconds_picture,
+    sparsity_picture,
+    unit_picture,
+)
+from pipeline.report.reading import RunRecord
+from pipeline.summary import LOGITS
+from pipeline.yaml_text import read_yaml_text
+from storage import read_tensors
+
+__all__ = ["environment", "measured_of", "page_of_run"]
+
+_TEACHER = "dense teacher"
+_NAMES = {DENSE: "student of dense teacher", SPARSE: "student of sparse teacher"}
+_PACKAGES = ("torch", "transformers", "pytorch-lightning")
+
+
+def measured_of(record: RunRecord) -> list[MeasuredModel]:
+    """Measure the dense teacher, its student, and the sparse teacher's.
+
+    Args:
+        record: A finished run.
+
+    Returns:
+        The models; none if the run is not finished.
+    """
+    if record.summary is None:
+        return []
+    tensors, _ = read_tensors(record.folder / LOGITS)
+    data = record.settings["data"]
+    task = open_task(str(data["task"]), data.get("data_dir"))
+    best, choices = record.summary["best"]["folder"], record.summary["best_by_method"]
+    models = {_TEACHER: ["finetune/model"]}
+    for method, name in _NAMES.items():
+        folders = [choice[method] for choice in choices if method in choice]
+        if folders:
+            # The chosen one first, by whose files size and speed are measured.
+            models[name] = sorted(folders, key=lambda folder: folder != best)
+    metric = score_function(task.metrics, task.num_labels)
+    return measure_models(record.folder, models, tensors, tensors["labels"], metric)
+
+
+def page_of_run(record: RunRecord) -> Page:
+    """Make the page of a run.
+
+    Args:
+        record: The run; parts that an unfinished one lacks are left out.
+
+    Returns:
+        The page.
+    """
+    measured = measured_of(record)
+    config = read_yaml_text(record.folder / "config.yaml")
+    name = str(record.settings["name"])
+    root = record.folder.resolve().parents[len(Path(name).parts) - 1]
+    where = ["--root", os.path.relpath(root)] if root != Path("runs").resolve() else []
+    command = shlex.join(["stark", "run", "--config", str(record.folder / "config.yaml"), *where])
+    return Page(
+        title=f"{name}: {record.task}",
+        headline=_headline(record, measured),
+        numbers=_numbers(measured),
+        pictures=_pictures(record, measured),
+        tables=_tables(record, measured),
+        command=command,
+        settings=config,
+    )
+
+
+def _chosen(record: RunRecord, measured: Sequence[MeasuredModel]) -> MeasuredModel | None:
+    if record.summary is None:
+        return None
+    return next((model for model in measured if model.folder == record.summary["best"]["folder"]), None)
+
+
+def _headline(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[str]:
+    settings, summary = record.settings, record.summary
+    student = settings["student"]
+    shape = (
+        f"{student['sparsity']:.0%} of heads and neurons removed"
+        if student["layers"] is None
+        else f"{student['layers']} layers kept"
+    )
+    teacher = settings["teacher"]
+    seeds = _listed(settings["seeds"] or [settings["seed"]])
+    asked = (
+        f"Asked for: a student of {settings['model_name_or_path']} with {shape}; teachers of sparsity "
+        f"{_listed(teacher['sparsities'])} at lam {_listed(teacher['lams'])}; search {settings['search']['mode']}; "
+        f"seed {seeds}."
+    )
+    if summary is None:
+        done = sum(stage.finished for stage in record.stages.values())
+        return [asked, f"The run is not finished: {done} of the {len(record.stages)} stages that were begun are."]
+    best = summary["best"]
+    made = (
+        "the dense teacher"
+        if not best["teacher_sparsity"]
+        else (f"a teacher of sparsity {best['teacher_sparsity']:g} at lam {best['lam']:g}")
+    )
+    chosen = _chosen(record, measured)
+    lines = [asked, f"Chosen on the selection part: the student of {made}{_is_worth(chosen)}."]
+    for entry in summary["comparisons"]:
+        if entry["control"] == DENSE:
+            points = entry["points"]
+            scope = "" if len(summary["best_by_method"]) > 1 else "; one seed says nothing of others"
+            lines.append(
+                f"Sparse teacher minus dense teacher: {points['value']:+.2f} points of dev's score "
+                f"[{points['low']:+.2f}, {points['high']:+.2f}]{scope}."
+            )
+    return lines
+
+
+def _is_worth(model: MeasuredModel | None) -> str:
+    return "" if model is None else f", {_score(model)} on dev"
+
+
+def _numbers(measured: Sequence[MeasuredModel]) -> list[Number]:
+    if len(measured) < 2:
+        return []
+    teacher, student = measured[0], measured[-1]
+    shape = (1, 128)
+    faster = teacher.latency["cpu"][shape].median / student.latency["cpu"][shape].median
+    return [
+        Number(f"{100 * student.score.value:.1f}", f"score on dev, the teacher's is {100 * teacher.score.value:.1f}"),
+        Number(f"{faster:.1f} x", f"as fast as the teacher, one row of {shape[1]} tokens on the CPU"),
+        Number(f"{student.encoder_parameters / teacher.encoder_parameters:.0%}", "of the encoder's parameters"),
+        Number(f"{student.megabytes / teacher.megabytes:.0%}", "of the file's size, embeddings included"),
+    ]
+
+
+def _pictures(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[Picture]:
+    found: list[Picture | None] = []
+    if measured:
+        found.append(score_picture(measured))
+        found += [latency_picture(measured, device, (1, 128)) for device in measured[0].latency]
+    if record.summary is not None:
+        found.append(sparsity_picture(record.summary))
+    if kept := _kept(record):
+        found.append(kept_picture(kept))
+    if record.units:
+        found.append(unit_picture(record.units))
+    if record.curves:
+        found.append(curve_picture(record.curves))
+    if record.stages:
+        found.append(seconds_picture(record))
+    return [picture for picture in found if picture is not None]
+
+
+def _kept(record: RunRecord) -> dict[str, Kept]:
+    """The student, and the sparse teacher that was chosen."""
+    models = {"student": "prune/model"}
+    teachers = [model for model in (record.summary or {"models": []})["models"] if model.get("teacher_folder")]
+    if teachers:
+        best = max(teachers, key=lambda model: float(model["selection"]["score"]))
+        models[f"sparse teacher, lam {best['lam']:g}, sparsity {best['teacher_sparsity']:g}"] = best["teacher_folder"]
+    done = {name: folder for name, folder in models.items() if (record.folder / folder / "config.json").is_file()}
+    if not done or not (record.folder / "finetune/model/config.json").is_file():
+        return {}
+    return kept_of(record.folder, "finetune/model", done)
+
+
+def _tables(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[Table]:
+    tables = []
+    if measured:
+        tables.append(
+            Table(
+                "Models",
+                ["", "score on dev", "parameters", "in the encoder", "file", "GFLOPs", "memory", "calibration error"],
+                [
+                    [
+                        model.name,
+                        _score(model),
+                        f"{model.parameters / 1e6:.2f} M",
+                        f"{model.encoder_parameters / 1e6:.2f} M",
+                        f"{model.megabytes:.1f} MB",
+                        f"{model.gflops:.2f}",
+                        f"{model.memory:.0f} MB",
+                        "" if model.calibration is None else f"{model.calibration:.3f}",
+                    ]
+                    for model in measured
+                ],
+                "Score: hundredths, with a 95 % interval for other rows"
+                + (" and seeds" if record.summary and len(record.summary["best_by_method"]) > 1 else "")
+                + ". GFLOPs: matrix products of a row of 128 tokens. Memory: peak of a process that classifies 32 "
+                "rows of 128 tokens, Python and libraries included. Calibration: expected error in 15 bins.",
+            )
+        )
+        for device in measured[0].latency:
+            tables.append(
+                Table(
+                    f"Latency on the {device.upper()}, milliseconds",
+                    ["rows x tokens", *(model.name for model in measured)],
+                    [
+                        [f"{rows} x {length}", *(_spread(model.latency[device][rows, length]) for model in measured)]
+                        for rows, length in SHAPES
+                    ],
+                    "Median [fastest, slowest] of five rounds in turns"
+                    + (f", {_threads()}." if device == "cpu" else "."),
+                )
+            )
+    if record.summary is not None:
+        tables.append(_students(record.summary))
+        if record.summary["comparisons"]:
+            tables.append(_comparisons(record.summary))
+    tables.append(Table("Environment of this report", ["", ""], list(environment().items())))
+    return tables
+
+
+def _students(summary: Mapping[str, Any]) -> Table:
+    metrics = [name for name in summary["models"][0]["dev"] if name != "score"]
+    rows = []
+    for model in summary["models"]:
+        chosen = " *" if model["folder"] == summary["best"]["folder"] else ""
+        rows.append(
+            [
+                (model["baseline"] or model["name"]) + chosen,
+                "" if model["seed"] is None else str(model["seed"]),
+                "" if model["lam"] is None else f"{model['lam']:g}",
+                "" if model["teacher_sparsity"] is None else f"{model['teacher_sparsity']:g}",
+                f"{100 * model['selection']['score']:.2f}",
+                *(f"{100 * model['dev'][name]:.2f}" for name in metrics),
+                f"{model['seconds']:.0f}",
+            ]
+        )
+    header = ["", "seed", "lam", "teacher sparsity", "selection", *(f"dev {name}" for name in metrics), "seconds"]
+    return Table("All students", header, rows, "* chosen on the selection part. Metrics in hundredths.")
+
+
+def _comparisons(summary: Mapping[str, Any]) -> Table:
+    rows = [
+        [
+            f"{entry['treated']} minus {entry['control']}",
+            f"{entry['points']['value']:+.2f}",
+            f"[{entry['points']['low']:+.2f}, {entry['points']['high']:+.2f}]",
+            ", ".join(f"{value:.2g}" for value in entry.get("mcnemar", [])),
+        ]
+        for entry in summary["comparisons"]
+    ]
+    note = "Points of dev's score, for the one dense teacher that was finetuned here; McNemar's p by seed."
+    return Table("Differences", ["", "points", "95 % interval", "McNemar"], rows, note)
+
+
+def environment() -> dict[str, str]:
+    """The machine and the versions that a report was made with."""
+    found = {"processor": f"{platform.machine()}, {os.cpu_count()} cores", "Python": platform.python_version()}
+    found.update({name: version(name) for name in _PACKAGES})
+    if torch.cuda.is_available():
+        found["GPU"] = torch.cuda.get_device_name()
+    return {**found, "load": ", ".join(f"{load:.1f}" for load in os.getloadavg())}
+
+
+def _score(model: MeasuredModel) -> str:
+    score = model.score
+    return f"{100 * score.value:.1f} [{100 * score.low:.1f}, {100 * score.high:.1f}]"
+
+
+def _threads() -> str:
+    number = torch.get_num_threads()
+    return "one thread" if number == 1 else f"{number} threads"
+
+
+def _spread(latency: Latency) -> str:
+    return f"{latency.median:.1f} [{latency.low:.1f}, {latency.high:.1f}]"
+
+
+def _listed(values: Sequence[Any]) -> str:
+    return ", ".join(f"{value:g}" for value in values)

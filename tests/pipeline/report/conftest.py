@@ -1,0 +1,31 @@
+"""A finished run, one that is not, and their pages; measured without the time that measuring takes."""
+
+import shutil
+
+import pytest
+
+from pipeline.latency import Latency
+from pipeline.report import measuring
+from pipeline.report.page import write_page
+from pipeline.report.reading import read_run
+from pipeline.report.run_page import page_of_run
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(measuring, "measure_latency", lambda models, *_: dict.fromkeys(models, Latency(2.0, 1.0, 4.0)))
+    monkeypatch.setattr(measuring, "_memory", lambda _: 123.0)
+
+
+@pytest.fixture
+def unfinished(pruned_run, tmp_path):
+    """As it is between the trial and the scoring."""
+    run = tmp_path / "unfinished"
+    shutil.copytree(pruned_run, run, ignore=shutil.ignore_patterns("sparsify", "distill", "summary.json"))
+    return run
+
+
+@pytest.fixture
+def report(pruned_run, tmp_path, quick):
+    """HTML and Markdown of the finished run."""
+    return write_page(page_of_run(read_run(pruned_run)), tmp_path / "pages/report.html")

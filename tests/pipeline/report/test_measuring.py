@@ -1,0 +1,57 @@
+import pytest
+import torch
+from sklearn.metrics import accuracy_score
+
+from lightning_modules import kept_units, load_classifier
+from lightning_modules.metrics import score_function
+from pipeline.measure import count_flops
+from pipeline.report.measuring import SHAPES, _memory, kept_of, measure_models
+from storage import read_tensors
+from tests.pipeline.runs import read
+
+
+@pytest.fixture
+def measured(pruned_run, quick):
+    tensors, _ = read_tensors(pruned_run / "dev_logits.safetensors")
+    models = {"teacher": ["finetune/model"], "student": ["trial/model", "distill/0.5_0.2/model"]}
+    return measure_models(pruned_run, models, tensors, tensors["labels"], score_function(["accuracy"], 2)), tensors
+
+
+def test_numbers_are_those_of_the_summary(pruned_run, measured):
+    found, tensors = measured
+    summary = {model["folder"]: model for model in read(pruned_run)["models"]}
+    for model, folders in zip(found, (["finetune/model"], ["trial/model", "distill/0.5_0.2/model"]), strict=True):
+        expected = [summary[folder]["dev"]["score"] for folder in folders]
+        assert model.score.value == pytest.approx(sum(expected) / len(expected))
+        assert model.score.low < model.score.value < model.score.high
+        assert model.parameters == summary[folders[0]]["parameters"]
+        assert model.encoder_parameters == summary[folders[0]]["encoder_parameters"]
+        assert model.gflops == count_flops(load_classifier(pruned_run / folders[0]), 1, 128) / 1e9
+        assert set(model.latency["cpu"]) == set(SHAPES)
+        said = tensors[folders[0]].argmax(-1)
+        assert summary[folders[0]]["dev"]["accuracy"] == pytest.approx(accuracy_score(tensors["labels"], said))
+
+
+def test_the_calibration_error_is_that_of_its_definition(measured):
+    found, tensors = measured
+    confidence, said = tensors["finetune/model"].softmax(-1).double().max(-1)
+    right = (said == tensors["labels"]).double()
+    bins = (confidence * 15).ceil().long()
+    error = sum(
+        (bins == number).double().mean() * (confidence[bins == number].mean() - right[bins == number].mean()).abs()
+        for number in bins.unique()
+    )
+    assert found[0].calibration == pytest.approx(float(error), abs=1e-5)
+
+
+def test_kept_units_are_those_of_the_folders(pruned_run):
+    found = kept_of(pruned_run, "finetune/model", {"student": "trial/model", "dense": "finetune/model"})
+    units = kept_units(load_classifier(pruned_run / "trial/model"))
+    assert [mask.nonzero().flatten().tolist() for mask in found["student"].heads] == [*map(list, units.heads)]
+    assert all(bool(mask.all()) for mask in found["dense"].neurons)
+
+
+def test_memory_is_that_of_a_process_of_its_own(pruned_run):
+    before = torch.ones(100_000_000)  # of this process, 400 MB
+    assert 50 < _memory(pruned_run / "trial/model") < 4000
+    assert before.sum() == 1e8

@@ -1,0 +1,72 @@
+import re
+import xml.dom.minidom
+
+import torch
+
+from pipeline.manifest import Record
+from pipeline.report.measuring import Kept
+from pipeline.report.pictures import (
+    curve_picture,
+    kept_picture,
+    seconds_picture,
+    sparsity_picture,
+    unit_picture,
+)
+from pipeline.report.reading import Curve, RunRecord, UnitScatter
+
+
+def texts(picture):
+    """The words of a picture; it is well-formed, of the page's colour, and refers to nothing outside of it."""
+    document = xml.dom.minidom.parseString(picture.svg)
+    names = {node.getAttribute("id") for node in document.getElementsByTagName("*") if node.hasAttribute("id")}
+    referred = re.findall(r'href="([^"]*)"', picture.svg) + re.findall(r"url\(([^)]*)\)", picture.svg)
+    assert all(name.startswith("data:image/png") or name.removeprefix("#") in names for name in referred)
+    assert "currentColor" in picture.svg
+    assert "#010203" not in picture.svg
+    return {node.firstChild.data for node in document.getElementsByTagName("text") if node.firstChild is not None}
+
+
+def test_two_pictures_share_no_names():
+    curves = [Curve("finetune", [(1, 0.5), (2, 0.4)], [(2, 0.8)])]
+    names = [set(re.findall(r'\bid="([^"]*)"', curve_picture(curves).svg)) for _ in range(2)]
+    assert not names[0] & names[1]
+
+
+def test_curves_name_the_fits():
+    curves = [
+        Curve("finetune", [(1, 0.5), (2, 0.4)], [(2, 0.8)]),
+        Curve("trial", [(1, 0.5)], []),
+        Curve("distill/0.5_0.1", [(1, 0.5)], [(1, 0.5)]),
+    ]
+    assert {"finetune", "trial", "other fits", "training loss"} <= texts(curve_picture(curves))
+
+
+def test_scores_of_units():
+    scatter = UnitScatter([torch.rand(3), torch.rand(3)], [torch.rand(3), torch.rand(3)])
+    assert {"heads", "neurons", "expressiveness", "friendliness"} <= texts(
+        unit_picture({"heads": scatter, "neurons": scatter})
+    )
+
+
+def test_kept_units():
+    half = torch.tensor([True, False, False, True])
+    said = texts(kept_picture({"student": Kept([half, ~half], [half, torch.ones(4, dtype=torch.bool)])}))
+    assert {"student", "neurons", "50%", "100%"} <= said
+
+
+def test_scores_by_sparsity():
+    def model(sparsity, lam, score, baseline=None):
+        return {"teacher_sparsity": sparsity, "lam": lam, "baseline": baseline, "dev": {"score": score}}
+
+    models = [model(0.0, None, 0.7), model(0.1, 0.5, 0.8), model(0.3, 0.5, 0.75), model(0.3, 1.0, 0.6)]
+    picture = sparsity_picture({"models": [*models, model(0.1, 0.5, 0.1, "random"), model(None, None, 0.9)]})
+    assert {"lam 0.5", "lam 1", "dense teacher", "0.1", "0.3"} <= texts(picture)
+    assert sparsity_picture({"models": models[:1]}) is None
+
+
+def test_seconds_are_added_up(tmp_path):
+    stages = {
+        name: Record({}, {}, seconds=seconds)
+        for name, seconds in (("finetune", 7.0), ("seed_1/trial", 2.0), ("seed_2/trial", 3.0))
+    }
+    assert {"7 s", "5 s in 2", "trial"} <= texts(seconds_picture(RunRecord(tmp_path, {}, stages, [])))

@@ -1,0 +1,40 @@
+import shutil
+
+import pytest
+
+from pipeline.report.reading import read_run
+from storage import read_tensors
+
+
+def test_a_finished_run(pruned_run):
+    record = read_run(pruned_run)
+    assert record.is_finished
+    assert record.task == "sst2"
+    assert [curve.stage for curve in record.curves][:2] == ["finetune", "trial"]
+    tensors, _ = read_tensors(pruned_run / "sparsify/teacher_scores.safetensors")
+    assert len(record.units["heads"].expressiveness) == 4
+    assert record.units["neurons"].friendliness[2].equal(tensors["neurons/friendliness/normalized/2"])
+
+
+def test_curves_are_those_of_the_metrics(pruned_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(pruned_run, run)
+    (run / "trial/metrics.csv").write_text("epoch,step,train/loss,val/score\n0,20,0.3,\n0,25,,0.9\n")
+    # Interrupted twice: steps that were done again count as they were the last time.
+    (run / "trial/metrics.0.csv").write_text("epoch,step,train/loss,val/score\n0,5,0.9,\n0,10,0.8,\n")
+    (run / "trial/metrics.1.csv").write_text("epoch,step,train/loss,val/score\n0,10,0.7,\n")
+    curve = next(curve for curve in read_run(run).curves if curve.stage == "trial")
+    assert curve.losses == [(5, 0.9), (10, 0.7), (20, 0.3)]
+    assert curve.scores == [(25, 0.9)]
+
+
+def test_an_unfinished_run(unfinished):
+    record = read_run(unfinished)
+    assert not record.is_finished
+    assert (record.summary, record.units) == (None, {})
+    assert {curve.stage for curve in record.curves} == {"finetune", "trial"}
+
+
+def test_something_else_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="is no run of `stark run`"):
+        read_run(tmp_path)
