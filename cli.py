@@ -16,6 +16,7 @@ commands:
   predict      write GLUE's submission file for the test split
   predict-file labels and probabilities for the rows of a CSV, TSV or JSON lines file
   report       a run as one page with pictures, finished or not
+  compare      several runs on one page
   export       a model as ONNX, OpenVINO, torch.export or plain transformers, checked on the data
   sample-data  generate small GLUE tasks and a tiny encoder
 

@@ -18,7 +18,7 @@ from callbacks import PARENT_VARIABLE, Interrupted
 from pipeline.errors import fail, own_error
 from pipeline.lightning_cli import CONFIGS, SUBCOMMANDS, StarkCLI
 from pipeline.predict_file import predict_file
-from pipeline.report.command import report
+from pipeline.report.command import compare, report
 from pipeline.run import run
 from pipeline.sample import sample_data
 from pipeline.settings import read_settings
@@ -67,6 +67,8 @@ def _dispatch(command: str, *rest: str) -> None:
         predict_file(options)
     elif command == "report":
         report(options)
+    elif command == "compare":
+        compare(options)
     elif command == "sample-data":
         sample_data(options)
     else:

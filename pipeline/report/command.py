@@ -1,4 +1,4 @@
-"""The command `stark report`."""
+"""The commands `stark report` and `stark compare`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline.errors import OneLineErrors
 from pipeline.extras import need_extra
 
-__all__ = ["report"]
+__all__ = ["compare", "report"]
 
 
 def report(args: list[str]) -> None:
@@ -32,4 +32,29 @@ def report(args: list[str]) -> None:
     record = read_run(folder)
     target = Path(options.output) if options.output else folder / "report.html"
     for file in write_page(page_of_run(record), target):
+        print(file)
+
+
+def compare(args: list[str]) -> None:
+    """Run `stark compare`.
+
+    Args:
+        args: The command line after `compare`.
+
+    Raises:
+        ValueError: If one of them is no run, or the extra is missing.
+    """
+    parser = OneLineErrors(prog="stark compare", description="Several runs on one page.")
+    parser.add_argument("runs", type=str, nargs="+", help="folders of runs, such as runs/A runs/B")
+    parser.add_argument("--output", type=str, default="runs/compare.html", help="HTML file; Markdown beside it")
+    options = parser.parse_args(args)
+    need_extra("report", "stark compare", "jinja2", "matplotlib")
+    from pipeline.report.page import write_page
+    from pipeline.report.reading import read_run
+    from pipeline.report.runs_page import page_of_runs
+
+    folders = [Path(run) for run in options.runs]
+    if len(folders) < 2 or len(set(folders)) < len(folders):
+        raise ValueError(f"runs are {', '.join(options.runs)}: name at least two, each once")
+    for file in write_page(page_of_runs([read_run(folder) for folder in folders]), Path(options.output)):
         print(file)

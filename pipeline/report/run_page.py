@@ -33,7 +33,7 @@ from pipeline.summary import LOGITS
 from pipeline.yaml_text import read_yaml_text
 from storage import read_tensors
 
-__all__ = ["environment", "measured_of", "page_of_run"]
+__all__ = ["chosen_of", "environment", "measured_of", "page_of_run", "score_text", "shape_text", "spread_text"]
 
 _TEACHER = "dense teacher"
 _NAMES = {DENSE: "student of dense teacher", SPARSE: "student of sparse teacher"}
@@ -91,24 +91,39 @@ def page_of_run(record: RunRecord) -> Page:
     )
 
 
-def _chosen(record: RunRecord, measured: Sequence[MeasuredModel]) -> MeasuredModel | None:
+def chosen_of(record: RunRecord, measured: Sequence[MeasuredModel]) -> MeasuredModel | None:
+    """The student that the run chose.
+
+    Args:
+        record: The run.
+        measured: Of :func:`measured_of`.
+
+    Returns:
+        One of them; None if the run is not finished.
+    """
     if record.summary is None:
         return None
     return next((model for model in measured if model.folder == record.summary["best"]["folder"]), None)
 
 
+def shape_text(record: RunRecord) -> str:
+    """What the student of a run was asked to lose or keep.
+
+    Args:
+        record: The run.
+    """
+    student = record.settings["student"]
+    if student["layers"] is not None:
+        return f"{student['layers']} layers kept"
+    return f"{student['sparsity']:.0%} of heads and neurons removed"
+
+
 def _headline(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[str]:
     settings, summary = record.settings, record.summary
-    student = settings["student"]
-    shape = (
-        f"{student['sparsity']:.0%} of heads and neurons removed"
-        if student["layers"] is None
-        else f"{student['layers']} layers kept"
-    )
     teacher = settings["teacher"]
     seeds = _listed(settings["seeds"] or [settings["seed"]])
     asked = (
-        f"Asked for: a student of {settings['model_name_or_path']} with {shape}; teachers of sparsity "
+        f"Asked for: a student of {settings['model_name_or_path']} with {shape_text(record)}; teachers of sparsity "
         f"{_listed(teacher['sparsities'])} at lam {_listed(teacher['lams'])}; search {settings['search']['mode']}; "
         f"seed {seeds}."
     )
@@ -121,7 +136,7 @@ def _headline(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[str]
         if not best["teacher_sparsity"]
         else (f"a teacher of sparsity {best['teacher_sparsity']:g} at lam {best['lam']:g}")
     )
-    chosen = _chosen(record, measured)
+    chosen = chosen_of(record, measured)
     lines = [asked, f"Chosen on the selection part: the student of {made}{_is_worth(chosen)}."]
     for entry in summary["comparisons"]:
         if entry["control"] == DENSE:
@@ -135,7 +150,7 @@ def _headline(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[str]
 
 
 def _is_worth(model: MeasuredModel | None) -> str:
-    return "" if model is None else f", {_score(model)} on dev"
+    return "" if model is None else f", {score_text(model)} on dev"
 
 
 def _numbers(measured: Sequence[MeasuredModel]) -> list[Number]:
@@ -193,7 +208,7 @@ def _tables(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[Table]
                 [
                     [
                         model.name,
-                        _score(model),
+                        score_text(model),
                         f"{model.parameters / 1e6:.2f} M",
                         f"{model.encoder_parameters / 1e6:.2f} M",
                         f"{model.megabytes:.1f} MB",
@@ -215,7 +230,10 @@ def _tables(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[Table]
                     f"Latency on the {device.upper()}, milliseconds",
                     ["rows x tokens", *(model.name for model in measured)],
                     [
-                        [f"{rows} x {length}", *(_spread(model.latency[device][rows, length]) for model in measured)]
+                        [
+                            f"{rows} x {length}",
+                            *(spread_text(model.latency[device][rows, length]) for model in measured),
+                        ]
                         for rows, length in SHAPES
                     ],
                     "Median [fastest, slowest] of five rounds in turns"
@@ -273,7 +291,12 @@ def environment() -> dict[str, str]:
     return {**found, "load": ", ".join(f"{load:.1f}" for load in os.getloadavg())}
 
 
-def _score(model: MeasuredModel) -> str:
+def score_text(model: MeasuredModel) -> str:
+    """A model's score on dev in hundredths, with its interval.
+
+    Args:
+        model: The model.
+    """
     score = model.score
     return f"{100 * score.value:.1f} [{100 * score.low:.1f}, {100 * score.high:.1f}]"
 
@@ -283,7 +306,12 @@ def _threads() -> str:
     return "one thread" if number == 1 else f"{number} threads"
 
 
-def _spread(latency: Latency) -> str:
+def spread_text(latency: Latency) -> str:
+    """Milliseconds with their spread.
+
+    Args:
+        latency: The latency.
+    """
     return f"{latency.median:.1f} [{latency.low:.1f}, {latency.high:.1f}]"
 
 

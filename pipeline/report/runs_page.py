@@ -1,0 +1,122 @@
+"""What the page about several runs says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pipeline.comparison import DENSE
+from pipeline.report.measuring import MeasuredModel
+from pipeline.report.page import Page, Table
+from pipeline.report.pictures import Picture, latency_picture, score_picture
+from pipeline.report.reading import RunRecord
+from pipeline.report.run_page import chosen_of, environment, measured_of, score_text, shape_text, spread_text
+
+__all__ = ["page_of_runs"]
+
+_SHAPE = (1, 128)
+
+
+def page_of_runs(records: Sequence[RunRecord]) -> Page:
+    """Make the page that sets runs side by side.
+
+    Args:
+        records: At least two runs; those that are not finished are only named.
+
+    Returns:
+        The page; scores of different tasks are in pictures of their own.
+    """
+    measured = {_name(record): measured_of(record) for record in records}
+    finished = [record for record in records if measured[_name(record)]]
+    pictures: list[Picture] = []
+    for task in dict.fromkeys(record.task for record in finished):
+        models = [
+            replace(model, name=f"{_name(record)}{suffix}")
+            for record in finished
+            if record.task == task
+            for model, suffix in _shown(record, measured[_name(record)])
+        ]
+        drawn = [score_picture(models)]
+        drawn += [latency_picture(models, device, _SHAPE) for device in models[0].latency]
+        pictures += [Picture(f"{task}: {picture.title}", picture.svg) for picture in drawn]
+    tables = [_runs(records, measured)]
+    if finished:
+        tables.append(_settings(finished))
+    tables.append(Table("Environment of this page", ["", ""], list(environment().items())))
+    unfinished = [_name(record) for record in records if not measured[_name(record)]]
+    headline = [f"{len(records)} runs, each with its teacher and the student that it chose."]
+    if unfinished:
+        headline.append(f"Not finished: {', '.join(unfinished)}.")
+    return Page(f"{len(records)} runs", headline, pictures=pictures, tables=tables)
+
+
+def _name(record: RunRecord) -> str:
+    return str(record.folder)
+
+
+def _shown(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[tuple[MeasuredModel, str]]:
+    """The teacher and the chosen student."""
+    chosen = chosen_of(record, measured)
+    return [(measured[0], ", teacher"), *([] if chosen is None else [(chosen, "")])]
+
+
+def _runs(records: Sequence[RunRecord], measured: Mapping[str, Sequence[MeasuredModel]]) -> Table:
+    rows = []
+    for record in records:
+        found = measured[_name(record)]
+        seconds = f"{sum(stage.seconds for stage in record.stages.values()):.0f}"
+        chosen = chosen_of(record, found)
+        if record.summary is None or chosen is None:
+            rows.append([_name(record), record.task, *[""] * 6, seconds])
+            continue
+        teacher = found[0]
+        latency = chosen.latency["cpu"][_SHAPE]
+        rows.append(
+            [
+                _name(record),
+                record.task,
+                score_text(teacher),
+                score_text(chosen),
+                _gap(record.summary),
+                f"{chosen.encoder_parameters / 1e6:.2f} M",
+                f"{chosen.megabytes:.1f} MB",
+                f"{spread_text(latency)} ({teacher.latency['cpu'][_SHAPE].median / latency.median:.1f} x)",
+                seconds,
+            ]
+        )
+    header = ["", "task", "teacher", "chosen student", "sparse minus dense", "in the encoder", "file"]
+    note = (
+        "Scores on dev in hundredths with a 95 % interval; sparse minus dense teacher's student in points. Latency: "
+        "milliseconds for one row of 128 tokens on the CPU, and how many times faster than its teacher; each run was "
+        "measured by itself."
+    )
+    return Table("Runs", [*header, "latency", "seconds"], rows, note)
+
+
+def _gap(summary: Mapping[str, Any]) -> str:
+    for entry in summary["comparisons"]:
+        if entry["control"] == DENSE:
+            points = entry["points"]
+            return f"{points['value']:+.2f} [{points['low']:+.2f}, {points['high']:+.2f}]"
+    return ""
+
+
+def _settings(records: Sequence[RunRecord]) -> Table:
+    """What differs between the runs' settings, beside their names."""
+    flat = {_name(record): dict(_flat(record.settings)) for record in records}
+    known = dict.fromkeys(key for values in flat.values() for key in values if key not in ("name", "root"))
+    rows = []
+    for key in known:
+        values = [str(settings.get(key, "")) for settings in flat.values()]
+        if len(set(values)) > 1:
+            rows.append([key, *values])
+    shapes = ["student", *(shape_text(record) for record in records)]
+    return Table("What differs in their settings", ["", *flat], [shapes, *rows])
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for key, value in values.items():
+        found += _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
+    return found
