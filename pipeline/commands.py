@@ -15,9 +15,11 @@ from pathlib import Path
 from types import FrameType
 
 from callbacks import PARENT_VARIABLE, Interrupted
+from pipeline.card import card
 from pipeline.errors import fail, own_error
 from pipeline.lightning_cli import CONFIGS, SUBCOMMANDS, StarkCLI
 from pipeline.predict_file import predict_file
+from pipeline.push import push
 from pipeline.report.command import compare, report
 from pipeline.run import run
 from pipeline.sample import sample_data
@@ -58,6 +60,10 @@ def _dispatch(command: str, *rest: str) -> None:
         StarkCLI([command, *options])
     elif command == "run":
         run(*read_settings(options))
+    elif command == "card":
+        card(options)
+    elif command == "push":
+        push(options)
     elif command == "export":
         # Its exporters take a second to import, which no other command needs.
         from pipeline.export import export

@@ -1,0 +1,89 @@
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard
+
+import cli
+from pipeline import card as module
+from pipeline.card import card_of, entry_of
+from pipeline.latency import Latency
+from pipeline.report import measuring
+from tests.pipeline.runs import read
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(measuring, "measure_latency", lambda models, *_: dict.fromkeys(models, Latency(2.0, 1.0, 4.0)))
+    monkeypatch.setattr(measuring, "_memory", lambda _: 123.0)
+
+
+def test_the_hub_reads_what_it_says(pruned_run, tmp_path, capsys):
+    target = tmp_path / "README.md"
+    options = ["--license", "apache-2.0", "--language", "en", "--repo", "me/small", "--output", str(target)]
+    cli.main(["card", str(pruned_run / "student"), *options])
+    assert capsys.readouterr().out.strip() == str(target)
+    data = ModelCard.load(target).data
+    best = read(pruned_run)["best"]
+    (result,) = data.eval_results
+    assert (result.dataset_config, result.dataset_split, result.metric_type) == ("sst2", "validation", "accuracy")
+    assert result.metric_value == round(best["dev"]["accuracy"], 4)
+    assert (data.license, data.language, data.pipeline_tag, data.model_name) == (
+        *("apache-2.0", "en", "text-classification", "small"),
+    )
+    text = target.read_text()
+    assert f"| this model | {100 * best['dev']['accuracy']:.1f} |" in text
+    assert 'pipeline("text-classification", model="me/small")' in text
+    assert "import lightning_modules" in text
+    assert "Licence: apache-2.0" in text
+    assert "\n\n\n" not in text
+    # A table or list that is torn apart by empty lines is none.
+    assert re.search(r"\|---\|(---:\|)+\n\| teacher \|.*\|\n\| this model \|", text)
+
+
+def test_the_lineage_is_that_of_the_summary(pruned_run):
+    students = {model["folder"]: model for model in read(pruned_run)["models"]}
+    text = str(card_of(pruned_run / "distill/0.5_0.2/model"))
+    lost = students["distill/0.5_0.2/model"]["teacher_achieved"]
+    assert f"without the {lost['heads']:.0%} of heads and {lost['neurons']:.0%} of neurons" in text
+    assert "knowledgeable score (lam 0.5)" in text
+    assert "No licence was named" in text
+    dense = str(card_of(pruned_run / "trial/model"))
+    assert "sparse teacher:" not in dense.lower()
+    assert "(`student of dense teacher`)" in dense
+    assert "import lightning_modules" not in str(card_of(pruned_run / "finetune/model"))
+
+
+def test_the_student_is_the_chosen_one(pruned_run):
+    run, entry = entry_of(pruned_run / "student")
+    assert (run, entry["folder"]) == (pruned_run.resolve(), read(pruned_run)["best"]["folder"])
+
+
+def test_what_is_no_model_of_a_finished_run_is_refused(pruned_run, tmp_path):
+    with pytest.raises(ValueError, match="lies in no run"):
+        entry_of(tmp_path)
+    run = tmp_path / "run"
+    shutil.copytree(pruned_run, run)
+    with pytest.raises(ValueError, match=r"none of the models that .* measured: name student, finetune/model"):
+        entry_of(run / "sparsify/0.5_0.2")
+    (run / "summary.json").unlink()
+    with pytest.raises(ValueError, match="is not finished"):
+        entry_of(run / "student")
+
+
+def test_bases_on_the_hub_are_named(tmp_path):
+    assert module._is_on_hub("bert-base-uncased")
+    assert module._is_on_hub("google/bert")
+    assert not module._is_on_hub(str(tmp_path))
+    assert not module._is_on_hub("runs/a/b/model")
+
+
+def test_seeds_are_told(pruned_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(pruned_run, run)
+    summary = read(run)
+    summary["best_by_method"] = [{**summary["best_by_method"][0], "seed": seed} for seed in (1, 2)]
+    (run / "summary.json").write_text(json.dumps(summary))
+    assert "the run had 2 seeds, this model is of one" in str(card_of(Path(run) / "student"))

@@ -1,0 +1,136 @@
+"""Uploading to a hub on the loopback that answers as the real one does."""
+
+import base64
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from lightning_modules import load_classifier, save_classifier
+from lightning_modules.encoders import shrink_
+from tests.tiny import random_masks
+
+ROOT = Path(__file__).parents[2]
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """As much of the hub as an upload of small files needs; remembers what it was given."""
+
+    asked: list
+    files: dict
+    status = 200
+
+    def do_POST(self):
+        content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.asked.append((self.path, self.headers.get("Authorization")))
+        if self.status != 200:
+            return self._say({"error": "no"}, self.status)
+        if self.path == "/api/repos/create":
+            asked = json.loads(content)
+            address = f"http://{self.headers['Host']}/{asked['organization']}/{asked['name']}"
+            return self._say({"url": address, "id": "me/small"})
+        if self.path == "/api/validate-yaml":  # of the model card
+            return self._say({"errors": [], "warnings": []})
+        if "/preupload/" in self.path:
+            files = [
+                {"path": file["path"], "uploadMode": "regular", "shouldIgnore": False}
+                for file in json.loads(content)["files"]
+            ]
+            return self._say({"files": files})
+        if "/commit/" in self.path:
+            for line in content.splitlines():
+                entry = json.loads(line)
+                if entry["key"] == "file":
+                    self.files[entry["value"]["path"]] = base64.b64decode(entry["value"]["content"])
+            address = f"http://{self.headers['Host']}/me/small"
+            return self._say({"commitUrl": f"{address}/commit/1", "commitOid": "1" * 40, "commitMessage": "x"})
+        return self._say({}, 404)
+
+    def do_GET(self):
+        self.asked.append((self.path, self.headers.get("Authorization")))
+        self._say({"id": "me/small", "sha": "0" * 40, "siblings": [], "modelId": "me/small"}, self.status)
+
+    def _say(self, values, status=200):
+        text = json.dumps(values).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def hub():
+    handler = type("OwnHub", (Hub,), {"asked": [], "files": {}})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    handler.address = f"http://127.0.0.1:{server.server_port}"
+    yield handler
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def student(tiny_task, tmp_path_factory):
+    model = load_classifier(tiny_task.teacher)
+    shrink_(model, *random_masks(model))
+    folder = save_classifier(model, tmp_path_factory.mktemp("push") / "student")
+    (folder / "README.md").write_text("# A card\n")
+    return folder
+
+
+def push(folder, endpoint, home, token="hf_secret", repo="me/small"):
+    """In a process of its own, as the tests' one is told to stay offline."""
+    environment = {**os.environ, "HF_HUB_OFFLINE": "0", "HF_ENDPOINT": endpoint, "HF_HOME": str(home)}
+    environment |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "NO_PROXY": "127.0.0.1", "HF_HUB_DISABLE_XET": "1"}
+    environment.pop("HF_TOKEN", None)
+    if token is not None:
+        environment["HF_TOKEN"] = token
+    command = [sys.executable, "-m", "cli", "push", str(folder), repo]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+
+
+def test_the_folder_arrives_in_one_commit(student, hub, tmp_path):
+    said = push(student, hub.address, tmp_path)
+    assert said.returncode == 0, (said.stderr, hub.asked)
+    assert said.stdout.strip() == f"{hub.address}/me/small"
+    assert said.stderr == ""
+    assert hub.files == {file.name: file.read_bytes() for file in student.iterdir()}
+    own = ("/api/repos/", "/api/models/")
+    assert {token for path, token in hub.asked if path.startswith(own)} == {"Bearer hf_secret"}
+    assert sum("/commit/" in path for path, _ in hub.asked) == 1
+
+
+def test_who_is_not_logged_in_is_told_how(student, hub, tmp_path):
+    hub.status = 401
+    said = push(student, hub.address, tmp_path, token=None)
+    assert said.returncode == 2
+    assert "hf auth login" in said.stderr
+    assert said.stderr.count("\n") == 1
+    hub.status = 403
+    said = push(student, hub.address, tmp_path)
+    assert "the hub refuses me/small (403): hf auth login, with a token that may write" in said.stderr
+
+
+def test_what_cannot_be_pushed_is_one_line(student, tmp_path):
+    said = push(student, "http://127.0.0.1:9", tmp_path)
+    assert said.returncode == 2
+    assert "the hub cannot be reached at http://127.0.0.1:9" in said.stderr
+    said = push(student, "http://127.0.0.1:9", tmp_path, repo="a/b/c d")
+    assert "'a/b/c d' is no id on the hub, such as me/my-model" in said.stderr
+    damaged = tmp_path / "damaged"
+    save_classifier(load_classifier(student), damaged)
+    (damaged / "config.json").write_text("{}")
+    said = push(damaged, "http://127.0.0.1:9", tmp_path)
+    assert "has no model card: stark card" in said.stderr
+    assert "is damaged" in said.stderr
