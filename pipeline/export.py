@@ -150,6 +150,9 @@ def export_model(
     if target.exists() and not _FILES & {entry.name for entry in target.iterdir()}:
         raise ValueError(f"{target} exists and is no exported model: choose another --output")
     model, tokenizer = load_classifier(folder), load_tokenizer(folder)
+    # Before anything is written: what is wrong with them is not the disk's fault.
+    data.prepare_data()
+    data.setup("test")
     with new_folder(target) as temporary:
         made = temporary / "made"
         _write(model, tokenizer, form, made, int8=int8)
@@ -210,8 +213,6 @@ _EXPORTERS = {"onnx": _to_onnx, "openvino": _to_openvino, "torch": _to_torch}
 
 def _check(model: PreTrainedModel, folder: Path, exported: Path, data: GLUEDataModule) -> Check:
     answers = {"before": answer_of(model), "after": open_answer(exported)}
-    data.prepare_data()
-    data.setup("test")
     batches = list(data.test_dataloader())
     labels = torch.cat([batch["labels"] for batch in batches])
     before, after = (torch.cat([answer(batch) for batch in batches]) for answer in answers.values())

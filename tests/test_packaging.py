@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SOURCES = ("callbacks", "configs", "datamodules", "lightning_modules", "pipeline", "cli.py", "setup.cfg")
+SOURCES = ("callbacks", "configs", "datamodules", "lightning_modules", "pipeline", "storage", "cli.py", "setup.cfg")
 DOCUMENTS = ("pyproject.toml", "README.md", "LICENSE")
 
 
@@ -35,6 +35,16 @@ def test_has_every_config_and_no_tests(installed):
     for path in (ROOT / "configs").rglob("*.yaml"):
         assert (installed / path.relative_to(ROOT)).read_bytes() == path.read_bytes()
     assert not (installed / "tests").exists()
+
+
+def test_has_every_template_and_module(installed):
+    templates = [path for path in (ROOT / "pipeline").rglob("*") if path.suffix in (".html", ".md")]
+    assert len(templates) == 3
+    for path in templates:
+        assert (installed / path.relative_to(ROOT)).read_bytes() == path.read_bytes()
+    for package in ("callbacks", "datamodules", "lightning_modules", "pipeline", "storage"):
+        for path in (ROOT / package).rglob("*.py"):
+            assert (installed / path.relative_to(ROOT)).is_file()
 
 
 def test_command_runs_from_the_wheel(installed, tmp_path):

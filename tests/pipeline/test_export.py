@@ -141,6 +141,7 @@ def test_the_command(student, tiny_task, tmp_path, capsys, monkeypatch, quick):
     for wrong, message in (
         (["--format", "dense", "--output", str(tmp_path / "thesis"), *options], "exists and is no exported model"),
         (["--format", "torch", "--int8", *options], "--int8 is not for --format torch: choose onnx or openvino"),
+        (["--format", "torch", *options[:3], str(tmp_path / "none")], "none: no such folder (data of task 'sst2')"),
         (["--format", "torch"], "lies in no run, so that its data are unknown: give --data.task and --data.data_dir"),
     ):
         with pytest.raises(SystemExit) as stop:
