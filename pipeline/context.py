@@ -102,7 +102,7 @@ class RunContext:
             settings,
             (name,),
             lambda *_: stages.cut_teacher(
-                self.root / name, self.dense, scores, ranking, teacher.sparsity, self.settings.seed
+                self.settings, self.root / name, self.dense, scores, ranking, teacher.sparsity
             ),
         )
 

@@ -18,6 +18,7 @@ from callbacks.scoring import ScoringSplit
 from datamodules import GLUEDataModule, open_task
 from pipeline.elsewhere import Executor
 from pipeline.errors import OneLineErrors
+from pipeline.loggers import Loggers, check_loggers
 from pipeline.on_ray import check_ray
 
 __all__ = [
@@ -162,6 +163,8 @@ class TrainerSettings:
     val_check_interval: int | None = None
     #: Train with torch.compile; for GPUs.
     compile: bool = False
+    #: Log to these as well, beside the CSV of each fit.
+    loggers: list[Loggers] = field(default_factory=list)
     #: Write a checkpoint every so many steps, beside those after each evaluation.
     checkpoint_every_n_steps: int = 500
 
@@ -244,7 +247,7 @@ class RunOptions:
 
 
 # Where things lie, and how often they are saved.
-_WITHOUT_EFFECT = ("data_dir", "cache_dir", "num_workers", "checkpoint_every_n_steps")
+_WITHOUT_EFFECT = ("data_dir", "cache_dir", "num_workers", "loggers", "checkpoint_every_n_steps")
 
 _PARTS: dict[str, Callable[..., Any]] = {
     "finetuning": FitSettings,
@@ -335,9 +338,11 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
     _check_search(parts["teacher"], parts["search"])
     _check_place(parsed.name)
     _check_accelerator(parts["trainer"].accelerator)
-    for name in ("seeds", "baselines"):
-        if len(set(parsed[name])) < len(parsed[name]):
-            raise ValueError(f"{name} are {parsed[name]}: name each one once")
+    check_loggers(parts["trainer"].loggers)
+    loggers = parts["trainer"].loggers
+    for name, values in (("seeds", parsed.seeds), ("baselines", parsed.baselines), ("trainer.loggers", loggers)):
+        if len(set(values)) < len(values):
+            raise ValueError(f"{name} are {values}: name each one once")
     for seed in (parsed.seed, *parsed.seeds):
         if not 0 <= seed <= _MOST_SEED:
             raise ValueError(f"seed is {seed}: choose one from 0 to {_MOST_SEED}")

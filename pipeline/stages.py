@@ -6,7 +6,7 @@ A fit is described by a YAML of its own (``stage.yaml``), so that `stark fit --c
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from lightning_modules.metrics import score_function
 from pipeline.candidates import Candidate
 from pipeline.elsewhere import fit_elsewhere
 from pipeline.lightning_cli import StarkCLI
+from pipeline.loggers import log_figures, logger_configs, logging_ends
 from pipeline.search import HeldOut, Prediction, cross_fit, folds, predict
 from pipeline.settings import FitSettings, RunSettings
 from storage import remove_folder, write_text
@@ -87,6 +88,7 @@ def cut_student(settings: RunSettings, folder: Path, dense: Path) -> None:
         scores.save(folder / "student_scores.safetensors")
         model = prune(model, scores, student.sparsity, student.round_to)
     save_classifier(model, folder / "model", load_tokenizer(dense))
+    _log(settings, folder, lambda figures: figures.mask_figures(folder / "model", dense))
 
 
 def distill(
@@ -151,6 +153,7 @@ def score_dense_teacher(settings: RunSettings, folder: Path, teacher: Path, stud
         reduction=settings.scoring.reduction,
     )
     scores.save(folder / "teacher_scores.safetensors")
+    _log(settings, folder, lambda figures: figures.score_figures(scores))
 
 
 def predict_students(
@@ -214,22 +217,23 @@ def score_baselines(settings: RunSettings, folder: Path, teacher: Path, student:
 
 
 def cut_teacher(
-    folder: Path, dense: Path, scores: Path, ranking: float | Ranking, sparsity: float, seed: int = 0
+    settings: RunSettings, folder: Path, dense: Path, scores: Path, ranking: float | Ranking, sparsity: float
 ) -> None:
     """Cut a sparse teacher from stored scores: a model folder.
 
     Args:
+        settings: Of the run; its seed is that of the ranking ``random``.
         folder: The model folder to write.
         dense: Model folder of the dense teacher.
         scores: File of its scores, of the kind that the ranking needs.
         ranking: A lam, or the name of another ranking.
         sparsity: Fraction of its heads and neurons to remove.
-        seed: Of the ranking ``random``.
     """
     model = load_classifier(dense)
     losses = rankings.SCORED if ranking in rankings.SCORED else (EXPRESSIVENESS, FRIENDLINESS)
-    masks = rankings.ranked_masks(ranking, sparsity, UnitScores.load(scores, model, losses), model, seed)
+    masks = rankings.ranked_masks(ranking, sparsity, UnitScores.load(scores, model, losses), model, settings.seed)
     save_classifier(shrink_(model, *masks), folder, load_tokenizer(dense))
+    _log(settings, folder, lambda figures: figures.mask_figures(folder, dense))
 
 
 def cut_assistant(settings: RunSettings, folder: Path, dense: Path, scores: Path) -> None:
@@ -302,7 +306,8 @@ def _fit(
     write_text(config, f"# stark fit --config {config}\n{text}")
     command = ["fit", "--config", str(config), *(["--ckpt_path", str(checkpoint)] if checkpoint is not None else [])]
     if settings.trainer.devices == 1 and not settings.is_shared:
-        command_line = StarkCLI(command, callbacks)
+        with logging_ends(settings):
+            command_line = StarkCLI(command, callbacks)
         # The parser's classes know it to the end of the process; the trainer with all its tensors goes now.
         vars(command_line).clear()
     else:
@@ -324,7 +329,7 @@ def _fit_config(
     arguments: dict[str, Any],
     callbacks: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
-    trainer = settings.trainer
+    trainer, loggers = settings.trainer, logger_configs(settings, folder)
     return {
         "seed_everything": settings.seed,
         "trainer": {
@@ -338,6 +343,7 @@ def _fit_config(
             "val_check_interval": trainer.val_check_interval,
             "enable_progress_bar": False,
             "enable_model_summary": False,
+            **({"logger": loggers} if loggers else {}),
             "callbacks+": [*callbacks, *([{"class_path": "callbacks.Compilation"}] if trainer.compile else [])],
         },
         "early_stopping": {"patience": fit.patience},
@@ -345,6 +351,17 @@ def _fit_config(
         "model": {"class_path": module, "init_args": arguments},
         "data": settings.data,
     }
+
+
+def _log(settings: RunSettings, folder: Path, draw: Callable[[Any], dict[str, Any]]) -> None:
+    """Log pictures of a stage; only then is what draws them imported."""
+
+    def drawn() -> dict[str, Any]:
+        from pipeline import logged_figures
+
+        return draw(logged_figures)
+
+    log_figures(settings, folder, drawn)
 
 
 def _scorer(settings: RunSettings) -> Trainer:

@@ -36,7 +36,7 @@ def test_scoring_and_cutting_are_the_sparsification_callback(settings, tiny_task
     student = tmp_path / "prune/model"
     stages.score_dense_teacher(settings, tmp_path / "sparsify", tiny_task.teacher, student)
     scores = tmp_path / "sparsify/teacher_scores.safetensors"
-    stages.cut_teacher(tmp_path / "sparsify/0.25_0.3", tiny_task.teacher, scores, 0.25, 0.3)
+    stages.cut_teacher(settings, tmp_path / "sparsify/0.25_0.3", tiny_task.teacher, scores, 0.25, 0.3)
     module = tiny_task.distillation(student=student)
     callback = TeacherSparsification(0.25, 0.3)
     fit(make_trainer(tmp_path / "fit", [callback], max_epochs=0), module, tiny_task.data())

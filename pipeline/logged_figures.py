@@ -1,0 +1,55 @@
+"""Pictures for loggers: histograms of units' scores, and which units a model kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from callbacks.scoring import UnitScores
+from lightning_modules import kept_units, load_classifier
+
+__all__ = ["mask_figures", "score_figures"]
+
+_KINDS = ("heads", "neurons")
+
+
+def score_figures(scores: UnitScores) -> dict[str, Figure]:
+    """Histograms of the normalised scores, a line for each layer.
+
+    Args:
+        scores: Of a model's units.
+
+    Returns:
+        A figure for each loss, heads beside neurons.
+    """
+    found = {}
+    for loss in scores.heads:
+        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        for axes, kind, layers in zip(figure.subplots(1, 2), _KINDS, scores.normalized(loss), strict=True):
+            for number, layer in enumerate(layers):
+                axes.hist(layer.numpy(), bins=30, histtype="step", label=f"layer {number}")
+            axes.set(title=kind, xlabel=loss, ylabel="units")
+            axes.legend(fontsize="small")
+        found[f"{loss}_histogram"] = figure
+    return found
+
+
+def mask_figures(folder: Path, dense: Path) -> dict[str, Figure]:
+    """Which units of the dense model a model kept, layer by layer.
+
+    Args:
+        folder: Of the model.
+        dense: Of the dense model.
+
+    Returns:
+        A figure ``kept_units``; none where layers were dropped.
+    """
+    units, original = (kept_units(load_classifier(place)) for place in (folder, dense))
+    if len(units.heads) != len(original.heads):
+        return {}
+    figure = Figure(figsize=(9, 1.2 + 0.3 * len(units.heads)), layout="constrained")
+    for axes, kind, masks in zip(figure.subplots(1, 2), _KINDS, units.masks_within(original), strict=True):
+        axes.imshow([mask.tolist() for mask in masks], aspect="auto", interpolation="nearest", vmin=0, vmax=1)
+        axes.set(title=kind, xlabel="unit", ylabel="layer", yticks=range(len(masks)))
+    return {"kept_units": figure}
