@@ -36,6 +36,7 @@ CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 
 _DEFAULT_SEED = 776
+_CHECKPOINTS = ("checkpoint", "last_checkpoint", "step_checkpoint")
 
 _NEEDLESS_WARNINGS = (
     ".*does not have many workers",  # rows are tokenised beforehand
@@ -108,13 +109,13 @@ class StarkCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Name the callbacks that every fit has, and link what would otherwise be typed twice."""
-        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(ModelCheckpoint, _CHECKPOINTS[0])
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
         # After the one that chooses, so that it saves what that one chose. Lightning's save_last would only write when
         # the score improves.
-        parser.add_lightning_class_args(ModelCheckpoint, "last_checkpoint")
+        parser.add_lightning_class_args(ModelCheckpoint, _CHECKPOINTS[1])
         # Lightning lets one of these write after validations or every n steps, not both.
-        parser.add_lightning_class_args(ModelCheckpoint, "step_checkpoint")
+        parser.add_lightning_class_args(ModelCheckpoint, _CHECKPOINTS[2])
         parser.link_arguments("seed_everything", "data.seed", compute_fn=_seed)
         parser.link_arguments("model", "data.model_name_or_path", compute_fn=_tokenizer_source)
         for name in ("label_names", "metrics"):
@@ -132,8 +133,13 @@ class StarkCLI(LightningCLI):
         plugins = list(plugins) if isinstance(plugins, (list, tuple)) else [plugins]
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             kwargs["plugins"] = [*plugins, SafeCheckpointIO()]
+        folder = trainer["default_root_dir"]
+        if self._asked == "fit" and folder is not None:
+            for name in _CHECKPOINTS:
+                checkpoint: ModelCheckpoint = self._get(self.config_init, name)
+                # Lightning would ask the first logger for a place.
+                checkpoint.dirpath = checkpoint.dirpath or str(Path(folder).resolve() / "checkpoints")
         if trainer["logger"] in (None, True):
-            folder = trainer["default_root_dir"]
             kwargs["logger"] = CSVLogger(folder, name="", version="") if self._asked == "fit" else False
         return super().instantiate_trainer(**kwargs)
 

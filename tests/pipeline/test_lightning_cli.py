@@ -56,6 +56,17 @@ def test_resumed_fit_keeps_the_metrics_and_the_config(fit, tmp_path, monkeypatch
     assert steps == sorted(set(steps))  # no step twice, none lost but the interrupted epoch's last ones
 
 
+@pytest.mark.filterwarnings("ignore")  # TensorBoard's own
+def test_another_logger_leaves_checkpoints_where_they_are(fit, tmp_path):
+    (tmp_path / "logger.yaml").write_text(
+        f"trainer:\n  logger: {{class_path: TensorBoardLogger, init_args: {{save_dir: {tmp_path / 'logs'}}}}}\n"
+    )
+    main([*fit, "--config", str(tmp_path / "logger.yaml"), "--trainer.max_epochs", "1"])
+    assert {file.name for file in (tmp_path / "fit/checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert list(tmp_path.glob("logs/*/*/events.out.*"))
+    assert not list(tmp_path.glob("logs/**/*.ckpt"))
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_only_the_first_process_moves_the_metrics_away(first, tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.lightning_cli.read_checkpoint", lambda *_, **__: {})
