@@ -34,6 +34,7 @@ _TEXT = "#010203"
 # Seen as well on white as on near-black; told apart without red and green.
 _COLORS = ("#3f7fd0", "#d9822b", "#8f63c7", "#2aa198", "#c2497f", "#8a8f98", "#b59b00")
 _WIDTH = 7.0
+_LONGEST = 30
 _NUMBERS = count()
 
 
@@ -102,10 +103,15 @@ def score_picture(models: Sequence[MeasuredModel]) -> Picture:
             axes.annotate(
                 f"{100 * score.value:.1f}", (100 * score.value, place), (0, 7), textcoords="offset points", ha="center"
             )
-        axes.set(yticks=range(len(models)), yticklabels=[model.name for model in reversed(models)])
+        axes.set(yticks=range(len(models)), yticklabels=[_short(model.name) for model in reversed(models)])
         axes.set(xlabel="score on dev, hundredths", ylim=(-0.6, len(models) - 0.2))
         axes.grid(axis="x", alpha=0.25)
         return _drawn(figure, "Score on dev, with a 95 % interval for other rows")
+
+
+def _short(name: str) -> str:
+    """The end of a long name, such as a path, which would leave no room for what it names."""
+    return name if len(name) <= _LONGEST else f"…{name[1 - _LONGEST :]}"
 
 
 def latency_picture(models: Sequence[MeasuredModel], device: str, shape: tuple[int, int]) -> Picture:
@@ -126,7 +132,9 @@ def latency_picture(models: Sequence[MeasuredModel], device: str, shape: tuple[i
             size = 60 + 500 * model.encoder_parameters / most
             color = _COLORS[number % len(_COLORS)]
             axes.plot([found.low, found.high], [100 * model.score.value] * 2, color=color, linewidth=1)
-            axes.scatter([found.median], [100 * model.score.value], s=size, color=color, alpha=0.7, label=model.name)
+            axes.scatter(
+                [found.median], [100 * model.score.value], s=size, color=color, alpha=0.7, label=_short(model.name)
+            )
         axes.set(xlabel=f"milliseconds for {shape[0]} x {shape[1]} tokens, {device}", ylabel="score on dev, hundredths")
         axes.set_xlim(left=0)
         axes.margins(0.15)

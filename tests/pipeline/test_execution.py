@@ -127,7 +127,7 @@ def test_an_interrupted_fit_keeps_its_seconds(manifest, workers):
     before = records["a"].seconds
     assert before >= 0.1
     run(fits(manifest, lambda *_: time.sleep(0.1), a=()), manifest)
-    assert Manifest.read(manifest.folder).stages["a"].seconds >= before + 0.1
+    assert Manifest.read(manifest.folder).stages["a"].seconds > before + 0.09  # seconds are rounded
 
 
 def test_no_more_than_the_workers(manifest):

@@ -3,16 +3,20 @@ import xml.dom.minidom
 
 import torch
 
+from pipeline.latency import Latency
 from pipeline.manifest import Record
-from pipeline.report.measuring import Kept
+from pipeline.report.measuring import Kept, MeasuredModel
 from pipeline.report.pictures import (
     curve_picture,
     kept_picture,
+    latency_picture,
+    score_picture,
     seconds_picture,
     sparsity_picture,
     unit_picture,
 )
 from pipeline.report.reading import Curve, RunRecord, UnitScatter
+from pipeline.statistics import Estimate
 
 
 def texts(picture):
@@ -52,6 +56,17 @@ def test_kept_units():
     half = torch.tensor([True, False, False, True])
     said = texts(kept_picture({"student": Kept([half, ~half], [half, torch.ones(4, dtype=torch.bool)])}))
     assert {"student", "neurons", "50%", "100%"} <= said
+
+
+def test_long_names_leave_room():
+    estimate = Estimate(0.8, 0.7, 0.9)
+    path = "/a/very/long/path/that/no/picture/has/room/for/runs/mrpc"
+    model = MeasuredModel(
+        path, "model", estimate, 1, 1, 1.0, 1.0, {"cpu": {(1, 128): Latency(2.0, 1.0, 3.0)}}, 1.0, None
+    )
+    for picture in (score_picture([model]), latency_picture([model], "cpu", (1, 128))):
+        (shown,) = {text for text in texts(picture) if text.endswith("runs/mrpc")}
+        assert len(shown) == 30
 
 
 def test_scores_by_sparsity():
