@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,8 @@ import torch
 from datamodules import GLUEDataModule
 from lightning_modules import load_classifier
 from lightning_modules.classifying import classify, predictions
-from storage import write_text
+from lightning_modules.model_folder import model_digest
+from storage import write_json, write_text
 
 __all__ = ["UnusedRows"]
 
@@ -24,7 +26,8 @@ class UnusedRows:
 
     Args:
         data: Of the run, with ``train_limit``.
-        folder: Where they are written, as a dev split.
+        folder: Where they are written, as a dev split, and what models have there, in ``accuracies.json``: half an hour
+            of evaluations may be interrupted.
     """
 
     def __init__(self, data: GLUEDataModule, folder: Path) -> None:
@@ -50,7 +53,7 @@ class UnusedRows:
             cache_dir=str(folder / "cache"),
         )
         self._data.setup("test")
-        self._known: dict[Path, float] = {}
+        self._file = folder / "accuracies.json"
 
     def accuracy(self, model_folder: Path) -> float:
         """The accuracy of a model.
@@ -61,16 +64,18 @@ class UnusedRows:
         Returns:
             In [0, 1].
         """
-        if model_folder in self._known:
-            return self._known[model_folder]
+        key = f"{self._data.digest('dev')} {model_digest(model_folder)}"
+        known: dict[str, float] = json.loads(self._file.read_text()) if self._file.is_file() else {}
+        if key in known:
+            return known[key]
         model = load_classifier(model_folder).eval()
         right = total = 0
         with torch.inference_mode(), _all_cores():
             for batch in self._data.test_dataloader():
                 right += int((predictions(classify(model, batch)) == batch["labels"]).sum())
                 total += len(batch["labels"])
-        self._known[model_folder] = right / total
-        return self._known[model_folder]
+        write_json(self._file, {**known, key: right / total})
+        return right / total
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from experiments.figures import half_width
 from experiments.plan import Cell, Search, in_order, read_plan
 from experiments.reading import UNUSED, by_candidate, trainings, values_of
 from experiments.table import TEACHER, Row, Table
+from experiments.unused import UnusedRows
 from storage import read_tensors
 from tests.pipeline.runs import read
 
@@ -102,6 +103,16 @@ def test_unused_rows_are_those_in_no_part(finished, tiny_task):
     # For two seeds no teacher, the dense one, the best of two, and all of the grid.
     assert len(values) == 2 * (3 + 2)
     assert all(value * len(kept) == pytest.approx(round(value * len(kept))) for value in values)
+
+
+def test_what_is_known_of_the_unused_rows_is_not_asked_again(finished, tiny_task, monkeypatch):
+    data = tiny_task.data(train_limit=LIMIT, seed=776)
+    rows, model = UnusedRows(data, finished / "runs/unused"), finished / "runs/sst2_70/finetune/model"
+    first = rows.accuracy(model)
+    monkeypatch.setattr("experiments.unused.load_classifier", None)
+    assert UnusedRows(data, finished / "runs/unused").accuracy(model) == first
+    with pytest.raises(TypeError):  # another model has to be
+        rows.accuracy(tiny_task.teacher)
 
 
 def test_predictions_and_units_are_kept(finished):
