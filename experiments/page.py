@@ -138,20 +138,32 @@ def _gap(treated: Sequence[float], control: Sequence[float]) -> str:
     return f"{mean:+.2f} [{mean - half:+.2f}, {mean + half:+.2f}]"
 
 
+def _mean_gap(treated: Sequence[float], control: Sequence[float]) -> str:
+    """Mean and standard deviation of the seeds' differences in points."""
+    if not treated or len(treated) != len(control):
+        return ""
+    gaps = [100 * (first - second) for first, second in zip(treated, control, strict=True)]
+    mean = f"{statistics.mean(gaps):+.2f}"
+    return f"{mean} ± {statistics.stdev(gaps):.2f}" if len(gaps) > 1 else mean
+
+
 def _grid_table(table: Table, cells: Sequence[Cell]) -> str:
     parts = []
     for cell, search in _with(cells, lambda search: search.mode == "exhaustive"):
         metric, on = finest(table, cell)
         by_place = by_candidate(table, cell, search, metric)
         sparsities = search.settings["teacher.sparsities"]
+        dense = values_of(table, cell, search, DENSE, metric)
         rows = [
-            [f"{lam:g}", *(_spread(by_place.get((lam, sparsity), [])) for sparsity in sparsities)]
+            [f"{lam:g}", *(_mean_gap(by_place.get((lam, sparsity), []), dense) for sparsity in sparsities)]
             for lam in search.settings["teacher.lams"]
             if any((lam, sparsity) in by_place for sparsity in sparsities)
         ]
-        dense = _spread(values_of(table, cell, search, DENSE, metric))
         if rows:
-            head = f"\n{cell.task}, {cell.student}, {on}: the dense teacher's students have {dense}."
+            head = (
+                f"\n{cell.task}, {cell.student}, {on}: the dense teacher's students have {_spread(dense)}. By how many "
+                "points those of a sparse teacher with the same seed are better, mean ± standard deviation over seeds:"
+            )
             header = ["lam", *(f"sparsity {value:g}" for value in sparsities)]
             parts.append(head + "\n" + _markdown(header, rows, left=1))
     return "\n".join(parts)
