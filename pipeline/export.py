@@ -41,7 +41,6 @@ _EXTRAS = {
     "onnx": ("onnx", "onnx", "onnxscript", "onnxruntime"),
     "openvino": ("openvino", "openvino", "nncf"),
 }
-_FILES = {"config.json", "export.json"}
 _SHAPES = ((1, 32), (1, 128), (32, 128))
 
 
@@ -147,7 +146,8 @@ def export_model(
         need_extra(_EXTRAS[form][0], f"--format {form}", *_EXTRAS[form][1:])
     if int8 and form not in _EXTRAS:
         raise ValueError(f"--int8 is not for --format {form}: choose {' or '.join(_EXTRAS)}")
-    if target.exists() and not _FILES & {entry.name for entry in target.iterdir()}:
+    # A model folder is no exported one: what was trained is not to be lost.
+    if target.exists() and not (target / CHECK).is_file() and not _is_empty(target):
         raise ValueError(f"{target} exists and is no exported model: choose another --output")
     model, tokenizer = load_classifier(folder), load_tokenizer(folder)
     # Before anything is written: what is wrong with them is not the disk's fault.
@@ -248,6 +248,10 @@ def _refuse(check: Check, max_logit_difference: float, max_score_loss: float) ->
             f"the exported model's score on {check.rows} rows is {check.score:.4f}, the model's "
             f"{check.score_before:.4f}: it lost more than --max_score_loss {max_score_loss:g}, nothing was kept"
         )
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
 
 
 def _megabytes(folder: Path) -> float:

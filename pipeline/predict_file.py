@@ -51,6 +51,8 @@ def predict_file(args: list[str]) -> None:
     options = parser.parse_args(args)
     if options.batch_size < 1:
         raise ValueError(f"batch_size is {options.batch_size} but must be at least 1")
+    if options.output != "-" and Path(options.output).resolve() == Path(options.input).resolve():
+        raise ValueError(f"{options.output} is the input, whose bad rows would be lost: choose another --output")
     folder, bad = Path(options.model), []
     name = "standard input" if options.input == "-" else options.input
     with _opened(options.input) as (stream, size):

@@ -140,6 +140,8 @@ def test_the_command(student, tiny_task, tmp_path, capsys, monkeypatch, quick):
     (tmp_path / "thesis/thesis.tex").write_text("x")
     for wrong, message in (
         (["--format", "dense", "--output", str(tmp_path / "thesis"), *options], "exists and is no exported model"),
+        (["--format", "dense", "--output", str(student), *options], "exists and is no exported model"),
+        (["--format", "dense", "--output", str(tmp_path / "thesis/thesis.tex"), *options], "is no exported model"),
         (["--format", "torch", "--int8", *options], "--int8 is not for --format torch: choose onnx or openvino"),
         (["--format", "torch", *options[:3], str(tmp_path / "none")], "none: no such folder (data of task 'sst2')"),
         (["--format", "torch"], "lies in no run, so that its data are unknown: give --data.task and --data.data_dir"),

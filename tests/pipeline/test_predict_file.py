@@ -145,6 +145,15 @@ def test_mistakes_are_one_line_and_leave_nothing(tiny_task, tmp_path, capsys, na
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+def test_the_input_is_not_replaced(tiny_task, tmp_path, capsys):
+    source = tmp_path / "a.csv"
+    source.write_text('text\ngood\n"broken\n')
+    with pytest.raises(SystemExit):
+        cli.main(["predict-file", str(tiny_task.teacher), "--input", str(source), "--output", str(source)])
+    assert "is the input, whose bad rows would be lost: choose another --output" in capsys.readouterr().err
+    assert source.read_text() == 'text\ngood\n"broken\n'
+
+
 def test_a_model_of_pairs_needs_a_second_column(in_a_run, tmp_path, capsys):
     (tmp_path / "a.csv").write_text("text\nx\n")
     with pytest.raises(SystemExit):
