@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import yaml
 
 from datamodules.records import BadRecord, Record, read_records, record_format
 from datamodules.tasks import SPLITS, Task, find_task
-from datamodules.tsv import Rows
+from datamodules.tsv import Rows, parse_label
 from storage import file_digest
 
 __all__ = ["OwnSource", "OwnTask", "open_task", "read_own_task"]
@@ -56,7 +55,7 @@ class OwnSource:
     def rows(self, split: str) -> Rows:
         """Return the rows of a split; the labels of test are not read."""
         path, task, labelled = self._file(split), self.task, split != "test"
-        ids = {name: number for number, name in enumerate(task.label_names)}
+        ids = {} if task.is_regression else {name: number for number, name in enumerate(task.label_names)}
         texts: tuple[list[str], ...] = tuple([] for _ in task.texts)
         labels: list[float] = []
         with path.open("rb") as stream:
@@ -194,15 +193,7 @@ def _label(row: Record | BadRecord, task: OwnTask, ids: Mapping[str, int]) -> fl
     assert isinstance(row, Record)  # its texts were there
     if task.label not in row.values:
         raise ValueError(f"line {row.line}: no column {task.label!r}, only {', '.join(row.values)}")
-    value = str(row.values[task.label])
-    if not task.is_regression:
-        if value not in ids:
-            raise ValueError(f"line {row.line}: label {value!r} is not one of {', '.join(ids)}")
-        return ids[value]
     try:
-        score = float(value)
-    except ValueError:
-        score = math.nan
-    if not math.isfinite(score):
-        raise ValueError(f"line {row.line}: score {value!r} is not a number")
-    return score
+        return parse_label(str(row.values[task.label]), ids)
+    except ValueError as error:
+        raise ValueError(f"line {row.line}: {error}") from error

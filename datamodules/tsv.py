@@ -1,13 +1,13 @@
 """Reading GLUE's original files, which are tab-separated but never quoted."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from datamodules.tasks import GLUETask, Layout
 
-__all__ = ["Rows", "find_file", "find_folder", "parse_rows", "spelling"]
+__all__ = ["Rows", "find_file", "find_folder", "parse_label", "parse_rows", "spelling"]
 
 
 class Rows(NamedTuple):
@@ -124,11 +124,41 @@ def parse_rows(data: bytes, task: GLUETask, split: str, path: Path) -> Rows:
         if layout.text_b is not None:
             text_b.append(columns[layout.text_b])
         if layout.label is not None:
-            labels.append(_label(columns[layout.label], ids, task, path, number))
+            try:
+                labels.append(parse_label(columns[layout.label], ids))
+            except ValueError as error:
+                raise ValueError(f"{path}, line {number}: {error}") from error
         idx.append(len(idx) if layout.idx is None else _index(columns[layout.idx], path, number))
     if not text_a:
         raise ValueError(f"{path}: no rows in it (the {split} split of task {task.name!r})")
     return Rows(text_a, text_b if task.is_pair else None, labels if layout.label is not None else None, idx)
+
+
+def parse_label(text: str, ids: Mapping[str, int]) -> float:
+    """Return a label's id, or a score.
+
+    Args:
+        text: as it stands in a file.
+        ids: of the labels, by their spelling; empty where a finite score is expected.
+
+    Raises:
+        ValueError: it is neither; where it stands is for the caller to say.
+
+    Example:
+        >>> parse_label("good", {"bad": 0, "good": 1}), parse_label("2.5", {})
+        (1, 2.5)
+    """
+    if ids:
+        if text not in ids:
+            raise ValueError(f"label {text!r} is not one of {', '.join(ids)}")
+        return ids[text]
+    try:
+        score = float(text)
+    except ValueError:
+        score = math.nan
+    if not math.isfinite(score):
+        raise ValueError(f"score {text!r} is not a number")
+    return score
 
 
 def _entries(folder: Path) -> Iterable[tuple[str, Path]]:
@@ -155,21 +185,6 @@ def _cells(data: bytes, layout: Layout, task: GLUETask, path: Path) -> Iterator[
                 f"{path}, line {number}: {len(columns)} columns, {task.name} needs at least {layout.columns}"
             )
         yield number, columns
-
-
-def _label(text: str, ids: dict[str, int], task: GLUETask, path: Path, number: int) -> float:
-    """Return a label's id, or the score for regression."""
-    if task.is_regression:
-        try:
-            score = float(text)
-        except ValueError:
-            score = math.nan
-        if not math.isfinite(score):
-            raise ValueError(f"{path}, line {number}: score {text!r} is not a number")
-        return score
-    if text not in ids:
-        raise ValueError(f"{path}, line {number}: label {text!r} is not one of {', '.join(task.label_spelling)}")
-    return ids[text]
 
 
 def _index(text: str, path: Path, number: int) -> int:

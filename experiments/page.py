@@ -129,11 +129,16 @@ def _baseline_table(table: Table, cells: Sequence[Cell]) -> str:
     return _markdown(header, rows, left=3)
 
 
+def _points(treated: Sequence[float], control: Sequence[float]) -> list[float]:
+    """The seeds' differences in points."""
+    return [100 * (first - second) for first, second in zip(treated, control, strict=True)]
+
+
 def _gap(treated: Sequence[float], control: Sequence[float]) -> str:
     """Mean difference of the seeds in points, with its interval."""
     if len(treated) != len(control) or len(treated) < 2:
         return ""
-    gaps = [100 * (first - second) for first, second in zip(treated, control, strict=True)]
+    gaps = _points(treated, control)
     mean, half = statistics.mean(gaps), half_width(gaps)
     return f"{mean:+.2f} [{mean - half:+.2f}, {mean + half:+.2f}]"
 
@@ -142,7 +147,7 @@ def _mean_gap(treated: Sequence[float], control: Sequence[float]) -> str:
     """Mean and standard deviation of the seeds' differences in points."""
     if not treated or len(treated) != len(control):
         return ""
-    gaps = [100 * (first - second) for first, second in zip(treated, control, strict=True)]
+    gaps = _points(treated, control)
     mean = f"{statistics.mean(gaps):+.2f}"
     return f"{mean} ± {statistics.stdev(gaps):.2f}" if len(gaps) > 1 else mean
 

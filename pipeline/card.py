@@ -18,6 +18,8 @@ from lightning_modules.model_folder import one_line_errors
 from pipeline.errors import OneLineErrors
 from pipeline.extras import need_extra
 from pipeline.model_data import run_of, settings_of
+from pipeline.report.measuring import measure_models
+from pipeline.report.wording import environment, score_text, shape_text, spread_text
 from pipeline.summary import LOGITS, read_summary
 from pipeline.yaml_text import load_yaml, read_yaml_text
 from storage import read_tensors, write_text
@@ -67,10 +69,7 @@ def card_of(
     Raises:
         ValueError: If the model is none of a finished run, or the extra for measuring is missing.
     """
-    need_extra("report", "stark card", "jinja2", "matplotlib")
-    from pipeline.report.measuring import measure_models
-    from pipeline.report.run_page import environment, score_text, spread_text
-
+    need_extra("report", "stark card", "jinja2")
     run, entry = entry_of(folder)
     summary, settings = read_summary(run), load_yaml(read_yaml_text(run / "config.yaml"))
     data = settings_of(folder)
@@ -200,8 +199,6 @@ def _lineage(base: str, settings: Mapping[str, Any], entry: Mapping[str, Any]) -
         gone = f"{lost['heads']:.0%} of heads and {lost['neurons']:.0%} of neurons"
         lines.append(f"The sparse teacher: without the {gone} of the lowest {score}")
     if entry["folder"] != "finetune/model":
-        student = settings["student"]
-        cut = f"{student['sparsity']:.0%} of heads and neurons removed"
-        shape = cut if student["layers"] is None else f"{student['layers']} layers kept"
+        shape = shape_text(settings["student"])
         lines.append(f"The student: the dense teacher with {shape}, then trained (`{entry['name']}`)")
     return lines

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -58,27 +58,33 @@ def _dispatch(command: str, *rest: str) -> None:
     options = _find_configs(list(rest))
     if command in SUBCOMMANDS:
         StarkCLI([command, *options])
-    elif command == "run":
-        run(*read_settings(options))
-    elif command == "card":
-        card(options)
-    elif command == "push":
-        push(options)
-    elif command == "export":
-        # Its exporters take a second to import, which no other command needs.
-        from pipeline.export import export
-
-        export(options)
-    elif command == "predict-file":
-        predict_file(options)
-    elif command == "report":
-        report(options)
-    elif command == "compare":
-        compare(options)
-    elif command == "sample-data":
-        sample_data(options)
+    elif command in _COMMANDS:
+        _COMMANDS[command](options)
     else:
         fail(f"unknown command {command!r}: see stark --help")
+
+
+def _run(options: list[str]) -> None:
+    run(*read_settings(options))
+
+
+def _export(options: list[str]) -> None:
+    # Its exporters take a second to import, which no other command needs.
+    from pipeline.export import export
+
+    export(options)
+
+
+_COMMANDS: dict[str, Callable[[list[str]], None]] = {
+    "card": card,
+    "compare": compare,
+    "export": _export,
+    "predict-file": predict_file,
+    "push": push,
+    "report": report,
+    "run": _run,
+    "sample-data": sample_data,
+}
 
 
 @contextmanager

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pipeline.settings import RunSettings
 
-__all__ = ["Loggers", "check_loggers", "log_figures", "logger_configs", "logging_ends"]
+__all__ = ["Loggers", "log_figures", "logger_configs", "logging_ends", "prepare_loggers"]
 
 Loggers = Literal["tensorboard", "wandb", "mlflow"]
 
@@ -25,8 +25,8 @@ _MODULES = {"tensorboard": ("tensorboard",), "wandb": ("wandb",), "mlflow": ("ml
 _CLASSES: dict[str, Any] = {"tensorboard": TensorBoardLogger, "wandb": WandbLogger, "mlflow": MLFlowLogger}
 
 
-def check_loggers(names: list[Loggers]) -> None:
-    """Find out whether the packages are there, before anything is written.
+def prepare_loggers(names: list[Loggers]) -> None:
+    """Find out whether the packages are there, before anything is written, and tell W&B to be quiet.
 
     Args:
         names: Of ``trainer.loggers``.

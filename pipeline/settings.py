@@ -18,7 +18,7 @@ from callbacks.scoring import ScoringSplit
 from datamodules import GLUEDataModule, open_task
 from pipeline.elsewhere import Executor
 from pipeline.errors import OneLineErrors
-from pipeline.loggers import Loggers, check_loggers
+from pipeline.loggers import Loggers, prepare_loggers
 from pipeline.on_ray import check_ray
 
 __all__ = [
@@ -338,7 +338,7 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
     _check_search(parts["teacher"], parts["search"])
     _check_place(parsed.name)
     _check_accelerator(parts["trainer"].accelerator)
-    check_loggers(parts["trainer"].loggers)
+    prepare_loggers(parts["trainer"].loggers)
     loggers = parts["trainer"].loggers
     for name, values in (("seeds", parsed.seeds), ("baselines", parsed.baselines), ("trainer.loggers", loggers)):
         if len(set(values)) < len(values):

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import os
-import platform
 import shlex
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from datamodules import open_task
 from lightning_modules.metrics import score_function
 from pipeline.comparison import DENSE, SPARSE
-from pipeline.latency import Latency
 from pipeline.report.measuring import SHAPES, Kept, MeasuredModel, kept_of, measure_models
 from pipeline.report.page import Number, Page, Table
 from pipeline.report.pictures import (
@@ -29,15 +24,15 @@ from pipeline.report.pictures import (
     unit_picture,
 )
 from pipeline.report.reading import RunRecord
+from pipeline.report.wording import environment, score_text, shape_text, spread_text, threads_text
 from pipeline.summary import LOGITS
 from pipeline.yaml_text import read_yaml_text
 from storage import read_tensors
 
-__all__ = ["chosen_of", "environment", "measured_of", "page_of_run", "score_text", "shape_text", "spread_text"]
+__all__ = ["chosen_of", "measured_of", "page_of_run"]
 
 _TEACHER = "dense teacher"
 _NAMES = {DENSE: "student of dense teacher", SPARSE: "student of sparse teacher"}
-_PACKAGES = ("torch", "transformers", "pytorch-lightning")
 
 
 def measured_of(record: RunRecord) -> list[MeasuredModel]:
@@ -106,24 +101,13 @@ def chosen_of(record: RunRecord, measured: Sequence[MeasuredModel]) -> MeasuredM
     return next((model for model in measured if model.folder == record.summary["best"]["folder"]), None)
 
 
-def shape_text(record: RunRecord) -> str:
-    """What the student of a run was asked to lose or keep.
-
-    Args:
-        record: The run.
-    """
-    student = record.settings["student"]
-    if student["layers"] is not None:
-        return f"{student['layers']} layers kept"
-    return f"{student['sparsity']:.0%} of heads and neurons removed"
-
-
 def _headline(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[str]:
     settings, summary = record.settings, record.summary
     teacher = settings["teacher"]
     seeds = _listed(settings["seeds"] or [settings["seed"]])
     asked = (
-        f"Asked for: a student of {settings['model_name_or_path']} with {shape_text(record)}; teachers of sparsity "
+        f"Asked for: a student of {settings['model_name_or_path']} with {shape_text(settings['student'])}; "
+        "teachers of sparsity "
         f"{_listed(teacher['sparsities'])} at lam {_listed(teacher['lams'])}; search {settings['search']['mode']}; "
         f"seed {seeds}."
     )
@@ -237,7 +221,7 @@ def _tables(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[Table]
                         for rows, length in SHAPES
                     ],
                     "Median [fastest, slowest] of five rounds in turns"
-                    + (f", {_threads()}." if device == "cpu" else "."),
+                    + (f", {threads_text()}." if device == "cpu" else "."),
                 )
             )
     if record.summary is not None:
@@ -280,39 +264,6 @@ def _comparisons(summary: Mapping[str, Any]) -> Table:
     ]
     note = "Points of dev's score, for the one dense teacher that was finetuned here; McNemar's p by seed."
     return Table("Differences", ["", "points", "95 % interval", "McNemar"], rows, note)
-
-
-def environment() -> dict[str, str]:
-    """The machine and the versions that a report was made with."""
-    found = {"processor": f"{platform.machine()}, {os.cpu_count()} cores", "Python": platform.python_version()}
-    found.update({name: version(name) for name in _PACKAGES})
-    if torch.cuda.is_available():
-        found["GPU"] = torch.cuda.get_device_name()
-    return {**found, "load": ", ".join(f"{load:.1f}" for load in os.getloadavg())}
-
-
-def score_text(model: MeasuredModel) -> str:
-    """A model's score on dev in hundredths, with its interval.
-
-    Args:
-        model: The model.
-    """
-    score = model.score
-    return f"{100 * score.value:.1f} [{100 * score.low:.1f}, {100 * score.high:.1f}]"
-
-
-def _threads() -> str:
-    number = torch.get_num_threads()
-    return "one thread" if number == 1 else f"{number} threads"
-
-
-def spread_text(latency: Latency) -> str:
-    """Milliseconds with their spread.
-
-    Args:
-        latency: The latency.
-    """
-    return f"{latency.median:.1f} [{latency.low:.1f}, {latency.high:.1f}]"
 
 
 def _listed(values: Sequence[Any]) -> str:

@@ -11,7 +11,8 @@ from pipeline.report.measuring import MeasuredModel
 from pipeline.report.page import Page, Table
 from pipeline.report.pictures import Picture, latency_picture, score_picture
 from pipeline.report.reading import RunRecord
-from pipeline.report.run_page import chosen_of, environment, measured_of, score_text, shape_text, spread_text
+from pipeline.report.run_page import chosen_of, measured_of
+from pipeline.report.wording import environment, score_text, shape_text, spread_text
 
 __all__ = ["page_of_runs"]
 
@@ -111,7 +112,7 @@ def _settings(records: Sequence[RunRecord]) -> Table:
         values = [str(settings.get(key, "")) for settings in flat.values()]
         if len(set(values)) > 1:
             rows.append([key, *values])
-    shapes = ["student", *(shape_text(record) for record in records)]
+    shapes = ["student", *(shape_text(record.settings["student"]) for record in records)]
     return Table("What differs in their settings", ["", *flat], [shapes, *rows])
 
 

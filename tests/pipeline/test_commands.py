@@ -26,7 +26,7 @@ def test_a_stage_of_several_processes_passes_its_status_on(monkeypatch):
     def failed(_: list[str]) -> None:
         subprocess.run([sys.executable, "-c", "raise SystemExit(2)"], check=True)
 
-    monkeypatch.setattr(commands, "sample_data", failed)
+    monkeypatch.setitem(commands._COMMANDS, "sample-data", failed)
     with pytest.raises(SystemExit) as stopped:
         commands.run_command(["sample-data"])
     assert stopped.value.code == 2
@@ -36,6 +36,6 @@ def test_defects_keep_their_traceback(monkeypatch):
     def broken(_: list[str]) -> None:
         int("not a number")
 
-    monkeypatch.setattr(commands, "sample_data", broken)
+    monkeypatch.setitem(commands._COMMANDS, "sample-data", broken)
     with pytest.raises(ValueError, match="invalid literal"):
         commands.run_command(["sample-data"])

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import cli
-from pipeline.loggers import check_loggers, logger_configs
+from pipeline.loggers import logger_configs, prepare_loggers
 from pipeline.report.reading import read_run
 from pipeline.settings import read_settings
 from tests.pipeline.runs import options, read, without_seconds
@@ -97,6 +97,6 @@ def test_seed_and_candidate_are_in_the_names(tiny_task, tmp_path):
 
 def test_a_missing_package_is_told_at_once(monkeypatch):
     monkeypatch.setattr("pipeline.extras.find_spec", lambda name: None if name == "wandb" else name)
-    check_loggers(["tensorboard"])
+    prepare_loggers(["tensorboard"])
     with pytest.raises(ValueError, match=r"trainer.loggers wandb needs the extra \[wandb\] \(wandb\)"):
-        check_loggers(["tensorboard", "wandb"])
+        prepare_loggers(["tensorboard", "wandb"])

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from pipeline.report.reading import read_run
-from pipeline.report.run_page import environment, page_of_run
+from pipeline.report.run_page import page_of_run
 from tests.pipeline.runs import read
 
 
@@ -34,9 +34,3 @@ def test_an_unfinished_run_is_told_as_far_as_it_came(unfinished, quick):
     assert "is not finished" in page.headline[1]
     assert [picture.title.split()[0] for picture in page.pictures] == ["Heads", "Training", "Seconds"]
     assert [table.title for table in page.tables] == ["Environment of this report"]
-
-
-def test_the_environment_has_versions():
-    found = environment()
-    assert found["torch"].startswith("2.")
-    assert "cores" in found["processor"]

@@ -1,0 +1,63 @@
+"""How reports and cards write what was measured, and on which machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from pipeline.latency import Latency
+from pipeline.report.measuring import MeasuredModel
+
+__all__ = ["environment", "score_text", "shape_text", "spread_text", "threads_text"]
+
+_PACKAGES = ("torch", "transformers", "pytorch-lightning")
+
+
+def environment() -> dict[str, str]:
+    """The machine and the versions that a report was made with."""
+    found = {"processor": f"{platform.machine()}, {os.cpu_count()} cores", "Python": platform.python_version()}
+    found.update({name: version(name) for name in _PACKAGES})
+    if torch.cuda.is_available():
+        found["GPU"] = torch.cuda.get_device_name()
+    return {**found, "load": ", ".join(f"{load:.1f}" for load in os.getloadavg())}
+
+
+def shape_text(student: Mapping[str, Any]) -> str:
+    """What a student was asked to lose or keep.
+
+    Args:
+        student: The settings of that name.
+    """
+    if student["layers"] is not None:
+        return f"{student['layers']} layers kept"
+    return f"{student['sparsity']:.0%} of heads and neurons removed"
+
+
+def score_text(model: MeasuredModel) -> str:
+    """A model's score on dev in hundredths, with its interval.
+
+    Args:
+        model: The model.
+    """
+    score = model.score
+    return f"{100 * score.value:.1f} [{100 * score.low:.1f}, {100 * score.high:.1f}]"
+
+
+def spread_text(latency: Latency) -> str:
+    """Milliseconds with their spread.
+
+    Args:
+        latency: The latency.
+    """
+    return f"{latency.median:.1f} [{latency.low:.1f}, {latency.high:.1f}]"
+
+
+def threads_text() -> str:
+    """How many threads torch has now."""
+    number = torch.get_num_threads()
+    return "one thread" if number == 1 else f"{number} threads"
