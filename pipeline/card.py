@@ -16,7 +16,6 @@ from lightning_modules.encoders import SHRUNK_PREFIX
 from lightning_modules.metrics import score_function
 from lightning_modules.model_folder import one_line_errors
 from pipeline.errors import OneLineErrors
-from pipeline.extras import need_extra
 from pipeline.model_data import run_of, settings_of
 from pipeline.report.measuring import measure_models
 from pipeline.report.wording import environment, score_text, shape_text, spread_text
@@ -67,9 +66,8 @@ def card_of(
         The card, with the hub's metadata.
 
     Raises:
-        ValueError: If the model is none of a finished run, or the extra for measuring is missing.
+        ValueError: If the model is none of a finished run.
     """
-    need_extra("report", "stark card", "jinja2")
     run, entry = entry_of(folder)
     summary, settings = read_summary(run), load_yaml(read_yaml_text(run / "config.yaml"))
     data = settings_of(folder)
