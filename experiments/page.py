@@ -37,7 +37,8 @@ def write_page(table: Table, cells: Sequence[Cell], docs: Path) -> None:
         "main": _main_table(table, cells),
         "differences": _difference_table(cells, docs / "results"),
         "unused": _unused_table(table, cells),
-        "baselines": _baseline_table(table, cells),
+        "baselines": _method_table(table, cells, "baselines"),
+        "probe": _method_table(table, cells, "probe"),
         "grid": _grid_table(table, cells),
         "modes": _mode_table(table, cells),
         "figures": _pictures(draw_figures(table, cells, docs / "results")),
@@ -113,13 +114,14 @@ def _unused_table(table: Table, cells: Sequence[Cell]) -> str:
     return _markdown(["difference", "over", "points, 95 % interval", "seeds above 0"], rows, left=2)
 
 
-def _baseline_table(table: Table, cells: Sequence[Cell]) -> str:
+def _method_table(table: Table, cells: Sequence[Cell], name: str) -> str:
+    """Every method of a search with this name."""
     rows = []
-    for cell, search in _with(cells, lambda search: search.name == "baselines"):
+    for cell, search in _with(cells, lambda search: search.name == name):
         metric, _ = finest(table, cell)
         dense = values_of(table, cell, search, DENSE, metric)
         for method in (DENSE, SPARSE, *search.baselines):
-            dev, values = (values_of(table, cell, search, method, name) for name in ("score", metric))
+            dev, values = (values_of(table, cell, search, method, column) for column in ("score", metric))
             if values:
                 said = f"{SPARSE} (lam {search.settings['teacher.lams'][0]:g})" if method == SPARSE else method
                 unused = _spread(values) if metric == UNUSED else ""

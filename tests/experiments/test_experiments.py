@@ -22,12 +22,13 @@ from storage import read_tensors
 from tests.pipeline.runs import read
 
 LIMIT = 60
-PARTS = ("main", "differences", "unused", "baselines", "grid", "modes", "figures")
+PARTS = ("main", "differences", "unused", "baselines", "probe", "grid", "modes", "figures")
 
 
 def plan_of(task) -> dict:
     grid = {"teacher.lams": [0.5], "teacher.sparsities": [0.2, 0.4], "seeds": [1, 2], "baselines": []}
     main = {**grid, "search.mode": "predict", "baselines": ["no_teacher", "dense_teacher_best_of_k"]}
+    probe = {**grid, "search.mode": "none", "teacher.sparsities": [0.2], "baselines": ["no_teacher"]}
     return {
         "settings": {
             "data.cache_dir": str(task.cache),
@@ -37,8 +38,8 @@ def plan_of(task) -> dict:
         },
         "tasks": {"sst2": {"data.train_limit": LIMIT}},
         "students": {"70 %": {"student.sparsity": 0.7}},
-        "searches": {"main": main, "grid": {**grid, "search.mode": "exhaustive"}},
-        "cells": [{"task": "sst2", "student": "70 %", "searches": ["main", "grid"]}],
+        "searches": {"main": main, "grid": {**grid, "search.mode": "exhaustive"}, "probe": probe},
+        "cells": [{"task": "sst2", "student": "70 %", "searches": ["main", "grid", "probe"]}],
     }
 
 
@@ -68,13 +69,13 @@ def finished(tiny_task, tmp_path_factory):
             command.main()
         command.main()
         command.main()
-    assert len(ran) == 3  # the first search was not run again, and in the end none was
+    assert len(ran) == 4  # the first search was not run again, and in the end none was
     return folder
 
 
 def test_rows_are_what_the_run_says(finished):
     cell = read_plan(finished / "plan.yaml")[0]
-    main, grid = cell.searches
+    main, grid, _ = cell.searches
     table = Table(finished / "docs/results.csv")
     assert is_collected(cell, main, table)
     assert is_collected(cell, grid, table)
@@ -143,6 +144,11 @@ def test_the_page_has_all_parts_and_pictures(finished):
     # Student's t of one degree of freedom at 97.5 % is 12.706.
     low = statistics.mean(gaps) - 12.7062 * statistics.stdev(gaps) / math.sqrt(2)
     assert f"| sparse_teacher minus dense_teacher | sst2, 70 % | {statistics.mean(gaps):+.2f} [{low:+.2f}, " in page
+    probe = page.split("<!-- probe -->")[1].split("<!-- /probe -->")[0]
+    for method in ("dense_teacher", "sparse_teacher", "no_teacher"):
+        values = [100 * value for value in values_of(table, cell, cell.searches[2], method)]
+        said = f"| {statistics.mean(values):.2f} ± {statistics.stdev(values):.2f} |"
+        assert sum(f"| {method}" in line and said in line for line in probe.splitlines()) == 1
     pictures = [line.split("](")[1].rstrip(")") for line in page.splitlines() if line.startswith("![")]
     assert {name.rsplit("_", 1)[1] for name in pictures} == {"sparsity.svg", "modes.svg", "scores.svg", "kept.svg"}
     for name in pictures:
@@ -204,7 +210,7 @@ def test_the_plan_is_whole():
     assert sorted((cell.name, search.name) for cell, search in order) == sorted(
         (cell.name, search.name) for cell in cells for search in cell.searches
     )
-    assert {search.name for _, search in order[: len(cells)]} == {"main", "few_labels", "grid"}
+    assert {search.name for _, search in order[: len(cells)]} == {"main", "few_labels", "grid", "probe"}
 
 
 def test_an_error_is_one_line(tmp_path):
