@@ -23,6 +23,7 @@ from pipeline.push import push
 from pipeline.report.command import compare, report
 from pipeline.run import run
 from pipeline.sample import sample_data
+from pipeline.serve import serve
 from pipeline.settings import read_settings
 
 __all__ = ["run_command"]
@@ -84,6 +85,7 @@ _COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "report": report,
     "run": _run,
     "sample-data": sample_data,
+    "serve": serve,
 }
 
 

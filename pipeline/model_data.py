@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from datamodules import GLUEDataModule
+from datamodules import GLUEDataModule, Task, open_task
 from pipeline.yaml_text import load_yaml, read_yaml_text
 
-__all__ = ["data_of", "run_of", "settings_of"]
+__all__ = ["data_of", "run_of", "settings_of", "task_of"]
 
 _CONFIG, _MANIFEST = "config.yaml", "manifest.json"
 # How rows become batches, which a model was trained with.
@@ -42,6 +42,19 @@ def settings_of(folder: Path) -> dict[str, Any]:
     """
     run = run_of(folder)
     return {} if run is None else dict(load_yaml(read_yaml_text(run / _CONFIG))["data"])
+
+
+def task_of(folder: Path) -> Task | None:
+    """The task that a model was trained for.
+
+    Args:
+        folder: The model's.
+
+    Returns:
+        None if the folder lies in no run.
+    """
+    settings = settings_of(folder)
+    return open_task(settings["task"], settings.get("data_dir")) if settings else None
 
 
 def data_of(folder: Path, task: str | None = None, data_dir: str | None = None) -> GLUEDataModule:

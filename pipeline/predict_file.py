@@ -14,11 +14,10 @@ from typing import Any, BinaryIO, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from datamodules import open_task
 from datamodules.records import BadRecord, Record, RecordFormat, read_records, record_format
 from pipeline.classifier import Classifier, open_classifier
 from pipeline.errors import OneLineErrors
-from pipeline.model_data import settings_of
+from pipeline.model_data import task_of
 from storage import new_file, write_text
 
 __all__ = ["predict_file"]
@@ -121,8 +120,7 @@ def _columns(
     known = list(dict.fromkeys(column for row in rows if isinstance(row, Record) for column in row.values))
     if not known:
         raise ValueError(f"{name}: there is no row that can be read")
-    settings = settings_of(folder)
-    task = open_task(settings["task"], settings.get("data_dir")) if settings else None
+    task = task_of(folder)
     own = _USUAL if task is None else task.texts
     if text is None:
         usual = [names for names in (_USUAL[: len(own)], own) if names[0] in known]
