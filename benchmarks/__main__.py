@@ -18,15 +18,16 @@ def table(lines: list[str]) -> str:
     """Ratio lines as a table in Markdown.
 
     Args:
-        lines: As :func:`~benchmarks.measuring.ratio_line` gives them.
+        lines: As `ratio_line` gives them.
 
     Returns:
         The table.
 
-    >>> print(table(["scoring/rte ratio 3.00 [2.00-10.00]"]))
-    | measured | ratio | lowest and highest |
-    |---|---:|---|
-    | scoring/rte | 3.00 | 2.00-10.00 |
+    Examples:
+        >>> print(table(["scoring/rte ratio 3.00 [2.00-10.00]"]))
+        | measured | ratio | lowest and highest |
+        |---|---:|---|
+        | scoring/rte | 3.00 | 2.00-10.00 |
     """
     rows = ["| measured | ratio | lowest and highest |", "|---|---:|---|"]
     for line in lines:

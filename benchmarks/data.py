@@ -60,15 +60,16 @@ def lengths_like(task: str, rows: int, seed: int = 0) -> list[int]:
     """Draw the numbers of tokens of so many rows.
 
     Args:
-        task: A key of :data:`LENGTHS`.
+        task: A key of `LENGTHS`.
         rows: How many.
         seed: Of the draw.
 
     Returns:
         One length per row. They are spread evenly over the distribution, so that few rows have its mean, too.
 
-    >>> round(sum(lengths_like("sst2", 1000)) / 1000, 1)
-    13.7
+    Examples:
+        >>> round(sum(lengths_like("sst2", 1000)) / 1000, 1)
+        13.7
     """
     points = LENGTHS[task]
     fractions = [fraction for fraction, _ in points]
@@ -87,7 +88,7 @@ def write_task(folder: Path, task: str, *, rows: int, dev_rows: int, seed: int =
 
     Args:
         folder: The data folder; the task gets its own in it.
-        task: A key of :data:`LENGTHS`.
+        task: A key of `LENGTHS`.
         rows: Of train.
         dev_rows: Of dev.
         seed: Of everything.

@@ -47,7 +47,7 @@ def students_of(dense: PreTrainedModel) -> dict[str, PreTrainedModel]:
 
 
 def _forward(model: PreTrainedModel, rows: int, length: int, threads: int) -> Callable[[], Sample]:
-    """A way of :func:`alternate`: seconds of one forward pass, the mean over as many as fill a part of a second."""
+    """A way of `alternate`: seconds of one forward pass, the mean over as many as fill a part of a second."""
     inputs = torch.randint(1000, 30000, (rows, length), generator=torch.Generator().manual_seed(0))
     batch = {"input_ids": inputs, "attention_mask": torch.ones_like(inputs)}
     names = {"model": model, "batch": batch, "inference": torch.inference_mode}

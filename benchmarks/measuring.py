@@ -105,8 +105,9 @@ def ratios(plain: Iterable[float], ours: Iterable[float]) -> list[float]:
     Returns:
         The quotients.
 
-    >>> ratios([4.0, 9.0], [2.0, 3.0])
-    [2.0, 3.0]
+    Examples:
+        >>> ratios([4.0, 9.0], [2.0, 3.0])
+        [2.0, 3.0]
     """
     return [a / b for a, b in zip(plain, ours, strict=True)]
 
@@ -121,8 +122,9 @@ def ratio_line(name: str, values: Sequence[float]) -> str:
     Returns:
         Name, median, lowest and highest.
 
-    >>> ratio_line("scoring/rte", [2.0, 3.0, 10.0])
-    'scoring/rte ratio 3.00 [2.00-10.00]'
+    Examples:
+        >>> ratio_line("scoring/rte", [2.0, 3.0, 10.0])
+        'scoring/rte ratio 3.00 [2.00-10.00]'
     """
     return f"{name} ratio {statistics.median(values):.2f} [{min(values):.2f}-{max(values):.2f}]"
 
@@ -208,7 +210,7 @@ def child(command: Sequence[str], threads: int) -> tuple[Sample, str]:
 
 
 def in_child(module: str, options: Sequence[str], threads: int) -> Sample:
-    """Run a module in a fresh process which prints a sample as JSON in its last line; see :func:`hold`.
+    """Run a module in a fresh process which prints a sample as JSON in its last line; see `hold`.
 
     Times and peak are those that it measured itself: without its start, and without what it did afterwards.
 
@@ -226,7 +228,7 @@ def in_child(module: str, options: Sequence[str], threads: int) -> Sample:
 
 
 def hold(sample: Sample) -> None:
-    """Print a sample for :func:`in_child`.
+    """Print a sample for `in_child`.
 
     Args:
         sample: What this process measured.

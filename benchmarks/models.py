@@ -29,7 +29,7 @@ def random_classifier(size: str, *, label_names: tuple[str, ...] = ("0", "1"), s
     """A BERT classifier with random weights, in eval mode.
 
     Args:
-        size: A key of :data:`SIZES`.
+        size: A key of `SIZES`.
         label_names: Of the task.
         seed: Of the weights.
 
@@ -102,7 +102,7 @@ def write_models(
     Args:
         folder: Where ``teacher`` and ``student`` go.
         label_names: Of the task.
-        size: A key of :data:`SIZES`.
+        size: A key of `SIZES`.
         sparsity: Of the student.
 
     Returns:

@@ -160,7 +160,7 @@ def train_epoch(
         model: What is trained.
         batches: Of the epoch.
         loss: From model and batch.
-        tools: Of :func:`training_tools`.
+        tools: Of `training_tools`.
         clip: Largest norm of the gradient.
 
     Returns:
@@ -245,7 +245,7 @@ def _losses(logits: Tensor, batch: Batch, student: PreTrainedModel | None) -> It
 def plain_masks(
     scores: tuple[dict[str, Scores], dict[str, Scores]], sparsity: float, lam: float = 1.0
 ) -> tuple[Scores, Scores]:
-    """Masks of a sparsity from :func:`plain_scores`.
+    """Masks of a sparsity from `plain_scores`.
 
     Args:
         scores: Raw, of heads and of neurons.

@@ -75,7 +75,7 @@ def _plain(folder: Path, task: str, number: int, options: argparse.Namespace) ->
 
 
 class _PlainRun:
-    """The stages as loops; :meth:`go` is all of them."""
+    """The stages as loops; `go` is all of them."""
 
     def __init__(self, root: Path, task: str, batch_size: int) -> None:
         self.root, self.batch_size, self.encoder = root, batch_size, root.parent / "encoder"

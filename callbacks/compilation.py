@@ -29,11 +29,11 @@ class Compilation(Callback):
     Raises:
         ValueError: If there is no C++ compiler.
 
-    Example:
-        .. code-block:: yaml
-
-            trainer:
-              callbacks+: callbacks.Compilation
+    Examples:
+        ```yaml
+        trainer:
+          callbacks+: callbacks.Compilation
+        ```
     """
 
     def __init__(self) -> None:

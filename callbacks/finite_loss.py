@@ -31,13 +31,13 @@ class FiniteLoss(Callback):
     Raises:
         ValueError: If window is below 1.
 
-    Example:
-        .. code-block:: yaml
-
-            trainer:
-              callbacks+:
-                class_path: callbacks.FiniteLoss
-                init_args: {window: 50}
+    Examples:
+        ```yaml
+        trainer:
+          callbacks+:
+            class_path: callbacks.FiniteLoss
+            init_args: {window: 50}
+        ```
     """
 
     def __init__(self, window: int = 50) -> None:

@@ -41,7 +41,7 @@ class StopOnSignal(Callback):
     """Ends a fit by SIGINT or SIGTERM at the end of the batch at work, after writing ``checkpoints/last.ckpt``.
 
     Lifecycle: ``on_train_start`` takes the signals over; ``on_train_batch_end`` and ``on_validation_batch_end`` save
-    and raise :class:`Interrupted`; ``teardown`` and ``on_exception`` give the signals back, and pass on one that came
+    and raise `Interrupted`; ``teardown`` and ``on_exception`` give the signals back, and pass on one that came
     too late for a batch. With several processes the ranks agree after every training batch, by a message between CPUs.
     A second signal ends the fit at once, without a checkpoint.
     """

@@ -36,7 +36,7 @@ def drop_layers(model: PreTrainedModel, layers: int, which: LayerChoice = "first
 class LayerDropping(Callback):
     """Drops layers of the trained classifier before training starts.
 
-    Lifecycle: ``setup`` drops, as in :class:`~callbacks.pruning.Pruning`; a resumed fit gets its shape from the
+    Lifecycle: ``setup`` drops, as in `Pruning`; a resumed fit gets its shape from the
     checkpoint.
 
     Source: the paper's layer-dropped students; GeneZC/StarK `--student_layer` (the first k layers).
@@ -45,13 +45,13 @@ class LayerDropping(Callback):
         layers: How many layers to keep.
         which: ``first``, ``last`` or ``alternate``.
 
-    Example:
-        .. code-block:: yaml
-
-            trainer:
-              callbacks+:
-                class_path: callbacks.LayerDropping
-                init_args: {layers: 4}
+    Examples:
+        ```yaml
+        trainer:
+          callbacks+:
+            class_path: callbacks.LayerDropping
+            init_args: {layers: 4}
+        ```
     """
 
     def __init__(self, layers: int, which: LayerChoice = "first") -> None:

@@ -57,7 +57,7 @@ def has_trial(trainer: Trainer) -> bool:
         trainer: The trainer.
 
     Returns:
-        True when one of its callbacks is a :class:`HasTrial`.
+        True when one of its callbacks is a `HasTrial`.
     """
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     return any(isinstance(callback, HasTrial) for callback in callbacks)

@@ -18,7 +18,7 @@ class Pause(Callback):
     this callback gives the same weights, bit for bit, as a fit that was never paused. The command line ends normally;
     no model folder is written.
 
-    Lifecycle: ``on_train_epoch_start`` of the epoch after raises :class:`Paused`, when the validation of the epoch
+    Lifecycle: ``on_train_epoch_start`` of the epoch after raises `Paused`, when the validation of the epoch
     before has left its checkpoint. A fit that ends before, by early stopping, ends as ever.
 
     Args:
@@ -27,13 +27,13 @@ class Pause(Callback):
     Raises:
         ValueError: If that is not at least 1.
 
-    Example:
-        .. code-block:: yaml
-
-            trainer:
-              callbacks+:
-                class_path: callbacks.Pause
-                init_args: {epochs: 2}
+    Examples:
+        ```yaml
+        trainer:
+          callbacks+:
+            class_path: callbacks.Pause
+            init_args: {epochs: 2}
+        ```
     """
 
     def __init__(self, epochs: int) -> None:

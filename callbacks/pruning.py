@@ -30,7 +30,7 @@ def prune(model: PreTrainedModel, scores: UnitScores, sparsity: float, round_to:
         model: The model that was scored; it is changed.
         scores: Its scores.
         sparsity: Fraction of the heads and of the neurons to remove, over all layers.
-        round_to: Keep a multiple of this many neurons in each layer; see :class:`Pruning`.
+        round_to: Keep a multiple of this many neurons in each layer; see `Pruning`.
 
     Returns:
         The shrunk model.
@@ -65,13 +65,13 @@ class Pruning(Callback):
     Raises:
         ValueError: If the sparsity lies outside [0, 1).
 
-    Example:
-        .. code-block:: yaml
-
-            trainer:
-              callbacks+:
-                class_path: callbacks.Pruning
-                init_args: {sparsity: 0.7}
+    Examples:
+        ```yaml
+        trainer:
+          callbacks+:
+            class_path: callbacks.Pruning
+            init_args: {sparsity: 0.7}
+        ```
     """
 
     def __init__(

@@ -29,7 +29,7 @@ teacher's entropy. ``magnitude``: the L2 norm of a unit's weights. ``random``: d
 SIGNED: Ranking = "signed_friendliness"
 KL: Ranking = "kl_friendliness"
 SCORED: tuple[Ranking, ...] = (SIGNED, KL)
-"""Rankings that need :func:`score_baselines`; the others come from the teacher's scores or need none."""
+"""Rankings that need `score_baselines`; the others come from the teacher's scores or need none."""
 
 UnitValues = tuple[list[Tensor], list[Tensor]]
 
@@ -71,7 +71,7 @@ def score_baselines(
     temperature: float = 2.0,
     weight: float = 0.5,
 ) -> UnitScores:
-    """Score the teacher's units for the rankings of :data:`SCORED`, with the student's logits held constant.
+    """Score the teacher's units for the rankings of `SCORED`, with the student's logits held constant.
 
     Args:
         teacher: The dense teacher.
@@ -126,8 +126,8 @@ def ranked_masks(
     Args:
         ranking: A lam, for the knowledgeable score, or the name of a baseline.
         sparsity: Fraction of the heads and of the neurons to remove, over all layers.
-        scores: Of this model: of :func:`~callbacks.sparsification.score_teacher`, or of :func:`score_baselines` for
-            those in :data:`SCORED`; not looked at for ``magnitude`` and ``random``.
+        scores: Of this model: of `score_teacher`, or of `score_baselines` for
+            those in `SCORED`; not looked at for ``magnitude`` and ``random``.
         model: The dense teacher.
         seed: Of ``random``.
 

@@ -21,7 +21,7 @@ __all__ = ["TeacherRestoring", "restored_sparsity"]
 
 
 def restored_sparsity(sparsity: float, epoch: int, epochs: int) -> float:
-    r"""The teacher's sparsity in an epoch: :math:`s (1 - e / (E - 1))`, so that the last one has the dense teacher.
+    r"""The teacher's sparsity in an epoch: $s (1 - e / (E - 1))$, so that the last one has the dense teacher.
 
     Args:
         sparsity: s, of the first epoch.
@@ -31,7 +31,7 @@ def restored_sparsity(sparsity: float, epoch: int, epochs: int) -> float:
     Returns:
         The sparsity.
 
-    Example:
+    Examples:
         >>> [restored_sparsity(0.5, epoch, 3) for epoch in range(3)]
         [0.5, 0.25, 0.0]
     """
@@ -41,7 +41,7 @@ def restored_sparsity(sparsity: float, epoch: int, epochs: int) -> float:
 class TeacherRestoring(Callback):
     """Distils from the sparse teacher at first, and restores its mask epoch by epoch until it is dense.
 
-    What it removes in an epoch is :func:`restored_sparsity` of its units, always those of the lowest knowledgeable
+    What it removes in an epoch is `restored_sparsity` of its units, always those of the lowest knowledgeable
     score. At each epoch the teacher is asked about all rows in one pass.
 
     Lifecycle: at the first batch of an epoch. The module's teacher is the dense one, and masked, not cut; a resumed fit
@@ -57,13 +57,13 @@ class TeacherRestoring(Callback):
         ValueError: If sparsity or lam is out of range, the scores are of another teacher, or the fit has no number of
             epochs.
 
-    Example:
-        .. code-block:: yaml
-
-            trainer:
-              callbacks+:
-                class_path: callbacks.TeacherRestoring
-                init_args: {scores: runs/sparsify/teacher_scores.safetensors, lam: 0.5, sparsity: 0.3}
+    Examples:
+        ```yaml
+        trainer:
+          callbacks+:
+            class_path: callbacks.TeacherRestoring
+            init_args: {scores: runs/sparsify/teacher_scores.safetensors, lam: 0.5, sparsity: 0.3}
+        ```
     """
 
     def __init__(self, scores: str, lam: float, sparsity: float) -> None:

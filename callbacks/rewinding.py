@@ -21,10 +21,10 @@ __all__ = ["Rewinding"]
 class Rewinding(Callback):
     """Splits a fit into trial distillation and actual distillation.
 
-    When the trial's epochs are over, the best trial weights return, a :class:`~callbacks.sparsification.
-    TeacherSparsification` in the same fit sparsifies the teacher against them, and the student gets its initial
-    weights back with a new optimizer and schedule, new random numbers, and forgetful early stopping and best-checkpoint
-    tracking. ``trainer.max_epochs`` counts both phases.
+    When the trial's epochs are over, the best trial weights return, a `TeacherSparsification` in the same fit
+    sparsifies the teacher against them, and the student gets its initial weights back with a new optimizer and
+    schedule, new random numbers, and forgetful early stopping and best-checkpoint tracking. ``trainer.max_epochs``
+    counts both phases.
 
     Lifecycle: ``on_fit_start`` keeps the initial weights (after pruning, before training); ``on_train_epoch_start`` of
     the first epoch after the trial rewinds; ``state_dict`` carries the initial weights, so that a resumed fit can still
@@ -39,15 +39,15 @@ class Rewinding(Callback):
     Raises:
         ValueError: If trial_epochs is below 1, or the trainer's epochs do not fit.
 
-    Example:
-        .. code-block:: yaml
-
-            trainer:
-              max_epochs: 10
-              min_epochs: 6
-              callbacks+:
-                class_path: callbacks.Rewinding
-                init_args: {trial_epochs: 5}
+    Examples:
+        ```yaml
+        trainer:
+          max_epochs: 10
+          min_epochs: 6
+          callbacks+:
+            class_path: callbacks.Rewinding
+            init_args: {trial_epochs: 5}
+        ```
     """
 
     def __init__(self, trial_epochs: int) -> None:
@@ -137,7 +137,7 @@ class Rewinding(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the state of :meth:`state_dict`."""
+        """Take the state of `state_dict`."""
         self.rewound = state_dict["rewound"]
         self._initial_student = state_dict["initial_student"]
         self._initial_trackers = state_dict["initial_trackers"]

@@ -92,7 +92,7 @@ class UnitScores:
         """Read saved scores for a model.
 
         Args:
-            path: A file that :meth:`save` wrote.
+            path: A file that `save` wrote.
             model: The model to be cut, which must be the one that was scored.
             losses: The names that are needed.
 
@@ -147,7 +147,7 @@ def score_units(
         model: The model whose units are scored.
         batches: On the model's device, in a fixed order.
         losses: Named losses, each giving one value per example.
-        reduction: See :func:`~callbacks.functional.importance.batch_importance`.
+        reduction: See `batch_importance`.
 
     Returns:
         Raw scores, summed over the batches in float64.

@@ -48,7 +48,7 @@ def score_teacher(
         batches: On the models' device, in a fixed order.
         temperature: T of the distillation.
         weight: Weight of the teacher's part in the distillation.
-        reduction: See :func:`~callbacks.functional.importance.batch_importance`.
+        reduction: See `batch_importance`.
 
     Returns:
         Raw scores.
@@ -96,7 +96,7 @@ def teacher_masks(scores: UnitScores, lam: float, sparsity: float) -> tuple[list
 class TeacherSparsification(Callback):
     """Scores the dense teacher against the trial student and shrinks it to a sparsity.
 
-    Lifecycle: with :class:`~callbacks.rewinding.Rewinding` in the same fit, :meth:`sparsify` runs when the trial ends.
+    Lifecycle: with `Rewinding` in the same fit, `sparsify` runs when the trial ends.
     Without it, ``setup`` runs it before training: then the module's student must be an already distilled one. A
     resumed fit gets the sparse teacher from its checkpoint and scores nothing. Written under
     ``trainer.default_root_dir``: ``teacher_scores.safetensors`` (expressiveness and friendliness, raw and normalised)
@@ -114,13 +114,13 @@ class TeacherSparsification(Callback):
     Raises:
         ValueError: If sparsity or lam is out of range.
 
-    Example:
-        .. code-block:: yaml
-
-            trainer:
-              callbacks+:
-                class_path: callbacks.TeacherSparsification
-                init_args: {lam: 0.5, sparsity: 0.2}
+    Examples:
+        ```yaml
+        trainer:
+          callbacks+:
+            class_path: callbacks.TeacherSparsification
+            init_args: {lam: 0.5, sparsity: 0.2}
+        ```
     """
 
     def __init__(

@@ -51,13 +51,13 @@ class TeacherCache(Callback):
         TypeError: If the module has no teacher, or the data module cannot name its rows.
         ValueError: If a file holds other answers than its name says.
 
-    Example:
-        .. code-block:: yaml
-
-            trainer:
-              callbacks+:
-                class_path: callbacks.TeacherCache
-                init_args: {folder: runs/teacher_outputs}
+    Examples:
+        ```yaml
+        trainer:
+          callbacks+:
+            class_path: callbacks.TeacherCache
+            init_args: {folder: runs/teacher_outputs}
+        ```
     """
 
     def __init__(self, folder: str | None = None, hidden_states: Sequence[int] = ()) -> None:

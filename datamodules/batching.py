@@ -24,13 +24,13 @@ class EpochBatchSampler:
 
     Whole batches are formed as if there was one process, then process ``rank`` takes every ``num_replicas``-th. Where
     their number is not divisible, the epoch's first batches are dealt a second time at its end, so that all processes
-    make equally many steps; they are to count nothing there, see :meth:`loss_weight`. With one process nothing is
+    make equally many steps; they are to count nothing there, see `loss_weight`. With one process nothing is
     dropped or repeated.
 
     No attribute is named as those of torch's BatchSampler (``sampler``, ``batch_size``, ``drop_last``), or Lightning
     would rebuild it as one.
 
-    Example:
+    Examples:
         >>> from functools import partial
         >>> from datamodules.grouping import length_grouped_batches
         >>> sampler = EpochBatchSampler(partial(length_grouped_batches, [3, 1, 2, 5, 4], 2, seed=0))
@@ -91,7 +91,7 @@ class EpochBatchSampler:
 
         An update has the batches of ``accumulate`` steps of every process, the epoch's last update perhaps those of
         fewer steps. What is trained with divides each loss by ``accumulate`` and takes the mean of the gradients over
-        the processes. So the factor is :math:`n a r / R`, with n processes, a the number to accumulate, r the rows of
+        the processes. So the factor is $n a r / R$, with n processes, a the number to accumulate, r the rows of
         this batch (0 if it is dealt a second time) and R the rows of the whole update. It is exactly 1 where all
         batches are full.
 
@@ -103,7 +103,7 @@ class EpochBatchSampler:
         Returns:
             The factor.
 
-        Example:
+        Examples:
             Three rows, one of them alone in its batch, are one update of two batches:
 
             >>> from functools import partial
@@ -135,7 +135,7 @@ class EvaluationSampler(DistributedSampler[int]):
     DistributedSampler because Lightning leaves those alone in every stage, and anything else it either replaces (rows
     would be dealt out twice) or warns about when predicting.
 
-    Example:
+    Examples:
         >>> from datamodules.grouping import evaluation_batches
         >>> list(EvaluationSampler(evaluation_batches([5, 9, 4, 9, 6], 2), num_replicas=2, rank=0))
         [2, 0, 3]
@@ -180,7 +180,7 @@ class PadCollator:
 
     A class, not a closure, so that workers can be given it.
 
-    Example:
+    Examples:
         >>> import torch
         >>> columns = {"input_ids": [2, 7, 3, 2, 3], "lengths": [3, 2], "idx": [0, 1]}
         >>> rows = TokenColumns.from_tensors({name: torch.tensor(column) for name, column in columns.items()})
@@ -222,7 +222,7 @@ class NoRows:
     Lightning leaves out the whole evaluation, with its hooks, on a process that has no batch, while the others wait for
     it there to share their metrics. So such a process is given a batch of which this leaves nothing.
 
-    Example:
+    Examples:
         >>> import torch
         >>> columns = {"input_ids": [2], "lengths": [1], "idx": [0]}
         >>> rows = TokenColumns.from_tensors({name: torch.tensor(column) for name, column in columns.items()})

@@ -17,7 +17,7 @@ class TokenColumns(Dataset[dict[str, Any]]):
     """The rows of a split, or some of them, as a map-style data set.
 
     The token ids of all rows lie one after the other in one tensor, which is never copied: choosing rows only chooses
-    where they start. A loader asks for all rows of a batch at once and is given another, small :class:`TokenColumns`.
+    where they start. A loader asks for all rows of a batch at once and is given another, small `TokenColumns`.
 
     Attributes:
         tokens: ``input_ids`` and perhaps ``token_type_ids``, of all rows in a row.
@@ -25,7 +25,7 @@ class TokenColumns(Dataset[dict[str, Any]]):
         lengths: number of tokens of each row.
         fields: ``idx`` and perhaps ``labels``, one number per row.
 
-    Example:
+    Examples:
         >>> flat = {"input_ids": [2, 7, 3, 2, 3], "lengths": [3, 2], "idx": [0, 1]}
         >>> rows = TokenColumns.from_tensors({name: torch.tensor(column) for name, column in flat.items()})
         >>> len(rows), rows[1], rows.select([1, 0])[1]
@@ -85,7 +85,7 @@ class TokenColumns(Dataset[dict[str, Any]]):
         Returns:
             ``attention_mask`` and the columns, [rows, width], int64.
 
-        Example:
+        Examples:
             >>> columns = {"input_ids": [2, 7, 3], "lengths": [2, 1], "idx": [0, 1]}
             >>> rows = TokenColumns.from_tensors({name: torch.tensor(column) for name, column in columns.items()})
             >>> {name: lines.tolist() for name, lines in rows.padded({"input_ids": 9}, 3).items()}

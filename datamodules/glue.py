@@ -79,7 +79,7 @@ class GLUEDataModule(pl.LightningDataModule):
     Batches have ``input_ids``, ``attention_mask``, ``token_type_ids`` (if the tokenizer has them), ``labels`` (int64,
     or float32 for regression; not in test) and ``idx`` (row number in the split's file; in test the file's own index).
 
-    Example:
+    Examples:
         >>> data = GLUEDataModule("mrpc", "datasets", "some-model")
         >>> data.label_names, data.metrics
         (['not_equivalent', 'equivalent'], ['accuracy', 'f1'])
@@ -109,7 +109,7 @@ class GLUEDataModule(pl.LightningDataModule):
 
         Args:
             task: rte, mrpc, stsb, sst2, qnli, qqp, mnli, mnlimm, cola, wnli or ax; or a YAML file that describes an own
-                one, see :func:`~datamodules.own.read_own_task`.
+                one, see `read_own_task`.
             data_dir: the task's original files, a folder written by ``save_to_disk``, or a folder that has either in
                 it; None for the hub's ``glue``. Of an own task where its files lie; None for the YAML's folder.
             model_name_or_path: where the tokenizer comes from; the command line links it from the model.
@@ -271,7 +271,7 @@ class GLUEDataModule(pl.LightningDataModule):
         return self._digests[split]
 
     def fingerprint(self, split: Literal["selection", "validation", "train"]) -> str:
-        """Return what identifies the batches of :meth:`scoring_dataloader`: rows, their tokens, and which go together.
+        """Return what identifies the batches of `scoring_dataloader`: rows, their tokens, and which go together.
 
         Args:
             split: the selection part, GLUE's dev ("validation") or train without the selection part.

@@ -29,7 +29,7 @@ def seeded_generator(*key: int | str) -> torch.Generator:
     Args:
         key: what the stream is for; neighbouring keys give unrelated streams.
 
-    Example:
+    Examples:
         >>> int(torch.randint(100, (), generator=seeded_generator(0, 1))) == int(
         ...     torch.randint(100, (), generator=seeded_generator(0, 1))
         ... )
@@ -48,7 +48,7 @@ class Batches(Sequence[list[int]]):
     Attributes:
         sizes: number of rows of each batch.
 
-    Example:
+    Examples:
         >>> batches = Batches(torch.tensor([7, 5, 6]), torch.tensor([2, 1]))
         >>> list(batches), batches[-1], list(batches[::-1])
         ([[7, 5], [6]], [6], [[6], [7, 5]])
@@ -115,7 +115,7 @@ def length_grouped_batches(lengths: Lengths, batch_size: int, *, seed: int, epoc
     Returns:
         Row numbers, batch by batch.
 
-    Example:
+    Examples:
         >>> batches = length_grouped_batches([5, 9, 4, 8, 6], 2, seed=0, epoch=0)
         >>> sorted(row for batch in batches for row in batch)
         [0, 1, 2, 3, 4]
@@ -150,7 +150,7 @@ def token_budget_batches(
     Returns:
         Row numbers, batch by batch.
 
-    Example:
+    Examples:
         Five rows of up to 4 tokens and one of 8, with room for 8 tokens:
 
         >>> batches = token_budget_batches([1, 2, 3, 4, 4, 8], 8, pad_to_multiple_of=4, seed=0, epoch=0)
@@ -179,7 +179,7 @@ def evaluation_batches(lengths: Lengths, batch_size: int) -> Batches:
     Returns:
         Row numbers, batch by batch; rows of one length stay in their order.
 
-    Example:
+    Examples:
         >>> list(evaluation_batches([5, 9, 4, 9, 6], 2))
         [[2, 0], [4, 1], [3]]
     """
@@ -197,7 +197,7 @@ def shared_batch_size(rows: int, batch_size: int, num_replicas: int) -> int:
     Returns:
         ``batch_size``, or less where there would be fewer batches than processes; at least 1.
 
-    Example:
+    Examples:
         >>> shared_batch_size(100, 32, num_replicas=2), shared_batch_size(10, 32, num_replicas=3)
         (32, 3)
     """

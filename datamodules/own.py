@@ -112,7 +112,7 @@ def read_own_task(path: Path, data_dir: str | None = None) -> OwnTask:
     Raises:
         ValueError: it is no such description.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> text = "{train: a.csv, dev: b.csv, text: body, label: stars, labels: [bad, good]}"
         >>> with tempfile.TemporaryDirectory() as folder:

@@ -48,7 +48,7 @@ def record_format(name: str, first: bytes = b"") -> RecordFormat:
     Raises:
         ValueError: if the ending is another one.
 
-    Example:
+    Examples:
         >>> record_format("rows.JSONL"), record_format("-", b' {"text": 1}'), record_format("-", b"text")
         ('jsonl', 'jsonl', 'csv')
     """
@@ -79,7 +79,7 @@ def read_records(stream: BinaryIO, form: RecordFormat) -> Iterator[Record | BadR
     Raises:
         ValueError: if there are no columns, or two of the same name.
 
-    Example:
+    Examples:
         >>> import io
         >>> for row in read_records(io.BytesIO(b'text,stars\n"so, so",2\nmissing\n'), "csv"):
         ...     print(row)

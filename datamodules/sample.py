@@ -106,7 +106,7 @@ def write_sample_data(directory: Path, *, rows: int = 3000) -> list[Path]:
     Raises:
         ValueError: too few rows to have every label in every file.
 
-    Example:
+    Examples:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     files = write_sample_data(Path(folder), rows=120)
         ...     len(files), files[0].name, files[0].parent.name
@@ -130,7 +130,7 @@ def write_sample_data(directory: Path, *, rows: int = 3000) -> list[Path]:
 def sample_vocabulary() -> list[str]:
     """Return every word and mark in the generated texts, sorted; words with accents also without, as BERT reads them.
 
-    Example:
+    Examples:
         >>> words = sample_vocabulary()
         >>> "not" in words, "café" in words, "cafe" in words
         (True, True, True)

@@ -28,7 +28,7 @@ def stratified_rows(classes: Sequence[int] | Tensor, size: int, *, seed: int, pu
     Raises:
         ValueError: there are fewer rows.
 
-    Example:
+    Examples:
         >>> rows = stratified_rows([0, 0, 0, 0, 1, 1], 3, seed=0, purpose="example").tolist()
         >>> sum(row < 4 for row in rows), sum(row >= 4 for row in rows)
         (2, 1)
@@ -59,7 +59,7 @@ def score_bins(scores: Sequence[float] | Tensor, num_bins: int = 10) -> Tensor:
     Returns:
         Bin of each row.
 
-    Example:
+    Examples:
         >>> score_bins([0.5, 5.0, 2.0, 4.0], num_bins=2).tolist()
         [0, 1, 0, 1]
     """

@@ -25,7 +25,7 @@ def write_submission(task: Task, idx: Sequence[int], predictions: Sequence[int] 
     Raises:
         ValueError: an index is missing or comes twice, or a prediction is no label of the task.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> from datamodules.tasks import find_task
         >>> with tempfile.TemporaryDirectory() as folder:

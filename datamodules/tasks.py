@@ -294,7 +294,7 @@ def find_task(name: str) -> GLUETask:
     Raises:
         ValueError: there is no such task.
 
-    Example:
+    Examples:
         >>> find_task("mrpc").label_names
         ('not_equivalent', 'equivalent')
         >>> find_task("mprc")

@@ -97,7 +97,7 @@ def truncate_pair(text_a: list[int], text_b: list[int], budget: int) -> tuple[li
     Returns:
         Both lists, cut.
 
-    Example:
+    Examples:
         >>> truncate_pair([1, 2, 3, 4], [5, 6, 7, 8], 5)
         ([1, 2, 3], [5, 6])
         >>> truncate_pair([1], [5, 6, 7, 8], 4)
@@ -175,9 +175,9 @@ def tokenize_split(
         task: whose rows.
         split: "train", "dev" or "test".
         tokenizer: a fast tokenizer.
-        max_length: as in :func:`encode`.
-        segment_ids: as in :func:`encode`.
-        cache_dir: as in :func:`cache_folder`.
+        max_length: as in `encode`.
+        segment_ids: as in `encode`.
+        cache_dir: as in `cache_folder`.
 
     Returns:
         Memory-mapped columns with token_type_ids as the tokenizer has them, and labels (int64 class ids or float32
@@ -266,12 +266,12 @@ def tokenize_rows(
     Args:
         rows: with at least one row.
         tokenizer: a fast tokenizer.
-        max_length: as in :func:`encode`.
-        segment_ids: as in :func:`encode`.
+        max_length: as in `encode`.
+        segment_ids: as in `encode`.
         is_regression: whether labels are scores.
 
     Returns:
-        What :meth:`TokenColumns.from_tensors` takes.
+        What `TokenColumns.from_tensors` takes.
     """
     parts: dict[str, list[Any]] = {}
     for start in range(0, len(rows.text_a), CHUNK):

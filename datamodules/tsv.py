@@ -29,7 +29,7 @@ class Rows(NamedTuple):
 def spelling(name: str) -> str:
     """Return a name as names are compared: in lower case and without punctuation.
 
-    Example:
+    Examples:
         >>> spelling("SST-2") == spelling("sst2")
         True
     """
@@ -108,7 +108,7 @@ def parse_rows(data: bytes, task: GLUETask, split: str, path: Path) -> Rows:
     Raises:
         ValueError: a line does not fit; the message names file and line.
 
-    Example:
+    Examples:
         >>> from datamodules.tasks import find_task
         >>> parse_rows(b'sentence\tlabel\nso "good" \t1\n', find_task("sst2"), "dev", Path("dev.tsv"))
         Rows(text_a=['so "good" '], text_b=None, labels=[1], idx=[0])
@@ -144,7 +144,7 @@ def parse_label(text: str, ids: Mapping[str, int]) -> float:
     Raises:
         ValueError: it is neither; where it stands is for the caller to say.
 
-    Example:
+    Examples:
         >>> parse_label("good", {"bad": 0, "good": 1}), parse_label("2.5", {})
         (1, 2.5)
     """

@@ -41,7 +41,7 @@ def differences(cells: Sequence[Cell], folder: Path, pairs: Sequence[tuple[str, 
 
     Args:
         cells: Of the plan; those without predictions are left out.
-        folder: With a file of predictions for each, as :func:`~experiments.collect.keep_predictions` writes them.
+        folder: With a file of predictions for each, as `keep_predictions` writes them.
         pairs: Treated and control.
         search: Whose predictions.
 

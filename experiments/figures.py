@@ -31,7 +31,7 @@ def draw_figures(table: Table, cells: Sequence[Cell], folder: Path) -> list[tupl
     Args:
         table: The results.
         cells: Of the plan.
-        folder: Where the pictures go, and where :func:`~experiments.collect.keep_units` has put its files.
+        folder: Where the pictures go, and where `keep_units` has put its files.
 
     Returns:
         For each picture its file's name, and what it shows.
@@ -55,8 +55,9 @@ def half_width(values: Sequence[float]) -> float:
     Returns:
         In the unit of the values.
 
-    >>> round(half_width([1.0, 2.0, 3.0]), 3)
-    2.484
+    Examples:
+        >>> round(half_width([1.0, 2.0, 3.0]), 3)
+        2.484
     """
     deviation = statistics.stdev(values) / math.sqrt(len(values))
     return float(t.ppf((1 + _LEVEL) / 2, len(values) - 1)) * deviation

@@ -59,8 +59,9 @@ class Cell:
     def name(self) -> str:
         """Name of its folder and files.
 
-        >>> Cell("rte", "90 %, 6 epochs", ()).name
-        'rte_90_6_epochs'
+        Examples:
+            >>> Cell("rte", "90 %, 6 epochs", ()).name
+            'rte_90_6_epochs'
         """
         words = "".join(letter if letter.isalnum() or letter == "." else " " for letter in self.student).split()
         return "_".join([self.task, *words])

@@ -40,14 +40,14 @@ def lean_attention(model: PreTrainedModel) -> Iterator[bool]:
     query, attention output and FFN of that one: of four equal layers a fifth of the work. Logits and gradients are
     those of the whole model, within rounding; its last hidden states are ``(batch, 1, hidden_size)``.
 
-    In training on a CPU all layers attend by :func:`~lightning_modules.functional.attention.attention`.
+    In training on a CPU all layers attend by `attention`.
 
     A model that is compiled, checkpoints its activations or has other attention than ``sdpa`` is left as it is.
     The context counts for the thread that opened it. The model's attention modules get a class that looks for it,
     which they keep; outside of the context they are as they were.
 
     Args:
-        model: A classifier; it may be shrunk. It is called with a mask as of :func:`attention_mask_of`, or without.
+        model: A classifier; it may be shrunk. It is called with a mask as of `attention_mask_of`, or without.
 
     Yields:
         Whether the model is one that can be spared anything.
@@ -88,8 +88,9 @@ def attention_mask_of(mask: Tensor) -> Tensor:
     Returns:
         ``(batch, 1, 1, length)``, boolean.
 
-    >>> attention_mask_of(torch.tensor([[1, 0]]))
-    tensor([[[[ True, False]]]])
+    Examples:
+        >>> attention_mask_of(torch.tensor([[1, 0]]))
+        tensor([[[[ True, False]]]])
     """
     return mask[:, None, None, :].bool()
 

@@ -55,7 +55,7 @@ class ClassificationModule(LightningModule):
     of the task as ``val/<metric>`` and their mean as ``val/score`` (``test/...`` in testing).
 
     In a fit only the embedding rows of tokens of train are parameters (the others decay as AdamW would have it), and
-    dropout on a CPU draws few random numbers; see :mod:`~lightning_modules.lean_training`.
+    dropout on a CPU draws few random numbers; see `lean_training`.
 
     Each update's gradient is the mean over all of its rows, over however many processes and accumulated batches they
     are spread.
@@ -147,7 +147,7 @@ class ClassificationModule(LightningModule):
             batch_idx: Number of the batch in the epoch.
 
         Returns:
-            What `training_step` returns; see :func:`~lightning_modules.resuming.loss_weight`.
+            What `training_step` returns; see `loss_weight`.
         """
         self.log("train/loss", loss)
         return loss * loss_weight(self._trainer, batch_idx)

@@ -130,7 +130,7 @@ class SafeCheckpointIO(CheckpointIO):
         path: str | Path,
         storage_options: Any = None,  # noqa: ANN401 - Lightning's signature
     ) -> None:
-        """Write a checkpoint; see :func:`write_checkpoint`."""
+        """Write a checkpoint; see `write_checkpoint`."""
         write_checkpoint(checkpoint, Path(path))
 
     def load_checkpoint(
@@ -139,7 +139,7 @@ class SafeCheckpointIO(CheckpointIO):
         map_location: Any = None,  # noqa: ANN401 - Lightning's signature
         weights_only: bool | None = None,
     ) -> dict[str, Any]:
-        """Read a checkpoint; see :func:`read_checkpoint`. Whatever is asked, nothing is unpickled freely."""
+        """Read a checkpoint; see `read_checkpoint`. Whatever is asked, nothing is unpickled freely."""
         return read_checkpoint(Path(path))
 
     def remove_checkpoint(self, path: str | Path) -> None:

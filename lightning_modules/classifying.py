@@ -30,7 +30,7 @@ def classify(model: PreTrainedModel, batch: Batch) -> Tensor:
 
 
 def classify_with_hidden_states(model: PreTrainedModel, batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Logits as of :func:`classify`, and the hidden states of the embeddings and of each layer.
+    """Logits as of `classify`, and the hidden states of the embeddings and of each layer.
 
     Args:
         model: A sequence classifier.
@@ -52,8 +52,9 @@ def predictions(logits: Tensor) -> Tensor:
     Returns:
         ``(batch,)``.
 
-    >>> predictions(torch.tensor([[0.0, 1.0], [3.0, 2.0]])).tolist(), predictions(torch.tensor([[2.5]])).tolist()
-    ([1, 0], [2.5])
+    Examples:
+        >>> predictions(torch.tensor([[0.0, 1.0], [3.0, 2.0]])).tolist(), predictions(torch.tensor([[2.5]])).tolist()
+        ([1, 0], [2.5])
     """
     return logits.squeeze(-1) if logits.shape[-1] == 1 else logits.argmax(-1)
 

@@ -22,10 +22,10 @@ __all__ = ["DistillationModule"]
 
 
 class DistillationModule(ClassificationModule):
-    r"""Distil a teacher into a student by :math:`w T^2 \mathrm{SoftCE} + (1 - w) \mathrm{CE}`.
+    r"""Distil a teacher into a student by $w T^2 \mathrm{SoftCE} + (1 - w) \mathrm{CE}$.
 
     The student is trained with dropout, the teacher answers without; it is asked at every step, or once about
-    every row where the fit has a :class:`~callbacks.teacher_cache.TeacherCache`. The teacher is no submodule: it costs
+    every row where the fit has a `TeacherCache`. The teacher is no submodule: it costs
     no gradient, no optimizer state, no traffic between processes and no copy in checkpoints; these name it by its
     folder, a hash of its dense weights and the units that it kept, and a resumed fit loads and shrinks it anew.
 

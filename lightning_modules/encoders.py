@@ -151,8 +151,9 @@ def adapter_of(model_type: str | None) -> EncoderAdapter:
     Raises:
         ValueError: If there is none.
 
-    >>> adapter_of("stark-distilbert").ffn_in
-    'ffn.lin1'
+    Examples:
+        >>> adapter_of("stark-distilbert").ffn_in
+        'ffn.lin1'
     """
     if (family := str(model_type).removeprefix(SHRUNK_PREFIX)) not in ADAPTERS:
         supported = ", ".join(ADAPTERS)

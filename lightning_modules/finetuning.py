@@ -45,7 +45,7 @@ class FinetuningModule(ClassificationModule):
         self.tokenizer = load_tokenizer(model_name_or_path)
 
     def task_loss(self, logits: Tensor, batch: Batch, reduction: Reduction = "mean") -> Tensor:
-        """Loss against the batch's labels; see :func:`~lightning_modules.functional.distillation.task_loss`."""
+        """Loss against the batch's labels; see `task_loss`."""
         return task_loss(logits, batch["labels"], reduction)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

@@ -26,7 +26,7 @@ class HasTokenIds(Protocol):
 
 
 class CheapDropout(nn.Dropout):
-    """`nn.Dropout` by :func:`~lightning_modules.functional.dropout.dropout`; beside a CPU it is torch's own."""
+    """`nn.Dropout` by `dropout`; beside a CPU it is torch's own."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Drop in training only."""
@@ -178,7 +178,7 @@ def follow_(rows: UsedRows, optimizer: Optimizer) -> None:
 
 
 def cheap_dropout_(model: nn.Module) -> None:
-    """Put :class:`CheapDropout` in the place of each `nn.Dropout`, in place.
+    """Put `CheapDropout` in the place of each `nn.Dropout`, in place.
 
     Args:
         model: Any module.
@@ -190,7 +190,7 @@ def cheap_dropout_(model: nn.Module) -> None:
 
 
 def plain_(model: PreTrainedModel) -> None:
-    """Undo :func:`use_rows_` and :func:`cheap_dropout_`, in place.
+    """Undo `use_rows_` and `cheap_dropout_`, in place.
 
     Args:
         model: A classifier.

@@ -34,7 +34,7 @@ def build_metrics(names: list[str], num_labels: int) -> MetricCollection:
     Raises:
         ValueError: For an unknown name.
 
-    Example:
+    Examples:
         >>> metrics = build_metrics(["accuracy", "f1"], num_labels=2)
         >>> metrics.update(torch.tensor([1, 1, 0]), torch.tensor([1, 0, 0]))
         >>> {name: round(value.item(), 3) for name, value in metrics.compute().items()}
@@ -62,7 +62,7 @@ def computed(metrics: MetricCollection) -> dict[str, Tensor]:
     """The values of metrics by their names.
 
     Args:
-        metrics: Of :func:`build_metrics`.
+        metrics: Of `build_metrics`.
 
     Returns:
         The values. The correlation of constant predictions is undefined; it is 0, since a NaN would never be beaten.
@@ -74,7 +74,7 @@ def score_of(values: Mapping[str, Tensor]) -> Tensor:
     """The score of a task, by which everything is chosen: the mean of its metrics.
 
     Args:
-        values: Of :func:`computed`.
+        values: Of `computed`.
 
     Returns:
         A scalar.
@@ -90,7 +90,7 @@ def score_function(names: Sequence[str], num_labels: int) -> Callable[[Tensor, T
         num_labels: 1 means regression.
 
     Returns:
-        From predictions and labels to the mean of the metrics, the same as that of :func:`build_metrics`.
+        From predictions and labels to the mean of the metrics, the same as that of `build_metrics`.
     """
     known: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
         "accuracy": lambda predicted, labels: (predicted == labels).double().mean(),

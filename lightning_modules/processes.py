@@ -42,7 +42,7 @@ def processes() -> tuple[int, int]:
     Returns:
         ``(rank, world_size)``; (0, 1) when torch.distributed is not in use.
 
-    Example:
+    Examples:
         >>> processes()
         (0, 1)
     """
@@ -60,7 +60,7 @@ def all_gather(tensor: Tensor) -> list[Tensor]:
     Returns:
         The tensors by rank, on that device.
 
-    Example:
+    Examples:
         >>> all_gather(torch.tensor([1.0]))
         [tensor([1.])]
     """
@@ -82,7 +82,7 @@ def all_gather_object(value: Any) -> list[Any]:  # noqa: ANN401 - anything that 
     Returns:
         The values by rank.
 
-    Example:
+    Examples:
         >>> all_gather_object({"a": 1})
         [{'a': 1}]
     """
@@ -103,7 +103,7 @@ def mean_over_processes(tensor: Tensor) -> Tensor:
     Returns:
         A new tensor of the same shape, the same on every process.
 
-    Example:
+    Examples:
         >>> mean_over_processes(torch.tensor([2.0]))
         tensor([2.])
     """
@@ -144,7 +144,7 @@ def reset_random_streams(rank: int) -> None:
     Args:
         rank: Number of this process.
 
-    Example:
+    Examples:
         >>> from pytorch_lightning import seed_everything
         >>> _ = seed_everything(1, verbose=False)
         >>> streams = []
@@ -172,7 +172,7 @@ def check_strategy(strategy: str | type | Strategy) -> None:
     Raises:
         ValueError: If it neither trains on a single device nor is DDP.
 
-    Example:
+    Examples:
         >>> check_strategy("ddp")
         >>> check_strategy("fsdp")
         Traceback (most recent call last):

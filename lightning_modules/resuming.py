@@ -49,7 +49,7 @@ def random_states() -> dict[str, Any]:
     Returns:
         States of Python, torch and every CUDA device; plain values and tensors, so that they load with weights_only.
 
-    Example:
+    Examples:
         >>> states = random_states()
         >>> first = torch.rand(1)
         >>> restore_random_states(states)
@@ -63,7 +63,7 @@ def restore_random_states(states: dict[str, Any]) -> None:
     """Set the generators to collected states.
 
     Args:
-        states: What :func:`random_states` returned.
+        states: What `random_states` returned.
     """
     version, internal, gauss_next = states["python"]
     random.setstate((version, tuple(internal), gauss_next))
@@ -116,7 +116,7 @@ def redo_validation(loops: dict[str, Any]) -> None:
     The training batch counts as completed, and validation as interrupted at its first batch.
 
     Args:
-        loops: ``checkpoint["loops"]`` of a checkpoint for which :func:`validation_is_due`; it is changed.
+        loops: ``checkpoint["loops"]`` of a checkpoint for which `validation_is_due`; it is changed.
     """
     batches = loops["fit_loop"]["epoch_loop.batch_progress"]
     validation = loops["fit_loop"]["epoch_loop.val_loop.batch_progress"]
@@ -133,7 +133,7 @@ def start_epoch(trainer: Trainer, epoch: int, first_batch: int) -> None:
     """Point the training loader at an epoch and at a batch in it.
 
     Args:
-        trainer: The trainer; loaders whose batch sampler is no :class:`EpochBatches` are left alone.
+        trainer: The trainer; loaders whose batch sampler is no `EpochBatches` are left alone.
         epoch: The epoch, counted from the start of the phase.
         first_batch: How many batches are done already.
     """
@@ -154,7 +154,7 @@ def loss_weight(trainer: Trainer | None, step: int) -> float:
         step: Number of the batch in the epoch.
 
     Returns:
-        The factor; 1 for loaders whose batch sampler is no :class:`EpochBatches`.
+        The factor; 1 for loaders whose batch sampler is no `EpochBatches`.
     """
     batches = getattr(trainer.train_dataloader, "batch_sampler", None) if trainer is not None else None
     if trainer is None or not isinstance(batches, EpochBatches):
@@ -184,7 +184,7 @@ def restore_gradients_(module: nn.Module, gradients: dict[str, Tensor]) -> None:
 
     Args:
         module: The trained module; it is changed.
-        gradients: What :func:`partial_gradients` returned.
+        gradients: What `partial_gradients` returned.
     """
     for name, parameter in module.named_parameters():
         if name in gradients:
@@ -202,7 +202,7 @@ def refuse_changes(now: dict[str, Any], then: dict[str, Any], where: str) -> Non
     Raises:
         ValueError: At the first key whose values differ.
 
-    Example:
+    Examples:
         >>> refuse_changes({"seed": 1}, {"seed": 2}, "data")
         Traceback (most recent call last):
         ValueError: data.seed is 1 but the checkpoint was made with 2: resume with the same settings, or start anew ...

@@ -100,8 +100,9 @@ def plain_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         ValueError: If the classifier is not there.
 
-    >>> plain_state({f"cls.{n}.{part}": torch.ones(1) for n in (0, 3) for part in ("weight", "bias")}).keys()
-    dict_keys(['bert.pooler.dense.weight', 'bert.pooler.dense.bias', 'classifier.weight', 'classifier.bias'])
+    Examples:
+        >>> plain_state({f"cls.{n}.{part}": torch.ones(1) for n in (0, 3) for part in ("weight", "bias")}).keys()
+        dict_keys(['bert.pooler.dense.weight', 'bert.pooler.dense.bias', 'classifier.weight', 'classifier.bias'])
     """
     if absent := {f"cls.{n}.{part}" for n in (0, 3) for part in ("weight", "bias")} - set(state):
         raise ValueError(f"not a checkpoint of the released StarK code: it has no {min(absent)}")

@@ -22,14 +22,14 @@ class TeacherOutputs:
     """A teacher's logits, and hidden states if they were asked for, by the number of the row.
 
     Args:
-        key: Identifies teacher, rows and tokenisation; see :class:`~callbacks.teacher_cache.TeacherCache`.
+        key: Identifies teacher, rows and tokenisation; see `TeacherCache`.
         idx: Number of each row, ``(rows,)``, int64.
         logits: Shape ``(rows, num_labels)``, float32 or wider.
         lengths: Number of tokens of each row, ``(rows,)``, int64.
         hidden_states: By number of the layer (0 the embeddings', negative from the end), those of all real tokens, row
             after row: ``(sum of lengths, hidden_size)``.
 
-    Example:
+    Examples:
         >>> outputs = TeacherOutputs("a", torch.tensor([7, 4]), torch.tensor([[0.5], [2.0]]), torch.tensor([3, 2]))
         >>> outputs.logits(torch.tensor([4, 7, 4]))
         tensor([[2.0000],
@@ -76,7 +76,7 @@ class TeacherOutputs:
         """Look up logits.
 
         Args:
-            idx: Numbers of rows, ``(batch,)``, on the device of :meth:`to`.
+            idx: Numbers of rows, ``(batch,)``, on the device of `to`.
 
         Returns:
             Shape ``(batch, num_labels)``; NaN for a row that the teacher was not asked about.
@@ -112,7 +112,7 @@ class TeacherOutputs:
 
     @classmethod
     def load(cls, path: Path, key: str) -> TeacherOutputs:
-        """Map a file that :meth:`save` wrote into memory, where processes share it.
+        """Map a file that `save` wrote into memory, where processes share it.
 
         Args:
             path: The file.
@@ -147,7 +147,7 @@ def ask_teacher(
     Args:
         teacher: In eval mode.
         batches: On the teacher's device, with ``idx``; the same on every process.
-        key: See :class:`TeacherOutputs`.
+        key: See `TeacherOutputs`.
         hidden_states: Numbers of the layers whose hidden states are kept, as in transformers' ``hidden_states``.
 
     Returns:

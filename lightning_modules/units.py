@@ -24,11 +24,12 @@ class KeptUnits:
     Raises:
         ValueError: If the two differ in their number of layers, or indices are not ascending from 0 on.
 
-    >>> units = KeptUnits(heads=((0, 1, 3), ()), neurons=((0, 1, 2, 3, 7), (5,)))
-    >>> units.to_json()
-    {'heads': ['0-1,3', ''], 'neurons': ['0-3,7', '5']}
-    >>> KeptUnits.from_json(units.to_json()) == units
-    True
+    Examples:
+        >>> units = KeptUnits(heads=((0, 1, 3), ()), neurons=((0, 1, 2, 3, 7), (5,)))
+        >>> units.to_json()
+        {'heads': ['0-1,3', ''], 'neurons': ['0-3,7', '5']}
+        >>> KeptUnits.from_json(units.to_json()) == units
+        True
     """
 
     heads: tuple[Indices, ...]
@@ -47,8 +48,9 @@ class KeptUnits:
     def all_of(cls, num_heads: Sequence[int], num_neurons: Sequence[int]) -> "KeptUnits":
         """Every unit of layers with these sizes.
 
-        >>> KeptUnits.all_of([2], [3])
-        KeptUnits(heads=((0, 1),), neurons=((0, 1, 2),))
+        Examples:
+            >>> KeptUnits.all_of([2], [3])
+            KeptUnits(heads=((0, 1),), neurons=((0, 1, 2),))
         """
         return cls(tuple(tuple(range(n)) for n in num_heads), tuple(tuple(range(n)) for n in num_neurons))
 
@@ -80,9 +82,10 @@ class KeptUnits:
         Raises:
             ValueError: If a mask does not fit or holds something else than 0 and 1.
 
-        >>> units = KeptUnits(heads=((1, 3),), neurons=((0, 4, 5),))
-        >>> units.select([torch.tensor([0, 1])], [torch.tensor([True, False, True])])
-        KeptUnits(heads=((3,),), neurons=((0, 5),))
+        Examples:
+            >>> units = KeptUnits(heads=((1, 3),), neurons=((0, 4, 5),))
+            >>> units.select([torch.tensor([0, 1])], [torch.tensor([True, False, True])])
+            KeptUnits(heads=((3,),), neurons=((0, 5),))
         """
         return KeptUnits(_select("head", self.heads, head_masks), _select("neuron", self.neurons, neuron_masks))
 
@@ -95,9 +98,10 @@ class KeptUnits:
         Raises:
             ValueError: If ``current`` lacks one of these units.
 
-        >>> units = KeptUnits(heads=((3,),), neurons=((0, 5),))
-        >>> units.masks_within(KeptUnits(heads=((1, 3),), neurons=((0, 4, 5),)))
-        ([tensor([False,  True])], [tensor([ True, False,  True])])
+        Examples:
+            >>> units = KeptUnits(heads=((3,),), neurons=((0, 5),))
+            >>> units.masks_within(KeptUnits(heads=((1, 3),), neurons=((0, 4, 5),)))
+            ([tensor([False,  True])], [tensor([ True, False,  True])])
         """
         return _masks("heads", self.heads, current.heads), _masks("neurons", self.neurons, current.neurons)
 
@@ -116,8 +120,9 @@ def layers_to_keep(num_layers: int, k: int, which: Literal["first", "last", "alt
 
     Source: GeneZC/StarK run_distillation.py takes the first layers.
 
-    >>> layers_to_keep(12, 4, "first"), layers_to_keep(12, 4, "last"), layers_to_keep(12, 4, "alternate")
-    ([0, 1, 2, 3], [8, 9, 10, 11], [0, 3, 6, 9])
+    Examples:
+        >>> layers_to_keep(12, 4, "first"), layers_to_keep(12, 4, "last"), layers_to_keep(12, 4, "alternate")
+        ([0, 1, 2, 3], [8, 9, 10, 11], [0, 3, 6, 9])
     """
     if not 1 <= k <= num_layers:
         raise ValueError(f"cannot keep {k} of {num_layers} layers")

@@ -26,14 +26,15 @@ class Candidate:
     def name(self) -> str:
         """Name of its folders.
 
-        >>> Candidate(0.5, 0.20).name
-        '0.5_0.2'
+        Examples:
+            >>> Candidate(0.5, 0.20).name
+            '0.5_0.2'
         """
         return f"{self.lam:g}_{self.sparsity:g}"
 
     @property
     def ranking(self) -> float:
-        """By what its units are ranked; see :func:`~callbacks.rankings.ranked_masks`."""
+        """By what its units are ranked; see `ranked_masks`."""
         return self.lam
 
 
@@ -53,8 +54,9 @@ class RankedTeacher:
     def name(self) -> str:
         """Name of its folders.
 
-        >>> RankedTeacher("random", 0.20).name
-        'random_0.2'
+        Examples:
+            >>> RankedTeacher("random", 0.20).name
+            'random_0.2'
         """
         return f"{self.ranking}_{self.sparsity:g}"
 
@@ -68,7 +70,7 @@ def candidates(teacher: TeacherSettings) -> list[Candidate]:
     Returns:
         The candidates in a fixed order, in which ties are decided.
 
-    Example:
+    Examples:
         >>> [candidate.name for candidate in candidates(TeacherSettings(lams=[1.0, 0.5], sparsities=[0.2, 0.0, 0.1]))]
         ['0.5_0.1', '1_0.1', '0.5_0.2', '1_0.2']
     """

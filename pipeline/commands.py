@@ -91,7 +91,7 @@ _COMMANDS: dict[str, Callable[[list[str]], None]] = {
 
 @contextmanager
 def _signals_interrupt() -> Iterator[None]:
-    """Let SIGINT and SIGTERM raise :class:`Interrupted`; a fit takes them over for as long as it trains."""
+    """Let SIGINT and SIGTERM raise `Interrupted`; a fit takes them over for as long as it trains."""
 
     def interrupt(signum: int, _: FrameType | None) -> None:
         raise Interrupted(signum)

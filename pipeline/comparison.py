@@ -59,7 +59,7 @@ def compare(
     """The sparse teacher's student against each other method's, on the same rows and seeds.
 
     Args:
-        best: Of :func:`best_by_method`.
+        best: Of `best_by_method`.
         logits: Of the rows, by model folder.
         labels: Of the rows.
         score: Of predictions and labels.

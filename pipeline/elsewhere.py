@@ -91,13 +91,14 @@ def was_lost(error: subprocess.CalledProcessError) -> bool:
     """Whether a process was killed, by the system for memory or by somebody, rather than that it failed.
 
     Args:
-        error: Of :func:`fit_elsewhere`.
+        error: Of `fit_elsewhere`.
 
     Returns:
         Whether it can be expected to go on from its checkpoint.
 
-    >>> [was_lost(subprocess.CalledProcessError(status, [])) for status in (128 + signal.SIGKILL, 2)]
-    [True, False]
+    Examples:
+        >>> [was_lost(subprocess.CalledProcessError(status, [])) for status in (128 + signal.SIGKILL, 2)]
+        [True, False]
     """
     return error.returncode > 128
 
@@ -115,10 +116,10 @@ def stop_all(signum: int) -> None:
 
 
 def go_on() -> None:
-    """Take :func:`stop_all` back, when all have ended."""
+    """Take `stop_all` back, when all have ended."""
     _stopping.clear()
 
 
 def are_stopping() -> bool:
-    """Whether :func:`stop_all` was called, so that what ends was not lost."""
+    """Whether `stop_all` was called, so that what ends was not lost."""
     return _stopping.is_set()

@@ -45,7 +45,7 @@ def own_error(error: BaseException) -> BaseException | None:
     Returns:
         The error whose innermost frame is ours, or None.
 
-    Example:
+    Examples:
         >>> try:
         ...     int("x")
         ... except ValueError as error:

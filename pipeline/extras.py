@@ -18,7 +18,7 @@ def need_extra(extra: str, what: str, *modules: str) -> None:
     Raises:
         ValueError: If one of them is missing.
 
-    Example:
+    Examples:
         >>> need_extra("onnx", "--format onnx", "no_such_module")
         Traceback (most recent call last):
         ValueError: --format onnx needs the extra [onnx] (no_such_module): pip install 'stark-lightning[onnx]'

@@ -69,7 +69,7 @@ class SaveConfig(SaveConfigCallback):
 
 
 class StarkCLI(LightningCLI):
-    """LightningCLI over :class:`ClassificationModule` and :class:`GLUEDataModule`.
+    """LightningCLI over `ClassificationModule` and `GLUEDataModule`.
 
     ``configs/trainer.yaml`` is read first. Label names, metrics and the seed flow from the data and ``seed_everything``
     to where they are used, and the tokenizer's folder from the model to the data, so none is typed twice.

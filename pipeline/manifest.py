@@ -96,8 +96,8 @@ class Manifest:
 
         Args:
             name: Of the stage.
-            settings: See :class:`Record`.
-            inputs: See :class:`Record`.
+            settings: See `Record`.
+            inputs: See `Record`.
         """
         before = self.stages.get(name)
         same = before is not None and (before.settings, before.inputs) == (settings, inputs)

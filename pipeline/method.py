@@ -20,7 +20,7 @@ __all__ = ["Method"]
 class Method:
     """The stages of a run.
 
-    Which students are distilled in the end is known when the search for the best teacher is over; :meth:`stages` are
+    Which students are distilled in the end is known when the search for the best teacher is over; `stages` are
     those that are known now.
 
     Args:

@@ -40,7 +40,7 @@ def run_on_ray(command: list[str], log: Path, *, cpus: int, gpus: int) -> int:
         gpus: That it is given.
 
     Returns:
-        Its exit status; :data:`LOST` if its worker or node was lost.
+        Its exit status; `LOST` if its worker or node was lost.
 
     Raises:
         ValueError: If the task cannot be run, such as where a node lacks the folder.

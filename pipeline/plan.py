@@ -118,7 +118,7 @@ def stages_from(name: str, stages: Sequence[Stage]) -> set[str]:
     Raises:
         ValueError: If there is no such stage.
 
-    Example:
+    Examples:
         >>> chain = [Stage(n, needs, {}, (), lambda *_: None) for n, needs in (("a", ()), ("b", ("a",)), ("c", ()))]
         >>> sorted(stages_from("a", chain))
         ['a', 'b']

@@ -93,7 +93,7 @@ class Repetition:
         """Distil from the chosen candidates, and what they are compared with.
 
         Args:
-            chosen: Of :meth:`chosen`.
+            chosen: Of `chosen`.
 
         Returns:
             The stages, and all students of this seed, that of the dense teacher first.

@@ -58,7 +58,7 @@ class Prediction:
 
     Args:
         metric: The sparse teacher's own score on the selection part, where that did not shape it.
-        agreement: How often it says what the trial student says there; see :func:`agreement`.
+        agreement: How often it says what the trial student says there; see `agreement`.
         value: What it is ranked by.
     """
 
@@ -78,7 +78,7 @@ def agreement(first: Tensor, second: Tensor) -> float:
         The fraction of rows to which both give the same class, in [0, 1]; for regression, of one label, the correlation
         of Pearson, and 0 where one of them says the same of all rows.
 
-    Example:
+    Examples:
         >>> agreement(torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
         0.5
     """
@@ -92,13 +92,13 @@ def predicted_value(metric: float, agreement: float, sparsity: float, rule: Pred
     r"""By what a candidate is ranked; the higher, the better its student should become.
 
     ``metric``: the sparse teacher's own. ``agreement``: with the trial student. ``metric_and_sparsity``:
-    :math:`m + w s`, which prefers the smaller of equally good teachers.
+    $m + w s$, which prefers the smaller of equally good teachers.
 
     Source: the last is the tradeoff of MiniDisc (Zhang et al., 2022), by which it chooses a teacher assistant.
 
     Args:
         metric: In the unit of its score.
-        agreement: See :func:`agreement`.
+        agreement: See `agreement`.
         sparsity: Of the sparse teacher.
         rule: One of the three.
         weight: w.
@@ -106,7 +106,7 @@ def predicted_value(metric: float, agreement: float, sparsity: float, rule: Pred
     Returns:
         The value.
 
-    Example:
+    Examples:
         >>> predicted_value(0.75, 0.5, 0.5, "metric_and_sparsity", weight=0.5)
         1.0
     """
@@ -125,7 +125,7 @@ def best_of(values: Mapping[_Key, float], number: int = 1) -> list[_Key]:
     Returns:
         The keys in their order in ``values``.
 
-    Example:
+    Examples:
         >>> best_of({"a": 0.5, "b": 0.7, "c": 0.5}, 2)
         ['a', 'b']
     """
@@ -136,8 +136,8 @@ def best_of(values: Mapping[_Key, float], number: int = 1) -> list[_Key]:
 def halving_epochs(candidates: int, epochs: int, eta: int) -> list[int]:
     r"""After which epochs successive halving looks at the scores.
 
-    :math:`r = \lceil \log_\eta k \rceil` rounds leave one of k candidates; round i is over after
-    :math:`e / \eta^{r - i}` epochs, rounded, at least 1. Rounds that would end at the same epoch are one.
+    $r = \lceil \log_\eta k \rceil$ rounds leave one of k candidates; round i is over after
+    $e / \eta^{r - i}$ epochs, rounded, at least 1. Rounds that would end at the same epoch are one.
 
     Source: Jamieson and Talwalkar, 2016, with epochs as the resource.
 
@@ -149,7 +149,7 @@ def halving_epochs(candidates: int, epochs: int, eta: int) -> list[int]:
     Returns:
         Ascending numbers of epochs, all below e.
 
-    Example:
+    Examples:
         >>> halving_epochs(candidates=5, epochs=10, eta=2)
         [1, 2, 5]
         >>> halving_epochs(candidates=5, epochs=2, eta=2)
@@ -165,8 +165,9 @@ def halving_epochs(candidates: int, epochs: int, eta: int) -> list[int]:
 def survivors(candidates: int, eta: int) -> int:
     """How many candidates a round of halving leaves: one of ``eta``, rounded up.
 
-    >>> survivors(5, 2)
-    3
+    Examples:
+        >>> survivors(5, 2)
+        3
     """
     return math.ceil(candidates / eta)
 
@@ -184,7 +185,7 @@ def folds(batches: Sequence[Batch], number: int = FOLDS) -> list[list[Batch]]:
     Raises:
         ValueError: If there is a single row.
 
-    Example:
+    Examples:
         >>> batch = {"labels": torch.arange(4)}
         >>> [[rows["labels"].tolist() for rows in fold] for fold in folds([batch], 3)]
         [[[0], [3]], [[1]], [[2]]]

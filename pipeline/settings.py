@@ -52,7 +52,7 @@ Baseline = Literal[
     "random",
 ]
 """Other ways to a student of the same shape, reported beside the method's and never chosen; the last six are other
-rankings of the teacher's units, see :data:`~callbacks.rankings.Ranking`."""
+rankings of the teacher's units, see `Ranking`."""
 
 
 @dataclass

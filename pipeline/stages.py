@@ -111,7 +111,7 @@ def distill(
         callbacks: Watch the fit.
         resume: Go on with what an interrupted one left.
         pause_after: Train only so many epochs now; then there is no model folder yet.
-        restoring: Arguments of :class:`~callbacks.restoring.TeacherRestoring`, for a dense teacher that is masked.
+        restoring: Arguments of `TeacherRestoring`, for a dense teacher that is masked.
     """
     fit = settings.distillation
     arguments = {
@@ -159,7 +159,7 @@ def score_dense_teacher(settings: RunSettings, folder: Path, teacher: Path, stud
 def predict_students(
     settings: RunSettings, candidates: Sequence[Candidate], dense: Path, trial: Path, scores: Path
 ) -> dict[Candidate, Prediction]:
-    """Rank sparse teachers without training; see :func:`~pipeline.search.predict`.
+    """Rank sparse teachers without training; see `predict`.
 
     Where the teacher's units were scored on the selection part, which ranks as well, both are cross-fitted.
 

@@ -88,7 +88,7 @@ def estimate_difference(cells: Sequence[Cell], draws: int = 1000, seed: int = 0)
     Raises:
         ValueError: If there is no cell, or cells of a task have different rows or numbers of seeds.
 
-    Example:
+    Examples:
         >>> def accuracy(predicted, labels):
         ...     return float((predicted == labels).double().mean())
         >>> labels = torch.zeros(4)
@@ -119,7 +119,7 @@ def estimate_difference(cells: Sequence[Cell], draws: int = 1000, seed: int = 0)
 def estimate_score(said: Tensor, labels: Tensor, metric: Metric, draws: int = 1000, seed: int = 0) -> Estimate:
     """A method's score, with an interval for other seeds and other rows; with one seed for other rows alone.
 
-    Seeds and rows are drawn as in :func:`estimate_difference`.
+    Seeds and rows are drawn as in `estimate_difference`.
 
     Args:
         said: Predictions ``(seeds, rows)``.
@@ -131,7 +131,7 @@ def estimate_score(said: Tensor, labels: Tensor, metric: Metric, draws: int = 10
     Returns:
         The estimate; its value is the mean over seeds.
 
-    Example:
+    Examples:
         >>> def accuracy(predicted, labels):
         ...     return float((predicted == labels).double().mean())
         >>> estimate_score(torch.tensor([[1, 1, 0, 0]]), torch.tensor([1, 1, 1, 1]), accuracy, draws=200)
@@ -170,7 +170,7 @@ def mcnemar(control: Tensor, treated: Tensor, labels: Tensor) -> float:
     Returns:
         The two-sided p-value; 1 where they are right on the same rows.
 
-    Example:
+    Examples:
         >>> labels = torch.zeros(6)
         >>> mcnemar(torch.ones(6), labels, labels)
         0.03125

@@ -122,7 +122,7 @@ def _entry(item: Trained, settings: RunSettings, manifest: Manifest) -> dict[str
 
 
 def read_summary(root: Path) -> dict[str, Any]:
-    """Read what :func:`summarize` gave.
+    """Read what `summarize` gave.
 
     Args:
         root: The run's folder.

@@ -53,7 +53,7 @@ def load_yaml(text: str) -> Any:  # noqa: ANN401 - anything that YAML can hold
     Raises:
         yaml.YAMLError: If it is no YAML, has tags of Python objects, leads back into itself, or is nested too deeply.
 
-    Example:
+    Examples:
         >>> load_yaml("{epochs: 3, layers: [1, 2]}")
         {'epochs': 3, 'layers': [1, 2]}
         >>> load_yaml("&a [*a]")

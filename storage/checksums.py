@@ -28,7 +28,7 @@ def file_digest(path: Path) -> str:
     Returns:
         The digest, hexadecimal.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> with tempfile.NamedTemporaryFile() as file:
         ...     file_digest(Path(file.name))[:8]

@@ -49,7 +49,7 @@ def new_file(path: Path) -> Iterator[Path]:
     Raises:
         WriteError: If the disk is full or the like.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     with new_file(Path(folder, "a", "b.txt")) as temporary:
@@ -151,7 +151,7 @@ def inside(root: Path, relative: str) -> Path:
     Raises:
         ValueError: If the name is absolute or leads out of the folder, by ``..`` or by a link.
 
-    Example:
+    Examples:
         >>> inside(Path("runs"), "../x")
         Traceback (most recent call last):
         ValueError: '../x' leads out of runs: a name in it was expected

@@ -25,7 +25,7 @@ def folder_lock(folder: Path, patience: float = 0.0) -> Iterator[None]:
     Raises:
         FileExistsError: If another process holds it.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder, folder_lock(Path(folder)):
         ...     with folder_lock(Path(folder)):

@@ -30,7 +30,7 @@ def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
     Returns:
         SHA-256 over names, shapes, types and values in the order of the names, hexadecimal.
 
-    Example:
+    Examples:
         >>> one = {"a": torch.zeros(2), "b": torch.ones(1)}
         >>> hash_tensors(one) == hash_tensors({"b": torch.ones(1), "a": torch.zeros(2)})
         True
@@ -64,7 +64,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], **notes: str) -> No
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read what :func:`write_tensors` wrote.
+    """Read what `write_tensors` wrote.
 
     Args:
         path: The file.

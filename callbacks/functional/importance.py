@@ -25,9 +25,9 @@ _EPSILON = 1e-7  # GeneZC/StarK run_pruning.py: score / (norm + 1e-7)
 def batch_importance(grad_BU: Tensor, reduction: UnitReduction = "example") -> Tensor:
     r"""What one batch's mask gradients add to the importance of a layer's units.
 
-    ``example``: :math:`\sum_b |g_b|`, where :math:`g_b` is the gradient of example b's own loss; independent of batch
-    size, order and padding. ``batch``: :math:`|\frac{1}{B}\sum_b g_b|`, the absolute gradient of the batch-mean loss,
-    as the released code does it. ``signed``: :math:`-\sum_b g_b`, to first order how much the sum of the losses grows
+    ``example``: $\sum_b |g_b|$, where $g_b$ is the gradient of example b's own loss; independent of batch
+    size, order and padding. ``batch``: $|\frac{1}{B}\sum_b g_b|$, the absolute gradient of the batch-mean loss,
+    as the released code does it. ``signed``: $-\sum_b g_b$, to first order how much the sum of the losses grows
     when the unit goes; negative where it shrinks. The importance of a unit is the sum of this over the batches.
 
     Source: the paper's equations of expressiveness and friendliness; GeneZC/StarK `run_pruning.py`,
@@ -40,7 +40,7 @@ def batch_importance(grad_BU: Tensor, reduction: UnitReduction = "example") -> T
     Returns:
         The batch's part of the sum, float64, shape ``(U,)``.
 
-    Example:
+    Examples:
         >>> gradients = torch.tensor([[1.0, 2.0], [-1.0, 2.0]])
         >>> batch_importance(gradients)
         tensor([2., 4.], dtype=torch.float64)
@@ -54,7 +54,7 @@ def batch_importance(grad_BU: Tensor, reduction: UnitReduction = "example") -> T
 
 
 def normalize_per_layer(scores: Sequence[Tensor]) -> list[Tensor]:
-    r"""Divide each layer's scores by their L2 norm: :math:`s / (\lVert s \rVert_2 + 10^{-7})`.
+    r"""Divide each layer's scores by their L2 norm: $s / (\lVert s \rVert_2 + 10^{-7})$.
 
     Source: GeneZC/StarK `run_pruning.py`, `run_sparsification.py`.
 
@@ -64,7 +64,7 @@ def normalize_per_layer(scores: Sequence[Tensor]) -> list[Tensor]:
     Returns:
         The same shapes, each of norm 1 (or near 0 where the raw scores are).
 
-    Example:
+    Examples:
         >>> normalize_per_layer([torch.tensor([3.0, 4.0])])
         [tensor([0.6000, 0.8000])]
     """
@@ -72,7 +72,7 @@ def normalize_per_layer(scores: Sequence[Tensor]) -> list[Tensor]:
 
 
 def knowledgeableness(expressiveness: Sequence[Tensor], friendliness: Sequence[Tensor], lam: float) -> list[Tensor]:
-    r"""Mix normalised scores: :math:`K = \lambda E + (1 - \lambda) F`.
+    r"""Mix normalised scores: $K = \lambda E + (1 - \lambda) F$.
 
     Source: the paper's knowledgeable score. The mixture is not normalised again.
 
@@ -87,7 +87,7 @@ def knowledgeableness(expressiveness: Sequence[Tensor], friendliness: Sequence[T
     Raises:
         ValueError: If lam lies outside [0, 1].
 
-    Example:
+    Examples:
         >>> knowledgeableness([torch.tensor([1.0, 0.0])], [torch.tensor([0.0, 1.0])], lam=0.25)
         [tensor([0.2500, 0.7500])]
     """

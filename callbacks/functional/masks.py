@@ -25,7 +25,7 @@ def check_sparsity(sparsity: float) -> float:
     Raises:
         ValueError: Otherwise.
 
-    Example:
+    Examples:
         >>> check_sparsity(70)
         Traceback (most recent call last):
         ValueError: sparsity is 70: give the fraction of units to remove, at least 0 and below 1 (0.7 for 70 %)
@@ -51,7 +51,7 @@ def rank_units(scores: Sequence[Tensor]) -> Tensor:
     Returns:
         Positions in the concatenation of all layers, int64, shape ``(sum of U,)``.
 
-    Example:
+    Examples:
         >>> rank_units([torch.tensor([0.3, 0.1]), torch.tensor([0.2, 0.1])])
         tensor([1, 3, 2, 0])
     """
@@ -80,7 +80,7 @@ def masks_at_sparsity(scores: Sequence[Tensor], sparsity: float, round_to: int =
         scores: One tensor ``(U,)`` per layer.
         sparsity: Fraction of all units to remove, in [0, 1).
         round_to: Keep a multiple of this many units in each layer, the nearest one. It trades the asked sparsity for
-            widths that the hardware likes; see :func:`achieved_sparsity`.
+            widths that the hardware likes; see `achieved_sparsity`.
 
     Returns:
         One boolean mask ``(U,)`` per layer.
@@ -88,7 +88,7 @@ def masks_at_sparsity(scores: Sequence[Tensor], sparsity: float, round_to: int =
     Raises:
         ValueError: If the sparsity lies outside [0, 1) or round_to below 1.
 
-    Example:
+    Examples:
         >>> masks_at_sparsity([torch.tensor([0.3, 0.1]), torch.tensor([0.2, 0.4])], 0.5)
         [tensor([ True, False]), tensor([False,  True])]
     """
@@ -111,7 +111,7 @@ def achieved_sparsity(masks: Sequence[Tensor]) -> float:
     Returns:
         A fraction in [0, 1]; 0 when there are no units.
 
-    Example:
+    Examples:
         >>> achieved_sparsity([torch.tensor([True, False]), torch.tensor([True, True])])
         0.25
     """

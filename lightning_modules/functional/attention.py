@@ -11,10 +11,10 @@ __all__ = ["attention"]
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, dropout_p: float = 0.0) -> Tensor:
-    r"""Scaled dot product attention, :math:`D_p(\mathrm{softmax}(q k^\top / \sqrt{d})) v`, as torch's function of it.
+    r"""Scaled dot product attention, $D_p(\mathrm{softmax}(q k^\top / \sqrt{d})) v$, as torch's function of it.
 
     Only with dropout on a CPU is it written out, in half the time of torch's; dropout is then
-    :func:`~lightning_modules.functional.dropout.dropout`.
+    `dropout`.
 
     Args:
         query: ``(batch, heads, tokens, d)``.
@@ -27,7 +27,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = N
     Returns:
         As query.
 
-    Example:
+    Examples:
         >>> query = torch.randn(1, 1, 1, 8)
         >>> torch.equal(attention(query, query, query), query)  # one token looks at itself
         True

@@ -35,7 +35,7 @@ def task_loss(logits: Tensor, labels: Tensor, reduction: Reduction = "mean") -> 
     Returns:
         The loss.
 
-    Example:
+    Examples:
         >>> import torch
         >>> task_loss(torch.tensor([[2.0], [1.0]]), torch.tensor([0.0, 1.0]))
         tensor(2.)
@@ -57,7 +57,7 @@ def soft_cross_entropy(
 ) -> Tensor:
     r"""Cross-entropy of the student's distribution under the teacher's, both softened by a temperature.
 
-    .. math:: -\sum_c \mathrm{softmax}(t / T)_c \; \log \mathrm{softmax}(s / T)_c
+    $$-\sum_c \mathrm{softmax}(t / T)_c \; \log \mathrm{softmax}(s / T)_c$$
 
     Not a KL divergence: the teacher's entropy is not subtracted. The student's gradient is the same; the gradient with
     respect to the *teacher*, on which friendliness rests, is not. No factor T² is applied.
@@ -73,7 +73,7 @@ def soft_cross_entropy(
     Returns:
         The loss.
 
-    Example:
+    Examples:
         >>> import torch
         >>> uniform = torch.zeros(1, 2)
         >>> soft_cross_entropy(student_logits=uniform, teacher_logits=uniform)  # ln 2
@@ -88,9 +88,9 @@ def kl_divergence(
 ) -> Tensor:
     r"""Kullback-Leibler divergence of the student's softened distribution from the teacher's.
 
-    .. math:: \sum_c p_c (\log p_c - \log q_c), \quad p = \mathrm{softmax}(t / T),\; q = \mathrm{softmax}(s / T)
+    $$\sum_c p_c (\log p_c - \log q_c), \quad p = \mathrm{softmax}(t / T),\; q = \mathrm{softmax}(s / T)$$
 
-    Equals :func:`soft_cross_entropy` minus the teacher's entropy. No factor T² is applied.
+    Equals `soft_cross_entropy` minus the teacher's entropy. No factor T² is applied.
 
     Args:
         student_logits: Shape ``(batch, num_labels)``.
@@ -101,7 +101,7 @@ def kl_divergence(
     Returns:
         The loss.
 
-    Example:
+    Examples:
         >>> import torch
         >>> logits = torch.tensor([[1.0, 2.0]])
         >>> kl_divergence(student_logits=logits, teacher_logits=logits)
@@ -123,16 +123,16 @@ def distillation_loss(
 ) -> Tensor:
     r"""StarK's loss of knowledge distillation.
 
-    .. math:: w\, T^2\, \mathrm{SoftCE}(s/T, t/T) + (1 - w)\, \mathrm{CE}(s, y)
+    $$w\, T^2\, \mathrm{SoftCE}(s/T, t/T) + (1 - w)\, \mathrm{CE}(s, y)$$
 
-    For regression (one label name): :math:`w\,(s - t)^2 + (1 - w)\,(s - y)^2`.
+    For regression (one label name): $w\,(s - t)^2 + (1 - w)\,(s - y)^2$.
 
     Source: the paper's section 3.1; GeneZC/StarK `models/kd.py` with T = 2 and w = 1/2.
 
     Args:
         student_logits: Shape ``(batch, num_labels)``.
         teacher_logits: Shape ``(batch, num_labels)``.
-        labels: Shape ``(batch,)``; of a row without a label, see :func:`task_loss`, only the teacher's part counts.
+        labels: Shape ``(batch,)``; of a row without a label, see `task_loss`, only the teacher's part counts.
         temperature: T, above 0; without meaning for regression.
         weight: w in [0, 1], the weight of the teacher.
         reduction: ``mean`` over the batch, or ``none`` for shape ``(batch,)``.
@@ -140,7 +140,7 @@ def distillation_loss(
     Returns:
         The loss.
 
-    Example:
+    Examples:
         >>> import torch
         >>> uniform = torch.zeros(1, 2)
         >>> loss = distillation_loss(student_logits=uniform, teacher_logits=uniform, labels=torch.tensor([1]))

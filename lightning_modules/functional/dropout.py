@@ -12,10 +12,10 @@ _LEVELS = 1 << _BITS
 
 
 def dropout(hidden: Tensor, p: float) -> Tensor:
-    r"""Zero each element with probability p and scale the others up, :math:`x m / (1 - p)`, as `nn.Dropout` does.
+    r"""Zero each element with probability p and scale the others up, $x m / (1 - p)$, as `nn.Dropout` does.
 
     Sixteen random bits decide on an element, where torch draws a number of 32 bits and more for each and turns it into
-    a float: a quarter of its time. p is rounded to a multiple of :math:`2^{-16}`, and the scale goes with it, so the
+    a float: a quarter of its time. p is rounded to a multiple of $2^{-16}$, and the scale goes with it, so the
     expected value is exactly x. The bits come from torch's generator of the CPU.
 
     Args:
@@ -28,7 +28,7 @@ def dropout(hidden: Tensor, p: float) -> Tensor:
     Raises:
         ValueError: If p lies outside [0, 1].
 
-    Example:
+    Examples:
         >>> sorted(set(dropout(torch.ones(1000), 0.5).tolist()))
         [0.0, 2.0]
     """

@@ -18,8 +18,9 @@ def head_rows(kept_heads: Tensor, head_size: int) -> Tensor:
 
     Source: GeneZC/StarK modeling_sparsebert.py, where heads are reordered.
 
-    >>> head_rows(torch.tensor([0, 2]), head_size=3)
-    tensor([0, 1, 2, 6, 7, 8])
+    Examples:
+        >>> head_rows(torch.tensor([0, 2]), head_size=3)
+        tensor([0, 1, 2, 6, 7, 8])
     """
     within = torch.arange(head_size, device=kept_heads.device)
     return (kept_heads[:, None] * head_size + within).flatten()
@@ -36,9 +37,10 @@ def select_outputs(weight: Tensor, bias: Tensor | None, kept: Tensor) -> tuple[T
     Returns:
         New weight ``(num_kept, in_features)`` and new bias ``(num_kept,)`` (None without bias).
 
-    >>> weight, bias = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([5.0, 6.0])
-    >>> select_outputs(weight, bias, kept=torch.tensor([1]))
-    (tensor([[3., 4.]]), tensor([6.]))
+    Examples:
+        >>> weight, bias = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([5.0, 6.0])
+        >>> select_outputs(weight, bias, kept=torch.tensor([1]))
+        (tensor([[3., 4.]]), tensor([6.]))
     """
     return weight.index_select(0, kept), None if bias is None else bias.index_select(0, kept)
 
@@ -55,8 +57,9 @@ def select_inputs(weight: Tensor, kept: Tensor) -> Tensor:
     Returns:
         New weight ``(out_features, num_kept)``.
 
-    >>> select_inputs(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), kept=torch.tensor([1]))
-    tensor([[2.],
-            [4.]])
+    Examples:
+        >>> select_inputs(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), kept=torch.tensor([1]))
+        tensor([[2.],
+                [4.]])
     """
     return weight.index_select(1, kept)

@@ -91,7 +91,7 @@ def chosen_of(record: RunRecord, measured: Sequence[MeasuredModel]) -> MeasuredM
 
     Args:
         record: The run.
-        measured: Of :func:`measured_of`.
+        measured: Of `measured_of`.
 
     Returns:
         One of them; None if the run is not finished.

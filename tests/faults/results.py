@@ -58,7 +58,7 @@ def bytes_lost(before: dict[Path, tuple[int, int, int]], damaged: Path | None = 
     bytes in it are the same. What the fault itself damaged does not count.
 
     Args:
-        before: What :func:`finished_outputs` found before the fault, or right after a kill.
+        before: What `finished_outputs` found before the fault, or right after a kill.
         damaged: The file that the fault damaged.
     """
     return sum(
