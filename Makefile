@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: venv test test-faults demo bench clean help
+.PHONY: venv test test-faults demo bench docs clean help
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -32,6 +32,10 @@ demo: $(INSTALLED)  ## the whole method on generated data, under 3 minutes
 
 bench: $(INSTALLED)  ## ours against the plain way, under 25 minutes; prints a table for docs/performance.md
 	$(BIN)/python -m benchmarks
+
+docs: $(INSTALLED)  ## the documentation as a site under build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo build/site/index.html
 
 clean:  ## remove caches and the demo's output, keep .venv
 	rm -rf sample_data runs/demo build .mypy_cache .pytest_cache .ruff_cache
