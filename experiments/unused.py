@@ -80,9 +80,9 @@ class UnusedRows:
 
 @contextmanager
 def _all_cores() -> Iterator[None]:
-    """While no fit runs, with more threads than each of several fits has."""
+    """While no fit runs, with all the cores that this process may use; each of several fits has fewer."""
     before = torch.get_num_threads()
-    torch.set_num_threads(max(before, os.cpu_count() or 1))
+    torch.set_num_threads(max(before, len(os.sched_getaffinity(0))))
     try:
         yield
     finally:
