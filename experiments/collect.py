@@ -123,7 +123,8 @@ def keep_predictions(folder: Path, file: Path) -> None:
     for choice in choices:
         for method, model in choice.items():
             if method != "seed":
-                kept[f"{method}/{choice['seed']}"] = predictions(logits[model]).to(kind)
+                # The best of k may be the dense teacher's student, and no file has a tensor twice.
+                kept[f"{method}/{choice['seed']}"] = predictions(logits[model]).to(kind, copy=True)
     write_tensors(file, kept)
 
 

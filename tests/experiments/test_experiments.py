@@ -1,5 +1,6 @@
 """The evidence end to end on tiny data: run, interrupted, gone on with, written down."""
 
+import json
 import math
 import statistics
 import subprocess
@@ -12,13 +13,13 @@ import yaml
 
 import cli
 from experiments import __main__ as command
-from experiments.collect import is_collected
+from experiments.collect import is_collected, keep_predictions
 from experiments.figures import half_width
 from experiments.plan import Cell, Search, in_order, read_plan
 from experiments.reading import UNUSED, by_candidate, trainings, values_of
 from experiments.table import TEACHER, Row, Table
 from experiments.unused import UnusedRows
-from storage import read_tensors
+from storage import read_tensors, write_tensors
 from tests.pipeline.runs import read
 
 LIMIT = 60
@@ -126,6 +127,16 @@ def test_predictions_and_units_are_kept(finished):
     units, _ = read_tensors(finished / "docs/results/sst2_70_units.safetensors")
     assert units["kept_neurons/student"].shape == units["neurons/friendliness"].shape
     assert units["kept_heads/teacher 0.5, 0.2"].sum() >= units["kept_heads/student"].sum()
+
+
+def test_two_methods_may_have_chosen_the_same_scores(tmp_path):
+    logits = torch.tensor([[0.5], [1.5]])
+    write_tensors(tmp_path / "dev_logits.safetensors", {"trial/model": logits, "labels": torch.tensor([0.0, 2.0])})
+    best = {"seed": 1, "dense_teacher": "trial/model", "dense_teacher_best_of_k": "trial/model"}
+    (tmp_path / "summary.json").write_text(json.dumps({"best_by_method": [best]}))
+    keep_predictions(tmp_path, tmp_path / "kept.safetensors")
+    kept, _ = read_tensors(tmp_path / "kept.safetensors")
+    assert kept["dense_teacher/1"].tolist() == kept["dense_teacher_best_of_k/1"].tolist() == [0.5, 1.5]
 
 
 def test_the_page_has_all_parts_and_pictures(finished):
