@@ -18,7 +18,7 @@ from datamodules import GLUEDataModule
 from lightning_modules import load_classifier
 from lightning_modules.classifying import predictions
 from lightning_modules.dense_form import dense_form
-from lightning_modules.graph_form import graph_form
+from lightning_modules.graph_form import graph_form, int8_weights_
 from lightning_modules.metrics import score_function
 from lightning_modules.model_folder import load_tokenizer, save_classifier
 from pipeline.classifier import answer_of, open_answer, quiet_exporters
@@ -142,10 +142,10 @@ def export_model(
         ValueError: If an extra is missing, the format has no int8, something else has the target's name, or the
             exported model differs by more than it may.
     """
+    if int8 and form == "dense":
+        raise ValueError("--int8 is not for --format dense: choose onnx, openvino or torch")
     if form in _EXTRAS:
         need_extra(_EXTRAS[form][0], f"--format {form}", *_EXTRAS[form][1:])
-    if int8 and form not in _EXTRAS:
-        raise ValueError(f"--int8 is not for --format {form}: choose {' or '.join(_EXTRAS)}")
     # A model folder is no exported one: what was trained is not to be lost.
     if target.exists() and not (target / CHECK).is_file() and not _is_empty(target):
         raise ValueError(f"{target} exists and is no exported model: choose another --output")
@@ -176,7 +176,12 @@ def _write(
     with quiet_exporters():
         exporter, config = _EXPORTERS[form](int8)
         config.dynamic_shapes = shapes
-        exporter.export(graph_form(model), sample, config).save_pretrained(folder)
+        made = graph_form(model)
+        if form == "torch" and int8:
+            # The quantisers that transformers' exporter takes need torchao, which every import of transformers then loads,
+            # and they turn the whole embedding into floats at every call.
+            made = int8_weights_(made)
+        exporter.export(made, sample, config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 

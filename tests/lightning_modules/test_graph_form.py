@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from lightning_modules.encoders import shrink_
-from lightning_modules.graph_form import graph_form
+from lightning_modules.graph_form import graph_form, int8_weights_
 from tests.tiny import FAMILIES, random_masks, tiny_batch, tiny_classifier
 
 
@@ -23,3 +23,21 @@ def test_logits_stay_and_no_matrix_without_inputs_is_left(family):
     with torch.no_grad():
         assert torch.equal(made(**tiny_batch()).logits, model(**tiny_batch()).logits)
     assert len(without_inputs(model)) == 2  # the model itself is as it was
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_weights_of_8_bits_are_off_by_half_a_step(family):
+    model = tiny_classifier(family)
+    shrink_(model, *random_masks(model, empty_heads=0, empty_neurons=1))
+    made = int8_weights_(graph_form(model))
+    assert not any(isinstance(module, (nn.Linear, nn.Embedding)) for module in made.modules())
+    for name, module in model.named_modules():
+        if isinstance(module, (nn.Linear, nn.Embedding)) and module.weight.numel():
+            found, weight = made.get_submodule(name), module.weight.detach()
+            step = weight.abs().amax(1, keepdim=True) / 127
+            assert found.table.dtype == torch.int8
+            assert ((found.table * found.scale[:, None] - weight).abs() <= 0.5001 * step).all()
+    with torch.no_grad():
+        expected, said = model(**tiny_batch()).logits, made(**tiny_batch()).logits
+    torch.testing.assert_close(said, expected, atol=0.05, rtol=0)
+    assert not torch.equal(said, expected)
