@@ -178,7 +178,7 @@ def _write(
         config.dynamic_shapes = shapes
         made = graph_form(model)
         if form == "torch" and int8:
-            # The quantisers that transformers' exporter takes need torchao, which every import of transformers then loads,
+            # The quantisers of transformers' exporter need torchao, which every import of transformers then loads, too,
             # and they turn the whole embedding into floats at every call.
             made = int8_weights_(made)
         exporter.export(made, sample, config).save_pretrained(folder)
