@@ -2,6 +2,7 @@
 
 import csv
 from contextlib import ExitStack
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ import yaml
 
 from cli import main
 from lightning_modules import DistillationModule
-from pipeline.lightning_cli import StarkCLI
+from pipeline.lightning_cli import CONFIGS, StarkCLI
 
 
 @pytest.fixture
@@ -56,15 +57,23 @@ def test_resumed_fit_keeps_the_metrics_and_the_config(fit, tmp_path, monkeypatch
     assert steps == sorted(set(steps))  # no step twice, none lost but the interrupted epoch's last ones
 
 
-@pytest.mark.filterwarnings("ignore")  # TensorBoard's own
-def test_another_logger_leaves_checkpoints_where_they_are(fit, tmp_path):
-    (tmp_path / "logger.yaml").write_text(
-        f"trainer:\n  logger: {{class_path: TensorBoardLogger, init_args: {{save_dir: {tmp_path / 'logs'}}}}}\n"
-    )
-    main([*fit, "--config", str(tmp_path / "logger.yaml"), "--trainer.max_epochs", "1"])
+@pytest.mark.filterwarnings("ignore")  # the loggers' own
+@pytest.mark.parametrize(
+    ("title", "left"),
+    [
+        ("tensorboard.yaml", "logs/mrpc/version_0/events.out.*"),
+        ("wandb.yaml", "logs/wandb/offline-run-*/*.wandb"),
+        ("mlflow.yaml", "mlflow.db"),
+    ],
+)
+def test_loggers_as_documented_leave_checkpoints_where_they_are(title, left, fit, tmp_path, monkeypatch):
+    page = (CONFIGS.parent / "docs/run.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    Path("logger.yaml").write_text(page.split(f'title="{title}"\n')[1].split("```")[0])
+    main([*fit, "--config", "logger.yaml", "--trainer.max_epochs", "1"])
     assert {file.name for file in (tmp_path / "fit/checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
-    assert list(tmp_path.glob("logs/*/*/events.out.*"))
-    assert not list(tmp_path.glob("logs/**/*.ckpt"))
+    assert list(tmp_path.glob(left))
+    assert {file.parent for file in tmp_path.rglob("*.ckpt")} == {tmp_path / "fit/checkpoints"}
 
 
 @pytest.mark.parametrize("first", [True, False])
