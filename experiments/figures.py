@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from scipy.stats import t
 
 from experiments.plan import Cell
-from experiments.reading import by_candidate, finest, trainings, values_of
+from experiments.reading import by_candidate, finest, gaps, trainings, values_of
 from experiments.table import Table
 from pipeline.comparison import DENSE, SPARSE
 from storage import new_file, read_tensors
@@ -23,6 +23,7 @@ __all__ = ["draw_figures", "half_width"]
 # The same file from the same numbers.
 mpl.rcParams["svg.hashsalt"] = "stark"
 _LEVEL = 0.95
+_PAIRED = "mean and 95 % interval over seeds of the difference to the dense teacher's student"
 
 
 def draw_figures(table: Table, cells: Sequence[Cell], folder: Path) -> list[tuple[str, str]]:
@@ -73,44 +74,53 @@ def _grids(table: Table, cell: Cell) -> Iterator[tuple[str, str, Figure]]:
     metric, on = finest(table, cell)
     for search in cell.searches:
         found = by_candidate(table, cell, search, metric)
+        dense = values_of(table, cell, search, DENSE, metric)
         if search.mode != "exhaustive" or not found:
             continue
         figure, axes = _axes()
-        dense = [100 * value for value in values_of(table, cell, search, DENSE, metric)]
         lams = sorted({lam for lam, _ in found})
         for number, lam in enumerate(lams):
             points = sorted((sparsity, values) for (own, sparsity), values in found.items() if own == lam)
             # Apart from each other, or the intervals would lie on one another.
             places = [sparsity + 0.004 * (number - len(lams) / 2) for sparsity, _ in points]
-            means = [100 * statistics.mean(values) for _, values in points]
-            several = all(len(values) > 1 for _, values in points)
-            bars = [100 * half_width(values) for _, values in points] if several else None
+            means, bars = zip(*(_mean_gap(values, dense) for _, values in points), strict=True)
             axes.errorbar(places, means, yerr=bars, marker="o", markersize=4, capsize=2, label=f"lam {lam:g}")
-        if dense:
-            axes.axhline(statistics.mean(dense), color="black", linestyle="--", label="dense teacher")
-        axes.set(xlabel="sparsity of the teacher", ylabel=f"the student's score on {on}, hundredths")
+        _against_dense(axes, dense, on)
+        axes.set(xlabel="sparsity of the teacher")
         axes.legend(ncols=3, fontsize="small")
-        what = "score against the teacher's sparsity, mean and 95 % interval over seeds"
-        yield "sparsity", what, figure
+        yield "sparsity", f"score against the teacher's sparsity, {_PAIRED}", figure
 
 
 def _modes(table: Table, cell: Cell) -> Iterator[tuple[str, str, Figure]]:
     """Cost of a search against the score of the student that it chose."""
     metric, on = finest(table, cell)
-    points = {
-        search.name: (trainings(search), [100 * value for value in values])
-        for search in cell.searches
-        if (values := values_of(table, cell, search, SPARSE, metric))
-    }
+    points = [
+        (search, values) for search in cell.searches if (values := values_of(table, cell, search, SPARSE, metric))
+    ]
     if len(points) < 2:
         return
     figure, axes = _axes()
-    for mode, (cost, values) in points.items():
-        bar = half_width(values) if len(values) > 1 else None
-        axes.errorbar([cost], [statistics.mean(values)], yerr=bar, marker="o", capsize=3, label=mode)
-    axes.set(xscale="log", xlabel="student trainings a seed", ylabel=f"the chosen student's score on {on}, hundredths")
+    for search, values in points:
+        mean, bar = _mean_gap(values, values_of(table, cell, search, DENSE, metric))
+        axes.errorbar([trainings(search)], [mean], yerr=[bar], marker="o", capsize=3, label=search.mode)
+    _against_dense(axes, values_of(table, cell, points[0][0], DENSE, metric), on)
+    costs = sorted({trainings(search) for search, _ in points})
+    axes.set(xscale="log", xlabel="student trainings a seed")
+    axes.set(xticks=costs, xticklabels=[f"{cost:.3g}" for cost in costs])
+    axes.minorticks_off()
     axes.legend()
-    yield "modes", "cost against result of the search modes, mean and 95 % interval over seeds", figure
+    yield "modes", f"cost against result of the search modes, {_PAIRED}", figure
+
+
+def _mean_gap(values: Sequence[float], dense: Sequence[float]) -> tuple[float, float]:
+    """Mean of the seeds' differences in points, and half of its interval."""
+    points = gaps(values, dense)
+    return statistics.mean(points), half_width(points) if len(points) > 1 else 0.0
+
+
+def _against_dense(axes: Any, dense: Sequence[float], on: str) -> None:  # noqa: ANN401  # matplotlib's are no types
+    axes.axhline(0, color="black", linestyle="--", label=f"dense teacher, {100 * statistics.mean(dense):.2f}")
+    axes.set(ylabel=f"minus the dense teacher's student\nof the same seed, points on {on}")
 
 
 def _units(cell: Cell, folder: Path) -> Iterator[tuple[str, str, Figure]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from experiments.estimates import differences
 from experiments.figures import draw_figures, half_width
 from experiments.plan import Cell, Search
-from experiments.reading import UNUSED, by_candidate, finest, rows_of_cell, trainings, values_of
+from experiments.reading import UNUSED, by_candidate, finest, gaps, rows_of_cell, trainings, values_of
 from experiments.table import TEACHER, Table
 from pipeline.comparison import BEST_OF_K, DENSE, SPARSE
 from storage import write_text
@@ -131,17 +131,12 @@ def _method_table(table: Table, cells: Sequence[Cell], name: str) -> str:
     return _markdown(header, rows, left=3)
 
 
-def _points(treated: Sequence[float], control: Sequence[float]) -> list[float]:
-    """The seeds' differences in points."""
-    return [100 * (first - second) for first, second in zip(treated, control, strict=True)]
-
-
 def _gap(treated: Sequence[float], control: Sequence[float]) -> str:
     """Mean difference of the seeds in points, with its interval."""
     if len(treated) != len(control) or len(treated) < 2:
         return ""
-    gaps = _points(treated, control)
-    mean, half = statistics.mean(gaps), half_width(gaps)
+    points = gaps(treated, control)
+    mean, half = statistics.mean(points), half_width(points)
     return f"{mean:+.2f} [{mean - half:+.2f}, {mean + half:+.2f}]"
 
 
@@ -149,9 +144,9 @@ def _mean_gap(treated: Sequence[float], control: Sequence[float]) -> str:
     """Mean and standard deviation of the seeds' differences in points."""
     if not treated or len(treated) != len(control):
         return ""
-    gaps = _points(treated, control)
-    mean = f"{statistics.mean(gaps):+.2f}"
-    return f"{mean} ± {statistics.stdev(gaps):.2f}" if len(gaps) > 1 else mean
+    points = gaps(treated, control)
+    mean = f"{statistics.mean(points):+.2f}"
+    return f"{mean} ± {statistics.stdev(points):.2f}" if len(points) > 1 else mean
 
 
 def _grid_table(table: Table, cells: Sequence[Cell]) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from experiments.plan import Cell, Search
 from experiments.table import Row, Table
 from pipeline.comparison import SPARSE
 from pipeline.search import halving_epochs, survivors
 
-__all__ = ["UNUSED", "by_candidate", "finest", "rows_of_cell", "trainings", "values_of"]
+__all__ = ["UNUSED", "by_candidate", "finest", "gaps", "rows_of_cell", "trainings", "values_of"]
 
 UNUSED = "unused_accuracy"
 """Metric of the rows that were in no part."""
@@ -27,6 +27,23 @@ def finest(table: Table, cell: Cell) -> tuple[str, str]:
     """
     unused = any(row.metric == UNUSED for row in rows_of_cell(table, cell))
     return (UNUSED, "unused rows") if unused else ("score", "dev")
+
+
+def gaps(treated: Sequence[float], control: Sequence[float]) -> list[float]:
+    """Differences of the same seeds, in points.
+
+    Args:
+        treated: One value for each seed.
+        control: The same.
+
+    Returns:
+        The differences.
+
+    Examples:
+        >>> gaps([0.5, 0.75], [0.25, 0.75])
+        [25.0, 0.0]
+    """
+    return [100 * (first - second) for first, second in zip(treated, control, strict=True)]
 
 
 def rows_of_cell(table: Table, cell: Cell) -> Iterator[Row]:
