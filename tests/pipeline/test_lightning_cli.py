@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import wandb
 import yaml
 
 from cli import main
@@ -71,6 +72,7 @@ def test_loggers_as_documented_leave_checkpoints_where_they_are(title, left, fit
     monkeypatch.chdir(tmp_path)
     Path("logger.yaml").write_text(page.split(f'title="{title}"\n')[1].split("```")[0])
     main([*fit, "--config", "logger.yaml", "--trainer.max_epochs", "1"])
+    wandb.finish()  # else the next test's run would be this one
     assert {file.name for file in (tmp_path / "fit/checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     assert list(tmp_path.glob(left))
     assert {file.parent for file in tmp_path.rglob("*.ckpt")} == {tmp_path / "fit/checkpoints"}
