@@ -83,7 +83,7 @@ def _grids(table: Table, cell: Cell) -> Iterator[tuple[str, str, Figure]]:
             points = sorted((sparsity, values) for (own, sparsity), values in found.items() if own == lam)
             # Apart from each other, or the intervals would lie on one another.
             places = [sparsity + 0.004 * (number - len(lams) / 2) for sparsity, _ in points]
-            means, bars = zip(*(_mean_gap(values, dense) for _, values in points), strict=True)
+            means, bars = zip(*(_mean_and_half(values, dense) for _, values in points), strict=True)
             axes.errorbar(places, means, yerr=bars, marker="o", markersize=4, capsize=2, label=f"lam {lam:g}")
         _against_dense(axes, dense, on)
         axes.set(xlabel="sparsity of the teacher")
@@ -101,7 +101,7 @@ def _modes(table: Table, cell: Cell) -> Iterator[tuple[str, str, Figure]]:
         return
     figure, axes = _axes()
     for search, values in points:
-        mean, bar = _mean_gap(values, values_of(table, cell, search, DENSE, metric))
+        mean, bar = _mean_and_half(values, values_of(table, cell, search, DENSE, metric))
         axes.errorbar([trainings(search)], [mean], yerr=[bar], marker="o", capsize=3, label=search.mode)
     _against_dense(axes, values_of(table, cell, points[0][0], DENSE, metric), on)
     costs = sorted({trainings(search) for search, _ in points})
@@ -112,10 +112,10 @@ def _modes(table: Table, cell: Cell) -> Iterator[tuple[str, str, Figure]]:
     yield "modes", f"cost against result of the search modes, {_PAIRED}", figure
 
 
-def _mean_gap(values: Sequence[float], dense: Sequence[float]) -> tuple[float, float]:
-    """Mean of the seeds' differences in points, and half of its interval."""
+def _mean_and_half(values: Sequence[float], dense: Sequence[float]) -> tuple[float, float]:
+    """Mean of the seeds' differences in points, and half of its interval; of one seed there is none."""
     points = gaps(values, dense)
-    return statistics.mean(points), half_width(points) if len(points) > 1 else 0.0
+    return statistics.mean(points), half_width(points) if len(points) > 1 else math.nan
 
 
 def _against_dense(axes: Any, dense: Sequence[float], on: str) -> None:  # noqa: ANN401  # matplotlib's are no types

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from datamodules import GLUEDataModule
 from lightning_modules import load_classifier
 from lightning_modules.classifying import classify, predictions
 from lightning_modules.model_folder import model_digest
+from pipeline.elsewhere import usable_cores
 from storage import write_json, write_text
 
 __all__ = ["UnusedRows"]
@@ -82,7 +82,7 @@ class UnusedRows:
 def _all_cores() -> Iterator[None]:
     """While no fit runs, with all the cores that this process may use; each of several fits has fewer."""
     before = torch.get_num_threads()
-    torch.set_num_threads(max(before, len(os.sched_getaffinity(0))))
+    torch.set_num_threads(max(before, usable_cores()))
     try:
         yield
     finally:

@@ -86,7 +86,7 @@ def load_classifier(
     checksums in it. Reloading what `save_classifier` wrote gives bit-identical logits.
 
     Args:
-        path: A local folder (model folder or any other of transformers), or an id on the hub.
+        path: A local folder (model folder or any other of transformers), or, if it is a string, an id on the hub.
         label_names: The classes in the order of their numbers; a single name means regression. None takes the
             classifier as it is stored. A stored classifier with the same names is kept, as is one of that size that
             only has transformers' default names ("LABEL_0"), which then gets these names. A plain pretrained encoder
@@ -196,12 +196,12 @@ def _loaded_with(model: PreTrainedModel) -> PreTrainedTokenizerFast | None:
 
 
 def _check_local(path: str | Path, *patterns: str) -> None:
-    """Say more than transformers does about local folders: one of the files must be there."""
+    """Say more than transformers does about local folders: one of the files must be there; a `Path` is no hub id."""
     folder = Path(path)
     if folder.is_dir():
         if not any(any(folder.glob(pattern)) for pattern in patterns):
             raise ValueError(f"no {' or '.join(patterns)} in it")
-    elif folder.exists() or folder.is_absolute() or len(folder.parts) > 2:
+    elif isinstance(path, Path) or folder.exists() or folder.is_absolute() or len(folder.parts) > 2:
         raise ValueError("there is no such folder")
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 from callbacks import PARENT_VARIABLE, Interrupted
 from pipeline.on_ray import cancel_all, run_on_ray
 
-__all__ = ["Executor", "are_stopping", "fit_elsewhere", "go_on", "stop_all", "was_lost"]
+__all__ = ["Executor", "are_stopping", "fit_elsewhere", "go_on", "stop_all", "usable_cores", "was_lost"]
 
 Executor = Literal["local", "ray"]
 
@@ -56,9 +56,13 @@ def fit_elsewhere(
         raise subprocess.CalledProcessError(status, command)
 
 
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _threads(workers: int) -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    share, asked = max(1, cores // workers), os.environ.get("OMP_NUM_THREADS", "")
+    share, asked = max(1, usable_cores() // workers), os.environ.get("OMP_NUM_THREADS", "")
     return min(share, int(asked)) if asked.isdigit() and int(asked) else share
 
 

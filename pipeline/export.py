@@ -131,7 +131,7 @@ def export_model(
         target: Folder to write; an earlier export gives way.
         data: With the dev rows.
         int8: For onnx weights and activations of matrix products of 8 bits (dynamic quantisation), for openvino
-            weights.
+            and torch weights alone.
         max_logit_difference: Between the logits of both.
         max_score_loss: Of the task's score.
 

@@ -90,10 +90,12 @@ def serve(args: list[str]) -> None:
 
 
 def _check_free(host: str, port: int) -> None:
+    if not 0 < port < 2**16:
+        raise ValueError(f"port is {port}: choose one from 1 to 65535")
     try:
         with socket.create_server((host, port)):
             pass
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise ValueError(f"cannot listen on {host}, port {port} ({error}): choose another --port or --host") from error
 
 
@@ -175,7 +177,7 @@ def page_of(sides: Sequence[Side]) -> Blocks:
     """Make the page; whoever calls `classify` of its API gets the same as who looks at it.
 
     Args:
-        sides: The models, of which the first is the one that is shown.
+        sides: The student and the teacher, or a model alone.
 
     Returns:
         The page, not launched.
@@ -192,8 +194,8 @@ def page_of(sides: Sequence[Side]) -> Blocks:
         missing = [name for name, value in zip(names, (text, pair), strict=False) if not value.strip()]
         if missing and (task is not None or not text.strip()):
             raise gradio.Error(f"Type a text for {missing[0]}.", print_exception=False)
-        shown = zip(said(sides, text, pair if pair.strip() else None), places, strict=True)
-        return [item for (labels, line), place in shown for item in (labels, f"{line}\n\n{place}")]
+        answers = zip(said(sides, text, pair if pair.strip() else None), places, strict=True)
+        return [item for (labels, line), place in answers for item in (labels, f"{line}\n\n{place}")]
 
     with gradio.Blocks(title=f"stark serve {sides[0].folder}", analytics_enabled=False) as page:
         texts = [gradio.Textbox(label=name, lines=3) for name in names]

@@ -3,6 +3,7 @@ import json
 import logging
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -196,6 +197,14 @@ def break_units(folder):
     config = json.loads((folder / "config.json").read_text())
     config["num_hidden_layers"] = 1
     (folder / "config.json").write_text(json.dumps(config))
+
+
+def test_a_path_is_asked_of_no_hub(monkeypatch):
+    monkeypatch.setattr("lightning_modules.model_folder.PreTrainedConfig.get_config_dict", None)
+    monkeypatch.setattr("lightning_modules.model_folder.AutoTokenizer", None)
+    for load in (load_classifier, load_tokenizer):
+        with pytest.raises(ValueError, match=r"^cannot load runs/nowhere: there is no such folder$"):
+            load(Path("runs/nowhere"))
 
 
 def break_to_stark(folder):

@@ -119,6 +119,23 @@ def test_a_port_that_is_taken_is_told_in_one_line(pruned_run, capsys):
     assert f"stark: error: cannot listen on 127.0.0.1, port {port}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (["--port", "0"], "port is 0: choose one from 1 to 65535"),
+        (["--port", "70000"], "port is 70000: choose one from 1 to 65535"),
+        (["--teacher", "runs/none"], "cannot load runs/none: there is no such folder"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(wrong, message, pruned_run, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["serve", str(pruned_run / "student"), *wrong])
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"stark: error: {message}")
+    assert said.count("\n") == 1
+
+
 def test_the_extra_is_named(pruned_run, capsys, monkeypatch):
     monkeypatch.setattr("pipeline.extras.find_spec", lambda _: None)
     with pytest.raises(SystemExit):
