@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 from torch.utils.benchmark import Timer
 
 from lightning_modules.classifying import Batch
@@ -32,11 +33,12 @@ class Latency:
     high: float
 
 
-def measure_latency(models: Mapping[str, Callable[[Batch], object]], rows: int, length: int) -> dict[str, Latency]:
+def measure_latency(models: Mapping[str, Callable[[Batch], Tensor]], rows: int, length: int) -> dict[str, Latency]:
     """Time one batch, wall time, with as many threads as torch has now.
 
     Args:
-        models: By name; what is called has to bring its own number of threads to torch's.
+        models: By name; what is called has to bring its own number of threads to torch's. A GPU's answer counts when
+            it has come to the CPU.
         rows: Of the batch.
         length: Tokens of each row; none is padding.
 
@@ -49,6 +51,7 @@ def measure_latency(models: Mapping[str, Callable[[Batch], object]], rows: int, 
     for turn in range(_ROUNDS):
         for name in list(models) if turn % 2 == 0 else reversed(list(models)):
             names = {"model": models[name], "batch": batch}
-            timer = Timer("model(batch)", globals=names, num_threads=torch.get_num_threads())
+            # Without the copy, calls on a GPU would be queued, and the next begun before the last one has answered.
+            timer = Timer("model(batch).cpu()", globals=names, num_threads=torch.get_num_threads())
             found[name].append(1000 * timer.blocked_autorange(min_run_time=_SECONDS).median)
     return {name: Latency(statistics.median(times), min(times), max(times)) for name, times in found.items()}

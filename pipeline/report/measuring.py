@@ -91,7 +91,7 @@ def measure_models(
     """
     loaded = {name: load_classifier(root / folders[0]) for name, folders in models.items()}
     latency: dict[str, dict[str, dict[tuple[int, int], Latency]]] = {name: {} for name in models}
-    for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
+    for device in _devices():
         answers: dict[str, Answer] = {
             name: answer_of(torch.nn.Module.to(model, device)) for name, model in loaded.items()
         }
@@ -138,6 +138,10 @@ def kept_of(root: Path, dense: str, models: Mapping[str, str]) -> dict[str, Kept
         if len(units.heads) == len(original.heads):
             found[name] = Kept(*units.masks_within(original))
     return found
+
+
+def _devices() -> list[str]:
+    return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
 
 def _calibration(logits: Tensor, labels: Tensor) -> float | None:

@@ -5,6 +5,7 @@ from sklearn.metrics import accuracy_score
 from lightning_modules import kept_units, load_classifier
 from lightning_modules.metrics import score_function
 from pipeline.measure import count_flops
+from pipeline.report import measuring
 from pipeline.report.measuring import SHAPES, _memory, kept_of, measure_models
 from storage import read_tensors
 from tests.pipeline.runs import read
@@ -55,3 +56,22 @@ def test_memory_is_that_of_a_process_of_its_own(pruned_run):
     before = torch.ones(100_000_000)  # of this process, 400 MB
     assert 50 < _memory(pruned_run / "trial/model") < 4000
     assert before.sum() == 1e8
+
+
+def test_each_device_is_measured(pruned_run, quick, monkeypatch):
+    monkeypatch.setattr(measuring, "_devices", lambda: ["cpu", "cpu:0"])
+    tensors, _ = read_tensors(pruned_run / "dev_logits.safetensors")
+    metric = score_function(["accuracy"], 2)
+    models = {"teacher": ["finetune/model"], "student": ["trial/model"]}
+    for model in measure_models(pruned_run, models, tensors, tensors["labels"], metric):
+        assert list(model.latency) == ["cpu", "cpu:0"]
+        assert all(set(shapes) == set(SHAPES) for shapes in model.latency.values())
+
+
+@pytest.mark.gpu
+def test_a_gpu_is_measured(pruned_run):
+    tensors, _ = read_tensors(pruned_run / "dev_logits.safetensors")
+    metric = score_function(["accuracy"], 2)
+    [model] = measure_models(pruned_run, {"student": ["trial/model"]}, tensors, tensors["labels"], metric)
+    assert list(model.latency) == ["cpu", "cuda"]
+    assert all(latency.low > 0 for latency in model.latency["cuda"].values())

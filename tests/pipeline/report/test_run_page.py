@@ -1,5 +1,6 @@
 from pathlib import Path
 
+from pipeline.report import measuring
 from pipeline.report.reading import read_run
 from pipeline.report.run_page import page_of_run
 from tests.pipeline.runs import read
@@ -34,3 +35,11 @@ def test_an_unfinished_run_is_told_as_far_as_it_came(unfinished, quick):
     assert "is not finished" in page.headline[1]
     assert [picture.title.split()[0] for picture in page.pictures] == ["Heads", "Training", "Seconds"]
     assert [table.title for table in page.tables] == ["Environment of this report"]
+
+
+def test_a_second_device_has_a_picture_and_a_table_of_its_own(pruned_run, quick, monkeypatch):
+    monkeypatch.setattr(measuring, "_devices", lambda: ["cpu", "cpu:0"])
+    page = page_of_run(read_run(pruned_run))
+    assert sum(picture.title.startswith("Score against latency") for picture in page.pictures) == 2
+    tables = {table.title: table for table in page.tables}
+    assert tables["Latency on the CPU:0, milliseconds"].rows == tables["Latency on the CPU, milliseconds"].rows
