@@ -16,9 +16,10 @@ from lightning_modules.encoders import SHRUNK_PREFIX
 from lightning_modules.metrics import score_function
 from lightning_modules.model_folder import one_line_errors
 from pipeline.errors import OneLineErrors
+from pipeline.latency import spread_text
 from pipeline.model_data import run_of, settings_of
 from pipeline.report.measuring import measure_models
-from pipeline.report.wording import environment, score_text, shape_text, spread_text
+from pipeline.report.wording import environment, score_text, shape_text
 from pipeline.summary import LOGITS, read_summary
 from pipeline.yaml_text import load_yaml, read_yaml_text
 from storage import read_tensors, write_text

@@ -42,6 +42,7 @@ class Classifier:
         label_names: In the order of the logits; a single one means regression.
         max_length: The most tokens of a row; longer ones are cut.
         segment_ids: As the model was trained with.
+        device: On which the model computes.
     """
 
     answer: Answer
@@ -49,6 +50,7 @@ class Classifier:
     label_names: list[str]
     max_length: int
     segment_ids: SegmentIds
+    device: str
 
     @property
     def is_regression(self) -> bool:
@@ -93,8 +95,9 @@ def open_classifier(folder: Path, max_length: int | None = None) -> Classifier:
         config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
     names = [config.id2label[number] for number in range(config.num_labels)]
     longest = settings.get("max_length", 128) if max_length is None else max_length
-    answer = open_answer(folder, "cuda" if torch.cuda.is_available() else "cpu")
-    return Classifier(answer, tokenizer, names, longest, settings.get("segment_ids", "tokenizer"))
+    device = "cuda" if torch.cuda.is_available() and not _is_exported(folder) else "cpu"
+    answer = open_answer(folder, device)
+    return Classifier(answer, tokenizer, names, longest, settings.get("segment_ids", "tokenizer"), device)
 
 
 def open_answer(folder: Path, device: str = "cpu") -> Answer:
@@ -110,7 +113,7 @@ def open_answer(folder: Path, device: str = "cpu") -> Answer:
     Raises:
         ValueError: If nothing usable is there.
     """
-    if not (folder / "export.json").is_file():
+    if not _is_exported(folder):
         # Its own method, as transformers' from the mixin of accelerate is annotated otherwise.
         return answer_of(torch.nn.Module.to(load_classifier(folder), device))
     options: dict[str, Any] = {}
@@ -137,6 +140,10 @@ def open_answer(folder: Path, device: str = "cpu") -> Answer:
         return logits
 
     return answer
+
+
+def _is_exported(folder: Path) -> bool:
+    return (folder / "export.json").is_file()
 
 
 def answer_of(model: PreTrainedModel) -> Answer:

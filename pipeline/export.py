@@ -24,7 +24,7 @@ from lightning_modules.model_folder import load_tokenizer, save_classifier
 from pipeline.classifier import answer_of, open_answer, quiet_exporters
 from pipeline.errors import OneLineErrors
 from pipeline.extras import need_extra
-from pipeline.latency import Latency, measure_latency
+from pipeline.latency import Latency, measure_latency, spread_text, threads_text
 from pipeline.model_data import data_of
 from storage import new_folder, write_json
 
@@ -264,9 +264,7 @@ def _megabytes(folder: Path) -> float:
 
 
 def _show(check: Check, form: Format, target: Path) -> None:
-    threads = torch.get_num_threads()
-    caption = f"latency: median [fastest, slowest] of 5 rounds, CPU, {threads} thread{'s'[: threads - 1]}"
-    table = Table(caption=escape(caption))
+    table = Table(caption=escape(f"latency: median [fastest, slowest] of five rounds in turns, CPU, {threads_text()}"))
     for header in ("", "model", "exported"):
         table.add_column(header, justify="right" if header else "left", no_wrap=True)
     table.add_row("dev score", f"{check.score_before:.4f}", f"{check.score:.4f}")
@@ -274,7 +272,7 @@ def _show(check: Check, form: Format, target: Path) -> None:
     for shape, before in check.latency_before.items():
         rows, length = shape.split("x")
         after = check.latency[shape]
-        table.add_row(f"ms, {rows} x {length} tokens", escape(_spread(before)), escape(_spread(after)))
+        table.add_row(f"ms, {rows} x {length} tokens", escape(spread_text(before)), escape(spread_text(after)))
     console = Console(width=None if os.isatty(1) else 120)
     console.print(table)
     console.print(
@@ -287,7 +285,3 @@ def _show(check: Check, form: Format, target: Path) -> None:
     if form == "onnx":
         console.print(f"ONNX opset {OPSET}, batch and length are dynamic", highlight=False)
     console.print(f"{target}", soft_wrap=True, highlight=False)
-
-
-def _spread(latency: Latency) -> str:
-    return f"{latency.median:.2f} [{latency.low:.2f}, {latency.high:.2f}]"

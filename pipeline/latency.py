@@ -12,7 +12,7 @@ from torch.utils.benchmark import Timer
 
 from lightning_modules.classifying import Batch
 
-__all__ = ["Latency", "measure_latency"]
+__all__ = ["Latency", "measure_latency", "spread_text", "threads_text"]
 
 _ROUNDS = 5
 _SECONDS = 0.1
@@ -55,3 +55,26 @@ def measure_latency(models: Mapping[str, Callable[[Batch], Tensor]], rows: int, 
             timer = Timer("model(batch).cpu()", globals=names, num_threads=torch.get_num_threads())
             found[name].append(1000 * timer.blocked_autorange(min_run_time=_SECONDS).median)
     return {name: Latency(statistics.median(times), min(times), max(times)) for name, times in found.items()}
+
+
+def spread_text(latency: Latency) -> str:
+    """How a latency is written.
+
+    Args:
+        latency: The latency.
+
+    Returns:
+        Milliseconds with their spread, a decimal more below 10.
+
+    Examples:
+        >>> spread_text(Latency(8.214, 7.9, 30.0)), spread_text(Latency(53.26, 51.0, 60.1))
+        ('8.21 [7.90, 30.00]', '53.3 [51.0, 60.1]')
+    """
+    decimals = 2 if latency.median < 10 else 1
+    return f"{latency.median:.{decimals}f} [{latency.low:.{decimals}f}, {latency.high:.{decimals}f}]"
+
+
+def threads_text() -> str:
+    """How many threads torch has now."""
+    number = torch.get_num_threads()
+    return "one thread" if number == 1 else f"{number} threads"

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from callbacks import Interrupted
 from pipeline.classifier import Classifier, open_classifier
 from pipeline.errors import OneLineErrors
 from pipeline.extras import need_extra
+from pipeline.latency import threads_text
 from pipeline.model_data import run_of, task_of
 
 if TYPE_CHECKING:
@@ -160,13 +160,12 @@ def said(sides: Sequence[Side], text: str, pair: str | None = None) -> list[tupl
         For each its labels with their probabilities, or of regression the score, and how long it took.
     """
     answers = ask([side.classifier for side in sides], text, pair)
-    threads = torch.get_num_threads()
-    where = f"{threads} thread{'s' if threads > 1 else ''}, median of {_ROUNDS} calls"
     shown = []
     for side, own in zip(sides, answers, strict=True):
         values = own.values.tolist()
         labels = dict(zip(side.classifier.label_names, values, strict=True))
-        line = f"{own.milliseconds:.1f} ms ({where})"
+        where = "GPU" if side.classifier.device == "cuda" else threads_text()
+        line = f"{own.milliseconds:.1f} ms ({where}, median of {_ROUNDS} calls)"
         if side.name == "student":
             line += f", {answers[1].milliseconds / own.milliseconds:.1f} times as fast as the teacher"
         shown.append((f"{values[0]:.3f}" if side.classifier.is_regression else labels, line))

@@ -11,6 +11,7 @@ from typing import Any
 from datamodules import open_task
 from lightning_modules.metrics import score_function
 from pipeline.comparison import DENSE, SPARSE
+from pipeline.latency import spread_text, threads_text
 from pipeline.report.measuring import SHAPES, Kept, MeasuredModel, kept_of, measure_models
 from pipeline.report.page import Number, Page, Table
 from pipeline.report.pictures import (
@@ -24,7 +25,7 @@ from pipeline.report.pictures import (
     unit_picture,
 )
 from pipeline.report.reading import RunRecord
-from pipeline.report.wording import environment, score_text, shape_text, spread_text, threads_text
+from pipeline.report.wording import environment, score_text, shape_text
 from pipeline.summary import LOGITS
 from pipeline.yaml_text import read_yaml_text
 from storage import read_tensors

@@ -10,10 +10,9 @@ from typing import Any
 
 import torch
 
-from pipeline.latency import Latency
 from pipeline.report.measuring import MeasuredModel
 
-__all__ = ["environment", "score_text", "shape_text", "spread_text", "threads_text"]
+__all__ = ["environment", "score_text", "shape_text"]
 
 _PACKAGES = ("torch", "transformers", "pytorch-lightning")
 
@@ -46,18 +45,3 @@ def score_text(model: MeasuredModel) -> str:
     """
     score = model.score
     return f"{100 * score.value:.1f} [{100 * score.low:.1f}, {100 * score.high:.1f}]"
-
-
-def spread_text(latency: Latency) -> str:
-    """Milliseconds with their spread.
-
-    Args:
-        latency: The latency.
-    """
-    return f"{latency.median:.1f} [{latency.low:.1f}, {latency.high:.1f}]"
-
-
-def threads_text() -> str:
-    """How many threads torch has now."""
-    number = torch.get_num_threads()
-    return "one thread" if number == 1 else f"{number} threads"

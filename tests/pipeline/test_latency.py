@@ -3,7 +3,7 @@ from functools import partial
 
 import torch
 
-from pipeline.latency import measure_latency
+from pipeline.latency import Latency, measure_latency, spread_text, threads_text
 
 
 def test_latency_is_measured_in_turns():
@@ -30,3 +30,10 @@ def test_an_answer_counts_when_it_has_come_to_the_cpu():
 
     late = torch.zeros(1).as_subclass(OnItsWay)
     assert measure_latency({"late": lambda batch: late}, 1, 2)["late"].low >= 20
+
+
+def test_how_it_is_written():
+    assert spread_text(Latency(2.046, 1.0, 14.0)) == "2.05 [1.00, 14.00]"
+    assert spread_text(Latency(20.46, 1.0, 140.0)) == "20.5 [1.0, 140.0]"
+    number = torch.get_num_threads()
+    assert threads_text() == ("one thread" if number == 1 else f"{number} threads")

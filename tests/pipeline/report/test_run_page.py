@@ -20,7 +20,7 @@ def test_a_finished_run_is_told_in_full(pruned_run, quick):
     ]
     scores = {model["folder"]: 100 * model["dev"]["score"] for model in summary["models"]}
     assert tables["Models"].rows[0][1].startswith(f"{scores['finetune/model']:.1f} [")
-    assert tables["Latency on the CPU, milliseconds"].rows[0][1:] == ["2.0 [1.0, 4.0]"] * 3
+    assert tables["Latency on the CPU, milliseconds"].rows[0][1:] == ["2.00 [1.00, 4.00]"] * 3
     students = tables["All students"].rows
     assert len(students) == len(summary["models"])
     assert sum(row[0].endswith(" *") for row in students) == 1

@@ -27,7 +27,7 @@ def test_runs_stand_side_by_side(pruned_run, second, unfinished, quick):
     best = 100 * read(pruned_run)["best"]["dev"]["score"] if "dev" in read(pruned_run)["best"] else None
     assert rows[str(pruned_run)][3] == rows[str(second)][3]
     assert best is None or rows[str(second)][3].startswith(f"{best:.1f} [")
-    assert rows[str(second)][7] == "2.0 [1.0, 4.0] (1.0 x)"
+    assert rows[str(second)][7] == "2.00 [1.00, 4.00] (1.0 x)"
     assert rows[str(unfinished)][2:8] == [""] * 6
     differing = {row[0]: row[1:] for row in tables["What differs in their settings"].rows}
     assert differing == {
