@@ -1,4 +1,8 @@
-"""Writing files and folders so that they are there completely or not at all, and paths that stay in their folder."""
+"""Writing files and folders so that they are there completely or not at all, and paths that stay in their folder.
+
+Whoever may read an ordinary new file may read these: safetensors 0.8 gives its own to nobody but their owner, so that a
+container with another user could not load a model (its issue 782).
+"""
 
 from __future__ import annotations
 
@@ -58,7 +62,9 @@ def new_file(path: Path) -> Iterator[Path]:
         'text'
     """
     with _written_beside(path) as temporary:
+        mode = _ordinary_mode(temporary)
         yield temporary
+        _allow(temporary, mode)
         _flush(temporary)
         temporary.replace(path)
 
@@ -80,9 +86,11 @@ def new_folder(path: Path, *, replace: bool = True) -> Iterator[Path]:
     """
     with _written_beside(path) as temporary:
         temporary.mkdir()
+        mode = _ordinary_mode(temporary / ".mode")
         yield temporary
         for folder, _, files in os.walk(temporary):
             for name in files:
+                _allow(Path(folder, name), mode)
                 _flush(Path(folder, name))
             _flush(Path(folder))
         replaced = _temporary(path, "old")
@@ -212,6 +220,21 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def _ordinary_mode(path: Path) -> int:
+    """The permissions of a new file here; asking for the umask would change it for all threads."""
+    path.touch()
+    mode = path.stat().st_mode
+    path.unlink()
+    return mode
+
+
+def _allow(path: Path, mode: int) -> None:
+    """Give a file at least these permissions."""
+    own = path.stat().st_mode
+    if own | mode != own:
+        path.chmod(own | mode)
 
 
 def _flush(path: Path) -> None:

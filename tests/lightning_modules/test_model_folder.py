@@ -77,6 +77,11 @@ def test_config_is_readable(tmp_path):
     assert "architectures" not in model.config.to_dict() or model.config.architectures is None
 
 
+def test_the_weights_are_readable_by_whom_the_rest_is(tmp_path):
+    folder = save_classifier(named_classifier(), tmp_path / "model")
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
+
+
 def test_saving_replaces_model_folders_only(tmp_path):
     folder = save_classifier(named_classifier(), tmp_path / "model")
     first = model_digest(folder)

@@ -55,6 +55,35 @@ def test_text_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     assert seen == ["old", "new"]  # first the file, then its folder
 
 
+@pytest.mark.parametrize("umask", [0o022, 0o007, 0o077])
+def test_who_may_read_an_ordinary_file_may_read_these(umask, tmp_path):
+    """As save_file of safetensors 0.8 does, files are made private here."""
+
+    def private(path):
+        path.write_text("text")
+        path.chmod(0o600)
+
+    before = os.umask(umask)
+    try:
+        (tmp_path / "ordinary").write_text("text")
+        with new_file(tmp_path / "file") as temporary:
+            private(temporary)
+        with new_folder(tmp_path / "folder") as temporary:
+            (temporary / "sub").mkdir()
+            private(temporary / "sub/file")
+            (temporary / "script").write_text("text")
+            (temporary / "script").chmod(0o755)
+        copy_folder(tmp_path / "folder", tmp_path / "copy")
+    finally:
+        os.umask(before)
+    ordinary = (tmp_path / "ordinary").stat().st_mode
+    assert ordinary & 0o777 == 0o666 & ~umask
+    for path in ("file", "folder/sub/file", "copy/sub/file"):
+        assert (tmp_path / path).stat().st_mode == ordinary
+    assert (tmp_path / "folder/script").stat().st_mode & 0o111 == 0o111
+    assert names(tmp_path / "folder") == ["script", "sub"]
+
+
 def test_json_round_trip(tmp_path):
     values = {"a": [1, 2.5, None, "é"]}
     write_json(tmp_path / "sub/values.json", values)
