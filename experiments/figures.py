@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from scipy.stats import t
 
 from experiments.plan import Cell
-from experiments.reading import by_candidate, finest, gaps, trainings, values_of
+from experiments.reading import by_candidate, by_mode, finest, gaps, trainings, values_of
 from experiments.table import Table
-from pipeline.comparison import DENSE, SPARSE
+from pipeline.comparison import DENSE
 from storage import new_file, read_tensors
 
 __all__ = ["draw_figures", "half_width"]
@@ -94,10 +94,8 @@ def _grids(table: Table, cell: Cell) -> Iterator[tuple[str, str, Figure]]:
 def _modes(table: Table, cell: Cell) -> Iterator[tuple[str, str, Figure]]:
     """Cost of a search against the score of the student that it chose."""
     metric, on = finest(table, cell)
-    points = [
-        (search, values) for search in cell.searches if (values := values_of(table, cell, search, SPARSE, metric))
-    ]
-    if len(points) < 2:
+    points = by_mode(table, cell, metric)
+    if not points:
         return
     figure, axes = _axes()
     for search, values in points:

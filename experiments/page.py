@@ -9,7 +9,7 @@ from pathlib import Path
 from experiments.estimates import differences
 from experiments.figures import draw_figures, half_width
 from experiments.plan import Cell, Search
-from experiments.reading import UNUSED, by_candidate, finest, gaps, rows_of_cell, trainings, values_of
+from experiments.reading import UNUSED, by_candidate, by_mode, finest, gaps, rows_of_cell, trainings, values_of
 from experiments.table import TEACHER, Table
 from pipeline.comparison import BEST_OF_K, DENSE, SPARSE
 from storage import write_text
@@ -173,9 +173,8 @@ def _grid_table(table: Table, cells: Sequence[Cell]) -> str:
 
 def _mode_table(table: Table, cells: Sequence[Cell]) -> str:
     rows = []
-    for cell, search in _with(cells, lambda search: True):
-        values = values_of(table, cell, search, SPARSE)
-        if len(cell.searches) > 1 and values:
+    for cell in cells:
+        for search, values in by_mode(table, cell):
             what = [cell.task, cell.student, search.name, search.mode, f"{trainings(search):.3g}", str(len(values))]
             others = (values_of(table, cell, search, SPARSE, metric) for metric in ("selection_score", UNUSED))
             rows.append([*what, *map(_spread, (values, *others))])

@@ -9,7 +9,7 @@ from experiments.table import Row, Table
 from pipeline.comparison import SPARSE
 from pipeline.search import halving_epochs, survivors
 
-__all__ = ["UNUSED", "by_candidate", "finest", "gaps", "rows_of_cell", "trainings", "values_of"]
+__all__ = ["UNUSED", "by_candidate", "by_mode", "finest", "gaps", "rows_of_cell", "trainings", "values_of"]
 
 UNUSED = "unused_accuracy"
 """Metric of the rows that were in no part."""
@@ -106,6 +106,21 @@ def trainings(search: Search) -> float:
         spent += alive * (end - last)
         alive, last = survivors(alive, eta), end
     return 1 + (spent + alive * (epochs - last)) / epochs
+
+
+def by_mode(table: Table, cell: Cell, metric: str = "score") -> list[tuple[Search, list[float]]]:
+    """What the students that a cell's searches chose have, where it has several modes of search.
+
+    Args:
+        table: The results.
+        cell: The cell.
+        metric: Column of the value.
+
+    Returns:
+        The searches that are over, with their students' values; none where there is nothing to compare.
+    """
+    found = [(search, values) for search in cell.searches if (values := values_of(table, cell, search, SPARSE, metric))]
+    return found if len({search.mode for search, _ in found}) > 1 else []
 
 
 def by_candidate(

@@ -16,7 +16,7 @@ from experiments import __main__ as command
 from experiments.collect import is_collected, keep_predictions
 from experiments.figures import half_width
 from experiments.plan import Cell, Search, in_order, read_plan
-from experiments.reading import UNUSED, by_candidate, trainings, values_of
+from experiments.reading import UNUSED, by_candidate, by_mode, trainings, values_of
 from experiments.table import TEACHER, Row, Table
 from experiments.unused import UnusedRows
 from storage import read_tensors, write_tensors
@@ -189,6 +189,18 @@ def test_trainings_are_what_a_search_takes():
     assert [trainings(search(mode, four)) for mode in ("none", "predict", "exhaustive")] == [2, 2, 5]
     # The trial, an epoch of four, another one of two, two more of one.
     assert trainings(search("halving", four)) == 1 + (4 * 1 + 2 * 1 + 1 * 2) / 4
+
+
+def test_modes_are_compared_where_there_are_several(finished):
+    table, cell = Table(finished / "docs/results.csv"), read_plan(finished / "plan.yaml")[0]
+    main, grid, probe = cell.searches
+    assert [search.mode for search, _ in by_mode(table, cell)] == ["predict", "exhaustive", "none"]
+    again = Search(probe.name, {**probe.settings, "seeds": [2]})
+    assert by_mode(table, Cell(cell.task, cell.student, (probe, again))) == []
+    assert by_mode(table, Cell(cell.task, cell.student, (main, grid)))[1] == (
+        grid,
+        values_of(table, cell, grid, "sparse_teacher"),
+    )
 
 
 def test_a_half_width_is_that_of_students_t():
