@@ -20,7 +20,7 @@ test: $(INSTALLED)  ## ruff, mypy and pytest
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m 'not gpu and not faults'
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not gpu and not faults'
 
 test-faults: $(INSTALLED)  ## kill, damage and starve runs; prints a table, under 15 minutes
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/faults -m faults
