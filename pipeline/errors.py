@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -18,6 +20,10 @@ __all__ = ["OneLineErrors", "fail", "own_error"]
 _OWN_CODE = Path(__file__).resolve().parent.parent
 _PACKAGES = ("callbacks", "datamodules", "lightning_modules", "pipeline", "storage")
 _LONGEST = 1000
+# What the parser says of names that it does not know; of a group's it says the group apart.
+_UNKNOWN = re.compile(
+    r"(?:Group '(?P<group>[\w.]+)' does not accept option '|[Oo]ption '|unrecognized arguments: --)(?P<name>[\w.]+)"
+)
 
 # For files and for values on the command line alike.
 set_loader("yaml", load_yaml, exceptions=(yaml.YAMLError,))
@@ -72,9 +78,9 @@ class OneLineErrors(ArgumentParser):
 
         Args:
             message: The parser's message.
-            ex: What caused it; its text is in the message.
+            ex: What caused it; its text is in the message, to which the nearest name is added if it knows no such one.
         """
-        fail(message)
+        fail(message + _nearest(message, getattr(ex, "subcommand_parser", self)))
 
     def parse_path(self, path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Namespace:  # noqa: ANN401
         """Parse a file of settings; one that is no text is an error of the user.
@@ -93,3 +99,13 @@ class OneLineErrors(ArgumentParser):
             fail(str(error))
         parsed: Namespace = super().parse_path(path, *args, **kwargs)
         return parsed
+
+
+def _nearest(message: str, parser: ArgumentParser) -> str:
+    """What may have been meant by a name that the parser does not know; nothing if it complains of something else."""
+    unknown = _UNKNOWN.search(message)
+    if unknown is None:
+        return ""
+    name = ".".join(part for part in unknown.group("group", "name") if part)
+    near = difflib.get_close_matches(name, [action.dest for action in parser._actions], n=1)
+    return f": did you mean {near[0]}?" if near else "; --help lists what there is"

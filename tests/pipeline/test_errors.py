@@ -36,6 +36,33 @@ def test_parser_prints_no_usage(capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "content", "end"),
+    [
+        ([], "studnt: {sparsity: 0.5}", "'studnt.sparsity' is not accepted: did you mean student.sparsity?"),
+        ([], "student: {sparsty: 0.5}", "does not accept option 'sparsty': did you mean student.sparsity?"),
+        (
+            ["--student.sparsty", "0.5"],
+            "{}",
+            "--student.sparsty 0.5: did you mean student.sparsity?",
+        ),
+        (["--nothing"], "{}", "unrecognized arguments: --nothing; --help lists what there is"),
+        (["--student.sparsity", "much"], "{}", "Given value: much"),
+    ],
+)
+def test_a_misspelt_name_is_told_with_the_nearest(arguments, content, end, tmp_path, capsys):
+    parser = OneLineErrors()
+    parser.add_argument("--config", action="config")
+    group = parser.add_argument_group("student", name="student")
+    group.add_argument("--student.sparsity", type=float | None)
+    (tmp_path / "file.yaml").write_text(content)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--config", str(tmp_path / "file.yaml"), *arguments])
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert said.strip().endswith(end)
+
+
 def test_a_long_message_is_cut(capsys):
     with pytest.raises(SystemExit):
         fail("x" * 10_000)
