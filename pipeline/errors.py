@@ -22,7 +22,8 @@ _PACKAGES = ("callbacks", "datamodules", "lightning_modules", "pipeline", "stora
 _LONGEST = 1000
 # What the parser says of names that it does not know; of a group's it says the group apart.
 _UNKNOWN = re.compile(
-    r"(?:Group '(?P<group>[\w.]+)' does not accept option '|[Oo]ption '|unrecognized arguments: --)(?P<name>[\w.]+)"
+    r"(?:(?:Group '(?P<group>[\w.]+)'|Subcommand '\w+') does not accept option '"
+    r"|Option '(?=[\w.]+' is not accepted)|unrecognized arguments: --)(?P<name>[\w.]+)"
 )
 
 # For files and for values on the command line alike.
