@@ -1,0 +1,20 @@
+"""The benchmark of GPUs, tried out on the CPU: that it runs through, not what it measures."""
+
+import sys
+
+from benchmarks import gpu
+
+
+def test_it_runs_through(monkeypatch, capsys):
+    # Neither the machine nor its rate is looked at, which takes seconds.
+    monkeypatch.setattr(gpu, "header", lambda _: "")
+    monkeypatch.setattr(gpu, "matrix_rate", lambda *_: 1e12)
+    monkeypatch.setattr(gpu, "_ROUNDS", 1)
+    options = "--device cpu --size mini --steps 1 --rows 2 --batches 1 --no-compile"
+    monkeypatch.setattr(sys, "argv", ["benchmarks.gpu", *options.split()])
+    gpu.main()
+    lines = capsys.readouterr().out.splitlines()
+    said = {line.split()[0] for line in lines if line}
+    assert {"finetuning", "distillation", "distillation_cached", "plain", "ours", "dense"} <= said
+    told = [line for line in lines if "gpu/" in line]
+    assert len(told) == 6, told
