@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.utils.benchmark import Timer
 
 from lightning_modules.classifying import Batch
 
-__all__ = ["Latency", "measure_latency", "spread_text", "threads_text"]
+__all__ = ["Latency", "device_text", "measure_latency", "spread_text", "threads_text"]
 
 _ROUNDS = 5
 _SECONDS = 0.1
@@ -45,6 +44,9 @@ def measure_latency(models: Mapping[str, Callable[[Batch], Tensor]], rows: int, 
     Returns:
         By name.
     """
+    # Here, as it loads torch's compiler of extensions, which has a word to say where CUDA is installed without a GPU.
+    from torch.utils.benchmark import Timer
+
     inputs = torch.ones(rows, length, dtype=torch.long)
     batch = {"input_ids": inputs, "attention_mask": inputs, "token_type_ids": torch.zeros_like(inputs)}
     found: dict[str, list[float]] = {name: [] for name in models}
@@ -78,3 +80,16 @@ def threads_text() -> str:
     """How many threads torch has now."""
     number = torch.get_num_threads()
     return "one thread" if number == 1 else f"{number} threads"
+
+
+def device_text(device: str) -> str:
+    """What a device is called.
+
+    Args:
+        device: Of torch.
+
+    Examples:
+        >>> device_text("cpu"), device_text("cuda"), device_text("cuda:1")
+        ('CPU', 'GPU', 'GPU:1')
+    """
+    return device.replace("cuda", "gpu").upper()

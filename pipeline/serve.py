@@ -18,7 +18,7 @@ from callbacks import Interrupted
 from pipeline.classifier import Classifier, open_classifier
 from pipeline.errors import OneLineErrors
 from pipeline.extras import need_extra
-from pipeline.latency import threads_text
+from pipeline.latency import device_text, threads_text
 from pipeline.model_data import run_of, task_of
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def said(sides: Sequence[Side], text: str, pair: str | None = None) -> list[tupl
     for side, own in zip(sides, answers, strict=True):
         values = own.values.tolist()
         labels = dict(zip(side.classifier.label_names, values, strict=True))
-        where = "GPU" if side.classifier.device == "cuda" else threads_text()
+        where = threads_text() if side.classifier.device == "cpu" else device_text(side.classifier.device)
         line = f"{own.milliseconds:.1f} ms ({where}, median of {_ROUNDS} calls)"
         if side.name == "student":
             line += f", {answers[1].milliseconds / own.milliseconds:.1f} times as fast as the teacher"

@@ -20,10 +20,12 @@ from pipeline.latency import Latency, measure_latency
 from pipeline.measure import count_flops
 from pipeline.statistics import Estimate, Metric, estimate_score
 
-__all__ = ["SHAPES", "Kept", "MeasuredModel", "kept_of", "measure_models"]
+__all__ = ["SHAPES", "Kept", "MeasuredModel", "kept_of", "measure_models", "told_shape"]
 
 SHAPES = ((1, 32), (1, 128), (8, 128), (32, 128))
-"""Rows and tokens for which latency is measured."""
+"""Rows and tokens for which latency is measured; on a GPU also for 256 rows of 128 tokens."""
+# With fewer rows a GPU waits for its kernels to be launched, which takes as long for a small model as for a large one.
+_GPU_SHAPE = (256, 128)
 _COUNTED = (1, 128)
 _BINS = 15
 
@@ -95,7 +97,7 @@ def measure_models(
         answers: dict[str, Answer] = {
             name: answer_of(torch.nn.Module.to(model, device)) for name, model in loaded.items()
         }
-        for shape in SHAPES:
+        for shape in SHAPES if device == "cpu" else (*SHAPES, _GPU_SHAPE):
             for name, found in measure_latency(answers, *shape).items():
                 latency[name].setdefault(device, {})[shape] = found
     measured = []
@@ -118,6 +120,18 @@ def measure_models(
             )
         )
     return measured
+
+
+def told_shape(device: str) -> tuple[int, int]:
+    """The shape whose latency stands for a device: on the CPU that of a single row, on a GPU that of a full batch.
+
+    Args:
+        device: Of the latency.
+
+    Returns:
+        Rows and tokens.
+    """
+    return _COUNTED if device == "cpu" else _GPU_SHAPE
 
 
 def kept_of(root: Path, dense: str, models: Mapping[str, str]) -> dict[str, Kept]:

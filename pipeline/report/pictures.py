@@ -15,6 +15,7 @@ import matplotlib as mpl
 from cycler import cycler
 from matplotlib.figure import Figure
 
+from pipeline.latency import device_text
 from pipeline.report.measuring import Kept, MeasuredModel
 from pipeline.report.reading import Curve, RunRecord, UnitScatter
 
@@ -135,14 +136,15 @@ def latency_picture(models: Sequence[MeasuredModel], device: str, shape: tuple[i
             axes.scatter(
                 [found.median], [100 * model.score.value], s=size, color=color, alpha=0.7, label=_short(model.name)
             )
-        axes.set(xlabel=f"milliseconds for {shape[0]} x {shape[1]} tokens, {device}", ylabel="score on dev, hundredths")
+        axes.set_xlabel(f"milliseconds for {shape[0]} x {shape[1]} tokens, {device_text(device)}")
+        axes.set_ylabel("score on dev, hundredths")
         axes.set_xlim(left=0)
         axes.margins(0.15)
         axes.grid(alpha=0.25)
         legend = axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
         for handle in legend.legend_handles:
             handle.set_sizes([60])
-        return _drawn(figure, f"Score against latency on the {device.upper()}; the area is the encoder's size")
+        return _drawn(figure, f"Score against latency on the {device_text(device)}; the area is the encoder's size")
 
 
 def sparsity_picture(summary: Mapping[str, Any]) -> Picture | None:

@@ -11,8 +11,8 @@ from typing import Any
 from datamodules import open_task
 from lightning_modules.metrics import score_function
 from pipeline.comparison import DENSE, SPARSE
-from pipeline.latency import spread_text, threads_text
-from pipeline.report.measuring import SHAPES, Kept, MeasuredModel, kept_of, measure_models
+from pipeline.latency import device_text, spread_text, threads_text
+from pipeline.report.measuring import Kept, MeasuredModel, kept_of, measure_models, told_shape
 from pipeline.report.page import Number, Page, Table
 from pipeline.report.pictures import (
     Picture,
@@ -43,7 +43,7 @@ def measured_of(record: RunRecord) -> list[MeasuredModel]:
         record: A finished run.
 
     Returns:
-        The models; none if the run is not finished.
+        The models, the student that the run chose last; none if the run is not finished.
     """
     if record.summary is None:
         return []
@@ -57,6 +57,7 @@ def measured_of(record: RunRecord) -> list[MeasuredModel]:
         if folders:
             # The chosen one first, by whose files size and speed are measured.
             models[name] = sorted(folders, key=lambda folder: folder != best)
+    models = dict(sorted(models.items(), key=lambda model: best in model[1]))
     metric = score_function(task.metrics, task.num_labels)
     return measure_models(record.folder, models, tensors, tensors["labels"], metric)
 
@@ -142,11 +143,15 @@ def _numbers(measured: Sequence[MeasuredModel]) -> list[Number]:
     if len(measured) < 2:
         return []
     teacher, student = measured[0], measured[-1]
-    shape = (1, 128)
-    faster = teacher.latency["cpu"][shape].median / student.latency["cpu"][shape].median
+    faster = []
+    for device in teacher.latency:
+        rows, length = shape = told_shape(device)
+        times = teacher.latency[device][shape].median / student.latency[device][shape].median
+        batch = f"{rows} {'row' if rows == 1 else 'rows'} of {length} tokens"
+        faster.append(Number(f"{times:.1f} x", f"as fast as the teacher, {batch} on the {device_text(device)}"))
     return [
         Number(f"{100 * student.score.value:.1f}", f"score on dev, the teacher's is {100 * teacher.score.value:.1f}"),
-        Number(f"{faster:.1f} x", f"as fast as the teacher, one row of {shape[1]} tokens on the CPU"),
+        *faster,
         Number(f"{student.encoder_parameters / teacher.encoder_parameters:.0%}", "of the encoder's parameters"),
         Number(f"{student.megabytes / teacher.megabytes:.0%}", "of the file's size, embeddings included"),
     ]
@@ -156,7 +161,7 @@ def _pictures(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[Pict
     found: list[Picture | None] = []
     if measured:
         found.append(score_picture(measured))
-        found += [latency_picture(measured, device, (1, 128)) for device in measured[0].latency]
+        found += [latency_picture(measured, device, told_shape(device)) for device in measured[0].latency]
     if record.summary is not None:
         found.append(sparsity_picture(record.summary))
     if kept := _kept(record):
@@ -212,17 +217,17 @@ def _tables(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[Table]
         for device in measured[0].latency:
             tables.append(
                 Table(
-                    f"Latency on the {device.upper()}, milliseconds",
+                    f"Latency on the {device_text(device)}, milliseconds",
                     ["rows x tokens", *(model.name for model in measured)],
                     [
                         [
                             f"{rows} x {length}",
                             *(spread_text(model.latency[device][rows, length]) for model in measured),
                         ]
-                        for rows, length in SHAPES
+                        for rows, length in measured[0].latency[device]
                     ],
-                    "Median [fastest, slowest] of five rounds in turns"
-                    + (f", {threads_text()}." if device == "cpu" else "."),
+                    "Median [fastest, slowest] of five rounds in turns, "
+                    + (f"{threads_text()}." if device == "cpu" else "float32, until the answer is on the CPU."),
                 )
             )
     if record.summary is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.comparison import DENSE
 from pipeline.latency import spread_text
-from pipeline.report.measuring import MeasuredModel
+from pipeline.report.measuring import MeasuredModel, told_shape
 from pipeline.report.page import Page, Table
 from pipeline.report.pictures import Picture, latency_picture, score_picture
 from pipeline.report.reading import RunRecord
@@ -16,8 +16,6 @@ from pipeline.report.run_page import chosen_of, measured_of
 from pipeline.report.wording import environment, score_text, shape_text
 
 __all__ = ["page_of_runs"]
-
-_SHAPE = (1, 128)
 
 
 def page_of_runs(records: Sequence[RunRecord]) -> Page:
@@ -40,7 +38,7 @@ def page_of_runs(records: Sequence[RunRecord]) -> Page:
             for model, suffix in _shown(record, measured[_name(record)])
         ]
         drawn = [score_picture(models)]
-        drawn += [latency_picture(models, device, _SHAPE) for device in models[0].latency]
+        drawn += [latency_picture(models, device, told_shape(device)) for device in models[0].latency]
         pictures += [Picture(f"{task}: {picture.title}", picture.svg) for picture in drawn]
     tables = [_runs(records, measured)]
     if finished:
@@ -73,7 +71,7 @@ def _runs(records: Sequence[RunRecord], measured: Mapping[str, Sequence[Measured
             rows.append([_name(record), record.task, *[""] * 6, seconds])
             continue
         teacher = found[0]
-        latency = chosen.latency["cpu"][_SHAPE]
+        latency, teachers = (model.latency["cpu"][told_shape("cpu")] for model in (chosen, teacher))
         rows.append(
             [
                 _name(record),
@@ -83,7 +81,7 @@ def _runs(records: Sequence[RunRecord], measured: Mapping[str, Sequence[Measured
                 _gap(record.summary),
                 f"{chosen.encoder_parameters / 1e6:.2f} M",
                 f"{chosen.megabytes:.1f} MB",
-                f"{spread_text(latency)} ({teacher.latency['cpu'][_SHAPE].median / latency.median:.1f} x)",
+                f"{spread_text(latency)} ({teachers.median / latency.median:.1f} x)",
                 seconds,
             ]
         )

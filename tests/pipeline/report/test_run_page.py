@@ -1,4 +1,9 @@
+import json
+import shutil
 from pathlib import Path
+
+import pytest
+import torch
 
 from pipeline.report import measuring
 from pipeline.report.reading import read_run
@@ -15,9 +20,8 @@ def test_a_finished_run_is_told_in_full(pruned_run, quick):
         *("Score", "Score", "The", "Heads", "Scores", "Training", "Seconds")
     ]
     tables = {table.title: table for table in page.tables}
-    assert [row[0] for row in tables["Models"].rows] == [
-        *("dense teacher", "student of dense teacher", "student of sparse teacher")
-    ]
+    teacher, *students = [row[0] for row in tables["Models"].rows]
+    assert (teacher, *sorted(students)) == ("dense teacher", "student of dense teacher", "student of sparse teacher")
     scores = {model["folder"]: 100 * model["dev"]["score"] for model in summary["models"]}
     assert tables["Models"].rows[0][1].startswith(f"{scores['finetune/model']:.1f} [")
     assert tables["Latency on the CPU, milliseconds"].rows[0][1:] == ["2.00 [1.00, 4.00]"] * 3
@@ -42,4 +46,39 @@ def test_a_second_device_has_a_picture_and_a_table_of_its_own(pruned_run, quick,
     page = page_of_run(read_run(pruned_run))
     assert sum(picture.title.startswith("Score against latency") for picture in page.pictures) == 2
     tables = {table.title: table for table in page.tables}
-    assert tables["Latency on the CPU:0, milliseconds"].rows == tables["Latency on the CPU, milliseconds"].rows
+    rows = tables["Latency on the CPU, milliseconds"].rows
+    assert tables["Latency on the CPU:0, milliseconds"].rows == [*rows, ["256 x 128", *rows[0][1:]]]
+    assert [number.what for number in page.numbers[1:3]] == [
+        "as fast as the teacher, 1 row of 128 tokens on the CPU",
+        "as fast as the teacher, 256 rows of 128 tokens on the CPU:0",
+    ]
+
+
+@pytest.mark.parametrize("chosen", ["dense", "sparse"])
+def test_the_chosen_student_is_last_and_in_the_numbers(pruned_run, tmp_path, quick, chosen):
+    run = tmp_path / "tiny"
+    shutil.copytree(pruned_run, run)
+    summary = read(run)
+    folder = summary["best_by_method"][0][f"{chosen}_teacher"]
+    summary["best"] = next(model for model in summary["models"] if model["folder"] == folder)
+    (run / "summary.json").write_text(json.dumps(summary))
+    page = page_of_run(read_run(run))
+    models = next(table for table in page.tables if table.title == "Models")
+    assert models.rows[-1][0] == f"student of {chosen} teacher"
+    assert len(models.rows) == 3
+    assert page.numbers[0].value == f"{100 * summary['best']['dev']['score']:.1f}"
+
+
+@pytest.mark.gpu
+def test_a_gpu_is_measured_and_shown(pruned_run):
+    page = page_of_run(read_run(pruned_run))
+    assert [picture.title.split(";")[0] for picture in page.pictures[1:3]] == [
+        "Score against latency on the CPU",
+        "Score against latency on the GPU",
+    ]
+    tables = {table.title: table for table in page.tables}
+    rows = tables["Latency on the GPU, milliseconds"].rows
+    assert [row[0] for row in rows] == ["1 x 32", "1 x 128", "8 x 128", "32 x 128", "256 x 128"]
+    assert all(float(cell.split()[0]) > 0 for row in rows for cell in row[1:])
+    assert page.numbers[2].what == "as fast as the teacher, 256 rows of 128 tokens on the GPU"
+    assert dict(tables["Environment of this report"].rows)["GPU"] == torch.cuda.get_device_name()
