@@ -10,6 +10,15 @@ import pytest
 from tests.tasks import TinyTask, make_tiny_task
 
 
+def pytest_configure(config) -> None:
+    """Hide GPUs, whose results have other bits and of which Lightning warns that they lie idle, but from their tests.
+
+    The processes that tests start inherit it.
+    """
+    if config.option.markexpr != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 @pytest.fixture
 def unscored(monkeypatch) -> None:
     """Leave `val/score` to the callback Scored."""

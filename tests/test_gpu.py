@@ -1,0 +1,144 @@
+"""On a GPU everything does what it does on the CPU: within rounding, and a resumed fit exactly. `pytest -m gpu`."""
+
+import copy
+import json
+
+import pytest
+import torch
+from torch import nn
+
+import cli
+from benchmarks.plain import distil_loss
+from callbacks import Compilation, Pruning, Rewinding, TeacherCache, TeacherSparsification
+from callbacks.sparsification import score_teacher
+from lightning_modules import drop_layers_, load_classifier, load_tokenizer, save_classifier
+from pipeline.classifier import answer_of, open_classifier
+from pipeline.serve import Side, said
+from tests.pipeline.runs import options, read
+from tests.tasks import StopAt, Stopped, differences, fit, make_trainer
+from tests.tiny import tiny_batch, tiny_classifier
+
+pytestmark = [
+    pytest.mark.gpu,
+    # A run is resumed in the folder that it has begun to fill.
+    pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty"),
+]
+
+# Of weights after some steps: sums are rounded otherwise, and Adam can make much of rounding where a gradient is small.
+TOLERANCE = {"rtol": 0, "atol": 2e-4}
+
+
+def to_gpu(model):
+    return nn.Module.to(copy.deepcopy(model), "cuda")
+
+
+@pytest.fixture
+def without_dropout(tiny_task, tmp_path):
+    """A student of two layers; a GPU would draw other numbers."""
+    model = drop_layers_(load_classifier(tiny_task.teacher), [0, 1])
+    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+        setattr(model.config, name, 0.0)
+    return save_classifier(model, tmp_path / "without_dropout", load_tokenizer(tiny_task.teacher))
+
+
+def distil(task, folder, callbacks=(), *, ckpt_path=None, student=None, **settings):
+    settings = {"accelerator": "gpu", "max_epochs": 1, **settings}
+    weights = fit(
+        make_trainer(folder, callbacks, **settings), task.distillation(student=student), task.data(), ckpt_path
+    )
+    return {name: weight.cpu() for name, weight in weights.items()}
+
+
+def assert_close(found, expected, **tolerance):
+    assert found.keys() == expected.keys()
+    for name, weight in expected.items():
+        torch.testing.assert_close(found[name], weight, **tolerance, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_scores_are_those_of_the_cpu():
+    teacher, student = tiny_classifier(seed=1), tiny_classifier(seed=2)
+    batches = [tiny_batch(seed=seed) for seed in range(3)]
+    on_gpu = [{name: values.cuda() for name, values in batch.items()} for batch in batches]
+    expected = score_teacher(teacher, student, batches)
+    found = score_teacher(to_gpu(teacher), to_gpu(student), on_gpu)
+    for kind in ("heads", "neurons"):
+        for loss, layers in getattr(expected, kind).items():
+            for own, layer in zip(getattr(found, kind)[loss], layers, strict=True):
+                torch.testing.assert_close(own, layer, rtol=1e-3, atol=1e-6)
+
+
+def test_gradients_are_those_of_the_cpu():
+    teacher, student, batch = tiny_classifier(seed=1), tiny_classifier(seed=2), tiny_batch()
+    gradients = []
+    for device in ("cpu", "cuda"):
+        asked, learning = (nn.Module.to(copy.deepcopy(model), device) for model in (teacher, student))
+        distil_loss(asked)(learning, {name: values.to(device) for name, values in batch.items()}).backward()
+        learned = [(name, weight.grad) for name, weight in learning.named_parameters() if weight.grad is not None]
+        gradients.append({name: gradient.cpu() for name, gradient in learned})
+    largest = max(gradient.abs().max().item() for gradient in gradients[0].values())
+    assert_close(gradients[1], gradients[0], rtol=1e-3, atol=1e-5 * largest)
+
+
+def test_the_cache_says_what_the_teacher_says(tiny_task, without_dropout, tmp_path):
+    expected = distil(tiny_task, tmp_path / "asked", student=without_dropout)
+    found = distil(tiny_task, tmp_path / "cached", [TeacherCache()], student=without_dropout)
+    assert_close(found, expected, **TOLERANCE)
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch's own making
+def test_compiled_weights_are_those_without_it(tiny_task, without_dropout, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "kernels"))
+    expected = distil(tiny_task, tmp_path / "plain", student=without_dropout)
+    found = distil(tiny_task, tmp_path / "compiled", [Compilation()], student=without_dropout)
+    assert_close(found, expected, **TOLERANCE)
+
+
+@pytest.mark.parametrize("point", [("step", 3), ("val", 14), ("step", 17)])
+def test_a_fit_stopped_anywhere_resumes_to_the_same_bits(tiny_task, tmp_path, point):
+    def method():
+        return [Pruning(0.5), TeacherSparsification(0.5, 0.3), Rewinding(2)]
+
+    whole = distil(tiny_task, tmp_path / "whole", method(), max_epochs=4)
+    path = tmp_path / "stopped.ckpt"
+    with pytest.raises(Stopped):
+        distil(tiny_task, tmp_path / "stopped", [*method(), StopAt(path, point)], max_epochs=4)
+    resumed = distil(tiny_task, tmp_path / "stopped", method(), max_epochs=4, ckpt_path=path)
+    assert differences(resumed, whole) == []
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
+def test_a_run_in_half_precision(tiny_task, tmp_path, precision, capsys):
+    command = options(tiny_task, tmp_path, f"--trainer.precision={precision}", "--teacher.sparsities=[0.0,0.2]")
+    cli.main(command)
+    summary = read(tmp_path / "tiny")
+    assert summary["models"][-1]["achieved"]["heads"] > 0.5
+    assert all(0 <= model["dev"]["score"] <= 1 for model in summary["models"])
+    before = (tmp_path / "tiny/summary.json").read_bytes()
+    cli.main(command)  # nothing is done again
+    assert (tmp_path / "tiny/summary.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_mask_that_masks_nothing_changes_nothing(dtype):
+    model = nn.Module.to(to_gpu(tiny_classifier()), dtype=dtype)
+    inputs = tiny_batch()["input_ids"]
+    tolerance = 1e-4 if dtype == torch.float32 else 0.1
+    answer = answer_of(model)
+    with_mask = {"input_ids": inputs, "attention_mask": torch.ones_like(inputs)}
+    torch.testing.assert_close(answer(with_mask), answer({"input_ids": inputs}), rtol=0, atol=tolerance)
+
+
+def test_texts_are_classified_as_on_the_cpu(tiny_task, tmp_path, monkeypatch):
+    texts = ["a good and charming film", "bad", "so so " * 40, "a very good film"]
+    source = tmp_path / "my.jsonl"
+    source.write_text("".join(f"{json.dumps({'text': text})}\n" for text in texts))
+    classifier = open_classifier(tiny_task.teacher)
+    assert classifier.device == "cuda"
+    cli.main(["predict-file", str(tiny_task.teacher), "--input", str(source), "--output", str(tmp_path / "out.jsonl")])
+    [(_, told)] = said([Side("model", tiny_task.teacher, classifier)], texts[0])
+    assert "(GPU, " in told
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    expected = open_classifier(tiny_task.teacher)(texts)
+    torch.testing.assert_close(classifier(texts), expected, rtol=0, atol=1e-4)
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [row["probability_positive"] for row in rows] == pytest.approx(expected[:, 1].tolist(), abs=1e-4)
