@@ -6,7 +6,7 @@ from lightning_modules import load_classifier, save_classifier
 from lightning_modules.encoders import shrink_
 from pipeline import classifier as module
 from pipeline.classifier import answer_of, open_classifier
-from tests.tiny import random_masks, tiny_batch, tiny_classifier
+from tests.tiny import FAMILIES, random_masks, tiny_batch, tiny_classifier
 
 TEXTS = ["a good and charming film", "bad", "so so " * 40, "a very good film"]
 
@@ -60,14 +60,16 @@ def test_scores_of_regression_are_no_probabilities(tiny_task, tmp_path):
     assert not torch.allclose(found, torch.ones(2, 1))
 
 
-def test_a_mask_that_masks_nothing_is_left_out(monkeypatch):
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_mask_that_masks_nothing_is_left_out(monkeypatch, family):
     seen = []
     original = module.classify
     monkeypatch.setattr(module, "classify", lambda model, batch: (seen.append(set(batch)), original(model, batch))[1])
-    model, padded = tiny_classifier(), tiny_batch()
+    model, padded = tiny_classifier(family), tiny_batch()
     ones = {**padded, "attention_mask": torch.ones_like(padded["input_ids"])}
     answer = answer_of(model)
     assert not torch.allclose(answer(padded), answer(ones))
     assert ["attention_mask" in names for names in seen] == [True, False]
     with torch.no_grad():
-        torch.testing.assert_close(answer(ones), model(**ones).logits)
+        asked = {name: ones[name] for name in ("input_ids", "attention_mask")}
+        torch.testing.assert_close(answer(ones), model(**asked).logits)
