@@ -7,13 +7,14 @@ import os
 import re
 import sys
 import traceback
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
 from jsonargparse import ArgumentParser, Namespace, set_loader
 
-from pipeline.yaml_text import load_yaml, read_yaml_text
+from pipeline.yaml_text import line_of, load_yaml, read_yaml_text
 
 __all__ = ["OneLineErrors", "fail", "own_error"]
 
@@ -25,6 +26,14 @@ _UNKNOWN = re.compile(
     r"(?:(?:Group '(?P<group>[\w.]+)'|Subcommand '\w+') does not accept option '"
     r"|Option '(?=[\w.]+' is not accepted)|unrecognized arguments: --)(?P<name>[\w.]+)"
 )
+
+# What it says of the value of a name that it knows.
+_KNOWN = re.compile(r'Parser key "(?P<name>[\w.]+)"')
+
+# The files that the command line has named so far, and the one that is being read. Parsers make parsers of their own
+# for parts of it, so none of them knows all.
+_NAMED: ContextVar[list[Path] | None] = ContextVar("named", default=None)
+_AT_WORK: ContextVar[Path | None] = ContextVar("at_work", default=None)
 
 # For files and for values on the command line alike.
 set_loader("yaml", load_yaml, exceptions=(yaml.YAMLError,))
@@ -81,7 +90,25 @@ class OneLineErrors(ArgumentParser):
             message: The parser's message.
             ex: What caused it; its text is in the message, to which the nearest name is added if it knows no such one.
         """
-        fail(message + _nearest(message, getattr(ex, "subcommand_parser", self)))
+        fail(_place(message) + message + _nearest(message, getattr(ex, "subcommand_parser", self)))
+
+    def parse_args(self, *args: Any, **kwargs: Any) -> Namespace:  # type: ignore[override]  # noqa: ANN401
+        """Parse a command line; what is wrong in a file that it names is told with the file and its line.
+
+        Args:
+            args: The parent's.
+            kwargs: The parent's.
+
+        Returns:
+            What the parent returns.
+        """
+        token = _NAMED.set([]) if _NAMED.get() is None else None
+        try:
+            parsed: Namespace = super().parse_args(*args, **kwargs)
+            return parsed
+        finally:
+            if token is not None:
+                _NAMED.reset(token)
 
     def parse_path(self, path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Namespace:  # noqa: ANN401
         """Parse a file of settings; one that is no text is an error of the user.
@@ -98,8 +125,30 @@ class OneLineErrors(ArgumentParser):
             read_yaml_text(Path(path))
         except ValueError as error:
             fail(str(error))
-        parsed: Namespace = super().parse_path(path, *args, **kwargs)
-        return parsed
+        if (named := _NAMED.get()) is not None:
+            named.append(Path(path))
+        token = _AT_WORK.set(Path(path))
+        try:
+            parsed: Namespace = super().parse_path(path, *args, **kwargs)
+            return parsed
+        finally:
+            _AT_WORK.reset(token)
+
+
+def _place(message: str) -> str:
+    """The file that has what the parser complains of, and the line; nothing if it comes from the command line."""
+    at_work, unknown, known = _AT_WORK.get(), _UNKNOWN.search(message), _KNOWN.search(message)
+    name = _full_name(unknown) if unknown else known["name"] if known else None
+    if name is None or message.startswith("unrecognized"):
+        return "" if at_work is None else f"{at_work}: "
+    # Names are checked when all files have been read, of which the last one that has it is meant; values at once.
+    files = [at_work] if at_work is not None else reversed(_NAMED.get() or []) if unknown else []
+    found = ((path, line_of(path, name)) for path in files)
+    return next((f"{path}, line {line}: " for path, line in found if line is not None), "")
+
+
+def _full_name(unknown: re.Match[str]) -> str:
+    return ".".join(part for part in unknown.group("group", "name") if part)
 
 
 def _nearest(message: str, parser: ArgumentParser) -> str:
@@ -107,6 +156,5 @@ def _nearest(message: str, parser: ArgumentParser) -> str:
     unknown = _UNKNOWN.search(message)
     if unknown is None:
         return ""
-    name = ".".join(part for part in unknown.group("group", "name") if part)
-    near = difflib.get_close_matches(name, [action.dest for action in parser._actions], n=1)
+    near = difflib.get_close_matches(_full_name(unknown), [action.dest for action in parser._actions], n=1)
     return f": did you mean {near[0]}?" if near else "; --help lists what there is"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 from jsonargparse import get_loader
 
-__all__ = ["load_yaml", "read_yaml_text"]
+__all__ = ["line_of", "load_yaml", "read_yaml_text"]
 
 _MOST_LEVELS = 50
 _MOST_NODES = 100_000
@@ -71,6 +72,35 @@ def load_yaml(text: str) -> Any:  # noqa: ANN401 - anything that YAML can hold
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         # PyYAML's own constructors stumble over values such as `!!int text`.
         raise _TooMuchError(f"a value does not fit its tag ({error})") from error
+
+
+def line_of(path: Path, name: str) -> int | None:
+    """Where a file of settings has a key.
+
+    Args:
+        path: The file, which `load_yaml` takes.
+        name: The key with those above it, ``student.sparsity``, or the end of that.
+
+    Returns:
+        The number of its line; None if the file has no such key, or cannot be read.
+    """
+    try:
+        node = yaml.compose(read_yaml_text(path), Loader=yaml.SafeLoader)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return None  # this is asked of a file of which something else is already said
+    return next((line for key, line in _keys(node, "") if f".{key}".endswith(f".{name}")), None)
+
+
+def _keys(node: yaml.Node | None, above: str) -> Iterator[tuple[str, int]]:
+    """All keys with those above them, and their lines."""
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _keys(item, above)
+    elif isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                yield f"{above}{key.value}", key.start_mark.line + 1
+                yield from _keys(value, f"{above}{key.value}.")
 
 
 def _too_deep() -> _TooMuchError:

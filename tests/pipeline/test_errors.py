@@ -63,6 +63,40 @@ def test_a_misspelt_name_is_told_with_the_nearest(arguments, content, end, tmp_p
     assert said.strip().endswith(end)
 
 
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("seed: 1\nstudent:\n  sparsity: 0.5\n  sparsty: 0.5", 4),
+        ("student.sparsty: 0.5", 1),
+        ("seed: 1\nstudent:\n  sparsity: much", 3),
+        ("seed: [1]", 1),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_told_with_its_line(content, line, tmp_path, capsys):
+    parser = OneLineErrors()
+    parser.add_argument("--config", action="config")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument_group("student", name="student").add_argument("--student.sparsity", type=float | None)
+    files = [tmp_path / f"{name}.yaml" for name in ("before", "wrong", "after")]
+    for file, text in zip(files, ("student: {sparsity: 0.1}", content, "seed: 2"), strict=True):
+        file.write_text(text)
+    for _ in range(2):  # nothing is left of the first time
+        with pytest.raises(SystemExit):
+            parser.parse_args([f"--config={file}" for file in files])
+        assert capsys.readouterr().err.startswith(f"stark: error: {files[1]}, line {line}: ")
+
+
+def test_what_is_wrong_on_the_command_line_is_told_without_a_file(tmp_path, capsys):
+    parser = OneLineErrors()
+    parser.add_argument("--config", action="config")
+    parser.add_argument("--seed", type=int)
+    (tmp_path / "right.yaml").write_text("seed: 2")
+    for wrong in ("--seed=x", "--sed=1"):
+        with pytest.raises(SystemExit):
+            parser.parse_args([f"--config={tmp_path / 'right.yaml'}", wrong])
+        assert "right.yaml" not in capsys.readouterr().err
+
+
 def test_a_long_message_is_cut(capsys):
     with pytest.raises(SystemExit):
         fail("x" * 10_000)

@@ -5,7 +5,7 @@ import time
 import pytest
 import yaml
 
-from pipeline.yaml_text import load_yaml, read_yaml_text
+from pipeline.yaml_text import line_of, load_yaml, read_yaml_text
 
 LAUGHS = "\n".join(
     ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"] + [f"a{n}: &a{n} [{f'*a{n - 1}, ' * 10}]" for n in range(1, 9)]
@@ -45,3 +45,11 @@ def test_a_file_that_is_not_utf8_is_named_with_its_line(tmp_path):
         read_yaml_text(path)
     path.write_text("name: naïve\n", encoding="utf-8")
     assert read_yaml_text(path) == "name: naïve\n"
+
+
+def test_the_line_of_a_key(tmp_path):
+    path = tmp_path / "file.yaml"
+    path.write_text("a: 1\nlist:\n- b: {c: 2}\n- d:\n    c: 3\nx.y: {z: 4}\n")
+    names = ("a", "b.c", "c", "list.d.c", "d.c", "x.y.z", "y", "st", "e", "c.b")
+    assert [line_of(path, name) for name in names] == [1, 3, 3, 5, 5, 6, 6, None, None, None]
+    assert line_of(tmp_path / "nowhere.yaml", "a") is None
