@@ -10,7 +10,9 @@ import threading
 from pathlib import Path
 
 import pytest
+from huggingface_hub import close_session, constants
 
+import cli
 from lightning_modules import load_classifier, save_classifier
 from lightning_modules.encoders import shrink_
 from tests.tiny import random_masks
@@ -89,14 +91,12 @@ def student(tiny_task, tmp_path_factory):
     return folder
 
 
-def push(folder, endpoint, home, token="hf_secret", repo="me/small"):
-    """In a process of its own, as the tests' one is told to stay offline."""
+def push(folder, endpoint, home):
+    """In a process of its own, as a user does it."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "0", "HF_ENDPOINT": endpoint, "HF_HOME": str(home)}
     environment |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "NO_PROXY": "127.0.0.1", "HF_HUB_DISABLE_XET": "1"}
-    environment.pop("HF_TOKEN", None)
-    if token is not None:
-        environment["HF_TOKEN"] = token
-    command = [sys.executable, "-m", "cli", "push", str(folder), repo]
+    environment["HF_TOKEN"] = "hf_secret"
+    command = [sys.executable, "-m", "cli", "push", str(folder), "me/small"]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
 
 
@@ -111,26 +111,45 @@ def test_the_folder_arrives_in_one_commit(student, hub, tmp_path):
     assert sum("/commit/" in path for path, _ in hub.asked) == 1
 
 
-def test_who_is_not_logged_in_is_told_how(student, hub, tmp_path):
+@pytest.fixture
+def refused(monkeypatch, tmp_path, capsys):
+    """What the command says before it ends with status 2; in this process, as one of its own takes seconds to start."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+    def push(folder, endpoint, token="hf_secret", repo="me/small"):
+        monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        if token is not None:
+            monkeypatch.setenv("HF_TOKEN", token)
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(["push", str(folder), repo])
+        assert stopped.value.code == 2
+        return capsys.readouterr().err
+
+    close_session()  # one that was made offline stays so
+    yield push
+    close_session()
+
+
+def test_who_is_not_logged_in_is_told_how(student, hub, refused):
     hub.status = 401
-    said = push(student, hub.address, tmp_path, token=None)
-    assert said.returncode == 2
-    assert "hf auth login" in said.stderr
-    assert said.stderr.count("\n") == 1
+    said = refused(student, hub.address, token=None)
+    assert "hf auth login" in said
+    assert said.count("\n") == 1
     hub.status = 403
-    said = push(student, hub.address, tmp_path)
-    assert "the hub refuses me/small (403): hf auth login, with a token that may write" in said.stderr
+    said = refused(student, hub.address)
+    assert "the hub refuses me/small (403): hf auth login, with a token that may write" in said
 
 
-def test_what_cannot_be_pushed_is_one_line(student, tmp_path):
-    said = push(student, "http://127.0.0.1:9", tmp_path)
-    assert said.returncode == 2
-    assert "the hub cannot be reached at http://127.0.0.1:9" in said.stderr
-    said = push(student, "http://127.0.0.1:9", tmp_path, repo="a/b/c d")
-    assert "'a/b/c d' is no id on the hub, such as me/my-model" in said.stderr
+def test_what_cannot_be_pushed_is_one_line(student, tmp_path, refused):
+    nowhere = "http://127.0.0.1:9"
+    assert f"the hub cannot be reached at {nowhere}" in refused(student, nowhere)
+    assert "'a/b/c d' is no id on the hub, such as me/my-model" in refused(student, nowhere, repo="a/b/c d")
     damaged = tmp_path / "damaged"
     save_classifier(load_classifier(student), damaged)
     (damaged / "config.json").write_text("{}")
-    said = push(damaged, "http://127.0.0.1:9", tmp_path)
-    assert "has no model card: stark card" in said.stderr
-    assert "is damaged" in said.stderr
+    said = refused(damaged, nowhere)
+    assert "has no model card: stark card" in said
+    assert "is damaged" in said
