@@ -16,7 +16,7 @@ from lightning_modules.encoders import SHRUNK_PREFIX
 from lightning_modules.metrics import score_function
 from lightning_modules.model_folder import one_line_errors
 from pipeline.errors import OneLineErrors
-from pipeline.latency import spread_text
+from pipeline.latency import device_text, spread_text, threads_text
 from pipeline.model_data import run_of, settings_of
 from pipeline.report.measuring import measure_models
 from pipeline.report.wording import environment, score_text, shape_text
@@ -120,11 +120,21 @@ def card_of(
                 f"{found.encoder_parameters / 1e6:.1f} M",
                 f"{found.megabytes:.0f} MB",
                 f"{found.gflops:.2f}",
-                *(spread_text(found.latency["cpu"][shape]) for shape in ((1, 128), (32, 128))),
             ]
             for found in measured
         ],
-        machine=f"{here['processor']}, torch {here['torch']}",
+        names=[found.name for found in measured],
+        latencies=[
+            [
+                f"{device_text(device)}, {rows} x {length}",
+                *(spread_text(found.latency[device][rows, length]) for found in measured),
+            ]
+            for device, shapes in measured[0].latency.items()
+            for rows, length in shapes
+        ],
+        machine=", ".join(
+            [here["processor"], threads_text(), *([here["GPU"]] if "GPU" in here else []), f"torch {here['torch']}"]
+        ),
         lineage=_lineage(base, settings, entry),
         recipe=yaml.safe_dump({key: settings[key] for key in _RECIPE if key in settings}, sort_keys=False).rstrip(),
         calibration="" if measured[-1].calibration is None else f"{measured[-1].calibration:.3f}",

@@ -43,6 +43,17 @@ def test_the_hub_reads_what_it_says(pruned_run, tmp_path, capsys):
     assert re.search(r"\|---\|(---:\|)+\n\| teacher \|.*\|\n\| this model \|", text)
 
 
+def test_each_device_has_its_latency(pruned_run, monkeypatch):
+    """A second one is made of the CPU."""
+    monkeypatch.setattr(measuring, "_devices", lambda: ["cpu", "cpu:0"])
+    times = " | 2.00 [1.00, 4.00] | 2.00 [1.00, 4.00] |"
+    shapes = ["1 x 32", "1 x 128", "8 x 128", "32 x 128"]
+    rows = [f"| CPU, {shape}{times}" for shape in shapes]
+    rows += [f"| CPU:0, {shape}{times}" for shape in [*shapes, "256 x 128"]]
+    header = "| milliseconds for rows x tokens | teacher | this model |\n|---|---:|---:|"
+    assert "\n".join(["", "", header, *rows, "", "Median"]) in str(card_of(pruned_run / "student"))
+
+
 def test_the_lineage_is_that_of_the_summary(pruned_run):
     students = {model["folder"]: model for model in read(pruned_run)["models"]}
     text = str(card_of(pruned_run / "distill/0.5_0.2/model"))
