@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import yaml
 from jsonargparse import ArgumentParser, Namespace, set_loader
 
-from pipeline.yaml_text import line_of, load_yaml, read_yaml_text
+from pipeline.yaml_text import lines_of_keys, load_yaml, read_yaml_text
 
 __all__ = ["OneLineErrors", "fail", "own_error"]
 
@@ -138,13 +138,19 @@ class OneLineErrors(ArgumentParser):
 def _place(message: str) -> str:
     """The file that has what the parser complains of, and the line; nothing if it comes from the command line."""
     at_work, unknown, known = _AT_WORK.get(), _UNKNOWN.search(message), _KNOWN.search(message)
-    name = _full_name(unknown) if unknown else known["name"] if known else None
-    if name is None or message.startswith("unrecognized"):
-        return "" if at_work is None else f"{at_work}: "
-    # Names are checked when all files have been read, of which the last one that has it is meant; values at once.
-    files = [at_work] if at_work is not None else reversed(_NAMED.get() or []) if unknown else []
-    found = ((path, line_of(path, name)) for path in files)
-    return next((f"{path}, line {line}: " for path, line in found if line is not None), "")
+    name = _full_name(unknown) if unknown else known["name"] if known else ""
+    if at_work is not None:
+        lines = lines_of_keys(at_work)
+        # Of what is wrong within a class the parser tells the name there.
+        ends = [line for key, line in lines.items() if key.endswith(f".{name}")]
+        line = lines.get(name, ends[0] if len(ends) == 1 else None)
+        return f"{at_work}: " if line is None else f"{at_work}, line {line}: "
+    if unknown is not None and not message.startswith("unrecognized"):
+        # Names are checked when all files have been read, of which the last one that has it is meant.
+        for path in reversed(_NAMED.get() or []):
+            if line := lines_of_keys(path).get(name):
+                return f"{path}, line {line}: "
+    return ""
 
 
 def _full_name(unknown: re.Match[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from jsonargparse import get_loader
 
-__all__ = ["line_of", "load_yaml", "read_yaml_text"]
+__all__ = ["lines_of_keys", "load_yaml", "read_yaml_text"]
 
 _MOST_LEVELS = 50
 _MOST_NODES = 100_000
@@ -74,28 +74,26 @@ def load_yaml(text: str) -> Any:  # noqa: ANN401 - anything that YAML can hold
         raise _TooMuchError(f"a value does not fit its tag ({error})") from error
 
 
-def line_of(path: Path, name: str) -> int | None:
-    """Where a file of settings has a key.
+def lines_of_keys(path: Path) -> dict[str, int]:
+    """Where a file of settings has its keys.
 
     Args:
         path: The file, which `load_yaml` takes.
-        name: The key with those above it, ``student.sparsity``, or the end of that.
 
     Returns:
-        The number of its line; None if the file has no such key, or cannot be read.
+        The number of the line of each key, by its name with those above it, ``student.sparsity``; items of lists are
+        numbered, ``trainer.callbacks.0.class_path``. Empty if the file cannot be read.
     """
     try:
-        node = yaml.compose(read_yaml_text(path), Loader=yaml.SafeLoader)
+        return dict(_keys(yaml.compose(read_yaml_text(path), Loader=yaml.SafeLoader), ""))
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
-        return None  # this is asked of a file of which something else is already said
-    return next((line for key, line in _keys(node, "") if f".{key}".endswith(f".{name}")), None)
+        return {}  # this is asked of a file of which something else is already said
 
 
 def _keys(node: yaml.Node | None, above: str) -> Iterator[tuple[str, int]]:
-    """All keys with those above them, and their lines."""
     if isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from _keys(item, above)
+        for number, item in enumerate(node.value):
+            yield from _keys(item, f"{above}{number}.")
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if isinstance(key, yaml.ScalarNode):

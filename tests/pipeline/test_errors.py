@@ -70,12 +70,16 @@ def test_a_misspelt_name_is_told_with_the_nearest(arguments, content, end, tmp_p
         ("student.sparsty: 0.5", 1),
         ("seed: 1\nstudent:\n  sparsity: much", 3),
         ("seed: [1]", 1),
+        # Within a class the parser tells the name there.
+        ("rule: {class_path: callbacks.Pruning, init_args: {sparsity: 0.5,\n  sparsty: 1}}\nstudent: {sparsity: 1}", 2),
+        ("rule: {class_path: callbacks.Pruning, init_args: {sparsity: 0.5,\n  split: 1}}", 2),
     ],
 )
 def test_what_is_wrong_in_a_file_is_told_with_its_line(content, line, tmp_path, capsys):
     parser = OneLineErrors()
     parser.add_argument("--config", action="config")
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--rule", type=Pruning | None)
     parser.add_argument_group("student", name="student").add_argument("--student.sparsity", type=float | None)
     files = [tmp_path / f"{name}.yaml" for name in ("before", "wrong", "after")]
     for file, text in zip(files, ("student: {sparsity: 0.1}", content, "seed: 2"), strict=True):
@@ -86,15 +90,30 @@ def test_what_is_wrong_in_a_file_is_told_with_its_line(content, line, tmp_path, 
         assert capsys.readouterr().err.startswith(f"stark: error: {files[1]}, line {line}: ")
 
 
-def test_what_is_wrong_on_the_command_line_is_told_without_a_file(tmp_path, capsys):
+def test_where_a_name_is_twice_the_file_alone_is_told(tmp_path, capsys):
+    parser = OneLineErrors()
+    parser.add_argument("--config", action="config")
+    parser.add_argument("--rules", type=list[Pruning])
+    rule = "- {class_path: callbacks.Pruning, init_args: {sparsty: 0.5}}"
+    (tmp_path / "wrong.yaml").write_text(f"rules:\n{rule}\n{rule}")
+    with pytest.raises(SystemExit):
+        parser.parse_args([f"--config={tmp_path / 'wrong.yaml'}"])
+    assert capsys.readouterr().err.startswith(f"stark: error: {tmp_path / 'wrong.yaml'}: ")
+
+
+@pytest.mark.parametrize("wrong", ["--seed=x", "--sed=1", "--rule.sparsty=0.5", "--student={sparsty: 1}"])
+def test_what_is_wrong_on_the_command_line_is_told_without_a_file(wrong, tmp_path, capsys):
     parser = OneLineErrors()
     parser.add_argument("--config", action="config")
     parser.add_argument("--seed", type=int)
-    (tmp_path / "right.yaml").write_text("seed: 2")
-    for wrong in ("--seed=x", "--sed=1"):
-        with pytest.raises(SystemExit):
-            parser.parse_args([f"--config={tmp_path / 'right.yaml'}", wrong])
-        assert "right.yaml" not in capsys.readouterr().err
+    parser.add_argument("--rule", type=Pruning | None)
+    parser.add_argument("--other", type=dict | None)
+    parser.add_argument_group("student", name="student").add_argument("--student.sparsity", type=float | None)
+    # Another thing that has such a name is not what is wrong.
+    (tmp_path / "right.yaml").write_text("seed: 2\nother: {sparsty: 1}\nrule: {class_path: callbacks.Pruning}")
+    with pytest.raises(SystemExit):
+        parser.parse_args([f"--config={tmp_path / 'right.yaml'}", wrong])
+    assert "right.yaml" not in capsys.readouterr().err
 
 
 def test_a_long_message_is_cut(capsys):

@@ -5,7 +5,7 @@ import time
 import pytest
 import yaml
 
-from pipeline.yaml_text import line_of, load_yaml, read_yaml_text
+from pipeline.yaml_text import lines_of_keys, load_yaml, read_yaml_text
 
 LAUGHS = "\n".join(
     ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"] + [f"a{n}: &a{n} [{f'*a{n - 1}, ' * 10}]" for n in range(1, 9)]
@@ -47,9 +47,10 @@ def test_a_file_that_is_not_utf8_is_named_with_its_line(tmp_path):
     assert read_yaml_text(path) == "name: naïve\n"
 
 
-def test_the_line_of_a_key(tmp_path):
+def test_the_lines_of_keys(tmp_path):
     path = tmp_path / "file.yaml"
     path.write_text("a: 1\nlist:\n- b: {c: 2}\n- d:\n    c: 3\nx.y: {z: 4}\n")
-    names = ("a", "b.c", "c", "list.d.c", "d.c", "x.y.z", "y", "st", "e", "c.b")
-    assert [line_of(path, name) for name in names] == [1, 3, 3, 5, 5, 6, 6, None, None, None]
-    assert line_of(tmp_path / "nowhere.yaml", "a") is None
+    assert lines_of_keys(path) == {
+        **{"a": 1, "list": 2, "list.0.b": 3, "list.0.b.c": 3, "list.1.d": 4, "list.1.d.c": 5, "x.y": 6, "x.y.z": 6}
+    }
+    assert lines_of_keys(tmp_path / "nowhere.yaml") == {}
