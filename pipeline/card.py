@@ -132,9 +132,7 @@ def card_of(
             for device, shapes in measured[0].latency.items()
             for rows, length in shapes
         ],
-        machine=", ".join(
-            [here["processor"], threads_text(), *([here["GPU"]] if "GPU" in here else []), f"torch {here['torch']}"]
-        ),
+        machine=", ".join(filter(None, (here["processor"], threads_text(), here.get("GPU"), f"torch {here['torch']}"))),
         lineage=_lineage(base, settings, entry),
         recipe=yaml.safe_dump({key: settings[key] for key in _RECIPE if key in settings}, sort_keys=False).rstrip(),
         calibration="" if measured[-1].calibration is None else f"{measured[-1].calibration:.3f}",
