@@ -119,7 +119,8 @@ def _columns(
     """The columns of the texts: those that were named, the usual ones, or those of the model's task."""
     known = list(dict.fromkeys(column for row in rows if isinstance(row, Record) for column in row.values))
     if not known:
-        raise ValueError(f"{name}: there is no row that can be read")
+        first = next((f", line {row.line}: {row.reason};" for row in rows if isinstance(row, BadRecord)), ":")
+        raise ValueError(f"{name}{first} there is no row that can be read")
     task = task_of(folder)
     own = _USUAL if task is None else task.texts
     if text is None:
