@@ -20,8 +20,8 @@ class Compilation(Callback):
 
     One set of kernels serves batches of every length (``dynamic=True``). Making them took 40 to 60 seconds at the first
     step on two cores, where the steps then were slower than without them. It is meant for GPUs, on which it has not
-    been measured. Tolerance: without dropout, the weights of a short fit in float32 are those without it to 1e-4; dropout
-    draws other numbers.
+    been measured. Tolerance: without dropout, the weights of a short fit in float32 are those without it to 1e-4;
+    dropout draws other numbers.
 
     Lifecycle: compiled at ``on_fit_start``, when shapes are final; used from the start to the end of each batch of
     training alone, so that evaluation and scoring need no kernels of their own.
