@@ -14,7 +14,7 @@ from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
 
 from storage import DamagedError, WriteError, new_file
 
-__all__ = ["SafeCheckpointIO", "bring_home", "latest_checkpoint", "read_checkpoint", "write_checkpoint"]
+__all__ = ["SafeCheckpointIO", "bring_home", "latest_checkpoint", "read_checkpoint", "val_scores", "write_checkpoint"]
 
 _log = logging.getLogger(__name__)
 
@@ -95,6 +95,19 @@ def latest_checkpoint(folder: Path) -> Path | None:
     intact = {path.name for path in found}
     usable = [path for path in found if set(_tracked_names(found[path])) <= intact]
     return max(usable, key=lambda path: _progress(path, found[path]), default=None)
+
+
+def val_scores(folder: Path) -> list[tuple[int, float]]:
+    """What the validations of a fit gave so far, according to its latest checkpoint.
+
+    Args:
+        folder: The fit's ``checkpoints/``.
+
+    Returns:
+        The number of the epoch and ``val/score`` of each validation; empty without an intact checkpoint.
+    """
+    path = latest_checkpoint(folder)
+    return [] if path is None else [(epoch, score) for epoch, score in read_checkpoint(path, mapped=True)["val_scores"]]
 
 
 def _tracked_names(checkpoint: dict[str, Any]) -> list[str]:

@@ -11,13 +11,14 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
 from callbacks import Interrupted
+from lightning_modules.checkpoints import val_scores
 from pipeline.display import Display
 from pipeline.elsewhere import are_stopping, go_on, stop_all, was_lost
 from pipeline.manifest import Manifest
 from pipeline.plan import Decision, Stage, decide
 from storage import folder_lock, remove_folder
 
-__all__ = ["begin", "execute_all", "run_fits"]
+__all__ = ["begin", "drop_checkpoints", "execute_all", "run_fits"]
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +48,19 @@ def begin(stage: Stage, manifest: Manifest, decision: Decision) -> bool:
                 remove_folder(folder)
     manifest.start(stage.name, stage.settings, {name: manifest.stages[name].result() for name in stage.needs})
     return resume
+
+
+def drop_checkpoints(name: str, manifest: Manifest) -> None:
+    """Remove the checkpoints of a fit that will not go on: they have the weights six times, with AdamW's two moments.
+
+    Args:
+        name: Of the stage.
+        manifest: Of the run; it keeps what the fit's validations gave, which a search asks.
+    """
+    folder = manifest.folder / name / "checkpoints"
+    if not manifest.stages[name].val_scores and (scores := val_scores(folder)):
+        manifest.keep(name, scores)
+    remove_folder(folder)
 
 
 def execute_all(
@@ -79,7 +93,7 @@ def execute_all(
                 for stage in fits[: workers - len(running)]:
                     decision = decide(stage, manifest)
                     if decision.action == "skip":
-                        display.skipped(stage.name)
+                        _skip(stage, manifest, display)
                         done.add(stage.name)
                     else:
                         display.started(stage.name, decision.reason)
@@ -93,7 +107,7 @@ def execute_all(
                     done.add(own.name)
                 for future in wait(running, None if own is None else 0, FIRST_COMPLETED).done:
                     stage, _ = running.pop(future)
-                    manifest.finish(stage.name, stage.outputs, seconds := future.result())
+                    _finish(stage, manifest, seconds := future.result())
                     display.finished(stage.name, seconds)
                     done.add(stage.name)
         except Interrupted:
@@ -159,7 +173,7 @@ def _execute(stage: Stage, manifest: Manifest, display: Display) -> None:
     """Run a stage here, or go on with it, unless it is finished."""
     decision = decide(stage, manifest)
     if decision.action == "skip":
-        display.skipped(stage.name)
+        _skip(stage, manifest, display)
         return
     resume = begin(stage, manifest, decision)
     with display.stage(stage.name, decision.reason) as progress:
@@ -169,5 +183,19 @@ def _execute(stage: Stage, manifest: Manifest, display: Display) -> None:
         except Interrupted:
             manifest.spend(stage.name, time.perf_counter() - start)
             raise
-        manifest.finish(stage.name, stage.outputs, time.perf_counter() - start)
+        _finish(stage, manifest, time.perf_counter() - start)
     gc.collect()
+
+
+def _finish(stage: Stage, manifest: Manifest, seconds: float) -> None:
+    """Record what a stage left, and only then remove what it could have gone on with."""
+    manifest.finish(stage.name, stage.outputs, seconds)
+    if stage.is_fit:
+        drop_checkpoints(stage.name, manifest)
+
+
+def _skip(stage: Stage, manifest: Manifest, display: Display) -> None:
+    """Leave a finished stage as it is; it may have been killed before it had tidied up."""
+    display.skipped(stage.name)
+    if stage.is_fit:
+        drop_checkpoints(stage.name, manifest)

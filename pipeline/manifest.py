@@ -26,6 +26,7 @@ class Record:
         outputs: SHA-256 of each file that it left, by its path in the run's folder; none until it is finished.
         finished: Whether it is.
         seconds: That it took, in all its parts but those that were killed.
+        val_scores: What the validations of a fit gave, after the number of the epoch, once its checkpoints are gone.
     """
 
     settings: dict[str, Any]
@@ -33,6 +34,7 @@ class Record:
     outputs: dict[str, str] = field(default_factory=dict)
     finished: bool = False
     seconds: float = 0.0
+    val_scores: list[tuple[int, float]] = field(default_factory=list)
 
     def result(self) -> str:
         """Digest of everything that the stage left."""
@@ -92,7 +94,7 @@ class Manifest:
         return cls(folder, {name: Record(**stage) for name, stage in stages.items()})
 
     def start(self, name: str, settings: dict[str, Any], inputs: dict[str, str]) -> None:
-        """Record that a stage is at work; one that goes on keeps the seconds that it has.
+        """Record that a stage is at work; an unfinished one that goes on keeps the seconds that it has.
 
         Args:
             name: Of the stage.
@@ -100,8 +102,18 @@ class Manifest:
             inputs: See `Record`.
         """
         before = self.stages.get(name)
-        same = before is not None and (before.settings, before.inputs) == (settings, inputs)
-        self.stages[name] = Record(settings, inputs, seconds=before.seconds if before and same else 0.0)
+        goes_on = before and (before.settings, before.inputs, before.finished) == (settings, inputs, False)
+        self.stages[name] = Record(settings, inputs, seconds=before.seconds if before and goes_on else 0.0)
+        self.write()
+
+    def keep(self, name: str, val_scores: list[tuple[int, float]]) -> None:
+        """Record what is still asked of a fit whose checkpoints go.
+
+        Args:
+            name: Of the stage.
+            val_scores: See `Record`.
+        """
+        self.stages[name].val_scores = val_scores
         self.write()
 
     def finish(self, name: str, outputs: tuple[str, ...], seconds: float) -> None:

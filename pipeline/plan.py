@@ -45,7 +45,7 @@ class Decision:
     """What is to be done with a stage, and why.
 
     Args:
-        action: ``skip`` what is finished, ``continue`` what has begun or lost a file, ``run`` from the start.
+        action: ``skip`` what is finished, ``continue`` what has begun, ``run`` from the start.
         reason: For a person.
     """
 
@@ -74,7 +74,7 @@ def decide(stage: Stage, manifest: Manifest) -> Decision:
     if not record.finished:
         return Decision("continue", "it was interrupted")
     if damage := manifest.damage(stage.name):
-        return Decision("continue", damage)
+        return Decision("run", damage)  # a finished fit has no checkpoint that it could go on with
     return Decision("skip", "finished earlier")
 
 

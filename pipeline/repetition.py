@@ -9,12 +9,12 @@ from typing import Any
 
 from pytorch_lightning import Callback
 
-from lightning_modules.checkpoints import latest_checkpoint, read_checkpoint
+from lightning_modules.checkpoints import val_scores
 from pipeline import stages
 from pipeline.baselines import baseline_stages
 from pipeline.candidates import Candidate, candidates
 from pipeline.context import RunContext
-from pipeline.execution import begin, run_fits
+from pipeline.execution import begin, drop_checkpoints, run_fits
 from pipeline.manifest import Manifest
 from pipeline.plan import Stage, decide
 from pipeline.search import FOLDS, best_of, halving_epochs, survivors
@@ -148,6 +148,8 @@ class Repetition:
                     scores[candidate].append({"epochs": end, "score": score})
                 alive = best_of(found, survivors(len(alive), search.eta))
             self._write_search([{**asdict(candidate), "rounds": rounds} for candidate, rounds in scores.items()], alive)
+            for candidate in scores.keys() - set(alive):
+                drop_checkpoints(self._run.distillation(candidate).name, self._manifest)
 
         needs = ("prune", *(self._run.name(f"sparsify/{candidate.name}") for candidate in self._candidates))
         return Stage(
@@ -171,9 +173,8 @@ class Repetition:
 
     def _scores_of(self, candidate: Candidate) -> list[tuple[int, float]]:
         """What the validations of its fit gave, after the number of the epoch."""
-        folder = self._run.root / self._run.distillation(candidate).name / "checkpoints"
-        checkpoint = latest_checkpoint(folder)
-        return [] if checkpoint is None else read_checkpoint(checkpoint, mapped=True)["val_scores"]
+        name = self._run.distillation(candidate).name
+        return self._manifest.stages[name].val_scores or val_scores(self._run.root / name / "checkpoints")
 
     def _write_search(self, found: list[dict[str, Any]], chosen: Sequence[Candidate]) -> None:
         mode, names = self._settings.search.mode, [candidate.name for candidate in chosen]

@@ -134,13 +134,13 @@ def copy_folder(source: Path, target: Path) -> None:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder so that at no moment half of it has its name.
+    """Remove a folder so that at no moment half of it has its name, and what is left of an earlier, killed removal.
 
     Args:
         path: The folder; it need not exist.
     """
+    _clear_away(path)
     if path.exists():
-        _clear_away(path)
         doomed = _temporary(path, "old")
         path.rename(doomed)
         shutil.rmtree(doomed)

@@ -1,4 +1,4 @@
-"""SIGKILL at 20 moments of a run; the same command again must end with the unbroken run's result."""
+"""SIGKILL at 22 moments of a run; the same command again must end with the unbroken run's result."""
 
 from __future__ import annotations
 
@@ -55,6 +55,8 @@ def _kills() -> list[Kill]:
     writes = [
         ("in-manifest", "fsync", "manifest.json", 3, False),
         ("best-without-last", "save_checkpoint", "trial/checkpoints/best", 2, True),
+        ("finished-with-checkpoints", "rename", "trial/.checkpoints", 1, False),
+        ("checkpoints-half-removed", "rename", "trial/.checkpoints", 1, True),
     ]
     return [
         *times,
@@ -95,6 +97,7 @@ def survivors(reference, ahead, tmp_path_factory):
         if outcome.status != 0:
             return [f"exit status {outcome.status}:\n{outcome.tail}"], bytes_lost(before)
         found, lost = differences(place / RUN, reference.run), bytes_lost(before)
+        found += [f"{path} is left" for path in (place / RUN).rglob("*.ckpt")]
         shutil.rmtree(place)
         return found, lost
 

@@ -14,6 +14,7 @@ from lightning_modules.checkpoints import (
     bring_home,
     latest_checkpoint,
     read_checkpoint,
+    val_scores,
     write_checkpoint,
 )
 from storage import DamagedError, WriteError
@@ -134,6 +135,13 @@ def test_a_checkpoint_whose_best_weights_are_damaged_or_gone_is_of_no_use(checkp
     assert latest_checkpoint(checkpoints) is None
     (checkpoints / "best.ckpt").unlink()
     assert latest_checkpoint(checkpoints) is None
+
+
+def test_scores_are_those_that_validations_gave(checkpoints):
+    states = read_checkpoint(checkpoints / "last.ckpt")["callbacks"]
+    (best,) = (float(state["best_model_score"]) for state in states.values() if state.get("best_model_score"))
+    assert val_scores(checkpoints) == [(0, best)]  # of the second epoch no score is known yet
+    assert val_scores(checkpoints / "none") == []
 
 
 def test_names_in_a_state_stay_in_the_folder():

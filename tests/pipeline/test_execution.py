@@ -1,5 +1,6 @@
 """Executing single stages; test_run.py has whole runs."""
 
+import os
 import signal
 import subprocess
 import threading
@@ -9,6 +10,7 @@ from functools import partial
 import pytest
 
 from callbacks import Interrupted
+from lightning_modules.checkpoints import write_checkpoint
 from pipeline.display import Display
 from pipeline.execution import begin, execute_all, run_fits
 from pipeline.manifest import Manifest
@@ -73,6 +75,55 @@ def fits(manifest, work, **needs):
         return Stage(name, needed, {}, (f"{name}/file",), fit, is_fit=True)
 
     return [make(name, needed) for name, needed in needs.items()]
+
+
+VAL_SCORES = [(0, 0.5), (1, 0.75)]
+
+
+def leave_checkpoint(folder):
+    """What `latest_checkpoint` and `val_scores` read of one."""
+    loops = {"fit_loop": {"epoch_loop.val_loop.batch_progress": {"total": {"completed": 2}}}}
+    checkpoint = {"state_dict": {}, "global_step": 9, "pytorch-lightning_version": "", "classifier_config": {}}
+    values = {**checkpoint, "loops": loops, "phase": [0, None], "val_scores": [list(entry) for entry in VAL_SCORES]}
+    write_checkpoint(values, folder / "checkpoints/last.ckpt")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_finished_fit_leaves_its_scores_and_no_checkpoint(manifest, workers):
+    def work(name, resume):
+        leave_checkpoint(manifest.folder / name)
+        if name == "b":
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        run(fits(manifest, work, a=(), b=("a",)), manifest, workers)
+    assert Manifest.read(manifest.folder).stages["a"].val_scores == [list(entry) for entry in VAL_SCORES]
+    assert sorted(path.name for path in manifest.folder.glob("*/*")) == ["checkpoints", "file"]
+    assert (manifest.folder / "b/checkpoints/last.ckpt").is_file()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("killed_at", ["pipeline.manifest.Manifest.keep", "shutil.rmtree"])
+def test_what_a_kill_left_of_checkpoints_goes_with_the_next_command(manifest, monkeypatch, killed_at, workers):
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+
+        def work(name, _):
+            leave_checkpoint(manifest.folder / name)
+            broken.setattr(killed_at, kill)
+
+        stages = fits(manifest, work, a=())
+        with pytest.raises(KeyboardInterrupt):
+            run(stages, manifest, workers)
+    if killed_at == "shutil.rmtree":  # the process that left it is no more
+        (left,) = manifest.folder.glob("a/.checkpoints.*")
+        left.rename(left.with_name(left.name.replace(str(os.getpid()), str(2**22 + 1))))
+    again = Manifest.read(manifest.folder)
+    run(stages, again, workers)
+    assert again.stages["a"].val_scores
+    assert [path.name for path in (manifest.folder / "a").iterdir()] == ["file"]
 
 
 def test_fits_run_together_when_they_do_not_need_each_other(manifest):

@@ -59,14 +59,30 @@ def test_the_result_changes_with_any_output(folder):
     assert manifest.stages["trial"].result() != before
 
 
-def test_seconds_add_up_over_interruptions_and_start_anew_with_other_settings(folder):
+def test_seconds_add_up_over_interruptions(folder):
+    manifest, inputs = Manifest.read(folder), Manifest.read(folder).stages["sparsify"].inputs
+    for spent in (1.5, 2):
+        manifest.start("sparsify", SETTINGS, inputs)
+        assert not Manifest.read(folder).stages["sparsify"].finished
+        manifest.spend("sparsify", spent)
+    assert manifest.stages["sparsify"].seconds == 3.5
+    manifest.start("sparsify", {**SETTINGS, "seed": 2}, inputs)
+    assert manifest.stages["sparsify"].seconds == 0
+
+
+def test_seconds_start_anew_when_a_finished_stage_does(folder):
     manifest = Manifest.read(folder)
     manifest.start("trial", SETTINGS, {"finetune": "abc"})
-    assert not Manifest.read(folder).stages["trial"].finished
     manifest.finish("trial", ("trial/model",), 2)
-    assert manifest.stages["trial"].seconds == 3.5
-    manifest.start("trial", {**SETTINGS, "seed": 2}, {"finetune": "abc"})
-    assert manifest.stages["trial"].seconds == 0
+    assert Manifest.read(folder).stages["trial"].seconds == 2
+
+
+def test_keeps_what_validations_gave_until_the_fit_starts_anew(folder):
+    manifest = Manifest.read(folder)
+    manifest.keep("trial", [(0, 0.1 + 0.2), (1, 0.75)])
+    assert [tuple(entry) for entry in Manifest.read(folder).stages["trial"].val_scores] == [(0, 0.1 + 0.2), (1, 0.75)]
+    manifest.start("trial", SETTINGS, {"finetune": "abc"})
+    assert Manifest.read(folder).stages["trial"].val_scores == []
 
 
 def test_forgets(folder):

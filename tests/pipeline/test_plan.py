@@ -56,12 +56,12 @@ def test_the_same_result_of_a_stage_that_ran_again_keeps_the_others(manifest):
     assert decide(CHAIN[2], manifest).action == "skip"
 
 
-def test_interrupted_and_damaged_ones_go_on(manifest):
+def test_interrupted_ones_go_on_and_damaged_ones_start_anew(manifest):
     manifest.start("b", CHAIN[1].settings, manifest.stages["b"].inputs)
     assert decide(CHAIN[1], manifest).action == "continue"
     assert plan(CHAIN, manifest)["c"].reason == "unless b gives the same result as before"
     (manifest.folder / "a.txt").unlink()
-    assert decide(CHAIN[0], manifest).action == "continue"
+    assert decide(CHAIN[0], manifest).action == "run"
     assert "a.txt is missing" in decide(CHAIN[0], manifest).reason
 
 

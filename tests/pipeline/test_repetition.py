@@ -60,6 +60,7 @@ def test_halving_ends_with_the_student_of_an_exhaustive_search(scored, pruned_ru
     assert [model["folder"] for model in read(scored)["models"][3:]] == [f"distill/{chosen}/model"]
     (loser,) = {name.removeprefix("distill/") for name in STUDENTS} - {chosen}
     assert not (scored / "distill" / loser / "model").exists()
+    assert not list(scored.rglob("*.ckpt"))
 
 
 def test_interrupted_halving_loses_nothing(scored, tiny_task, tmp_path, trained, monkeypatch):
@@ -81,6 +82,15 @@ def test_interrupted_halving_loses_nothing(scored, tiny_task, tmp_path, trained,
     search = search_of(scored)
     main(command)
     assert len(trained) == 3
+    assert search_of(scored) == search
+
+
+def test_another_halving_knows_what_was_scored_before(scored, tiny_task, tmp_path, trained):
+    main(options(tiny_task, tmp_path, "--search.mode", "halving"))
+    search = search_of(scored)
+    trained.clear()
+    main(options(tiny_task, tmp_path, "--search.mode", "halving", "--search.eta", "3"))
+    assert trained == []
     assert search_of(scored) == search
 
 
@@ -134,7 +144,8 @@ def test_a_grid_of_lams(scored, tiny_task, tmp_path, trained):
     assert found == [(None, None), (None, None), (None, 0.0), (0.0, 0.2), (1.0, 0.2)]
 
 
-def test_rows_without_a_label_are_for_distillation(tiny_task, tmp_path):
+def test_rows_without_a_label_are_for_distillation(tiny_task, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.execution.drop_checkpoints", lambda *_: None)
     main(options(
         tiny_task, tmp_path, "--search.mode", "none", "--teacher.sparsities", "[0.2]", "--baselines", "[no_teacher]",
         "--data.labelled_limit", "32",

@@ -22,8 +22,9 @@ from tests.pipeline.runs import SEED, options, read, without_seconds
 
 def test_leaves_what_the_readme_lists(pruned_run):
     for folder in ("finetune", "trial", "distill/0.5_0.2", "distill/0.5_0.4"):
-        for name in ("config.yaml", "metrics.csv", "checkpoints/best.ckpt", "model/model.safetensors"):
+        for name in ("config.yaml", "metrics.csv", "model/model.safetensors"):
             assert (pruned_run / folder / name).exists()
+    assert not list(pruned_run.rglob("*.ckpt"))
     for name in ("config.yaml", "manifest.json", "summary.json", "prune/student_scores.safetensors"):
         assert (pruned_run / name).exists()
     assert (pruned_run / "sparsify/teacher_scores.safetensors").exists()

@@ -136,6 +136,14 @@ def test_a_folder_is_removed_under_another_name(tmp_path, monkeypatch):
     remove_folder(tmp_path / "nothing")
 
 
+def test_what_a_killed_removal_left_goes_with_the_next_one(tmp_path):
+    child = subprocess.Popen([sys.executable, "-c", "pass"])
+    child.wait()
+    write_text(tmp_path / f".folder.{socket.gethostname()}-{child.pid}.old/file", "x")
+    remove_folder(tmp_path / "folder")
+    assert names(tmp_path) == []
+
+
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "", "link/x", "link"])
 def test_names_that_lead_out_are_refused(tmp_path, name):
     (tmp_path / "run").mkdir()
