@@ -1,8 +1,7 @@
-"""Running stark in a place of its own: as a process, as a victim of a fault, or forked from a warm process."""
+"""Running stark in a place of its own: as a user does, or forked from a warm process, with a fault or without."""
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import subprocess
@@ -11,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.faults.victim import run_with
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = Path("runs/demo")
@@ -69,20 +70,36 @@ class Outcome:
 
 def run_stark(place: Path, args: Sequence[str] = COMMAND) -> Outcome:
     """Run a command as a user does, in a folder."""
-    return _execute(place, ["-m", "cli", *args], {})
-
-
-def run_victim(place: Path, fault: dict[str, Any], args: Sequence[str] = COMMAND) -> Outcome:
-    """Run a command that meets a fault (see victim.py)."""
-    return _execute(place, ["-m", "tests.faults.victim", *args], {"STARK_FAULT": json.dumps(fault)})
+    output = _output_of(place)
+    with output.open("wb") as file:
+        process = subprocess.run(
+            [sys.executable, "-m", "cli", *args],
+            cwd=place,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            timeout=PATIENCE,
+            check=False,
+        )
+    return Outcome(process.returncode, output.read_text(errors="replace"))
 
 
 def run_forked(place: Path, args: Sequence[str] = COMMAND) -> Outcome:
     """Run a command in a process that has everything imported already, which saves the seconds of starting."""
+    return _fork(place, args, None)
+
+
+def run_victim(place: Path, fault: dict[str, Any], args: Sequence[str] = COMMAND) -> Outcome:
+    """Run a command that meets a fault (see victim.py), in a process that has everything imported already."""
+    return _fork(place, args, fault)
+
+
+def _fork(place: Path, args: Sequence[str], fault: dict[str, Any] | None) -> Outcome:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.faults.commands", "pipeline.commands", "pytest"])
-    output = place / "output.txt"
-    process = context.Process(target=_main, args=(str(place), str(output), tuple(args)))
+    output = _output_of(place)
+    process = context.Process(target=_main, args=(str(place), str(output), tuple(args), fault))
     process.start()
     process.join(PATIENCE)
     if process.is_alive():
@@ -94,7 +111,12 @@ def run_forked(place: Path, args: Sequence[str] = COMMAND) -> Outcome:
     return Outcome(process.exitcode, text)
 
 
-def _main(place: str, output: str, args: tuple[str, ...]) -> None:
+def _output_of(place: Path) -> Path:
+    """Beside the place, the disk of which may be full."""
+    return place.with_name(f"{place.name}.txt")
+
+
+def _main(place: str, output: str, args: tuple[str, ...], fault: dict[str, Any] | None) -> None:
     """Of a forked process."""
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(descriptor, 1)
@@ -102,20 +124,7 @@ def _main(place: str, output: str, args: tuple[str, ...]) -> None:
     os.chdir(place)
     import cli
 
-    cli.main(list(args))
-
-
-def _execute(place: Path, args: Sequence[str], environment: dict[str, str]) -> Outcome:
-    output = place.parent / f"{place.name}.txt"
-    with output.open("wb") as file:
-        process = subprocess.run(
-            [sys.executable, *args],
-            cwd=place,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            timeout=PATIENCE,
-            check=False,
-        )
-    return Outcome(process.returncode, output.read_text(errors="replace"))
+    if fault is None:
+        cli.main(list(args))
+    else:
+        run_with(fault, list(args))

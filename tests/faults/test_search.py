@@ -22,7 +22,8 @@ MODES = ("halving", "predict")
 
 
 def start(task, folder: Path, mode: str) -> subprocess.Popen:
-    more = ("--search.mode", mode, "--teacher.lams", "[0.0,1.0]", "--seeds", "[1,2]", "--workers", "2")
+    candidates = ("--teacher.lams", "[0.0,1.0]", "--teacher.sparsities", "[0.2]")
+    more = ("--search.mode", mode, *candidates, "--seeds", "[1,2]", "--workers", "2")
     command = [sys.executable, "-m", "cli", *options(task, folder, *more)]
     with log_of(folder).open("a") as log:
         return subprocess.Popen(command, stdout=log, stderr=log)

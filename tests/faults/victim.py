@@ -1,6 +1,6 @@
-"""Runs a stark command that meets a fault: ``python -m tests.faults.victim COMMAND ...``, the fault in $STARK_FAULT.
+"""Runs a stark command that meets a fault, in a process of its own.
 
-The fault is patched in from outside, the product has no hooks for it. It is a JSON object:
+The fault is patched in from outside, the product has no hooks for it. It is described by:
 
 - ``do``: "kill" (SIGKILL), "terminate" (SIGTERM), "interrupt" (SIGINT) or "fill" (fill the disk of ``ballast``, a file
   to make, until only ``leave`` bytes are free).
@@ -14,7 +14,6 @@ The fault is patched in from outside, the product has no hooks for it. It is a J
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import signal
@@ -136,18 +135,19 @@ def arm(description: dict[str, Any]) -> Fault:
     return fault
 
 
-def main() -> None:
-    """Run the command of the command line."""
+def run_with(description: dict[str, Any], args: list[str]) -> None:
+    """Run a command that meets a fault.
+
+    Args:
+        description: Of the fault.
+        args: Of the command.
+    """
     import cli
     from pipeline import commands  # noqa: F401 - so that seconds count from after it
 
-    fault = arm(json.loads(os.environ["STARK_FAULT"]))
+    fault = arm(description)
     start = time.perf_counter()
-    cli.main(sys.argv[1:])
+    cli.main(args)
     if fault.log is not None:
         fault.acting = True
         print("seconds", time.perf_counter() - start, sep="\t", file=fault.log, flush=True)
-
-
-if __name__ == "__main__":
-    main()
