@@ -86,15 +86,7 @@ def latest_checkpoint(folder: Path) -> Path | None:
     Returns:
         Its path, or None if there is none to go on with.
     """
-    found: dict[Path, dict[str, Any]] = {}
-    for path in sorted(folder.glob("*.ckpt")):
-        try:
-            found[path] = read_checkpoint(path, mapped=True)
-        except DamagedError as error:
-            _log.warning("%s", error)
-    intact = {path.name for path in found}
-    usable = [path for path in found if set(_tracked_names(found[path])) <= intact]
-    return max(usable, key=lambda path: _progress(path, found[path]), default=None)
+    return _latest(folder)[0]
 
 
 def val_scores(folder: Path) -> list[tuple[int, float]]:
@@ -106,8 +98,21 @@ def val_scores(folder: Path) -> list[tuple[int, float]]:
     Returns:
         The number of the epoch and ``val/score`` of each validation; empty without an intact checkpoint.
     """
-    path = latest_checkpoint(folder)
-    return [] if path is None else [(epoch, score) for epoch, score in read_checkpoint(path, mapped=True)["val_scores"]]
+    return [(epoch, score) for epoch, score in _latest(folder)[1].get("val_scores", [])]
+
+
+def _latest(folder: Path) -> tuple[Path | None, dict[str, Any]]:
+    """The path of the latest checkpoint and what it holds, its tensors left in the file: each file is read once."""
+    found: dict[Path, dict[str, Any]] = {}
+    for path in sorted(folder.glob("*.ckpt")):
+        try:
+            found[path] = read_checkpoint(path, mapped=True)
+        except DamagedError as error:
+            _log.warning("%s", error)
+    intact = {path.name for path in found}
+    usable = [path for path in found if set(_tracked_names(found[path])) <= intact]
+    latest = max(usable, key=lambda path: _progress(path, found[path]), default=None)
+    return latest, {} if latest is None else found[latest]
 
 
 def _tracked_names(checkpoint: dict[str, Any]) -> list[str]:
