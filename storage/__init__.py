@@ -12,24 +12,31 @@ from storage.files import (
     write_text,
 )
 from storage.locks import folder_lock
+from storage.outputs import check_output, is_intact_folder, is_signed, open_output, signed, write_output
 from storage.tensors import hash_tensors, read_tensors, write_tensors
 
 __all__ = [
     "CHECKSUMS_FILE",
     "DamagedError",
     "WriteError",
+    "check_output",
     "copy_folder",
     "file_digest",
     "folder_lock",
     "hash_tensors",
     "inside",
+    "is_intact_folder",
+    "is_signed",
     "new_file",
     "new_folder",
+    "open_output",
     "read_tensors",
     "remove_folder",
+    "signed",
     "verify_checksums",
     "write_checksums",
     "write_json",
+    "write_output",
     "write_tensors",
     "write_text",
 ]

@@ -1,0 +1,151 @@
+"""Outputs that a user names: existing files of theirs are kept, and devices and pipes are written into."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from storage.checksums import DamagedError, verify_checksums
+from storage.files import WriteError, new_file
+
+__all__ = ["check_output", "is_intact_folder", "is_signed", "open_output", "signed", "write_output"]
+
+_SIGNATURE = re.compile(rb"<!-- stark sha256:([0-9a-f]{64}) -->\n\Z")
+
+
+def check_output(path: Path, *, overwrite: bool = False, is_ours: Callable[[Path], bool] = lambda _: False) -> Path:
+    """Find out whether an output may be written, before any work is done for it.
+
+    Args:
+        path: The file or folder that the user named. A link stands for what it points to.
+        overwrite: Whether the user allows the replacement of an existing file or folder.
+        is_ours: Tells whether an existing file or folder is an earlier output, unchanged since. Such a one is replaced.
+
+    Returns:
+        The place to write to: the path with its links resolved.
+
+    Raises:
+        FileExistsError: If something that is not an earlier output is there.
+
+    Examples:
+        >>> check_output(Path("/dev/null"))
+        PosixPath('/dev/null')
+        >>> check_output(Path(__file__))
+        Traceback (most recent call last):
+        FileExistsError: ... exists and is not an earlier output of this command: choose another place, or give ...
+    """
+    target = path.resolve()
+    if overwrite or not target.exists() or _is_stream(target):
+        return target
+    if target.is_dir() and not any(target.iterdir()):
+        return target
+    if not is_ours(target):
+        raise FileExistsError(
+            f"{path} exists and is not an earlier output of this command: choose another place, or give --overwrite"
+        )
+    return target
+
+
+@contextmanager
+def open_output(
+    path: Path, *, overwrite: bool = False, is_ours: Callable[[Path], bool] = lambda _: False
+) -> Iterator[BinaryIO]:
+    """Write an output that the user named.
+
+    A file appears when it is complete. A device or a named pipe is written into. A link stays a link, and the file that
+    it points to is written.
+
+    Args:
+        path: The file that the user named.
+        overwrite: As in `check_output`.
+        is_ours: As in `check_output`.
+
+    Yields:
+        The stream to write bytes to.
+
+    Raises:
+        FileExistsError: If something that is not an earlier output is there.
+        WriteError: If the path is a folder, the disk is full or the like.
+    """
+    target = check_output(path, overwrite=overwrite, is_ours=is_ours)
+    if target.is_dir():
+        raise WriteError(path, "it is a folder")
+    if _is_stream(target):
+        with target.open("wb") as stream:
+            yield stream
+        return
+    with new_file(target) as temporary, temporary.open("wb") as stream:
+        yield stream
+
+
+def write_output(
+    path: Path, text: str, *, overwrite: bool = False, is_ours: Callable[[Path], bool] = lambda _: False
+) -> None:
+    """Write a text that the user asked for, in UTF-8; see `open_output`.
+
+    Args:
+        path: The file that the user named.
+        text: Its content.
+        overwrite: As in `check_output`.
+        is_ours: As in `check_output`.
+    """
+    with open_output(path, overwrite=overwrite, is_ours=is_ours) as stream:
+        stream.write(text.encode("utf-8"))
+
+
+def signed(text: str) -> str:
+    """Sign a page of HTML or Markdown, so that a later command knows that nobody has changed it.
+
+    Args:
+        text: The page.
+
+    Returns:
+        The page with a comment at its end that holds the page's checksum.
+
+    Examples:
+        >>> print(signed("# Title"), end="")
+        # Title
+        <!-- stark sha256:... -->
+    """
+    text = text if text.endswith("\n") else f"{text}\n"
+    return f"{text}<!-- stark sha256:{hashlib.sha256(text.encode()).hexdigest()} -->\n"
+
+
+def is_signed(path: Path) -> bool:
+    """Whether a file is a page that `signed` made, unchanged since.
+
+    Args:
+        path: The file.
+
+    Returns:
+        False also if it is no regular file.
+    """
+    if not path.is_file():
+        return False
+    content = path.read_bytes()
+    found = _SIGNATURE.search(content)
+    return found is not None and hashlib.sha256(content[: found.start()]).hexdigest().encode() == found[1]
+
+
+def is_intact_folder(path: Path) -> bool:
+    """Whether a folder holds exactly the files that its ``SHA256SUMS`` lists, unchanged, so that we wrote all of it.
+
+    Args:
+        path: The folder.
+
+    Returns:
+        False also if it is no folder, or has no ``SHA256SUMS``.
+    """
+    try:
+        return path.is_dir() and verify_checksums(path)
+    except DamagedError:
+        return False
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether a path is a device or a pipe, which has no content to lose."""
+    return path.exists() and not path.is_file() and not path.is_dir()
