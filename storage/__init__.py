@@ -12,6 +12,7 @@ from storage.files import (
     write_text,
 )
 from storage.locks import folder_lock
+from storage.model_sizes import WEIGHTS_FILE, check_sizes, stored_shapes, weights_files
 from storage.outputs import check_output, is_intact_folder, is_signed, open_output, signed, write_output
 from storage.reading import (
     DamagedError,
@@ -26,10 +27,12 @@ from storage.tensors import hash_tensors, read_tensors, write_tensors
 
 __all__ = [
     "CHECKSUMS_FILE",
+    "WEIGHTS_FILE",
     "DamagedError",
     "ReadError",
     "WriteError",
     "check_output",
+    "check_sizes",
     "copy_folder",
     "file_digest",
     "files_below",
@@ -48,7 +51,9 @@ __all__ = [
     "reading",
     "remove_folder",
     "signed",
+    "stored_shapes",
     "verify_checksums",
+    "weights_files",
     "write_checksums",
     "write_json",
     "write_output",
