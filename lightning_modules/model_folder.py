@@ -4,6 +4,7 @@ import copy
 import hashlib
 import logging
 import math
+import os
 import pickle
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -43,7 +44,15 @@ from storage import (
     write_checksums,
 )
 
-__all__ = ["load_classifier", "load_tokenizer", "model_digest", "one_line_errors", "save_classifier", "set_labels_"]
+__all__ = [
+    "check_free",
+    "load_classifier",
+    "load_tokenizer",
+    "model_digest",
+    "one_line_errors",
+    "save_classifier",
+    "set_labels_",
+]
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILES = ("*.safetensors", "*.safetensors.index.json")
@@ -77,11 +86,7 @@ def save_classifier(
         ValueError: If the name is taken by something else.
     """
     folder = Path(directory)
-    if folder.exists() and not _is_replaceable(folder):
-        raise ValueError(
-            f"{folder} exists and is not a model folder of ours, or was changed: not replaced; remove it, or choose "
-            "another name"
-        )
+    check_free(folder)
     tokenizer = _loaded_with(model) if tokenizer is None else tokenizer
     with new_folder(folder) as temporary:
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
@@ -97,6 +102,23 @@ def save_classifier(
             tokenizer.save_pretrained(temporary)
         write_checksums(temporary)
     return folder
+
+
+def check_free(folder: Path) -> None:
+    """Find out whether `save_classifier` may write a folder.
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        ValueError: If something is there that `save_classifier` did not write, or that was changed since.
+    """
+    is_empty = folder.is_dir() and not any(folder.iterdir())
+    if os.path.lexists(folder) and not is_empty and not is_intact_folder(folder):
+        raise ValueError(
+            f"{folder} exists and is not a model folder of ours, or was changed: not replaced; remove it, or choose "
+            "another name"
+        )
 
 
 def load_classifier(
@@ -243,10 +265,6 @@ def _check_local(path: str | Path, *patterns: str) -> None:
                 stream.read(1)
     elif isinstance(path, Path) or folder.exists() or folder.is_absolute() or len(folder.parts) > 2:
         raise ValueError("there is no such folder")
-
-
-def _is_replaceable(folder: Path) -> bool:
-    return is_intact_folder(folder) or (folder.is_dir() and not any(folder.iterdir()))
 
 
 def _check_memory(config: PreTrainedConfig, shapes: Mapping[str, Sequence[int]]) -> None:
