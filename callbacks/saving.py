@@ -9,7 +9,7 @@ from pytorch_lightning.utilities import rank_zero_info
 
 from callbacks.lifecycle import load_best
 from lightning_modules.base import ClassificationModule
-from lightning_modules.model_folder import save_classifier
+from lightning_modules.model_folder import check_free, save_classifier
 
 __all__ = ["SaveModelFolder"]
 
@@ -20,6 +20,11 @@ class SaveModelFolder(Callback):
     Without a best checkpoint (no epoch was trained, no checkpoint callback) the weights are the module's present ones.
     The folder loads with ``load_classifier`` and, after ``import lightning_modules``, with transformers.
     """
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Find out whether the folder may be written before the training, not after it."""
+        if stage == "fit" and trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            check_free(Path(trainer.default_root_dir) / "model")
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Bring the best weights back and save them."""

@@ -15,7 +15,7 @@ from torch import nn
 from callbacks.scoring import ScoringSplit, scoring_batches
 from lightning_modules.distillation import DistillationModule
 from lightning_modules.teacher_outputs import TeacherOutputs, ask_teacher
-from storage import DamagedError
+from storage import DamagedError, is_file
 
 __all__ = ["TeacherCache"]
 
@@ -119,7 +119,7 @@ class TeacherCache(Callback):
 
 def _load(path: Path, key: str) -> TeacherOutputs | None:
     """The answers of a file; None if there is none that is intact."""
-    if not path.is_file():
+    if not is_file(path):
         return None
     try:
         return TeacherOutputs.load(path, key)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from datamodules.own import OwnSource, OwnTask
 from datamodules.tasks import GLUETask, Task
 from datamodules.tsv import Rows, find_file, find_folder, parse_rows, spelling
-from storage import file_digest
+from storage import ReadError, file_digest, matching_files, reading
 
 __all__ = ["GLUE_HUB_ID", "HubSource", "SavedSource", "Source", "TSVSource", "open_source"]
 
@@ -74,7 +74,10 @@ class HubSource:
 
         name = _hub_split(self.task, split)
         try:
-            return datasets.load_dataset(GLUE_HUB_ID, self.task.hub_config, split=name)
+            with reading(f"{GLUE_HUB_ID}/{self.task.hub_config}"):
+                return datasets.load_dataset(GLUE_HUB_ID, self.task.hub_config, split=name)
+        except ReadError:
+            raise
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
             raise FileNotFoundError(
@@ -97,7 +100,8 @@ class SavedSource:
 
     def digest(self, split: str) -> str:
         """Return the hash of the split's files."""
-        names = sorted(self._folder(split).glob("*.arrow")) + sorted(self._folder(split).glob("dataset_info.json"))
+        folder = self._folder(split)
+        names = matching_files(folder, "*.arrow") + matching_files(folder, "dataset_info.json")
         return hashlib.sha256("".join(file_digest(path) for path in names).encode()).hexdigest()
 
     def rows(self, split: str) -> Rows:
@@ -115,7 +119,10 @@ class SavedSource:
 
         path = self._folder(split)
         try:
-            return datasets.load_from_disk(str(path))
+            with reading(path):
+                return datasets.load_from_disk(str(path))
+        except ReadError:
+            raise
         except (OSError, ValueError, KeyError, TypeError) as error:
             reason = " ".join(str(error).split())[:300]
             raise ValueError(f"{path} is no data set of `save_to_disk`, or damaged: {reason}") from error

@@ -21,7 +21,7 @@ from datamodules.columns import TokenColumns
 from datamodules.sources import Source
 from datamodules.tasks import Task
 from datamodules.tsv import Rows
-from storage import read_tensors, write_tensors
+from storage import ReadError, check_sizes, is_file, read_tensors, reading, write_tensors
 
 __all__ = [
     "SegmentIds",
@@ -59,7 +59,12 @@ def load_tokenizer(model_name_or_path: str) -> PreTrainedTokenizerFast:
         ValueError: it cannot be loaded, is not a fast one or has no vocabulary.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(model_name_or_path, trust_remote_code=False)
+        with reading(model_name_or_path):
+            if is_file(config := Path(model_name_or_path, "config.json")):  # transformers counts out its labels
+                check_sizes(dict(json.loads(config.read_bytes())))
+            tokenizer = AutoTokenizer.from_pretrained(model_name_or_path, trust_remote_code=False)
+    except ReadError:
+        raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"cannot load a tokenizer from {model_name_or_path!r}: {reason}") from error
@@ -206,7 +211,7 @@ def tokenize_split(
 
 def _from_cache(path: Path) -> TokenColumns | None:
     """The columns of a file, or None; a damaged one counts for nothing, since its rows can be made again."""
-    if not path.exists():
+    if not is_file(path):
         return None
     try:
         return TokenColumns.from_tensors(read_tensors(path)[0])

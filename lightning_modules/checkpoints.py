@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
 
-from storage import DamagedError, WriteError, new_file
+from storage import DamagedError, ReadError, WriteError, is_file, matching_files, new_file, reading
 
 __all__ = ["SafeCheckpointIO", "bring_home", "latest_checkpoint", "read_checkpoint", "val_scores", "write_checkpoint"]
 
@@ -56,14 +56,19 @@ def read_checkpoint(path: Path, *, mapped: bool = False) -> dict[str, Any]:
     Raises:
         FileNotFoundError: If there is no such file.
         DamagedError: If it is no checkpoint of a fit, or damaged.
+        ReadError: If it could not be read now.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise FileNotFoundError(f"{path}: no such checkpoint")
     try:
-        with zipfile.ZipFile(path) as archive:  # torch itself does not look at the archive's checksums
-            if (damaged := archive.testzip()) is not None:
+        with reading(path):
+            with zipfile.ZipFile(path) as archive:  # torch itself does not look at the archive's checksums
+                damaged = archive.testzip()
+            if damaged is not None:
                 raise DamagedError(f"{path} is damaged, in its part {damaged}: remove it, or resume from another one")
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except ReadError:
+        raise
     except (zipfile.BadZipFile, pickle.UnpicklingError, RuntimeError, EOFError, OSError, NotImplementedError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DamagedError(
@@ -85,6 +90,9 @@ def latest_checkpoint(folder: Path) -> Path | None:
 
     Returns:
         Its path, or None if there is none to go on with.
+
+    Raises:
+        ReadError: If one of them could not be read now, so that it is not known which is the latest.
     """
     return _latest(folder)[0]
 
@@ -97,6 +105,9 @@ def val_scores(folder: Path) -> list[tuple[int, float]]:
 
     Returns:
         The number of the epoch and ``val/score`` of each validation; empty without an intact checkpoint.
+
+    Raises:
+        ReadError: If a checkpoint could not be read now.
     """
     return [(epoch, score) for epoch, score in _latest(folder)[1].get("val_scores", [])]
 
@@ -104,7 +115,7 @@ def val_scores(folder: Path) -> list[tuple[int, float]]:
 def _latest(folder: Path) -> tuple[Path | None, dict[str, Any]]:
     """The path of the latest checkpoint and what it holds, its tensors left in the file: each file is read once."""
     found: dict[Path, dict[str, Any]] = {}
-    for path in sorted(folder.glob("*.ckpt")):
+    for path in filter(is_file, matching_files(folder, "*.ckpt")):
         try:
             found[path] = read_checkpoint(path, mapped=True)
         except DamagedError as error:
@@ -116,9 +127,15 @@ def _latest(folder: Path) -> tuple[Path | None, dict[str, Any]]:
 
 
 def _tracked_names(checkpoint: dict[str, Any]) -> list[str]:
-    """Names of the files that hold the best weights so far, according to a checkpoint."""
+    """Names of the files that hold the best weights so far, according to a checkpoint.
+
+    A ModelCheckpoint without a monitor tracks ``last.ckpt``, which the next write replaces: nobody needs that one to go
+    on from another checkpoint.
+    """
     states = [state for key, state in checkpoint.get("callbacks", {}).items() if key.startswith("ModelCheckpoint")]
-    return [Path(state["best_model_path"]).name for state in states if state.get("best_model_path")]
+    return [
+        Path(state["best_model_path"]).name for state in states if state.get("monitor") and state["best_model_path"]
+    ]
 
 
 def bring_home(state: dict[str, Any], folder: str) -> None:

@@ -3,8 +3,10 @@
 import copy
 import hashlib
 import logging
+import math
+import os
 import pickle
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import transformers
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from safetensors.torch import save_file
+from torch import Tensor
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -23,12 +26,36 @@ from transformers import (
 )
 
 from lightning_modules.encoders import adapter_of, find_adapter
-from storage import DamagedError, WriteError, file_digest, new_folder, verify_checksums, write_checksums
+from storage import (
+    WEIGHTS_FILE,
+    DamagedError,
+    ReadError,
+    WriteError,
+    check_sizes,
+    file_digest,
+    is_file,
+    is_intact_folder,
+    matching_files,
+    new_folder,
+    reading,
+    stored_shapes,
+    verify_checksums,
+    weights_files,
+    write_checksums,
+)
 
-__all__ = ["load_classifier", "load_tokenizer", "model_digest", "one_line_errors", "save_classifier", "set_labels_"]
+__all__ = [
+    "check_free",
+    "load_classifier",
+    "load_tokenizer",
+    "model_digest",
+    "one_line_errors",
+    "save_classifier",
+    "set_labels_",
+]
 
 CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
+WEIGHTS_FILES = ("*.safetensors", "*.safetensors.index.json")
 TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model")
 
 # What the libraries raise at files that are none of theirs; which of them is theirs to choose.
@@ -47,7 +74,8 @@ def save_classifier(
 
     Args:
         model: A classifier, dense or shrunk. Label names and kept units are those of its configuration.
-        directory: The folder to make. A model folder of that name is replaced.
+        directory: The folder to make. An empty folder of that name is replaced, and a model folder that this function
+            wrote, if nobody has changed it or put a file into it.
         tokenizer: Saved along with the model, so that ``transformers.pipeline`` can use the folder; None takes that of
             the folder or hub id that the model was loaded from, if there is one.
 
@@ -55,11 +83,10 @@ def save_classifier(
         The folder.
 
     Raises:
-        ValueError: If the name is taken by something that is not a model folder.
+        ValueError: If the name is taken by something else.
     """
     folder = Path(directory)
-    if folder.exists() and not _is_replaceable(folder):
-        raise ValueError(f"{folder} exists and is not a model folder: not replaced")
+    check_free(folder)
     tokenizer = _loaded_with(model) if tokenizer is None else tokenizer
     with new_folder(folder) as temporary:
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
@@ -75,6 +102,23 @@ def save_classifier(
             tokenizer.save_pretrained(temporary)
         write_checksums(temporary)
     return folder
+
+
+def check_free(folder: Path) -> None:
+    """Find out whether `save_classifier` may write a folder.
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        ValueError: If something is there that `save_classifier` did not write, or that was changed since.
+    """
+    is_empty = folder.is_dir() and not any(folder.iterdir())
+    if os.path.lexists(folder) and not is_empty and not is_intact_folder(folder):
+        raise ValueError(
+            f"{folder} exists and is not a model folder of ours, or was changed: not replaced; remove it, or choose "
+            "another name"
+        )
 
 
 def load_classifier(
@@ -96,12 +140,17 @@ def load_classifier(
     Raises:
         ValueError: If nothing usable is there (the message says what is wrong), the stored classifier has other label
             names, or it would have to be new and must not be.
+        ReadError: If a file could not be read now.
     """
     with one_line_errors(path), _quiet():
         _check_local(path, CONFIG_FILE)
-        verify_checksums(Path(path), (CONFIG_FILE, WEIGHTS_FILE))
-        adapter_of(PreTrainedConfig.get_config_dict(str(path))[0].get("model_type"))
+        verify_checksums(Path(path), (CONFIG_FILE, *WEIGHTS_FILES))
+        values = PreTrainedConfig.get_config_dict(str(path))[0]
+        adapter_of(values.get("model_type"))
+        shapes = stored_shapes(Path(path))
+        check_sizes(values, shapes)
         config = AutoConfig.from_pretrained(str(path), trust_remote_code=False)
+        _check_memory(config, shapes)
         stored_names = [config.id2label[number] for number in range(config.num_labels)]
         if label_names is not None:
             set_labels_(config, label_names)
@@ -127,6 +176,8 @@ def load_classifier(
     for parameter in model.parameters():
         # Out of the mapped file into aligned memory: matrix products round differently by alignment.
         parameter.data = parameter.data.clone()
+    if odd := [name for name, values in model.named_parameters() if not _is_finite(values.data)]:
+        raise ValueError(f"cannot load {path}: {len(odd)} weights are infinite or not a number, such as {odd[0]}")
     classifier: PreTrainedModel = model.eval()
     if Path(path).is_dir():
         classifier.name_or_path = str(Path(path).resolve())
@@ -142,6 +193,8 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
     with one_line_errors(path), _quiet():
         _check_local(path, *TOKENIZER_FILES)
         verify_checksums(Path(path), (CONFIG_FILE, *TOKENIZER_FILES))
+        if is_file(Path(path, CONFIG_FILE)):  # transformers makes a configuration of it, whose labels it counts out
+            check_sizes(PreTrainedConfig.get_config_dict(str(path))[0])
         tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
         if not isinstance(tokenizer, PreTrainedTokenizerFast):
             raise ValueError("it has no fast tokenizer (tokenizer.json)")
@@ -162,14 +215,16 @@ def model_digest(path: str | Path) -> str:
         ValueError: If nothing is there.
     """
     folder = Path(path)
-    if not folder.is_dir():
+    with reading(path):
+        is_local = folder.is_dir()
+    if not is_local:
         with one_line_errors(path), _quiet():
             _check_local(path)
             config = AutoConfig.from_pretrained(str(path), trust_remote_code=False)
         return f"{path}@{config._commit_hash}"
-    patterns = (CONFIG_FILE, "*.safetensors", "*.safetensors.index.json", *TOKENIZER_FILES)
-    files = sorted({file for pattern in patterns for file in folder.glob(pattern) if file.is_file()})
-    if not {CONFIG_FILE, WEIGHTS_FILE} <= {file.name for file in files}:
+    patterns = (CONFIG_FILE, *WEIGHTS_FILES, *TOKENIZER_FILES)
+    files = sorted({file for pattern in patterns for file in matching_files(folder, pattern) if is_file(file)})
+    if not is_file(folder / CONFIG_FILE) or not weights_files(folder):
         raise ValueError(f"{folder} is not a model folder: it needs {CONFIG_FILE} and {WEIGHTS_FILE}")
     return hashlib.sha256("".join(f"{file_digest(file)}  {file.name}\n" for file in files).encode()).hexdigest()
 
@@ -190,27 +245,43 @@ def set_labels_(config: PreTrainedConfig, label_names: Sequence[str]) -> None:
 def _loaded_with(model: PreTrainedModel) -> PreTrainedTokenizerFast | None:
     """The tokenizer of the place that a model was loaded from; a model made from a configuration has no such place."""
     source = str(model.name_or_path)  # load_classifier makes the path of a folder absolute
-    if not source or (Path(source).is_absolute() and not any(map(any, map(Path(source).glob, TOKENIZER_FILES)))):
+    if not source or (Path(source).is_absolute() and not any(matching_files(Path(source), p) for p in TOKENIZER_FILES)):
         return None
     return load_tokenizer(source)
 
 
 def _check_local(path: str | Path, *patterns: str) -> None:
-    """Say more than transformers does about local folders: one of the files must be there; a `Path` is no hub id."""
+    """Say more than transformers does about local folders: one of the files must be there; a `Path` is no hub id.
+
+    All of them are opened, as transformers takes a file that cannot be opened for a missing one.
+    """
     folder = Path(path)
     if folder.is_dir():
-        if not any(any(folder.glob(pattern)) for pattern in patterns):
+        files = [file for pattern in patterns for file in matching_files(folder, pattern)]
+        if patterns and not files:
             raise ValueError(f"no {' or '.join(patterns)} in it")
+        for file in filter(is_file, files):
+            with reading(file), file.open("rb") as stream:
+                stream.read(1)
     elif isinstance(path, Path) or folder.exists() or folder.is_absolute() or len(folder.parts) > 2:
         raise ValueError("there is no such folder")
 
 
-def _is_replaceable(folder: Path) -> bool:
-    if not folder.is_dir():
-        return False
-    entries = list(folder.iterdir())
-    is_model = {CONFIG_FILE, WEIGHTS_FILE} <= {entry.name for entry in entries}
-    return not entries or (is_model and all(entry.is_file() for entry in entries))
+def _check_memory(config: PreTrainedConfig, shapes: Mapping[str, Sequence[int]]) -> None:
+    """Refuse a configuration whose encoder is much larger than the weights, which transformers would allocate."""
+    if not shapes:
+        return
+    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        encoder = AutoModelForSequenceClassification.from_config(config).base_model
+    described = sum(parameter.numel() for parameter in encoder.parameters())
+    stored = sum(math.prod(shape) for shape in shapes.values())
+    if described > 2 * stored:
+        raise ValueError(f"{CONFIG_FILE} describes {described:,} weights, but only {stored:,} are stored")
+
+
+def _is_finite(values: Tensor) -> bool:
+    # The extremes are not a number where any value is none; they take a tenth of the time of isfinite.
+    return values.numel() == 0 or all(bool(extreme.isfinite()) for extreme in torch.aminmax(values))
 
 
 def _check_encoder(model: PreTrainedModel, keys: Iterable[str]) -> None:
@@ -225,10 +296,14 @@ def _check_encoder(model: PreTrainedModel, keys: Iterable[str]) -> None:
 
 @contextmanager
 def one_line_errors(path: str | Path) -> Iterator[None]:
-    """Turn what goes wrong while loading into a ValueError of one line that names the folder or id."""
+    """Turn what goes wrong while loading into a ValueError of one line that names the folder or id.
+
+    What could not be read now is a `ReadError` instead.
+    """
     try:
-        yield
-    except DamagedError:  # says it all
+        with reading(path):
+            yield
+    except (DamagedError, ReadError):  # they say it all
         raise
     except _FOREIGN as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)

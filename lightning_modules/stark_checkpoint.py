@@ -19,6 +19,7 @@ from transformers import AutoModelForSequenceClassification, BertConfig, PreTrai
 from lightning_modules.encoders import encoder_layers, shrink_to_
 from lightning_modules.model_folder import load_tokenizer, one_line_errors, save_classifier, set_labels_
 from lightning_modules.units import KeptUnits
+from storage import weights_files
 
 __all__ = ["STARK_LABELS", "import_stark_checkpoint", "plain_state"]
 
@@ -115,8 +116,8 @@ def plain_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _read_weights(folder: Path) -> dict[str, Tensor]:
-    if (folder / "model.safetensors").is_file():
-        return load_file(folder / "model.safetensors")
+    if files := weights_files(folder):
+        return {name: tensor for file in files for name, tensor in load_file(file).items()}
     if (folder / "pytorch_model.bin").is_file():
         state = torch.load(folder / "pytorch_model.bin", map_location="cpu", weights_only=True)
         return cast(dict[str, Tensor], state)

@@ -178,6 +178,8 @@ def _parse_ranges(text: str) -> Indices:
     try:
         for part in text.split(",") if text else []:
             first, _, last = part.partition("-")
+            if indices and int(first) <= indices[-1]:  # found before it takes memory
+                raise ValueError(first)
             indices.extend(range(int(first), int(last or first) + 1))
     except (AttributeError, ValueError):
         raise ValueError(f"not a list of ranges such as '0-3,7': {text!r}") from None

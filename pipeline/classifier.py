@@ -67,12 +67,17 @@ class Classifier:
 
         Returns:
             Probabilities ``(rows, num_labels)`` in the order of the rows; for regression scores ``(rows, 1)``.
+
+        Raises:
+            ValueError: If the model gives something else than numbers for a row.
         """
         own = Rows(list(texts), None if pairs is None else list(pairs), None, list(range(len(texts))))
         rows = TokenColumns.from_tensors(tokenize_rows(own, self.tokenizer, self.max_length, self.segment_ids))
         collate = PadCollator(self.tokenizer.pad_token_id, self.tokenizer.pad_token_type_id)
         batches = [rows.select(numbers) for numbers in evaluation_batches(rows.lengths, batch_size)]
         logits = torch.cat([self.answer(collate(batch)).cpu() for batch in batches])
+        if not bool(logits.isfinite().all()):
+            raise ValueError("the model's logits are infinite or not a number: it is damaged, or was exported wrongly")
         ordered = logits[torch.cat([batch.fields["idx"] for batch in batches]).argsort()]
         return ordered if self.is_regression else ordered.softmax(-1)
 

@@ -25,11 +25,12 @@ from pipeline.run import run
 from pipeline.sample import sample_data
 from pipeline.serve import serve
 from pipeline.settings import read_settings
+from storage import passing_reason
 
 __all__ = ["run_command"]
 
 # Of the disk, not of the program, whoever meets them first.
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def run_command(args: list[str]) -> None:
@@ -47,11 +48,13 @@ def run_command(args: list[str]) -> None:
         _leave(stop, args)
     except subprocess.CalledProcessError as error:
         sys.exit(error.returncode)  # a stage of several processes, which has said itself what is wrong
-    except (ValueError, TypeError, OSError) as error:
-        if (own := own_error(error)) is not None:
+    except Exception as error:
+        if isinstance(error, (ValueError, TypeError, OSError)) and (own := own_error(error)) is not None:
             fail(str(own))
         if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
             fail(f"{error}: make room and give the same command again")
+        if passing_reason(error) is not None:  # of the system, such as too few file descriptors or too little memory
+            fail(f"{str(error) or type(error).__name__}: give the same command again when that has passed")
         raise
 
 

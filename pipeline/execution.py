@@ -56,6 +56,9 @@ def drop_checkpoints(name: str, manifest: Manifest) -> None:
     Args:
         name: Of the stage.
         manifest: Of the run; it keeps what the fit's validations gave, which a search asks.
+
+    Raises:
+        ReadError: If a checkpoint could not be read now; all of them stay.
     """
     folder = manifest.folder / name / "checkpoints"
     if not manifest.stages[name].val_scores and (scores := val_scores(folder)):
@@ -179,7 +182,10 @@ def _execute(stage: Stage, manifest: Manifest, display: Display) -> None:
     with display.stage(stage.name, decision.reason) as progress:
         start = time.perf_counter()
         try:
-            stage.work([progress], resume)
+            if stage.is_fit:  # with several devices it has a process of its own, which may be lost
+                _persist(stage.name, lambda lost: stage.work([progress], resume or lost))
+            else:
+                stage.work([progress], resume)
         except Interrupted:
             manifest.spend(stage.name, time.perf_counter() - start)
             raise

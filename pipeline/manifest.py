@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from storage import DamagedError, file_digest, inside, write_json
+from storage import DamagedError, file_digest, files_below, inside, is_file, reading, write_json
 
 __all__ = ["Manifest", "Record"]
 
@@ -69,15 +69,17 @@ class Manifest:
             ValueError: If the manifest is damaged, or names something outside of the run's folder.
         """
         path = folder / _NAME
-        if not path.is_file():
+        if not is_file(path):
             if folder.exists() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
                 raise FileExistsError(
                     f"{folder} exists and is no run of `stark run`, it has no {_NAME}: choose another --name, or "
                     "restore that file"
                 )
             return cls(folder)
+        with reading(path):
+            content = path.read_bytes()
         try:
-            values = json.loads(path.read_bytes())
+            values = json.loads(content)
             schema, digest, stages = values["schema"], values["sha256"], values["stages"]
         except (ValueError, KeyError, TypeError) as error:
             raise _damaged(path, "it cannot be read") from error
@@ -157,10 +159,13 @@ class Manifest:
 
         Returns:
             Such as ``trial/model/config.json is missing``, or None if all is as it was.
+
+        Raises:
+            ReadError: If a file could not be read now, so that it is not known.
         """
         for output, digest in self.stages[name].outputs.items():
             file = inside(self.folder, output)
-            if not file.is_file():
+            if not is_file(file):
                 return f"{file} is missing"
             if file_digest(file) != digest:
                 return f"{file} is damaged or was changed"
@@ -180,7 +185,7 @@ def _damaged(path: Path, reason: str) -> DamagedError:
 
 
 def _files(path: Path) -> list[Path]:
-    return [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+    return files_below(path) if path.is_dir() else [path]
 
 
 def _digest(values: Any) -> str:  # noqa: ANN401 - anything that JSON can hold

@@ -16,10 +16,10 @@ from pipeline.candidates import Candidate, candidates
 from pipeline.context import RunContext
 from pipeline.execution import begin, drop_checkpoints, run_fits
 from pipeline.manifest import Manifest
-from pipeline.plan import Stage, decide
+from pipeline.plan import Decision, Stage, decide
 from pipeline.search import FOLDS, best_of, halving_epochs, survivors
 from pipeline.summary import Trained
-from storage import write_json
+from storage import is_file, write_json
 
 __all__ = ["Repetition"]
 
@@ -84,7 +84,7 @@ class Repetition:
         if self._settings.search.mode not in ("halving", "predict"):
             return self._candidates
         record = self._manifest.stages.get(self._search)
-        if record is None or not record.finished or not self._file.is_file():
+        if record is None or not record.finished or self._manifest.damage(self._search):
             return None
         names = json.loads(self._file.read_bytes())["chosen"]
         return [candidate for candidate in self._candidates if candidate.name in names]
@@ -161,15 +161,31 @@ class Repetition:
         stage = self._run.distillation(candidate)
         decision = decide(stage, self._manifest)
         known = [] if decision.action == "run" else self._scores_of(candidate)
+        if decision.action == "skip" and not known:
+            decision = Decision("run", "its scores are lost, which were in its checkpoints")
         if decision.action == "skip" or max((epoch for epoch, _ in known), default=-1) >= epochs - 1:
             return None
         resume = begin(stage, self._manifest, decision)
         return lambda lost: self._run.distil(candidate, watch, resume or lost, pause_after=epochs)
 
     def _score_in(self, candidate: Candidate, epochs: int) -> float:
-        """The best score of a candidate's student in so many epochs."""
-        scores = [score for epoch, score in self._scores_of(candidate) if epoch < epochs]
-        return max(scores, default=float("-inf"))
+        """The best score of a candidate's student in so many epochs, which it has just been trained for.
+
+        Raises:
+            ValueError: If its scores are lost. It must not lose the race by that.
+        """
+        known = self._scores_of(candidate)
+        name = self._run.distillation(candidate).name
+        # A fit that ended early has its model already.
+        is_complete = max((epoch for epoch, _ in known), default=-1) >= epochs - 1 or (
+            known and is_file(self._run.root / name / "model/config.json")
+        )
+        if not is_complete:
+            raise ValueError(
+                f"{self._run.root / name}: the scores of its first {epochs} epochs are lost, its checkpoints are gone "
+                "or damaged: give the same command again, which trains it again"
+            )
+        return max(score for epoch, score in known if epoch < epochs)
 
     def _scores_of(self, candidate: Candidate) -> list[tuple[int, float]]:
         """What the validations of its fit gave, after the number of the epoch."""

@@ -15,7 +15,7 @@ import yaml
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.accelerators import CUDAAccelerator
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from callbacks import rankings
 from callbacks.layer_dropping import drop_layers
@@ -87,7 +87,7 @@ def cut_student(settings: RunSettings, folder: Path, dense: Path) -> None:
         )
         scores.save(folder / "student_scores.safetensors")
         model = prune(model, scores, student.sparsity, student.round_to)
-    save_classifier(model, folder / "model", load_tokenizer(dense))
+    _save(model, folder / "model", load_tokenizer(dense))
     _log(settings, folder, lambda figures: figures.mask_figures(folder / "model", dense))
 
 
@@ -232,7 +232,7 @@ def cut_teacher(
     model = load_classifier(dense)
     losses = rankings.SCORED if ranking in rankings.SCORED else (EXPRESSIVENESS, FRIENDLINESS)
     masks = rankings.ranked_masks(ranking, sparsity, UnitScores.load(scores, model, losses), model, settings.seed)
-    save_classifier(shrink_(model, *masks), folder, load_tokenizer(dense))
+    _save(shrink_(model, *masks), folder, load_tokenizer(dense))
     _log(settings, folder, lambda figures: figures.mask_figures(folder, dense))
 
 
@@ -256,7 +256,13 @@ def cut_assistant(settings: RunSettings, folder: Path, dense: Path, scores: Path
     else:
         assert student.sparsity is not None  # StudentSettings checks it
         model = prune(model, UnitScores.load(scores, model, [EXPRESSIVENESS]), student.sparsity / 2, student.round_to)
-    save_classifier(model, folder, load_tokenizer(dense))
+    _save(model, folder, load_tokenizer(dense))
+
+
+def _save(model: PreTrainedModel, folder: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Save the model that a stage leaves, in the place of the one that it left earlier, be that damaged."""
+    remove_folder(folder)
+    save_classifier(model, folder, tokenizer)
 
 
 def train_alone(
@@ -301,6 +307,8 @@ def _fit(
     checkpoint = latest_checkpoint(folder / "checkpoints") if resume else None
     if checkpoint is None:
         remove_folder(folder)  # it was interrupted before its first checkpoint, or has none that is intact
+    else:
+        remove_folder(folder / "model")  # it was killed between saving it and the record of the stage
     config = folder / "stage.yaml"
     text = yaml.safe_dump(_fit_config(settings, folder, fit, module, arguments, extra), sort_keys=False)
     write_text(config, f"# stark fit --config {config}\n{text}")

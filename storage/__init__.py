@@ -1,6 +1,6 @@
 """Files that are there completely or not at all, and that tell when they have been damaged. Imports nothing of ours."""
 
-from storage.checksums import CHECKSUMS_FILE, DamagedError, file_digest, verify_checksums, write_checksums
+from storage.checksums import CHECKSUMS_FILE, file_digest, verify_checksums, write_checksums
 from storage.files import (
     WriteError,
     copy_folder,
@@ -12,28 +12,48 @@ from storage.files import (
     write_text,
 )
 from storage.locks import folder_lock
+from storage.model_sizes import WEIGHTS_FILE, check_sizes, stored_shapes, weights_files
 from storage.outputs import check_output, is_intact_folder, is_signed, open_output, signed, write_output
+from storage.reading import (
+    DamagedError,
+    ReadError,
+    files_below,
+    is_file,
+    matching_files,
+    passing_reason,
+    reading,
+)
 from storage.tensors import hash_tensors, read_tensors, write_tensors
 
 __all__ = [
     "CHECKSUMS_FILE",
+    "WEIGHTS_FILE",
     "DamagedError",
+    "ReadError",
     "WriteError",
     "check_output",
+    "check_sizes",
     "copy_folder",
     "file_digest",
+    "files_below",
     "folder_lock",
     "hash_tensors",
     "inside",
+    "is_file",
     "is_intact_folder",
     "is_signed",
+    "matching_files",
     "new_file",
     "new_folder",
     "open_output",
+    "passing_reason",
     "read_tensors",
+    "reading",
     "remove_folder",
     "signed",
+    "stored_shapes",
     "verify_checksums",
+    "weights_files",
     "write_checksums",
     "write_json",
     "write_output",

@@ -8,15 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from storage.files import write_text
+from storage.reading import DamagedError, files_below, is_file, reading
 
 __all__ = ["CHECKSUMS_FILE", "DamagedError", "file_digest", "verify_checksums", "write_checksums"]
 
 CHECKSUMS_FILE = "SHA256SUMS"
 """``sha256sum --check SHA256SUMS`` in the folder verifies it as well."""
-
-
-class DamagedError(ValueError):
-    """A file is not what was written."""
 
 
 def file_digest(path: Path) -> str:
@@ -28,13 +25,17 @@ def file_digest(path: Path) -> str:
     Returns:
         The digest, hexadecimal.
 
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ReadError: If it could not be read now.
+
     Examples:
         >>> import tempfile
         >>> with tempfile.NamedTemporaryFile() as file:
         ...     file_digest(Path(file.name))[:8]
         'e3b0c442'
     """
-    with path.open("rb") as stream:
+    with reading(path), path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -60,19 +61,22 @@ def verify_checksums(folder: Path, patterns: Sequence[str] = ("*",)) -> bool:
 
     Raises:
         DamagedError: If a file is missing, differs or is not listed.
+        ReadError: If a file could not be read now.
     """
     listed = folder / CHECKSUMS_FILE
-    if not listed.is_file():
+    if not is_file(listed):
         return False
+    with reading(listed):
+        lines = listed.read_text(encoding="utf-8", errors="replace").splitlines()
     unlisted = {name for name in _names(folder) if _fits(name, patterns)}
-    for number, line in enumerate(listed.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         digest, _, name = line.partition("  ")
         if len(digest) != 64 or not name or name.startswith("/") or ".." in Path(name).parts:
             raise DamagedError(f"{listed}, line {number}: not a checksum and a name; restore it, or remove the file")
         if not _fits(name, patterns):
             continue
         file = folder / name
-        if not file.is_file():
+        if not is_file(file):
             raise DamagedError(f"{file} is missing: it is listed in {CHECKSUMS_FILE}")
         if file_digest(file) != digest:
             raise DamagedError(
@@ -87,7 +91,7 @@ def verify_checksums(folder: Path, patterns: Sequence[str] = ("*",)) -> bool:
 
 def _names(folder: Path) -> list[str]:
     """Names of the files that are covered, sorted."""
-    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    names = (path.relative_to(folder).as_posix() for path in files_below(folder))
     return sorted(name for name in names if name != CHECKSUMS_FILE)
 
 

@@ -6,14 +6,18 @@ container with another user could not load a model (its issue 782).
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import re
 import shutil
-import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from storage.reading import ReadError, matching_files
 
 __all__ = [
     "WriteError",
@@ -25,6 +29,11 @@ __all__ = [
     "write_json",
     "write_text",
 ]
+
+
+# Name of the private folder in which a file or folder is made, after the name of what is made and a random part.
+_WORKSHOP = ".stark-new"
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 class WriteError(OSError):
@@ -61,12 +70,12 @@ def new_file(path: Path) -> Iterator[Path]:
         ...     Path(folder, "a", "b.txt").read_text()
         'text'
     """
-    with _written_beside(path) as temporary:
-        mode = _ordinary_mode(temporary)
-        yield temporary
-        _allow(temporary, mode)
-        _flush(temporary)
-        temporary.replace(path)
+    with _workshop(path) as (new, _):
+        mode = _ordinary_mode(new)
+        yield new
+        _allow(new, mode)
+        _flush(new)
+        new.replace(path)
 
 
 @contextmanager
@@ -84,21 +93,24 @@ def new_folder(path: Path, *, replace: bool = True) -> Iterator[Path]:
     Raises:
         WriteError: If the disk is full or the like.
     """
-    with _written_beside(path) as temporary:
-        temporary.mkdir()
-        mode = _ordinary_mode(temporary / ".mode")
-        yield temporary
-        for folder, _, files in os.walk(temporary):
+    with _workshop(path) as (new, old):
+        mode = _ordinary_mode(new)
+        new.mkdir()
+        yield new
+        for folder, _, files in os.walk(new):
             for name in files:
                 _allow(Path(folder, name), mode)
                 _flush(Path(folder, name))
             _flush(Path(folder))
-        replaced = _temporary(path, "old")
-        if path.exists() and replace:
-            path.rename(replaced)
-        if not path.exists():
-            temporary.rename(path)
-        _remove(replaced)
+        if not os.path.lexists(path):
+            new.rename(path)
+        elif replace:
+            path.rename(old)
+            try:
+                new.rename(path)
+            except OSError:
+                old.rename(path)
+                raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -137,13 +149,15 @@ def remove_folder(path: Path) -> None:
     """Remove a folder so that at no moment half of it has its name, and what is left of an earlier, killed removal.
 
     Args:
-        path: The folder; it need not exist.
+        path: The folder; it need not exist. Of a link the link is removed.
+
+    Raises:
+        WriteError: If it cannot be renamed. Files that cannot be removed then are removed with the next one.
     """
     _clear_away(path)
-    if path.exists():
-        doomed = _temporary(path, "old")
-        path.rename(doomed)
-        shutil.rmtree(doomed)
+    if os.path.lexists(path):
+        with _workshop(path) as (_, old):
+            path.rename(old)
 
 
 def inside(root: Path, relative: str) -> Path:
@@ -176,58 +190,90 @@ def _resolves_inside(root: Path, path: Path) -> bool:
 
 
 @contextmanager
-def _written_beside(path: Path) -> Iterator[Path]:
-    """A temporary name in the same folder, so that renaming stays on one file system."""
-    temporary = _temporary(path, "new")
+def _workshop(path: Path) -> Iterator[tuple[Path, Path]]:
+    """A private folder beside a path, so that renaming stays on one file system: where to make it, and to put the old.
+
+    Its name is random and it lets nobody else in, so that nobody can put a link in its place or into it. It is locked
+    for as long as this process works in it. The system ends the lock when the process dies, in this container or in
+    another one, and by that the next one that writes the same path knows what it may clear away.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _clear_away(path)
-        yield temporary
+        with _locked_folder(path) as folder:
+            yield folder / path.name, folder / f"{path.name}.old"
         _flush(path.parent)
-    except WriteError:
+    except (ReadError, WriteError):
         raise
     except OSError as error:
         raise WriteError(path, error.strerror or str(error)) from error
+
+
+@contextmanager
+def _locked_folder(path: Path) -> Iterator[Path]:
+    """Make the folder, lock it, and remove it in the end."""
+    while True:
+        folder = Path(tempfile.mkdtemp(_WORKSHOP, f".{path.name}.", path.parent))
+        # Another process may find it before it is locked, and then clears it away.
+        try:
+            descriptor = os.open(folder, _FOLDER)
+        except FileNotFoundError:
+            continue
+        if _lock(descriptor) is not False and _is_open_as(descriptor, folder):
+            break
+        os.close(descriptor)
+    try:
+        yield folder
     finally:
-        _remove(temporary)
-
-
-def _temporary(path: Path, kind: str) -> Path:
-    return path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.{kind}")
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(descriptor)
 
 
 def _clear_away(path: Path) -> None:
     """Remove what processes left that were killed while they wrote this file or folder."""
-    host = socket.gethostname()
-    for left in path.parent.glob(f".{path.name}.{host}-*.*"):
-        process = left.name.rsplit("-", 1)[1].split(".")[0]
-        if process.isdigit() and not _runs(int(process)):
-            _remove(left)
+    name = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(_WORKSHOP)}")
+    for left in matching_files(path.parent, f"*{_WORKSHOP}"):
+        if name.fullmatch(left.name) is None:
+            continue
+        try:
+            descriptor = os.open(left, _FOLDER)
+        except OSError:  # it has just gone, or belongs to somebody else
+            continue
+        try:
+            if _lock(descriptor):
+                shutil.rmtree(left, ignore_errors=True)
+        finally:
+            os.close(descriptor)
 
 
-def _runs(process: int) -> bool:
+def _lock(descriptor: int) -> bool | None:
+    """Lock a folder: False if another process has it, None if this file system has no locks."""
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
         return False
-    except PermissionError:  # it is somebody else's
-        return True
+    except OSError:
+        return None
     return True
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+def _is_open_as(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
 
 
 def _ordinary_mode(path: Path) -> int:
     """The permissions of a new file here; asking for the umask would change it for all threads."""
-    path.touch()
-    mode = path.stat().st_mode
-    path.unlink()
-    return mode
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+    try:
+        return os.fstat(descriptor).st_mode
+    finally:
+        os.close(descriptor)
+        path.unlink()
 
 
 def _allow(path: Path, mode: int) -> None:

@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from storage.checksums import DamagedError
 from storage.files import WriteError, new_file
+from storage.reading import DamagedError, ReadError, is_file, reading
 
 __all__ = ["hash_tensors", "read_tensors", "write_tensors"]
 
@@ -74,12 +74,18 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
     Raises:
         DamagedError: If the file is missing, no such file, or damaged.
+        ReadError: If it could not be read now.
     """
     try:
-        with safe_open(path, framework="pt") as file:
+        # Opened here as well, because safetensors calls every file missing that it cannot open.
+        with reading(path), path.open("rb"), safe_open(path, framework="pt") as file:
             notes = dict(json.loads((file.metadata() or {}).get(_NOTES, "{}")))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    except ReadError:
+        raise
     except (OSError, SafetensorError, ValueError, TypeError) as error:
+        if isinstance(error, FileNotFoundError) and error.errno is None and is_file(path):
+            raise ReadError(path, "it could not be opened") from error
         raise DamagedError(f"{path} cannot be read: {error}; make it again") from error
     if notes.pop("sha256", None) != _checksum(tensors, notes):
         raise DamagedError(f"{path} is damaged: its content does not have its checksum; make it again")

@@ -17,7 +17,8 @@ from lightning_modules.checkpoints import (
     val_scores,
     write_checkpoint,
 )
-from storage import DamagedError, WriteError
+from storage import DamagedError, ReadError, WriteError
+from tests.passing import PASSING, few_descriptors, unreadable
 from tests.payload import Payload
 from tests.tasks import StopAt, Stopped, differences, fit, make_trainer
 
@@ -135,6 +136,59 @@ def test_a_checkpoint_whose_best_weights_are_damaged_or_gone_is_of_no_use(checkp
     assert latest_checkpoint(checkpoints) is None
     (checkpoints / "best.ckpt").unlink()
     assert latest_checkpoint(checkpoints) is None
+
+
+@pytest.mark.parametrize("damage", [lambda path: flip(path, 5000), Path.unlink])
+def test_a_damaged_last_one_leaves_the_best_one_usable(checkpoints, damage):
+    """From the second validation on, the best one knows of the last one as well, which it does not need."""
+    best = read_checkpoint(checkpoints / "best.ckpt")
+    (monitored,) = (state for key, state in best["callbacks"].items() if key.startswith("ModelCheckpoint"))
+    latest = {**monitored, "monitor": None, "best_model_path": str(checkpoints / "last.ckpt"), "best_k_models": {}}
+    best["callbacks"]["ModelCheckpoint{'monitor': None}"] = latest
+    write_checkpoint(best, checkpoints / "best.ckpt")
+    damage(checkpoints / "last.ckpt")
+    assert latest_checkpoint(checkpoints).name == "best.ckpt"
+    assert val_scores(checkpoints) == [tuple(entry) for entry in best["val_scores"]]
+
+
+@pytest.mark.parametrize("code", PASSING)
+@pytest.mark.parametrize("name", ["last.ckpt", "best.ckpt", "checkpoints"])
+def test_what_cannot_be_read_now_is_not_damaged(checkpoints, name, code):
+    for look in (latest_checkpoint, val_scores):
+        with (
+            unreadable(name, code),
+            pytest.raises(ReadError, match=rf"{name} could not be read .*: nothing was changed"),
+        ):
+            look(checkpoints)
+    assert latest_checkpoint(checkpoints).name == "last.ckpt"
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+@pytest.mark.parametrize("free", [0, 1])
+def test_without_file_descriptors_nothing_is_damaged(checkpoints, free, mapped):
+    """Mapping needs two of them, and torch then raises a RuntimeError."""
+    read_checkpoint(checkpoints / "last.ckpt", mapped=mapped)
+    if free and not mapped:
+        return
+    with few_descriptors(free), pytest.raises(ReadError, match=r"last\.ckpt could not be read \(Too many open files\)"):
+        read_checkpoint(checkpoints / "last.ckpt", mapped=mapped)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you "
+                     "tried to allocate 4000000000 bytes. Error code 12 (Cannot allocate memory)"),
+    ],
+)  # fmt: skip
+def test_too_little_memory_is_no_damage(checkpoints, monkeypatch, error):
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("torch.load", fail)
+    with pytest.raises(ReadError, match=r"Cannot allocate memory"):
+        latest_checkpoint(checkpoints)
 
 
 def test_scores_are_those_that_validations_gave(checkpoints):

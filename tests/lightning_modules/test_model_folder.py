@@ -20,7 +20,9 @@ from lightning_modules.model_folder import (
     set_labels_,
 )
 from lightning_modules.sample_encoder import save_sample_encoder
-from storage import CHECKSUMS_FILE, DamagedError
+from lightning_modules.units import KeptUnits
+from storage import CHECKSUMS_FILE, DamagedError, ReadError, write_checksums
+from tests.passing import PASSING, unreadable
 from tests.tiny import FAMILIES, random_masks, tiny_batch, tiny_classifier
 
 NAMES = ["entailment", "neutral", "contradiction"]
@@ -82,23 +84,53 @@ def test_the_weights_are_readable_by_whom_the_rest_is(tmp_path):
     assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
 
 
-def test_saving_replaces_model_folders_only(tmp_path):
+def test_saving_replaces_only_what_it_wrote(tmp_path):
     folder = save_classifier(named_classifier(), tmp_path / "model")
     first = model_digest(folder)
     save_classifier(named_classifier(seed=1), folder)
     assert model_digest(folder) != first
     save_classifier(named_classifier(), folder)
     assert model_digest(folder) == first
-    (folder / "sub").mkdir()
-    (tmp_path / "notes").mkdir()
-    (tmp_path / "notes" / "thesis.txt").write_text("years of work")
-    (tmp_path / "file").write_text("")
-    for taken in (folder, tmp_path / "notes", tmp_path / "file"):
-        with pytest.raises(ValueError, match=f"{taken.name} exists and is not a model folder"):
-            save_classifier(named_classifier(), taken)
-    assert (tmp_path / "notes" / "thesis.txt").exists()
     (tmp_path / "nothing").mkdir()
     save_classifier(named_classifier(), tmp_path / "nothing")
+
+
+def add_notes(folder):
+    (folder / "notes.txt").write_text("years of work")
+
+
+def add_folder(folder):
+    (folder / "sub").mkdir()
+    add_notes(folder / "sub")
+
+
+def edit(folder):
+    (folder / "config.json").write_text((folder / "config.json").read_text() + " ")
+
+
+def become_foreign(folder):
+    (folder / CHECKSUMS_FILE).unlink()
+
+
+def become_notes(folder):
+    shutil.rmtree(folder)
+    folder.mkdir()
+    add_notes(folder)
+
+
+def become_file(folder):
+    shutil.rmtree(folder)
+    folder.write_text("")
+
+
+@pytest.mark.parametrize("change", [add_notes, add_folder, edit, become_foreign, become_notes, become_file])
+def test_saving_keeps_what_it_did_not_write(change, tmp_path):
+    folder = save_classifier(named_classifier(), tmp_path / "model")
+    change(folder)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match="model exists and is not a model folder of ours, or was changed"):
+        save_classifier(named_classifier(seed=1), folder)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_a_failed_save_leaves_the_old_folder_and_no_litter(tmp_path):
@@ -351,3 +383,132 @@ def test_foreign_tokenizers_are_one_line(content, tmp_path):
     with pytest.raises(ValueError, match=f"cannot load {folder}: ") as error:
         load_tokenizer(folder)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        *((name, {name: 10**9}) for name in (
+            "num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size", "max_position_embeddings",
+            "type_vocab_size", "num_attention_heads", "num_labels",
+        )),
+        ("num_hidden_layers", {"num_hidden_layers": 1e9}),
+        ("config.json describes", {"num_hidden_layers": 40, "hidden_size": 120, "intermediate_size": 2000}),
+        ("kept_units names the unit 999999999", {"kept_units": {"heads": ["", ""], "neurons": ["0-999999999", ""]}}),
+        ("kept_units names more layers", {"kept_units": {"heads": ["0-3"] * 1000, "neurons": ["0-63"] * 1000}}),
+    ],
+)  # fmt: skip
+def test_sizes_that_cannot_be_are_refused_before_building(name, values, tmp_path, monkeypatch):
+    folder = save_classifier(named_classifier(), tmp_path / "model")
+    (folder / CHECKSUMS_FILE).unlink()
+    change_json(folder / "config.json", model_type="stark-bert" if "kept_units" in values else "bert", **values)
+    monkeypatch.setattr("lightning_modules.model_folder.AutoModelForSequenceClassification.from_pretrained", None)
+    with pytest.raises(ValueError, match=f"^cannot load {folder}: {name}") as error:
+        load_classifier(folder)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_billion_layers_are_refused_in_every_family(family, tmp_path):
+    folder = save_classifier(named_classifier(family=family), tmp_path / "model")
+    (folder / CHECKSUMS_FILE).unlink()
+    change_json(folder / "config.json", num_hidden_layers=10**9, n_layers=10**9)
+    with pytest.raises(ValueError, match="layers is 1000000000, but its weights allow at most"):
+        load_classifier(folder)
+
+
+def test_ranges_that_would_take_all_memory_are_refused():
+    with pytest.raises(ValueError, match="not a list of ranges"):
+        KeptUnits.from_json({"heads": ["0"], "neurons": ["0-9," * 10**6]})
+
+
+@pytest.mark.parametrize("name", ["num_labels", "num_hidden_layers"])
+def test_a_tokenizer_with_a_billion_labels_is_refused(name, tmp_path):
+    folder = save_sample_encoder(tmp_path / "encoder", ["good", "bad"])
+    (folder / CHECKSUMS_FILE).unlink()
+    change_json(folder / "config.json", **{name: 10**9})
+    with pytest.raises(ValueError, match=f"^cannot load {folder}: {name} is 1000000000, but at most"):
+        load_tokenizer(folder)
+
+
+def shard(folder):
+    """Store the weights in two files with an index, as transformers does from 50 GB on."""
+    state = load_file(folder / "model.safetensors")
+    names = sorted(state)
+    parts = {"model-00001-of-00002.safetensors": names[::2], "model-00002-of-00002.safetensors": names[1::2]}
+    for file, own in parts.items():
+        save_file({name: state[name] for name in own}, folder / file, metadata={"format": "pt"})
+    index = {"metadata": {}, "weight_map": {name: file for file, own in parts.items() for name in own}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    (folder / "model.safetensors").unlink()
+
+
+@pytest.mark.parametrize("with_checksums", [False, True])
+def test_sharded_weights_are_read_like_a_single_file(with_checksums, tmp_path):
+    model = named_classifier()
+    folder = save_classifier(model, tmp_path / "model")
+    whole = model_digest(folder)
+    shard(folder)
+    (folder / CHECKSUMS_FILE).unlink()
+    if with_checksums:
+        write_checksums(folder)
+    assert torch.equal(logits(load_classifier(folder)), logits(model))
+    sharded = model_digest(folder)
+    assert sharded != whole
+    path = folder / "model-00002-of-00002.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-20] ^= 1
+    path.write_bytes(content)
+    assert model_digest(folder) != sharded
+    if with_checksums:
+        with pytest.raises(DamagedError, match=f"{path.name} is damaged"):
+            load_classifier(folder)
+    path.unlink()
+    with pytest.raises(ValueError, match=rf"{path.name}( is|, which is) missing"):
+        load_classifier(folder)
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../other.safetensors"])
+def test_shards_lie_in_the_folder(target, tmp_path):
+    folder = save_classifier(named_classifier(), tmp_path / "model")
+    (folder / CHECKSUMS_FILE).unlink()
+    shard(folder)
+    index = json.loads((folder / "model.safetensors.index.json").read_text())
+    change_json(folder / "model.safetensors.index.json", weight_map=dict.fromkeys(index["weight_map"], target))
+    with pytest.raises(ValueError, match=r"is no index of weights: .*leads out of"):
+        load_classifier(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("name", ["classifier.bias", "bert.embeddings.word_embeddings.weight"])
+def test_weights_that_are_no_numbers_are_refused(name, value, tmp_path):
+    model = named_classifier()
+    model.get_parameter(name).data.view(-1)[1] = value
+    folder = save_classifier(model, tmp_path / "model")
+    with pytest.raises(ValueError, match=rf"cannot load {folder}: 1 weights are infinite .*, such as {name}"):
+        load_classifier(folder)
+
+
+@pytest.mark.parametrize("code", PASSING)
+@pytest.mark.parametrize("checked", [True, False])
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json", "model"])
+def test_what_cannot_be_read_now_is_no_wrong_model(name, checked, code, encoder_folder, tmp_path):
+    folder = save_classifier(named_classifier(), tmp_path / "model", load_tokenizer(encoder_folder))
+    if not checked:
+        (folder / CHECKSUMS_FILE).unlink()
+    loads = [load_tokenizer] if name == "tokenizer.json" else [load_classifier, model_digest]
+    for load in loads:
+        with unreadable(name, code), pytest.raises(ReadError, match=r"could not be read \(.*nothing was changed"):
+            load(folder)
+        load(folder)
+
+
+def test_links_to_files_are_followed(encoder_folder, tmp_path):
+    """As in the cache of the hub."""
+    blobs, snapshot = Path(shutil.copytree(encoder_folder, tmp_path / "blobs")), tmp_path / "snapshot"
+    snapshot.mkdir()
+    for file in blobs.iterdir():
+        (snapshot / file.name).symlink_to(f"../blobs/{file.name}")
+    assert model_digest(snapshot) == model_digest(encoder_folder)
+    load_classifier(snapshot, label_names=NAMES)
+    load_tokenizer(snapshot)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 import transformers
@@ -73,3 +75,11 @@ def test_a_mask_that_masks_nothing_is_left_out(monkeypatch, family):
     with torch.no_grad():
         asked = {name: ones[name] for name in ("input_ids", "attention_mask")}
         torch.testing.assert_close(answer(ones), model(**asked).logits)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_logits_that_are_no_numbers_give_no_label(student, value):
+    classifier = open_classifier(student)
+    damaged = replace(classifier, answer=lambda batch: torch.full_like(classifier.answer(batch), value))
+    with pytest.raises(ValueError, match="logits are infinite or not a number"):
+        damaged(["a", "b"])

@@ -36,7 +36,7 @@ def test_remembers_stages(folder):
 def test_reading_a_new_folder_writes_nothing(tmp_path):
     assert Manifest.read(tmp_path / "new").stages == {}
     assert Manifest.read(tmp_path).stages == {}
-    (tmp_path / ".manifest.json.host-1.new").write_text("{")  # killed while it was begun
+    (tmp_path / ".manifest.json.abcdefgh.stark-new").mkdir()  # killed while it was begun
     assert Manifest.read(tmp_path).stages == {}
     assert len(list(tmp_path.iterdir())) == 1
 

@@ -2,13 +2,14 @@
 
 import json
 import os
-import socket
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import storage
 from storage import WriteError, copy_folder, inside, new_file, new_folder, remove_folder, write_json, write_text
 
 
@@ -107,41 +108,103 @@ def test_of_two_that_make_the_same_folder_the_first_stays(tmp_path):
     assert names(tmp_path) == ["folder"]
 
 
+KILLED = """
+import os, signal, sys, types
+from pathlib import Path
+sys.modules["storage"] = package = types.ModuleType("storage")  # without torch, which takes seconds
+package.__path__ = [sys.argv[1]]
+from storage.files import new_file, new_folder
+
+with new_file(Path("file")) as file, new_folder(Path("folder")) as folder:
+    file.write_text("half")
+    (folder / "content").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
 def test_what_killed_processes_left_is_cleared_away_and_what_living_ones_write_is_not(tmp_path):
-    child = subprocess.Popen([sys.executable, "-c", "pass"])
-    child.wait()
-    host = socket.gethostname()
-    dead, alive = (tmp_path / f".file.{host}-{process}.new" for process in (child.pid, os.getppid()))
-    elsewhere = tmp_path / f".file.not-{host}-{child.pid}.new"
-    for left in (dead, alive, elsewhere):
-        left.write_text("half")
-    with new_file(tmp_path / "file") as temporary:
-        temporary.write_text("whole")
-    assert not dead.exists()
-    assert alive.exists()
-    assert elsewhere.exists()
+    """Whether a process lives is asked of its lock, which knows other containers with equal names and numbers."""
+    package = str(Path(storage.__file__).parent)
+    killed = subprocess.run([sys.executable, "-c", KILLED, package], cwd=tmp_path, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert [name.split(".")[1] for name in names(tmp_path)] == ["file", "folder"]
+    with new_file(tmp_path / "file") as theirs, new_folder(tmp_path / "folder") as folder:
+        working = names(tmp_path)
+        assert len(working) == 2  # what was left is gone
+        write_text(tmp_path / "file", "ours")
+        write_text(tmp_path / "folder/content", "ours")
+        remove_folder(tmp_path / "folder")
+        assert names(tmp_path) == sorted([*working, "file"])
+        theirs.write_text("theirs")
+        (folder / "content").write_text("theirs")
+    assert names(tmp_path) == ["file", "folder"]
+    assert (tmp_path / "file").read_text() == (tmp_path / "folder/content").read_text() == "theirs"
+
+
+def test_what_only_looks_like_ours_stays(tmp_path):
+    others = [".file.txt", ".file.abcdefgh.stark-new.txt", ".file.x.abcdefgh.stark-new", ".other.abcdefgh.stark-new"]
+    for name in others:
+        (tmp_path / name).mkdir()
+    write_text(tmp_path / "file", "x")
+    assert names(tmp_path) == sorted([*others, "file"])
+
+
+@pytest.mark.parametrize("make", [new_file, new_folder])
+def test_no_link_is_written_through(tmp_path, monkeypatch, make):
+    """Somebody who guesses the next random name puts a link there."""
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    for folder in (theirs, ours):
+        folder.mkdir()
+    (theirs / "file").write_text("theirs")
+    (ours / ".file.aaaaaaaa.stark-new").symlink_to(theirs)
+    monkeypatch.setattr("tempfile._get_candidate_names", lambda: iter(["aaaaaaaa", "bbbbbbbb"]))
+    with make(ours / "file") as temporary:
+        (temporary if make is new_file else temporary / "file").write_text("ours")
+    assert (theirs / "file").read_text() == "theirs"
+    assert (ours / "file").exists()
+    assert (ours / ".file.aaaaaaaa.stark-new").is_symlink()
 
 
 def test_a_folder_is_removed_under_another_name(tmp_path, monkeypatch):
     write_text(tmp_path / "folder/file", "x")
 
-    def crash(path: Path) -> None:
+    def crash(path: Path, **_: object) -> None:
         assert not (tmp_path / "folder").exists()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("shutil.rmtree", crash)
-    with pytest.raises(KeyboardInterrupt):
-        remove_folder(tmp_path / "folder")
+    with monkeypatch.context() as broken:
+        broken.setattr("shutil.rmtree", crash)
+        with pytest.raises(KeyboardInterrupt):
+            remove_folder(tmp_path / "folder")
     assert not (tmp_path / "folder").exists()
-    remove_folder(tmp_path / "nothing")
-
-
-def test_what_a_killed_removal_left_goes_with_the_next_one(tmp_path):
-    child = subprocess.Popen([sys.executable, "-c", "pass"])
-    child.wait()
-    write_text(tmp_path / f".folder.{socket.gethostname()}-{child.pid}.old/file", "x")
-    remove_folder(tmp_path / "folder")
+    assert len(names(tmp_path)) == 1
+    remove_folder(tmp_path / "folder")  # what is left of the former goes with the next one
     assert names(tmp_path) == []
+    remove_folder(tmp_path / "none/none")
+
+
+def test_of_a_link_the_link_is_removed(tmp_path):
+    write_text(tmp_path / "target/file", "x")
+    (tmp_path / "link").symlink_to("target")
+    remove_folder(tmp_path / "link")
+    assert names(tmp_path) == ["target"]
+    assert names(tmp_path / "target") == ["file"]
+
+
+def test_a_folder_that_cannot_be_replaced_keeps_its_name(tmp_path, monkeypatch):
+    write_text(tmp_path / "folder/file", "old")
+    rename = Path.rename
+
+    def fail(path: Path, target: Path) -> Path:
+        if target == tmp_path / "folder" and not path.name.endswith(".old"):
+            raise OSError(5, "Input/output error")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(WriteError, match="Input/output error"), new_folder(tmp_path / "folder"):
+        pass
+    assert names(tmp_path) == ["folder"]
+    assert (tmp_path / "folder/file").read_text() == "old"
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "", "link/x", "link"])
