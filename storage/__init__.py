@@ -14,12 +14,15 @@ from storage.files import (
 from storage.locks import folder_lock
 from storage.outputs import check_output, is_intact_folder, is_signed, open_output, signed, write_output
 from storage.tensors import hash_tensors, read_tensors, write_tensors
+from storage.yaml_guard import TooMuchError, compose_yaml
 
 __all__ = [
     "CHECKSUMS_FILE",
     "DamagedError",
+    "TooMuchError",
     "WriteError",
     "check_output",
+    "compose_yaml",
     "copy_folder",
     "file_digest",
     "folder_lock",
