@@ -1,4 +1,4 @@
-"""YAML of others, refused before it keeps the program busy: aliases that multiply, lead back, or values nested too deep."""
+"""Parsing YAML, but not documents that keep a program busy for ever: their aliases multiply or lead back."""
 
 from __future__ import annotations
 
