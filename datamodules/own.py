@@ -129,8 +129,8 @@ def read_own_task(path: Path, data_dir: str | None = None) -> OwnTask:
 
     How the files are written follows from their endings and content. Where it does not, ``delimiter`` is a character,
     ``quoting`` is none (quotation marks are text, each line is a row) or standard (a quoted field may span lines),
-    ``encoding`` is such as latin-1 (default: UTF-8, or UTF-16 with its byte order mark), and ``header: false`` says that
-    the first line is a row; the columns are then called 0, 1, ...
+    ``encoding`` is such as latin-1 (default: UTF-8, or UTF-16 with its byte order mark), and ``header: false`` means
+    that the first line is a row; the columns are then called 0, 1, ...
 
     All values are words as they are written: ``no`` is no, ``01`` is 01, ``1.10`` is 1.10. JSON's true and 1.0 are the
     words true and 1.0.

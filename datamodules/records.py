@@ -161,7 +161,8 @@ class Records:
                 _check_column(self.columns, column)
             except ValueError as error:
                 line = f"line {self._start}: " if self._form.header else ""
-                raise ValueError(f"{line}{error}{self.hint}") from error
+                hint = "" if column in self.columns else self.hint
+                raise ValueError(f"{line}{error}{hint}") from error
 
     def __iter__(self) -> Iterator[Record | BadRecord]:
         """Yield every row, or what is wrong with it. Empty lines are left out."""

@@ -12,7 +12,7 @@ from storage.files import (
     write_text,
 )
 from storage.locks import folder_lock
-from storage.outputs import check_output, is_intact_folder, is_signed, open_output, signed, write_output
+from storage.outputs import check_output, is_intact_folder, is_signed, is_stream, open_output, signed, write_output
 from storage.tensors import hash_tensors, read_tensors, write_tensors
 from storage.yaml_guard import TooMuchError, compose_yaml
 
@@ -30,6 +30,7 @@ __all__ = [
     "inside",
     "is_intact_folder",
     "is_signed",
+    "is_stream",
     "new_file",
     "new_folder",
     "open_output",
