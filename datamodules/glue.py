@@ -18,6 +18,7 @@ from datamodules.batching import (
     NoRows,
     PadCollator,
 )
+from datamodules.checks import warn_of_doubts
 from datamodules.columns import TokenColumns
 from datamodules.grouping import (
     evaluation_batches,
@@ -214,6 +215,8 @@ class GLUEDataModule(pl.LightningDataModule):
         """Return batches of train without the selection part; their order is ``batch_sampler.set_epoch``'s."""
         rows = self._rows("train")
         world_size, rank = self._processes()
+        if rank == 0:
+            warn_of_doubts(self.task, {"train": rows, "the selection part": self._rows("selection")}, self._splits)
         sampler = EpochBatchSampler(self._form(rows.lengths), num_replicas=world_size, rank=rank)
         return self._loader(rows, "train", batch_sampler=sampler)
 
@@ -223,7 +226,10 @@ class GLUEDataModule(pl.LightningDataModule):
 
     def test_dataloader(self) -> LazyDataLoader:
         """Return this process's batches of GLUE's dev split."""
-        return self._evaluation_loader(self._split("dev"), "test")
+        rows = self._split("dev")
+        if self._processes()[1] == 0:
+            warn_of_doubts(self.task, {}, self._splits)
+        return self._evaluation_loader(rows, "test")
 
     def predict_dataloader(self) -> LazyDataLoader:
         """Return this process's batches of GLUE's unlabelled test split."""

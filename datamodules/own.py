@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
-from datamodules.records import BadRecord, Record, read_records, record_format
+from datamodules.record_format import RecordFormat, record_format
+from datamodules.records import BadRecord, Record, open_records, spelled
 from datamodules.tasks import SPLITS, Task, find_task
-from datamodules.tsv import Rows, parse_label
-from storage import file_digest
+from datamodules.tsv import Rows, parse_label, warn_of_empty_texts
+from storage import compose_yaml, file_digest
 
 __all__ = ["OwnSource", "OwnTask", "open_task", "read_own_task"]
 
+_log = logging.getLogger(__name__)
+
 _REQUIRED = ("train", "dev", "text", "label", "labels")
-_KEYS = (*_REQUIRED, "test", "text_pair", "metrics")
+_COLUMNS = ("text", "text_pair", "label")
+_FORMAT = ("delimiter", "quoting", "encoding", "header")
+_KEYS = (*_REQUIRED, "test", "text_pair", "metrics", *_FORMAT)
+_LISTS = ("labels", "metrics")
+_USUAL_TAGS = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"))
+# What YAML takes for no value, where it is not in quotation marks.
+_NULLS = ("", "~", "null", "Null", "NULL")
 _ENDINGS = (".yaml", ".yml")
 _METRICS = ("accuracy", "f1", "matthews_corrcoef")
 _METRICS_OF_SCORES = ("pearson", "spearmanr")
@@ -29,11 +39,13 @@ class OwnTask(Task):
     """A task that a file describes; ``texts`` are the columns of its files.
 
     Attributes:
-        files: of each split that exists.
+        files: file of each split that exists.
+        formats: how each of these files is written.
         label: column of the label.
     """
 
     files: Mapping[str, Path]
+    formats: Mapping[str, RecordFormat]
     label: str
 
 
@@ -48,27 +60,40 @@ class OwnSource:
     task: OwnTask
 
     def digest(self, split: str) -> str:
-        """Return what identifies the content of a split: the file, and what its columns mean."""
-        meaning = (self.task.texts, self.task.label, self.task.label_names, self.task.metrics)
+        """Return what identifies the content of a split: the file, how it is read, and what its columns mean."""
+        meaning: tuple[object, ...] = (self.task.texts, self.task.label, self.task.label_names, self.task.metrics)
+        form = self.task.formats[split]
+        # CSV and JSON lines without further keys are identified as they were before there were such keys.
+        if form not in (RecordFormat(), RecordFormat(json_lines=True)):
+            meaning = (*meaning, form)
         return hashlib.sha256(f"{file_digest(self._file(split))} {meaning}".encode()).hexdigest()
 
     def rows(self, split: str) -> Rows:
-        """Return the rows of a split; the labels of test are not read."""
+        """Return the rows of a split; the labels of test are not read. Empty texts are counted in a warning."""
         path, task, labelled = self._file(split), self.task, split != "test"
         ids = {} if task.is_regression else {name: number for number, name in enumerate(task.label_names)}
         texts: tuple[list[str], ...] = tuple([] for _ in task.texts)
         labels: list[float] = []
-        with path.open("rb") as stream:
-            try:
-                for row in read_records(stream, record_format(path.name)):
-                    for column, known in zip(task.texts, texts, strict=True):
-                        known.append(_text(row, column))
+        empty: list[int] = []
+        try:
+            with path.open("rb") as stream, open_records(stream, task.formats[split]) as records:
+                records.check_columns(*task.texts, *([task.label] if labelled else []))
+                for row in records:
+                    read = _texts(row, task.texts)
+                    for text, known in zip(read, texts, strict=True):
+                        known.append(text)
+                    if not all(text.strip() for text in read):
+                        empty.append(row.line)
                     if labelled:
                         labels.append(_label(row, task, ids))
-            except ValueError as error:
-                raise ValueError(f"{path}, {error}" if str(error).startswith("line") else f"{path}: {error}") from error
+                notes = records.notes
+        except ValueError as error:
+            raise ValueError(f"{path}, {error}" if str(error).startswith("line") else f"{path}: {error}") from error
         if not texts[0]:
             raise ValueError(f"{path}: no rows in it (the {split} split of task {task.name!r})")
+        for note in notes:
+            _log.warning("%s: %s", path, note)
+        warn_of_empty_texts(str(path), empty)
         pair = texts[1] if task.is_pair else None
         return Rows(texts[0], pair, labels if labelled else None, list(range(len(texts[0]))))
 
@@ -97,103 +122,161 @@ def open_task(name: str, data_dir: str | None = None) -> Task:
 def read_own_task(path: Path, data_dir: str | None = None) -> OwnTask:
     """Read the description of a task.
 
-    It has the keys ``train``, ``dev`` and perhaps ``test`` (files: .csv, .tsv or .jsonl), ``text`` and perhaps
-    ``text_pair`` (columns), ``label`` (column), ``labels`` (what stands in it, in the order of the ids; a single one is
-    the name of a score) and perhaps ``metrics`` (out of accuracy, f1, which is that of the second of two labels,
-    matthews_corrcoef; for scores pearson, spearmanr).
+    It has the keys ``train``, ``dev`` and perhaps ``test`` (files: .csv, .tsv or .jsonl, also compressed: .csv.gz),
+    ``text`` and perhaps ``text_pair`` (columns), ``label`` (column), ``labels`` (what stands in it, in the order of the
+    ids; a single one is the name of a score) and perhaps ``metrics`` (out of accuracy, f1, which is that of the second
+    of two labels, matthews_corrcoef; for scores pearson, spearmanr).
+
+    How the files are written follows from their endings and content. Where it does not, ``delimiter`` is a character,
+    ``quoting`` is none (quotation marks are text, each line is a row) or standard (a quoted field may span lines),
+    ``encoding`` is such as latin-1 (default: UTF-8, or UTF-16 with its byte order mark), and ``header: false`` means
+    that the first line is a row; the columns are then called 0, 1, ...
+
+    All values are words as they are written: ``no`` is no, ``01`` is 01, ``1.10`` is 1.10. JSON's true and 1.0 are the
+    words true and 1.0.
 
     Args:
-        path: of the YAML file; the task's name is its own without the ending.
+        path: path of the YAML file; the task's name is its own without the ending.
         data_dir: where the files lie; None for the YAML's folder.
 
     Returns:
-        The task; no file is read yet.
+        The task; no file of rows is read yet.
 
     Raises:
-        ValueError: it is no such description.
+        ValueError: it is no such description; the message names file and line.
 
     Examples:
         >>> import tempfile
-        >>> text = "{train: a.csv, dev: b.csv, text: body, label: stars, labels: [bad, good]}"
+        >>> text = "{train: a.csv, dev: b.csv, text: body, label: stars, labels: [no, yes]}"
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = Path(folder, "reviews.yaml").write_text(text)
         ...     task = read_own_task(Path(folder, "reviews.yaml"))
-        >>> task.name, task.texts, task.metrics, task.splits
-        ('reviews', ('body',), ('accuracy',), ('train', 'dev'))
+        >>> task.name, task.texts, task.label_names, task.metrics, task.splits
+        ('reviews', ('body',), ('no', 'yes'), ('accuracy',), ('train', 'dev'))
     """
-    values = _values(path)
-    for key in values:
+    entries = _entries(path)
+    for key, entry in entries.items():
         if key not in _KEYS:
-            raise ValueError(f"{path}: unknown key {key!r}, choose out of {', '.join(_KEYS)}")
+            raise ValueError(f"{path}, line {entry.line}: unknown key {key!r}, choose out of {', '.join(_KEYS)}")
+        if isinstance(entry.value, list) != (key in _LISTS):
+            kinds = {"a list": _LISTS, "a file": SPLITS, "a column": _COLUMNS, "a word": _FORMAT}
+            kind = next(kind for kind, keys in kinds.items() if key in keys)
+            raise ValueError(f"{path}, line {entry.line}: {key} is {entry.value!r}, not {kind}")
     for key in _REQUIRED:
-        if values.get(key) is None:
+        if key not in entries:
             raise ValueError(f"{path}: no {key}, it needs {', '.join(_REQUIRED)}")
-    for key in ("train", "dev", "test", "text", "text_pair", "label"):
-        if not isinstance(values.get(key, ""), str | None):
-            raise ValueError(f"{path}: {key} is {values[key]!r}, not a {'file' if key in SPLITS else 'column'}")
-    labels = tuple(map(str, _listed(values, "labels", path)))
+    values: dict[str, Any] = {key: entry.value for key, entry in entries.items()}
+    labels = tuple(values["labels"])
     if not labels or len(set(labels)) < len(labels):
-        raise ValueError(f"{path}: labels are {list(labels)}: name each one once")
+        raise ValueError(f"{path}, line {entries['labels'].line}: labels are {list(labels)}: name each one once")
     known = _METRICS_OF_SCORES if len(labels) == 1 else _METRICS if len(labels) == 2 else (_METRICS[0], _METRICS[2])
-    metrics = tuple(map(str, _listed(values, "metrics", path))) or (known if len(labels) == 1 else known[:1])
+    metrics = tuple(values.get("metrics", ())) or (known if len(labels) == 1 else known[:1])
     for metric in metrics:
         if metric not in known:
             raise ValueError(
-                f"{path}: metric {metric!r} is not for {len(labels)} labels, choose out of {', '.join(known)}"
+                f"{path}, line {entries['metrics'].line}: metric {metric!r} is not for {len(labels)} labels, choose "
+                f"out of {', '.join(known)}"
             )
     folder = path.parent if data_dir is None else Path(data_dir).expanduser()
-    files = {split: folder / values[split] for split in SPLITS if values.get(split) is not None}
-    for file in files.values():
-        record_format(file.name)  # refuses other endings
-    texts = tuple(values[key] for key in ("text", "text_pair") if values.get(key) is not None)
+    files = {split: folder / values[split] for split in SPLITS if split in values}
     return OwnTask(
         name=path.stem,
         splits=tuple(files),
-        texts=texts,
+        texts=tuple(values[key] for key in ("text", "text_pair") if key in values),
         label_names=labels,
         metrics=metrics,
         submission_file=f"{path.stem}.tsv",
         submission_words=True,
         files=files,
+        formats={split: _format(path, entries, split) for split in files},
         label=values["label"],
     )
 
 
-def _values(path: Path) -> dict[str, Any]:
+class _Entry(NamedTuple):
+    """A key's value as it is written, and the line of the key."""
+
+    value: str | list[str]
+    line: int
+
+
+def _entries(path: Path) -> dict[str, _Entry]:
+    """Return the values of a description's keys; without those that have none."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file (a description of a task)")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        node = compose_yaml(path.read_bytes().decode("utf-8"), yaml.BaseLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
+    if not isinstance(node, yaml.MappingNode):
         raise ValueError(f"{path} is no description of a task: it needs {', '.join(_REQUIRED)}")
-    return values
+    entries: dict[str, _Entry] = {}
+    for key_node, value_node in node.value:
+        line = key_node.start_mark.line + 1
+        try:
+            key = _word(key_node)
+            if key in entries:
+                raise ValueError(f"the key {key!r} is there twice")
+            _refuse_tags(value_node)
+            if not isinstance(value_node, yaml.SequenceNode):
+                if not _is_null(value_node):
+                    entries[key] = _Entry(_word(value_node), line)
+                continue
+            if nulls := [item for item in value_node.value if _is_null(item)]:
+                line = nulls[0].start_mark.line + 1
+                raise ValueError(f"an item of {key} is null: if it is a word, put it in quotation marks")
+            entries[key] = _Entry([_word(item) for item in value_node.value], line)
+        except ValueError as error:
+            raise ValueError(f"{path}, line {line}: {error}") from error
+    return entries
 
 
-def _listed(values: Mapping[str, Any], key: str, path: Path) -> list[Any]:
-    found = values.get(key)
-    if found is not None and not isinstance(found, list):
-        raise ValueError(f"{path}: {key} is {found!r}, not a list")
-    return found or []
+def _is_null(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.style is None and node.value in _NULLS
 
 
-def _text(row: Record | BadRecord, column: str) -> str:
+def _word(node: yaml.Node) -> str:
+    if not isinstance(node, yaml.ScalarNode):
+        raise ValueError("there is a list or a mapping where a word belongs")
+    _refuse_tags(node)
+    return str(node.value)
+
+
+def _refuse_tags(node: yaml.Node) -> None:
+    if node.tag not in _USUAL_TAGS:
+        raise ValueError(f"there is a tag ({node.tag}), but all values are words")
+
+
+def _format(path: Path, entries: Mapping[str, _Entry], split: str) -> RecordFormat:
+    """Return how the file of a split is written."""
+    given: dict[str, Any] = {key: entries[key].value for key in _FORMAT if key in entries}
+    line = entries[split].line
+    try:
+        if "header" in given:
+            if given["header"].lower() not in ("true", "false"):
+                raise ValueError(f"header is {given['header']!r}: choose true or false")
+            given["header"] = given["header"].lower() == "true"
+        return record_format(str(entries[split].value), **given)
+    except ValueError as error:
+        line = next((entries[key].line for key in given if str(error).startswith(f"{key} is")), line)
+        raise ValueError(f"{path}, line {line}: {error}") from error
+
+
+def _texts(row: Record | BadRecord, columns: tuple[str, ...]) -> list[str]:
     if isinstance(row, BadRecord):
         raise ValueError(f"line {row.line}: {row.reason}")
-    if column not in row.values:
-        raise ValueError(f"line {row.line}: no column {column!r}, only {', '.join(row.values)}")
-    text = row.values[column]
-    if not isinstance(text, str):
-        raise ValueError(f"line {row.line}: {column} is {text!r}, not a text")
-    return text
+    try:
+        return [row.text(column) for column in columns]
+    except ValueError as error:
+        raise ValueError(f"line {row.line}: {error}") from error
 
 
 def _label(row: Record | BadRecord, task: OwnTask, ids: Mapping[str, int]) -> float:
     assert isinstance(row, Record)  # its texts were there
-    if task.label not in row.values:
-        raise ValueError(f"line {row.line}: no column {task.label!r}, only {', '.join(row.values)}")
     try:
-        return parse_label(str(row.values[task.label]), ids)
+        value = row.cell(task.label)
+        if value is None or isinstance(value, list | dict):
+            raise ValueError(f"{task.label} is {spelled(value)[:100]}, not a label")
+        return parse_label(spelled(value), ids)
     except ValueError as error:
         raise ValueError(f"line {row.line}: {error}") from error

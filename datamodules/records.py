@@ -1,149 +1,488 @@
-r"""Reading people's own rows: CSV, TSV or JSON lines, each row with the number of its line, bad ones apart."""
+r"""Reading people's own rows: CSV, TSV or JSON lines, each row with the number of its line, bad ones apart.
 
+No line is lost: each one is a row, is part of a row that spans several lines, is empty, or is in a `BadRecord`.
+"""
+
+from __future__ import annotations
+
+import codecs
 import csv
+import gzip
 import io
 import json
-from collections.abc import Iterator, Mapping
-from typing import BinaryIO, Literal, NamedTuple
+import re
+import shutil
+import tempfile
+import zlib
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import BinaryIO, NamedTuple
 
-__all__ = ["BadRecord", "Record", "RecordFormat", "read_records", "record_format"]
+from datamodules.record_format import Quoting, RecordFormat
 
-RecordFormat = Literal["csv", "tsv", "jsonl"]
+__all__ = ["BadRecord", "Record", "Records", "is_unicode", "open_records", "spelled"]
 
 # Far beyond any text; the csv module's own is 131,072 characters.
 _LONGEST_FIELD = 10_000_000
+_BYTE_ORDER_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_QUOTED = re.compile(r'"((?:[^"]|"")*)"')
+_USUAL_DELIMITERS = ",;\t|"
+_MOST_NAMES = 20
+# Of a file that gzip reads.
+_DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error)
+_CHOICE = "set quoting to none if quotation marks are text"
+_UNCLOSED = f"a quotation mark that is opened here is never closed: {_CHOICE}"
+_UNDOUBLED = 'text after a closing quotation mark (within a quoted field it is written twice, "")'
+
+Line = tuple[int, str]
 
 
 class Record(NamedTuple):
     """A row.
 
     Attributes:
-        line: of the file, counted from 1, on which it starts.
-        values: by column; of JSON lines whatever JSON has.
+        line: number of the line, counted from 1, on which it starts.
+        columns: names of its columns; in a table two may be equal.
+        cells: what stands in the columns; in a table texts.
+        raw: the row as it stands in the file, without the end of its last line.
     """
 
     line: int
-    values: Mapping[str, object]
+    columns: Sequence[str]
+    cells: Sequence[object]
+    raw: str
+
+    @property
+    def values(self) -> dict[str, object]:
+        """What stands in each column; of columns with the same name the last one."""
+        return dict(zip(self.columns, self.cells, strict=True))
+
+    def cell(self, column: str) -> object:
+        """Return what stands in a column.
+
+        Args:
+            column: name of the column.
+
+        Raises:
+            ValueError: there is no such column, or there are two.
+        """
+        _check_column(self.columns, column)
+        return self.cells[self.columns.index(column)]
+
+    def text(self, column: str) -> str:
+        """Return the text of a column; an empty one is a text.
+
+        Args:
+            column: name of the column.
+
+        Raises:
+            ValueError: there is no such column, or what stands in it is no text.
+        """
+        value = self.cell(column)
+        if not isinstance(value, str):
+            raise ValueError(f"{column} is {spelled(value)[:100]}, not a text")
+        if not is_unicode(value):
+            raise ValueError(f"{column} has half a surrogate pair, which is no character")
+        return value
 
 
 class BadRecord(NamedTuple):
     """A row that cannot be read.
 
     Attributes:
-        line: of the file, counted from 1, on which it starts.
+        line: number of the line, counted from 1, on which it starts.
         reason: what is wrong with it.
+        raw: the row as it stands in the file; bytes that are no text are surrogate escapes.
     """
 
     line: int
     reason: str
+    raw: str
 
 
-def record_format(name: str, first: bytes = b"") -> RecordFormat:
-    """Tell the format of a file.
+class Records:
+    """The rows of a file, to be iterated once.
 
-    Args:
-        name: of the file; its ending decides.
-        first: the first bytes, which decide where the name has no ending.
-
-    Raises:
-        ValueError: if the ending is another one.
-
-    Examples:
-        >>> record_format("rows.JSONL"), record_format("-", b' {"text": 1}'), record_format("-", b"text")
-        ('jsonl', 'jsonl', 'csv')
+    Attributes:
+        columns: names of a table's columns as they stand in it; None for JSON lines.
+        hint: what may be wrong where a column is not found; may be empty.
+        unquoted: whether quotation marks were taken for text.
     """
-    ending = name.rsplit("/", 1)[-1].rpartition(".")[2].lower() if "." in name else ""
-    if not ending:
-        return "jsonl" if first.lstrip().startswith(b"{") else "csv"
-    if ending in ("jsonl", "ndjson"):
-        return "jsonl"
-    if ending == "csv":
-        return "csv"
-    if ending == "tsv":
-        return "tsv"
-    raise ValueError(f"{name}: its ending is none of .csv, .tsv, .jsonl")
+
+    def __init__(self, lines: Iterator[Line], form: RecordFormat, encoding: str, *, is_doubtful: bool = False) -> None:
+        """Read the names of the columns.
+
+        Args:
+            lines: the file's lines with their ends.
+            form: how they are written, "auto" with the meaning that it has for this content.
+            encoding: the encoding that the lines had.
+            is_doubtful: whether quotation marks, although they are taken for text, look as if they quoted.
+
+        Raises:
+            ValueError: a table has no names.
+        """
+        self._lines, self._form, self._encoding, self._is_doubtful = _Lines(lines), form, encoding, is_doubtful
+        self._spanning, self._first_spanning = 0, ""
+        self._start = 1
+        self.unquoted = form.quoting == "none" and not form.json_lines
+        self.columns: tuple[str, ...] | None = None
+        self.hint = ""
+        if not form.json_lines:
+            self._read_columns()
+
+    @property
+    def notes(self) -> list[str]:
+        """What should be known of the rows read so far, in sentences."""
+        notes = []
+        if self._encoding in ("utf-16", "utf-16-le", "utf-16-be") and self._form.encoding is None:
+            notes.append("read as UTF-16, which its byte order mark says")
+        if self._is_doubtful:
+            notes.append("quotation marks are taken for text: set quoting to standard if they quote, to none if not")
+        if self._spanning and self._form.quoting == "auto":
+            rows = "1 row spans" if self._spanning == 1 else f"{self._spanning} rows span"
+            first = f"first: lines {self._first_spanning}"
+            notes.append(f"{rows} several lines ({first}): {_CHOICE}, to standard if this is right")
+        return notes
+
+    def check_columns(self, *wanted: str) -> None:
+        """Find out whether a table has columns; of JSON lines each row may have others.
+
+        Args:
+            wanted: names of the columns.
+
+        Raises:
+            ValueError: one is missing, or is there twice.
+        """
+        for column in wanted if self.columns is not None else ():
+            assert self.columns is not None
+            try:
+                _check_column(self.columns, column)
+            except ValueError as error:
+                line = f"line {self._start}: " if self._form.header else ""
+                hint = "" if column in self.columns else self.hint
+                raise ValueError(f"{line}{error}{hint}") from error
+
+    def __iter__(self) -> Iterator[Record | BadRecord]:
+        """Yield every row, or what is wrong with it. Empty lines are left out."""
+        if self.columns is None:
+            yield from self._json_lines()
+            return
+        for first in self._lines:
+            if not first[1].strip("\r\n"):
+                continue
+            fields, taken, error = self._fields(first)
+            if len(taken) > 1 and (reason := self._swallows(fields, taken, error)):
+                self._lines.put_back(taken[1:])
+                yield BadRecord(first[0], reason, first[1].rstrip("\r\n"))
+                continue
+            raw = "".join(line for _, line in taken).rstrip("\r\n")
+            if not is_unicode(raw):
+                yield BadRecord(first[0], self._not_text(), raw)
+            elif fields is None:
+                yield BadRecord(first[0], error, raw)
+            elif len(fields) != len(self.columns):
+                yield BadRecord(first[0], self._wrong_number(fields), raw)
+            else:
+                if len(taken) > 1:
+                    self._spanning += 1
+                    self._first_spanning = self._first_spanning or f"{first[0]} to {taken[-1][0]}"
+                yield Record(first[0], self.columns, fields, raw)
+
+    def _read_columns(self) -> None:
+        first = next((line for line in self._lines if line[1].strip("\r\n")), None)
+        if first is None:
+            names = ": its first line must name the columns" if self._form.header else ""
+            raise ValueError(f"there is nothing in it{names}")
+        fields, taken, error = self._fields(first)
+        self._start = number = first[0]
+        raw = "".join(line for _, line in taken)
+        if not is_unicode(raw):
+            raise ValueError(f"line {number}: {self._not_text()}")
+        if "\0" in raw and self._encoding == "utf-8-sig":
+            raise ValueError(f"line {number} has zero bytes: set the encoding, perhaps utf-16-le")
+        if fields is None and not self._form.header:
+            fields = first[1].split(self._form.delimiter)
+        if fields is None:
+            raise ValueError(f"line {number} does not name the columns: {error}")
+        other = max(_USUAL_DELIMITERS, key=raw.count)
+        if len(fields) == 1 and raw.count(other):
+            found = f"line {number} has no {self._form.delimiter!r} but {raw.count(other)} {other!r}"
+            self.hint = f" ({found}: set the delimiter)"
+        elif self._form.header:
+            self.hint = f" (set header to false if line {number} is a row)"
+        self.columns = tuple(fields)
+        if not self._form.header:
+            self.columns = tuple(map(str, range(len(fields))))
+            self._lines.put_back(taken)
+
+    def _fields(self, first: Line) -> tuple[list[str] | None, list[Line], str]:
+        """Return the fields of a row that starts with a line, its lines, and what is wrong if there are no fields."""
+        if self.unquoted or '"' not in first[1]:
+            return first[1].rstrip("\r\n").split(self._form.delimiter), [first], ""
+        taken: list[Line] = []
+
+        def pulled() -> Iterator[str]:
+            taken.append(first)
+            yield first[1]
+            for line in self._lines:
+                taken.append(line)
+                yield line[1]
+
+        csv.field_size_limit(_LONGEST_FIELD)
+        try:
+            return next(csv.reader(pulled(), delimiter=self._form.delimiter, strict=True)), taken, ""
+        except csv.Error as error:
+            if "expected after" in str(error):
+                return None, taken, _UNDOUBLED
+            if "unexpected end" in str(error) or "limit" in str(error):
+                return None, taken, _UNCLOSED
+            return None, taken, str(error)
+
+    def _swallows(self, fields: list[str] | None, taken: Sequence[Line], error: str) -> str:
+        """Return what is wrong with a row that spans several lines, which are then looked at one by one."""
+        assert self.columns is not None
+        end = taken[-1][0]
+        lines = f"line {end}" if len(taken) == 2 else f"lines {taken[1][0]} to {end}"
+        swallows = f"a quotation mark that is opened here swallows {lines}"
+        if fields is None:
+            return error if error == _UNCLOSED else f"{swallows}: {_CHOICE}"
+        if self._form.quoting == "standard":
+            return ""
+        if len(fields) != len(self.columns):
+            return f"{swallows}: {_CHOICE}"
+        if self._look_like_rows([line for _, line in taken]):
+            return f"{swallows}, which look like rows: {_CHOICE}, to standard if this is one text"
+        return ""
+
+    def _look_like_rows(self, lines: Sequence[str]) -> bool:
+        """Whether the lines of a row look like a row each, so that the quotation marks are hardly meant to hold them.
+
+        Commas of prose are followed by a space or a line end, those between fields are not. Two lines of prose may
+        still look like two rows of a CSV; with tabs this does not happen.
+        """
+        assert self.columns is not None
+        delimiter = self._form.delimiter
+        if len(self.columns) == 1 or (len(lines) == 2 and delimiter != "\t"):
+            return False
+
+        def is_like_a_row(line: str) -> bool:
+            fields = line.rstrip("\r\n").split(delimiter)
+            if len(fields) != len(self.columns or ()) or any(field.startswith(" ") for field in fields[1:]):
+                return False
+            return len(fields) > 2 or delimiter == "\t" or fields[-1] != ""
+
+        alike = [is_like_a_row(line) for line in lines]
+        return alike[0] and alike[-1] and 2 * sum(alike) >= len(alike) + 2
+
+    def _wrong_number(self, fields: Sequence[str]) -> str:
+        assert self.columns is not None
+        hint = self.hint if len(self.columns) == 1 else ""
+        first = "the first line has" if self._form.header else "the first row has"
+        return f"{len(fields)} fields, {first} {len(self.columns)}{hint}"
+
+    def _json_lines(self) -> Iterator[Record | BadRecord]:
+        for number, line in self._lines:
+            raw = line.strip(" \t\r\n")
+            if not raw:
+                continue
+            if not is_unicode(raw):
+                yield BadRecord(number, self._not_text(), raw)
+                continue
+            try:
+                values = json.loads(raw, parse_float=_Written, object_pairs_hook=_without_equal_keys)
+            except (ValueError, RecursionError) as error:
+                yield BadRecord(number, f"no JSON ({error})", raw)
+                continue
+            if isinstance(values, dict):
+                yield Record(number, tuple(values), tuple(values.values()), raw)
+            else:
+                yield BadRecord(number, "no JSON object, of which JSON lines have one per line", raw)
+
+    def _not_text(self) -> str:
+        if self._encoding == "utf-8-sig":
+            return "not UTF-8: set the encoding, such as latin-1 or cp1252"
+        return f"not {self._encoding}"
 
 
-def read_records(stream: BinaryIO, form: RecordFormat) -> Iterator[Record | BadRecord]:
+@contextmanager
+def open_records(stream: BinaryIO, form: RecordFormat) -> Iterator[Records]:
     r"""Read rows one by one, so that a file need not fit into memory.
 
-    The first line of CSV and TSV names the columns; fields may be quoted, and then hold line breaks.
+    With the quoting "auto", quotation marks of a tab-separated file are text if each of its lines has as many tabs as
+    the first one. They quote where the names of the columns are in quotation marks, or a line has another number of
+    tabs. To find that out, such a file is read twice, and standard input is kept in a temporary file. In other tables
+    they quote. A quotation mark that swallows lines which look like rows makes its own row a bad one, and no other.
 
     Args:
-        stream: of bytes, UTF-8 with or without a byte order mark.
-        form: how it is written.
+        stream: the file's bytes.
+        form: how they are written.
 
     Yields:
-        Every row, or what is wrong with it. Empty lines are left out.
+        The rows.
 
     Raises:
-        ValueError: if there are no columns, or two of the same name.
+        ValueError: there are no columns, or the bytes are not in the encoding.
 
     Examples:
         >>> import io
-        >>> for row in read_records(io.BytesIO(b'text,stars\n"so, so",2\nmissing\n'), "csv"):
-        ...     print(row)
-        Record(line=2, values={'text': 'so, so', 'stars': '2'})
-        BadRecord(line=3, reason='1 fields, the first line has 2')
+        >>> with open_records(io.BytesIO(b'text,stars\n"so, so",2\nmissing\n'), RecordFormat()) as records:
+        ...     for row in records:
+        ...         print(row)
+        Record(line=2, columns=('text', 'stars'), cells=['so, so', '2'], raw='"so, so",2')
+        BadRecord(line=3, reason='1 fields, the first line has 2', raw='missing')
     """
-    # What is not UTF-8 becomes characters that no text has, so that only its own row is bad.
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    try:
-        yield from _json_lines(text) if form == "jsonl" else _table(text, "\t" if form == "tsv" else ",")
-    finally:
-        text.detach()
+    is_doubtful = False
+    with ExitStack() as stack:
+        if form.compressed:
+            stream = stack.enter_context(gzip.open(stream))
+        if not form.json_lines and form.delimiter == "\t" and form.quoting == "auto":
+            if not stream.seekable():
+                kept = stack.enter_context(tempfile.TemporaryFile())
+                shutil.copyfileobj(stream, kept)
+                kept.seek(0)
+                stream = kept  # type: ignore[assignment]  # a file of bytes, too
+            start = stream.tell()
+            with _decoded(stream, form.encoding) as (text, _):
+                quoting, is_doubtful = _tab_quoting(_lines(text))
+            form = replace(form, quoting=quoting)
+            stream.seek(start)
+        with _decoded(stream, form.encoding) as (text, encoding):
+            yield Records(_lines(text), form, encoding, is_doubtful=is_doubtful)
 
 
-def _json_lines(text: io.TextIOWrapper) -> Iterator[Record | BadRecord]:
-    for number, line in enumerate(text, start=1):
-        if not line.strip():
-            continue
-        if not _is_text(line):
-            yield BadRecord(number, "not UTF-8")
-            continue
-        try:
-            values = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            yield BadRecord(number, f"no JSON ({error})")
-            continue
-        yield Record(number, values) if isinstance(values, dict) else BadRecord(number, "no JSON object")
+def spelled(value: object) -> str:
+    """Return a value as JSON writes it; a text without quotation marks, a number as it was written.
+
+    Examples:
+        >>> spelled("no"), spelled(True), spelled(None), spelled(["a"])
+        ('no', 'true', 'null', '["a"]')
+    """
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, _Written) else json.dumps(value, ensure_ascii=False)
 
 
-def _table(text: io.TextIOWrapper, delimiter: str) -> Iterator[Record | BadRecord]:
-    csv.field_size_limit(_LONGEST_FIELD)
-    reader = csv.reader(text, delimiter=delimiter, strict=True)
-    columns: list[str] | None = None
-    while True:
-        line = reader.line_num + 1
-        try:
-            fields = next(reader)
-        except StopIteration:
-            break
-        except csv.Error as error:
-            if columns is None:
-                raise ValueError(f"line {line} does not name the columns: {error}") from error
-            yield BadRecord(line, str(error))
-            continue
-        if not fields:
-            continue
-        if columns is None:
-            columns = fields
-            if len(set(columns)) < len(columns):
-                twice = next(name for name in columns if columns.count(name) > 1)
-                raise ValueError(f"line {line} names the column {twice!r} twice")
-        elif not all(map(_is_text, fields)):
-            yield BadRecord(line, "not UTF-8")
-        elif len(fields) != len(columns):
-            yield BadRecord(line, f"{len(fields)} fields, the first line has {len(columns)}")
-        else:
-            yield Record(line, dict(zip(columns, fields, strict=True)))
-    if columns is None:
-        raise ValueError("there is nothing in it: its first line must name the columns")
-
-
-def _is_text(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Whether a text can be written in UTF-8, which halves of surrogate pairs cannot."""
+    if text.isascii():
+        return True
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
         return False
     return True
+
+
+class _Written(float):
+    """A number of JSON that is shown as it was written."""
+
+    def __new__(cls, text: str) -> _Written:
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class _Lines:
+    """Lines that can be put back."""
+
+    def __init__(self, lines: Iterator[Line]) -> None:
+        self._lines, self._ahead = lines, deque[Line]()
+
+    def __iter__(self) -> Iterator[Line]:
+        return self
+
+    def __next__(self) -> Line:
+        return self._ahead.popleft() if self._ahead else next(self._lines)
+
+    def put_back(self, lines: Sequence[Line]) -> None:
+        self._ahead.extendleft(reversed(lines))
+
+
+@contextmanager
+def _decoded(stream: BinaryIO, encoding: str | None) -> Iterator[tuple[io.TextIOWrapper, str]]:
+    """The text of a stream and its encoding; bytes that are no text become characters that no text has."""
+    buffered = stream if hasattr(stream, "peek") else io.BufferedReader(stream)  # type: ignore[type-var]
+    try:
+        if encoding is None:
+            encoding = "utf-16" if buffered.peek(2).startswith(_BYTE_ORDER_MARKS) else "utf-8-sig"
+        errors = "surrogatepass" if encoding.startswith(("utf-16", "utf-32")) else "surrogateescape"
+        text = io.TextIOWrapper(buffered, encoding=encoding, errors=errors, newline="")  # type: ignore[arg-type]
+    except _DAMAGED as error:
+        raise _unreadable(error, 1) from error
+    try:
+        yield text, encoding
+    finally:
+        text.detach()
+        if buffered is not stream:
+            buffered.detach()  # type: ignore[union-attr]
+
+
+def _lines(text: io.TextIOWrapper) -> Iterator[Line]:
+    """Yield the number and the text of each line: they end at line feeds, or at carriage returns as on old Macs."""
+    number, held = 0, ""
+    try:
+        first = next(text, "")
+        second = next(text, "")
+        # Before a line feed, any number of carriage returns is part of the end: \r\r\n comes of two conversions.
+        ends_at_returns = first.endswith("\r") and not second.endswith("\n")
+        for pieces in ((first, second), text):
+            for piece in pieces:
+                held += piece
+                if held and (not held.endswith("\r") or ends_at_returns):
+                    number, line, held = number + 1, held, ""
+                    yield number, line
+    except (UnicodeDecodeError, *_DAMAGED) as error:
+        raise _unreadable(error, number + 1) from error
+    if held:
+        yield number + 1, held
+
+
+def _unreadable(error: Exception, number: int) -> ValueError:
+    if isinstance(error, UnicodeDecodeError):
+        return ValueError(f"line {number} or one after it: not {error.encoding} ({error.reason})")
+    return ValueError(f"line {number} or one after it: the compressed file is damaged or cut ({error})")
+
+
+def _tab_quoting(lines: Iterator[Line]) -> tuple[Quoting, bool]:
+    """Return what "auto" means for a tab-separated file, and whether marks that are taken for text seem to quote."""
+    tabs, doubled, others = None, False, False
+    for _, line in lines:
+        fields = line.rstrip("\r\n").split("\t")
+        if fields == [""]:
+            continue
+        if tabs is None:
+            tabs = len(fields)
+            if all(len(name) > 1 and name[0] == name[-1] == '"' for name in fields):
+                return "standard", False
+        elif len(fields) != tabs:
+            return "auto", False
+        if '"' in line and not others:
+            # A writer that quotes doubles the marks within a field, and leaves none outside of quoted fields.
+            quoted = [_QUOTED.fullmatch(field) for field in fields if '"' in field]
+            others = not all(quoted)
+            doubled = doubled or any(match is not None and '"' in match[1] for match in quoted)
+    return "none", doubled and not others
+
+
+def _check_column(columns: Sequence[str], column: str) -> None:
+    count = columns.count(column)
+    if count > 1:
+        raise ValueError(f"the column {column!r} is there more than once")
+    if not count:
+        names = ", ".join(map(repr, columns[:_MOST_NAMES])) + (", ..." if len(columns) > _MOST_NAMES else "")
+        raise ValueError(f"no column {column!r}, only {names}")
+
+
+def _without_equal_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice")
+    return values

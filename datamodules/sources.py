@@ -1,14 +1,13 @@
 """Where the rows of a split come from: original files, the hub's data set, or a folder saved from it."""
 
 import hashlib
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from datamodules.own import OwnSource, OwnTask
 from datamodules.tasks import GLUETask, Task
-from datamodules.tsv import Rows, find_file, find_folder, parse_rows, spelling
+from datamodules.tsv import Rows, find_file, find_folder, is_score, parse_rows, spelling, warn_of_empty_texts
 from storage import ReadError, file_digest, matching_files, reading
 
 __all__ = ["GLUE_HUB_ID", "HubSource", "SavedSource", "Source", "TSVSource", "open_source"]
@@ -187,17 +186,27 @@ def _hub_rows(dataset: Any, task: GLUETask, split: str, where: str) -> Rows:  # 
         )
     if not len(dataset):
         raise ValueError(f"{where}, {task.hub_splits[split]}: no rows in it")
-    texts = [[str(text) for text in dataset[column][:]] for column in task.texts]
+    texts = [dataset[column][:] for column in task.texts]
+    place, empty = f"{where}, {task.hub_splits[split]}", set()
+    for column, values in zip(task.texts, texts, strict=True):
+        for number, text in enumerate(values):
+            if not isinstance(text, str):
+                raise ValueError(f"{place}, row {number}: {column} is {text!r}, not a text")
+            if not text.strip():
+                empty.add(number)
+    warn_of_empty_texts(place, sorted(empty), "row")
     labels = None
     if labelled:
         # Labels of test are never read: -1 for most tasks, but the hub's MRPC has real ones.
         labels = dataset["label"][:]
         for number, label in enumerate(labels):
-            if task.is_regression and (label is None or not math.isfinite(label)):
-                raise ValueError(f"{where}, {task.hub_splits[split]}, row {number}: score {label!r} is not a number")
+            if task.is_regression and not is_score(label):
+                raise ValueError(
+                    f"{place}, row {number}: score {label!r} is not a number, or not one that a float32 holds"
+                )
             if not task.is_regression and label not in range(task.num_labels):
                 raise ValueError(
-                    f"{where}, {task.hub_splits[split]}, row {number}: label {label!r} is not one of "
+                    f"{place}, row {number}: label {label!r} is not one of "
                     f"0 to {task.num_labels - 1} ({', '.join(task.label_names)})"
                 )
     counted = list(range(len(texts[0])))

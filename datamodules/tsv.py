@@ -1,13 +1,32 @@
 """Reading GLUE's original files, which are tab-separated but never quoted."""
 
+import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+
 from datamodules.tasks import GLUETask, Layout
 
-__all__ = ["Rows", "find_file", "find_folder", "parse_label", "parse_rows", "spelling"]
+__all__ = [
+    "Rows",
+    "empty_texts_note",
+    "find_file",
+    "find_folder",
+    "is_score",
+    "parse_label",
+    "parse_rows",
+    "spelling",
+    "warn_of_empty_texts",
+]
+
+_log = logging.getLogger(__name__)
+
+# The lines that a note names.
+_MOST_LINES = 5
+_LARGEST_SCORE = torch.finfo(torch.float32).max
 
 
 class Rows(NamedTuple):
@@ -118,11 +137,14 @@ def parse_rows(data: bytes, task: GLUETask, split: str, path: Path) -> Rows:
     text_b: list[str] = []
     labels: list[float] = []
     idx: list[int] = []
+    empty: list[int] = []
     ids = {word: label for label, word in enumerate(task.label_spelling)}
     for number, columns in _cells(data, layout, task, path):
         text_a.append(columns[layout.text_a])
         if layout.text_b is not None:
             text_b.append(columns[layout.text_b])
+        if not all(columns[place].strip() for place in (layout.text_a, layout.text_b) if place is not None):
+            empty.append(number)
         if layout.label is not None:
             try:
                 labels.append(parse_label(columns[layout.label], ids))
@@ -131,6 +153,7 @@ def parse_rows(data: bytes, task: GLUETask, split: str, path: Path) -> Rows:
         idx.append(len(idx) if layout.idx is None else _index(columns[layout.idx], path, number))
     if not text_a:
         raise ValueError(f"{path}: no rows in it (the {split} split of task {task.name!r})")
+    warn_of_empty_texts(str(path), empty)
     return Rows(text_a, text_b if task.is_pair else None, labels if layout.label is not None else None, idx)
 
 
@@ -156,9 +179,48 @@ def parse_label(text: str, ids: Mapping[str, int]) -> float:
         score = float(text)
     except ValueError:
         score = math.nan
-    if not math.isfinite(score):
-        raise ValueError(f"score {text!r} is not a number")
+    if not is_score(score) or "_" in text:  # which Python allows between digits
+        raise ValueError(f"score {text!r} is not a number, or not one that a float32 holds")
     return score
+
+
+def is_score(score: float | None) -> bool:
+    """Whether a number can be learned as a score, which is a float32 then.
+
+    Examples:
+        >>> is_score(1e38), is_score(1e39), is_score(None)
+        (True, False, False)
+    """
+    return score is not None and math.isfinite(score) and abs(score) <= _LARGEST_SCORE
+
+
+def empty_texts_note(numbers: Sequence[int], unit: str = "line") -> str:
+    """Return a sentence on rows with an empty or blank text, which are rows like any other.
+
+    Args:
+        numbers: numbers of these rows or of their lines; at least one.
+        unit: what is numbered.
+
+    Examples:
+        >>> empty_texts_note([3, 7])
+        '2 rows have an empty text (lines 3, 7) and are used as they are'
+    """
+    first = ", ".join(map(str, numbers[:_MOST_LINES])) + (", ..." if len(numbers) > _MOST_LINES else "")
+    if len(numbers) == 1:
+        return f"1 row has an empty text ({unit} {first}) and is used as it is"
+    return f"{len(numbers)} rows have an empty text ({unit}s {first}) and are used as they are"
+
+
+def warn_of_empty_texts(where: str, numbers: Sequence[int], unit: str = "line") -> None:
+    """Log a warning if there are rows with an empty or blank text.
+
+    Args:
+        where: the file.
+        numbers: as in `empty_texts_note`, but there may be none.
+        unit: as in `empty_texts_note`.
+    """
+    if numbers:
+        _log.warning("%s: %s", where, empty_texts_note(numbers, unit))
 
 
 def _entries(folder: Path) -> Iterable[tuple[str, Path]]:

@@ -9,15 +9,11 @@ from typing import Any
 import yaml
 from jsonargparse import get_loader
 
+from storage import TooMuchError, compose_yaml
+
 __all__ = ["lines_of_keys", "load_yaml", "read_yaml_text"]
 
-_MOST_LEVELS = 50
-_MOST_NODES = 100_000
 _plain_load = get_loader("yaml")
-
-
-class _TooMuchError(yaml.YAMLError):
-    """A document that is well-formed, but of no use as settings."""
 
 
 def read_yaml_text(path: Path) -> str:
@@ -59,19 +55,16 @@ def load_yaml(text: str) -> Any:  # noqa: ANN401 - anything that YAML can hold
         {'epochs': 3, 'layers': [1, 2]}
         >>> load_yaml("&a [*a]")
         Traceback (most recent call last):
-        pipeline.yaml_text._TooMuchError: an alias (*) leads back into what it is part of, or values are nested ...
+        storage.yaml_guard.TooMuchError: an alias (*) leads back into what it is part of, or values are nested ...
     """
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        _count(node, 0)
+        compose_yaml(text)
         return _plain_load(text)
-    except RecursionError as error:
-        raise _too_deep() from error
     except yaml.YAMLError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         # PyYAML's own constructors stumble over values such as `!!int text`.
-        raise _TooMuchError(f"a value does not fit its tag ({error})") from error
+        raise TooMuchError(f"a value does not fit its tag ({error})") from error
 
 
 def lines_of_keys(path: Path) -> dict[str, int]:
@@ -99,25 +92,3 @@ def _keys(node: yaml.Node | None, above: str) -> Iterator[tuple[str, int]]:
             if isinstance(key, yaml.ScalarNode):
                 yield f"{above}{key.value}", key.start_mark.line + 1
                 yield from _keys(value, f"{above}{key.value}.")
-
-
-def _too_deep() -> _TooMuchError:
-    return _TooMuchError(
-        f"an alias (*) leads back into what it is part of, or values are nested more than {_MOST_LEVELS} levels deep"
-    )
-
-
-def _count(node: yaml.Node | None, level: int, total: int = 0) -> int:
-    """Count the nodes with all aliases followed."""
-    total += 1
-    if level > _MOST_LEVELS:
-        raise _too_deep()
-    if total > _MOST_NODES:
-        raise _TooMuchError(f"with its aliases (*) it has more than {_MOST_NODES:,} values")
-    if isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            total = _count(item, level + 1, total)
-    elif isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            total = _count(value, level + 1, _count(key, level + 1, total))
-    return total

@@ -1,38 +1,24 @@
 """Files that are there completely or not at all, and that tell when they have been damaged. Imports nothing of ours."""
 
 from storage.checksums import CHECKSUMS_FILE, file_digest, verify_checksums, write_checksums
-from storage.files import (
-    WriteError,
-    copy_folder,
-    inside,
-    new_file,
-    new_folder,
-    remove_folder,
-    write_json,
-    write_text,
-)
+from storage.files import WriteError, copy_folder, inside, new_file, new_folder, remove_folder, write_json, write_text
 from storage.locks import folder_lock
 from storage.model_sizes import WEIGHTS_FILE, check_sizes, stored_shapes, weights_files
-from storage.outputs import check_output, is_intact_folder, is_signed, open_output, signed, write_output
-from storage.reading import (
-    DamagedError,
-    ReadError,
-    files_below,
-    is_file,
-    matching_files,
-    passing_reason,
-    reading,
-)
+from storage.outputs import check_output, is_intact_folder, is_signed, is_stream, open_output, signed, write_output
+from storage.reading import DamagedError, ReadError, files_below, is_file, matching_files, passing_reason, reading
 from storage.tensors import hash_tensors, read_tensors, write_tensors
+from storage.yaml_guard import TooMuchError, compose_yaml
 
 __all__ = [
     "CHECKSUMS_FILE",
     "WEIGHTS_FILE",
     "DamagedError",
     "ReadError",
+    "TooMuchError",
     "WriteError",
     "check_output",
     "check_sizes",
+    "compose_yaml",
     "copy_folder",
     "file_digest",
     "files_below",
@@ -42,6 +28,7 @@ __all__ = [
     "is_file",
     "is_intact_folder",
     "is_signed",
+    "is_stream",
     "matching_files",
     "new_file",
     "new_folder",

@@ -13,7 +13,7 @@ from storage.checksums import verify_checksums
 from storage.files import WriteError, new_file
 from storage.reading import DamagedError
 
-__all__ = ["check_output", "is_intact_folder", "is_signed", "open_output", "signed", "write_output"]
+__all__ = ["check_output", "is_intact_folder", "is_signed", "is_stream", "open_output", "signed", "write_output"]
 
 _SIGNATURE = re.compile(rb"<!-- stark sha256:([0-9a-f]{64}) -->\n\Z")
 
@@ -39,8 +39,10 @@ def check_output(path: Path, *, overwrite: bool = False, is_ours: Callable[[Path
         Traceback (most recent call last):
         FileExistsError: ... exists and is not an earlier output of this command: choose another place, or give ...
     """
+    if is_stream(path):
+        return path  # resolved, the name of a pipe such as /dev/fd/63 leads nowhere
     target = path.resolve()
-    if overwrite or not target.exists() or _is_stream(target):
+    if overwrite or not target.exists():
         return target
     if target.is_dir() and not any(target.iterdir()):
         return target
@@ -75,7 +77,7 @@ def open_output(
     target = check_output(path, overwrite=overwrite, is_ours=is_ours)
     if target.is_dir():
         raise WriteError(path, "it is a folder")
-    if _is_stream(target):
+    if is_stream(target):
         with target.open("wb") as stream:
             yield stream
         return
@@ -147,6 +149,10 @@ def is_intact_folder(path: Path) -> bool:
         return False
 
 
-def _is_stream(path: Path) -> bool:
-    """Whether a path is a device or a pipe, which has no content to lose."""
+def is_stream(path: Path) -> bool:
+    """Whether a path is a device or a pipe, which has no content to lose.
+
+    Args:
+        path: The path that the user named.
+    """
     return path.exists() and not path.is_file() and not path.is_dir()

@@ -31,8 +31,12 @@ def write_own(task: str, tiny_task: TinyTask, folder: Path, ending: str) -> Path
         with own.files[split].open("w", newline="") as file:
             if ending == "jsonl":
                 file.writelines(json.dumps(line) + "\n" for line in lines)
+            elif ending == "tsv":  # quotation marks are text
+                file.writelines(
+                    "\t".join(map(str, cells)) + "\n" for cells in [columns, *(line.values() for line in lines)]
+                )
             else:
-                writer = csv.DictWriter(file, list(columns), delimiter="\t" if ending == "tsv" else ",")
+                writer = csv.DictWriter(file, list(columns))
                 writer.writeheader()
                 writer.writerows(lines)
     return folder / f"own_{task}.yaml"

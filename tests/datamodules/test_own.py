@@ -1,5 +1,6 @@
 """Own tasks: the same rows in another form are the same batches."""
 
+import gzip
 import json
 
 import pytest
@@ -60,17 +61,25 @@ GOOD = {"train": "a.csv", "dev": "b.csv", "text": "body", "label": "stars", "lab
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"trian": "x.csv"}, r"mine\.yaml: unknown key 'trian', choose out of train, dev, text, label"),
+        ({"trian": "x.csv"}, r"mine\.yaml, line 1: unknown key 'trian', choose out of train, dev, text, label"),
         ({"dev": None}, r"mine\.yaml: no dev, it needs train, dev, text, label, labels"),
-        ({"text": 3}, r"mine\.yaml: text is 3, not a column"),
-        ({"train": ["x"]}, r"mine\.yaml: train is \['x'\], not a file"),
-        ({"labels": "good"}, r"mine\.yaml: labels is 'good', not a list"),
-        ({"labels": ["a", "a"]}, r"mine\.yaml: labels are \['a', 'a'\]: name each one once"),
-        ({"labels": []}, r"mine\.yaml: labels are \[\]: name each one once"),
+        ({"train": ["x"]}, r"mine\.yaml, line 1: train is \['x'\], not a file"),
+        ({"label": ["x", "y"]}, r"mine\.yaml, line 1: label is \['x', 'y'\], not a column"),
+        ({"labels": "good"}, r"mine\.yaml, line 1: labels is 'good', not a list"),
+        ({"labels": ["a", "a"]}, r"mine\.yaml, line 1: labels are \['a', 'a'\]: name each one once"),
+        ({"labels": []}, r"mine\.yaml, line 1: labels are \[\]: name each one once"),
+        ({"labels": ["a", ["b"]]}, r"mine\.yaml, line 1: there is a list or a mapping where a word belongs"),
+        ({"text": {"a": "b"}}, r"mine\.yaml, line 1: there is a list or a mapping where a word belongs"),
+        ({"labels": [None, "yes"]}, r"mine\.yaml, line 1: an item of labels is null: if it is a word, put it in"),
         ({"metrics": ["f2"]}, r"metric 'f2' is not for 2 labels, choose out of accuracy, f1, matthews_corrcoef"),
         ({"labels": ["a", "b", "c"], "metrics": ["f1"]}, r"'f1' is not for 3 labels, choose out of accuracy, matthews"),
         ({"labels": ["score"], "metrics": ["accuracy"]}, r"is not for 1 labels, choose out of pearson, spearmanr"),
-        ({"dev": "b.xlsx"}, r"b\.xlsx: its ending is none of"),
+        ({"dev": "b.xlsx"}, r"mine\.yaml, line 1: b\.xlsx: its ending is none of"),
+        ({"delimiter": ";;"}, r"mine\.yaml, line 1: delimiter is ';;': give a single character"),
+        ({"quoting": "some"}, r"quoting is 'some': choose one of auto, none, standard"),
+        ({"encoding": "utf-99"}, r"encoding is 'utf-99', which is not known"),
+        ({"header": "no"}, r"header is 'no': choose true or false"),
+        ({"delimiter": ";", "train": "a.jsonl"}, r"a\.jsonl: delimiter is ';', but JSON lines have none"),
     ],
 )
 def test_mistakes_in_a_description(change, message, tmp_path):
@@ -80,8 +89,15 @@ def test_mistakes_in_a_description(change, message, tmp_path):
 
 
 def test_files_that_are_no_description(tmp_path):
-    for content, message in (("[1]", "is no description of a task"), ("{", "is no YAML")):
-        (tmp_path / "mine.yaml").write_text(content)
+    laughs = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40))
+    for content, message in (
+        *((b"[1]", "is no description of a task"), (b"", "is no description"), (b"{", "is no YAML")),
+        *((b"\xff", "is no YAML"), (laughs.encode(), "is no YAML: with its aliases"), (b"&a [*a]", "leads back")),
+        (b"train: a.csv\ntrain: b.csv", r"mine\.yaml, line 2: the key 'train' is there twice"),
+        (b"train: a.csv\ntext: !!int x", r"mine\.yaml, line 2: there is a tag \(tag:yaml\.org,2002:int\)"),
+        (b"text: !!python/object/apply:os.getcwd []", "line 1: there is a tag"),
+    ):
+        (tmp_path / "mine.yaml").write_bytes(content)
         with pytest.raises(ValueError, match=message):
             read_own_task(tmp_path / "mine.yaml")
     with pytest.raises(FileNotFoundError, match="no such file"):
@@ -92,8 +108,11 @@ def test_files_that_are_no_description(tmp_path):
     ("lines", "message"),
     [
         (["body,stars", "x,best"], r"a\.csv, line 2: label 'best' is not one of bad, good"),
-        (["body,star", "x,good"], r"a\.csv, line 2: no column 'stars', only body, star"),
-        (["text,stars", "x,good"], r"a\.csv, line 2: no column 'body', only text, stars"),
+        (["body,star", "x,good"], r"a\.csv, line 1: no column 'stars', only 'body', 'star'"),
+        (["text,stars", "x,good"], r"a\.csv, line 1: no column 'body', only 'text', 'stars'"),
+        (["body;stars", "x;good"], r"a\.csv, line 1: .* \(line 1 has no ',' but 1 ';': set the delimiter\)"),
+        (["body,stars,body", "x,good,y"], r"a\.csv, line 1: the column 'body' is there more than once"),
+        (["body,stars", 'x,"good', "y,bad"], r"a\.csv, line 2: a quotation mark that is opened here is never closed"),
         (["body,stars", "x,good", "y"], r"a\.csv, line 3: 1 fields, the first line has 2"),
         (["body,stars"], r"a\.csv: no rows in it \(the train split of task 'mine'\)"),
         ([], r"a\.csv: there is nothing in it"),
@@ -111,9 +130,88 @@ def test_labels_of_json_may_be_numbers(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"body": "x", "stars": 1}\n{"body": "y", "stars": 0}\n')
     assert open_source(open_task(str(tmp_path / "mine.yaml")), None).rows("train").labels == [1, 0]
     (tmp_path / "a.jsonl").write_text('{"body": null, "stars": 1}\n')
-    with pytest.raises(ValueError, match="line 1: body is None, not a text"):
+    with pytest.raises(ValueError, match="line 1: body is null, not a text"):
         open_source(open_task(str(tmp_path / "mine.yaml")), None).rows("train")
     (tmp_path / "mine.yaml").write_text(json.dumps({**GOOD, "train": "a.jsonl", "labels": ["points"]}))
     (tmp_path / "a.jsonl").write_text('{"body": "x", "stars": 1.5}\n{"body": "y", "stars": "NaN"}\n')
     with pytest.raises(ValueError, match="line 2: score 'NaN' is not a number"):
         open_source(open_task(str(tmp_path / "mine.yaml")), None).rows("train")
+
+
+def rows_of(tmp_path, content, name="a.csv", **change):
+    (tmp_path / "mine.yaml").write_text(
+        "".join(f"{key}: {value}\n" for key, value in ({**GOOD, "train": name, "labels": "[no, yes]"} | change).items())
+    )
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return open_source(open_task(str(tmp_path / "mine.yaml")), None).rows("train")
+
+
+@pytest.mark.parametrize(
+    ("labels", "first", "second"),
+    [
+        *(("[no, yes]", "no", "yes"), ("[NO, SE]", "NO", "SE"), ("[01, 02]", "01", "02")),
+        *(
+            ("[1.10, 1.20]", "1.10", "1.20"),
+            ("[true, false]", "true", "false"),
+            ("[2020-01-01, 0x1F]", "2020-01-01", "0x1F"),
+        ),
+        *(("['null', \"~\"]", "null", "~"), ("[None, nan]", "None", "nan"), ("[1e3, 1_000]", "1e3", "1_000")),
+    ],
+)
+def test_words_are_read_as_they_are_written(labels, first, second, tmp_path):
+    rows = rows_of(tmp_path, f"body,stars\nx,{second}\ny,{first}\n", labels=labels)
+    assert rows.labels == [1, 0]
+    assert open_task(str(tmp_path / "mine.yaml")).label_names == (first, second)
+    # Columns as well.
+    assert rows_of(tmp_path, f"no,1\nx,{first}\n", labels=labels, text="no", label="1").labels == [0]
+
+
+def test_labels_of_json_are_what_is_written(tmp_path):
+    for labels, values in (("[true, false]", ("true", "false")), ("[1.10, 1]", ("1.10", "1"))):
+        lines = "".join(f'{{"body": "x", "stars": {value}}}\n' for value in values)
+        assert rows_of(tmp_path, lines, "a.jsonl", labels=labels).labels == [0, 1]
+    for value in ("null", '["no"]', "{}"):
+        with pytest.raises(ValueError, match=r"a\.jsonl, line 2: stars is .*, not a label"):
+            rows_of(
+                tmp_path,
+                f'{{"body": "x", "stars": "no"}}\n{{"body": "x", "stars": {value}}}',
+                "a.jsonl",
+                labels="[no, None]",
+            )
+    with pytest.raises(ValueError, match="line 1: body has half a surrogate pair"):
+        rows_of(tmp_path, r'{"body": "x\ud83d", "stars": "no"}', "a.jsonl")
+    with pytest.raises(ValueError, match="line 1: no column 'stars', only 'body'"):
+        rows_of(tmp_path, '{"body": "x"}', "a.jsonl")
+
+
+@pytest.mark.parametrize("score", ["1e39", "-4e38", "1_000", "inf", "", "five"])
+def test_scores_are_numbers_that_can_be_learned(score, tmp_path):
+    with pytest.raises(
+        ValueError, match=rf"a\.csv, line 3: score '{score}' is not a number, or not one that a float32"
+    ):
+        rows_of(tmp_path, f"body,stars\nx,1e38\ny,{score}\n", labels="[points]")
+
+
+def test_empty_texts_are_rows_and_told(tmp_path, caplog):
+    rows = rows_of(tmp_path, "body,stars\nx,no\n,yes\n   ,no\n")
+    assert rows.text_a == ["x", "", "   "]
+    assert caplog.messages == [f"{tmp_path}/a.csv: 2 rows have an empty text (lines 3, 4) and are used as they are"]
+
+
+def test_how_files_are_written(tmp_path, caplog):
+    expected = (["ca“fé", '"so'], None, [1, 0], [0, 1])
+    table = 'body;x;x;stars\nca“fé;;;yes\n"so;;;no\n'
+    keys = {"delimiter": '";"', "quoting": "none"}
+    assert rows_of(tmp_path, table, **keys) == expected
+    assert rows_of(tmp_path, table.encode("cp1252"), encoding="cp1252", **keys) == expected
+    assert rows_of(tmp_path, gzip.compress(table.encode()), "a.csv.gz", **keys) == expected
+    assert rows_of(tmp_path, table.replace(";", "\t").encode("utf-16"), "a.tsv") == expected
+    assert rows_of(tmp_path, table.replace(";", "\t"), "a.txt", dev="b.txt", delimiter=r'"\t"') == expected
+    assert rows_of(tmp_path, table.split("\n", 1)[1], header="false", text=0, label=3, **keys) == expected
+    assert caplog.messages == [f"{tmp_path}/a.tsv: read as UTF-16, which its byte order mark says"]
+    # All of it is part of the content.
+    digests = set()
+    for more in ("", "delimiter: ';'\n", "quoting: none\n", "encoding: latin-1\n", "header: false\n"):
+        (tmp_path / "mine.yaml").write_text("train: a.csv\ndev: b.csv\ntext: 0\nlabel: 3\nlabels: [no, yes]\n" + more)
+        digests.add(open_source(open_task(str(tmp_path / "mine.yaml")), None).digest("train"))
+    assert len(digests) == 5

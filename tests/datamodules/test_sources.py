@@ -79,6 +79,8 @@ def test_saved_folder_with_bad_rows(tmp_path):
         rows(glue(label=[0, -1]))
     with pytest.raises(ValueError, match=r"train: labels are entailment, not_entailment, wnli needs not_entailment"):
         rows(glue(), "wnli")
+    with pytest.raises(ValueError, match="train, row 1: sentence2 is None, not a text"):
+        rows(glue(sentence2=["x", None]))
     with pytest.raises(ValueError, match="train: no column 'question', qnli needs question, sentence, label"):
         rows(glue(), "qnli")
 
@@ -116,3 +118,18 @@ def test_a_saved_data_set_is_known_by_its_content_and_damage_is_named(tmp_path):
     (tmp_path / "a/train/state.json").write_text("{}")
     with pytest.raises(ValueError, match="or damaged"):
         source.rows("train")
+
+
+def test_scores_and_texts_of_a_data_set(tmp_path, caplog):
+    def rows(scores, second="x"):
+        texts = {"sentence1": ["a", "b"], "sentence2": ["", second]}
+        dataset = datasets.Dataset.from_dict({**texts, "label": scores, "idx": [0, 1]})
+        return sources._hub_rows(dataset, find_task("stsb"), "train", "here")
+
+    assert rows([1.0, 2.5]).labels == [1.0, 2.5]
+    assert caplog.messages == ["here, train: 1 row has an empty text (row 0) and is used as it is"]
+    for score in (None, float("inf"), 1e39):
+        with pytest.raises(
+            ValueError, match=r"here, train, row 1: score .* is not a number, or not one that a float32"
+        ):
+            rows([1.0, score])

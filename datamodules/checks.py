@@ -1,0 +1,85 @@
+"""What makes one doubt the parts that a task's rows are cut into: classes without rows, a dev split that is train."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from datamodules.columns import TokenColumns
+from datamodules.tasks import Task
+
+__all__ = ["doubts_of", "same_rows", "warn_of_doubts"]
+
+_log = logging.getLogger(__name__)
+
+_MOST_NAMES = 5
+
+
+def doubts_of(parts: Mapping[str, TokenColumns], label_names: Sequence[str]) -> list[str]:
+    """Return what is doubtful about the labels of parts, in sentences.
+
+    Args:
+        parts: rows by the name of their part; rows without a label have a negative one, or NaN for regression.
+        label_names: names of the labels in the order of their ids; a single one means regression.
+
+    Examples:
+        >>> rows = TokenColumns({}, torch.zeros(3), torch.ones(3), {"labels": torch.tensor([0, 1, 1])})
+        >>> doubts_of({"dev": rows}, ["a", "b", "c"])
+        ["dev has no row of 'c'"]
+    """
+    doubts = []
+    for name, rows in parts.items():
+        labels = rows.fields["labels"]
+        known = (labels[~labels.isnan()] if labels.is_floating_point() else labels[labels >= 0]).unique().tolist()
+        if len(known) == 1:
+            only = f"the score {known[0]:g}" if len(label_names) == 1 else repr(label_names[known[0]])
+            doubts.append(f"{name} has rows of {only} alone, from which nothing can be learned or told")
+        elif len(label_names) > 1 and (missing := sorted(set(range(len(label_names))) - set(known))):
+            more = f" and {len(missing) - _MOST_NAMES} more" if len(missing) > _MOST_NAMES else ""
+            named = ", ".join(repr(label_names[label]) for label in missing[:_MOST_NAMES])
+            doubts.append(f"{name} has no row of {named}{more}")
+    return doubts
+
+
+def same_rows(first: TokenColumns, second: TokenColumns) -> bool:
+    """Whether two splits have the same texts, in any order.
+
+    Args:
+        first: rows of a split.
+        second: rows of another split.
+    """
+    if not torch.equal(first.lengths.sort().values, second.lengths.sort().values):
+        return False
+    return _texts(first) == _texts(second)
+
+
+def warn_of_doubts(task: Task, parts: Mapping[str, TokenColumns], splits: Mapping[str, TokenColumns]) -> None:
+    """Log a warning for each thing that makes a score of these rows doubtful, once per process.
+
+    Args:
+        task: the rows' task.
+        parts: parts of train by their names.
+        splits: the splits that have been read; dev is looked at if it is one of them.
+    """
+    dev = splits.get("dev")
+    parts = {name: rows for name, rows in parts.items() if rows is not dev} | ({} if dev is None else {"dev": dev})
+    doubts = doubts_of(parts, task.label_names)
+    if dev is not None and "train" in splits and same_rows(splits["train"], dev):
+        doubts.append("dev has the same texts as train, so that a score on it says nothing of other rows")
+    for doubt in doubts:
+        _warn_once(f"task {task.name!r}: {doubt}")
+
+
+@functools.cache
+def _warn_once(message: str) -> None:
+    """Log a warning, unless it has been logged: each stage of a run looks at the same rows."""
+    _log.warning("%s", message)
+
+
+def _texts(rows: TokenColumns) -> list[bytes]:
+    ids = rows.tokens["input_ids"].numpy()
+    places = zip(rows.starts.tolist(), rows.lengths.tolist(), strict=True)
+    return sorted(ids[start : start + length].tobytes() for start, length in places)

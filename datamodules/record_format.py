@@ -1,0 +1,105 @@
+"""How a file of rows is written: which kind of file, and what its keys or options say of it."""
+
+from __future__ import annotations
+
+import codecs
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Literal, get_args
+
+__all__ = ["Quoting", "RecordFormat", "record_format"]
+
+Quoting = Literal["auto", "none", "standard"]
+
+_DELIMITERS = {"csv": ",", "tsv": "\t"}
+_JSON_ENDINGS = ("jsonl", "ndjson")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordFormat:
+    """How a file of rows is written.
+
+    Attributes:
+        json_lines: whether each line is a JSON object; otherwise it is a table, which the next three are about.
+        delimiter: what separates the fields of a table.
+        quoting: "none" if quotation marks are text and each line is a row; "standard" if a field in quotation marks may
+            hold delimiters and line ends; "auto" if the content decides, see `open_records`.
+        header: whether the first line names the columns; otherwise they are called 0, 1, ...
+        encoding: None for UTF-8, or UTF-16 where the file starts with its byte order mark.
+        compressed: whether it is compressed by gzip.
+    """
+
+    json_lines: bool = False
+    delimiter: str = ","
+    quoting: Quoting = "auto"
+    header: bool = True
+    encoding: str | None = None
+    compressed: bool = False
+
+
+def record_format(
+    name: str,
+    first: bytes = b"",
+    *,
+    delimiter: str | None = None,
+    quoting: Quoting | None = None,
+    encoding: str | None = None,
+    header: bool | None = None,
+) -> RecordFormat:
+    r"""Return the format of a file.
+
+    Args:
+        name: name of the file, whose ending decides: .csv, .tsv, .jsonl or .ndjson, and .gz after these.
+        first: the first bytes, which decide where the name has no ending.
+        delimiter: a single character, or ``\t`` spelt out; None for the one of the ending.
+        quoting: None for "auto".
+        encoding: any of Python's names; None for UTF-8, or UTF-16 where the file starts with its byte order mark.
+        header: None for True.
+
+    Raises:
+        ValueError: the ending is another one, or a value cannot be used.
+
+    Examples:
+        >>> record_format("rows.TSV").delimiter, record_format("rows.jsonl.gz").compressed
+        ('\t', True)
+        >>> record_format("-", b' {"text": 1}').json_lines, record_format("-", b"text").json_lines
+        (True, False)
+    """
+    endings = [ending[1:].lower() for ending in PurePath(name).suffixes]
+    compressed = endings[-1:] == ["gz"]
+    ending = (endings[:-1] if compressed else endings)[-1:]
+    if not ending and not compressed:
+        ending = ["jsonl" if first.lstrip().startswith(b"{") else "csv"]
+    json_lines = bool(ending) and ending[0] in _JSON_ENDINGS
+    usual = _DELIMITERS.get(ending[0]) if ending else None
+    if not json_lines and usual is None and delimiter is None:
+        hint = "JSON lines (.jsonl) have one object per line" if ending == ["json"] else "of a table give the delimiter"
+        raise ValueError(f"{name}: its ending is none of .csv, .tsv, .jsonl, with or without .gz: {hint}")
+    for key, value in (("delimiter", delimiter), ("quoting", quoting), ("header", header)):
+        if json_lines and value is not None:
+            raise ValueError(f"{name}: {key} is {value!r}, but JSON lines have none")
+    chosen = "\t" if delimiter == r"\t" else delimiter or usual or ","
+    if len(chosen) != 1 or chosen in '"\r\n':
+        raise ValueError(f"delimiter is {delimiter!r}: give a single character that is no quotation mark")
+    if quoting is not None and quoting not in get_args(Quoting):
+        raise ValueError(f"quoting is {quoting!r}: choose one of {', '.join(get_args(Quoting))}")
+    return RecordFormat(
+        json_lines=json_lines,
+        delimiter=chosen,
+        quoting=quoting or "auto",
+        header=header is not False,
+        encoding=_checked(encoding),
+        compressed=compressed,
+    )
+
+
+def _checked(encoding: str | None) -> str | None:
+    """Return an encoding's usual name."""
+    if encoding is None:
+        return None
+    try:
+        "x".encode(encoding)  # refuses codecs that are for other things than text, such as zlib
+        name = codecs.lookup(encoding).name
+    except (LookupError, ValueError) as error:
+        raise ValueError(f"encoding is {encoding!r}, which is not known: such are utf-8, utf-16, latin-1") from error
+    return None if name in ("utf-8", "utf-8-sig") else name
