@@ -103,7 +103,8 @@ def _matthews(confusion: Tensor) -> Tensor:
     spread = (rows**2 - labels.square().sum()) * (rows**2 - predicted.square().sum())
     if spread == 0:
         return torch.zeros((), dtype=torch.float64)
-    return (counts.trace() * rows - labels @ predicted) / spread.sqrt()
+    value: Tensor = (counts.trace() * rows - labels @ predicted) / spread.sqrt()
+    return value
 
 
 def _ranks(values: Tensor) -> Tensor:
