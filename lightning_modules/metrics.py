@@ -103,14 +103,13 @@ def _matthews(confusion: Tensor) -> Tensor:
     spread = (rows**2 - labels.square().sum()) * (rows**2 - predicted.square().sum())
     if spread == 0:
         return torch.zeros((), dtype=torch.float64)
-    value: Tensor = (counts.trace() * rows - labels @ predicted) / spread.sqrt()
-    return value
+    return (counts.trace() * rows - labels @ predicted) / spread.sqrt()
 
 
 def _ranks(values: Tensor) -> Tensor:
     _, places, counts = values.unique(return_inverse=True, return_counts=True)
-    last = counts.cumsum(0)
-    return (last - (counts - 1) / 2)[places]
+    mean: Tensor = counts.cumsum(0) - (counts - 1) / 2
+    return mean[places]
 
 
 def build_metrics(names: list[str], num_labels: int) -> MetricCollection:
