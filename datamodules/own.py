@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from datamodules.hashing import HashingReader
 from datamodules.records import BadRecord, Record, read_records, record_format
 from datamodules.tasks import SPLITS, Task, find_task
 from datamodules.tsv import Rows, parse_label
@@ -49,8 +51,7 @@ class OwnSource:
 
     def digest(self, split: str) -> str:
         """Return what identifies the content of a split: the file, and what its columns mean."""
-        meaning = (self.task.texts, self.task.label, self.task.label_names, self.task.metrics)
-        return hashlib.sha256(f"{file_digest(self._file(split))} {meaning}".encode()).hexdigest()
+        return self._identity(file_digest(self._file(split)))
 
     def rows(self, split: str) -> Rows:
         """Return the rows of a split; the labels of test are not read."""
@@ -58,19 +59,27 @@ class OwnSource:
         ids = {} if task.is_regression else {name: number for number, name in enumerate(task.label_names)}
         texts: tuple[list[str], ...] = tuple([] for _ in task.texts)
         labels: list[float] = []
-        with path.open("rb") as stream:
+        with path.open("rb", buffering=0) as file:
+            hashing = HashingReader(file)
             try:
-                for row in read_records(stream, record_format(path.name)):
+                for row in read_records(io.BufferedReader(hashing), record_format(path.name)):
                     for column, known in zip(task.texts, texts, strict=True):
                         known.append(_text(row, column))
                     if labelled:
                         labels.append(_label(row, task, ids))
             except ValueError as error:
                 raise ValueError(f"{path}, {error}" if str(error).startswith("line") else f"{path}: {error}") from error
+            digest = hashing.digest()
         if not texts[0]:
             raise ValueError(f"{path}: no rows in it (the {split} split of task {task.name!r})")
         pair = texts[1] if task.is_pair else None
-        return Rows(texts[0], pair, labels if labelled else None, list(range(len(texts[0]))))
+        numbers = list(range(len(texts[0])))
+        return Rows(texts[0], pair, labels if labelled else None, numbers, self._identity(digest))
+
+    def _identity(self, file: str) -> str:
+        """Return what identifies a file's content and what its columns mean."""
+        meaning = (self.task.texts, self.task.label, self.task.label_names, self.task.metrics)
+        return hashlib.sha256(f"{file} {meaning}".encode()).hexdigest()
 
     def _file(self, split: str) -> Path:
         if split not in self.task.files:
