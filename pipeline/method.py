@@ -68,7 +68,9 @@ class Method:
                 (),
                 {**first.fitting, **settings.group("finetuning"), **first.encoder},
                 ("finetune/model",),
-                lambda watch, resume: stages.finetune(settings, root / "finetune", watch, resume),
+                lambda watch, resume: stages.finetune(
+                    settings, root / "finetune", watch, resume, first.expected_encoder()
+                ),
                 is_fit=True,
             ),
             Stage(
