@@ -30,6 +30,9 @@ __all__ = ["load_classifier", "load_tokenizer", "model_digest", "one_line_errors
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model")
+# All that transformers reads for a model beside its configuration, and for a tokenizer, which needs one of the above.
+_MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "adapter_config.json")
+_TOKENIZER_READS = (*TOKENIZER_FILES, "special_tokens_map.json", "added_tokens.json", "merges.txt", "*.jinja")
 
 # What the libraries raise at files that are none of theirs; which of them is theirs to choose.
 _FOREIGN = (
@@ -99,7 +102,7 @@ def load_classifier(
     """
     with one_line_errors(path), _quiet():
         _check_local(path, CONFIG_FILE)
-        verify_checksums(Path(path), (CONFIG_FILE, WEIGHTS_FILE))
+        verify_checksums(Path(path), (CONFIG_FILE, *_MODEL_FILES))
         adapter_of(PreTrainedConfig.get_config_dict(str(path))[0].get("model_type"))
         config = AutoConfig.from_pretrained(str(path), trust_remote_code=False)
         stored_names = [config.id2label[number] for number in range(config.num_labels)]
@@ -141,7 +144,7 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
     """
     with one_line_errors(path), _quiet():
         _check_local(path, *TOKENIZER_FILES)
-        verify_checksums(Path(path), (CONFIG_FILE, *TOKENIZER_FILES))
+        verify_checksums(Path(path), (CONFIG_FILE, *_TOKENIZER_READS))
         tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
         if not isinstance(tokenizer, PreTrainedTokenizerFast):
             raise ValueError("it has no fast tokenizer (tokenizer.json)")
@@ -167,7 +170,7 @@ def model_digest(path: str | Path) -> str:
             _check_local(path)
             config = AutoConfig.from_pretrained(str(path), trust_remote_code=False)
         return f"{path}@{config._commit_hash}"
-    patterns = (CONFIG_FILE, "*.safetensors", "*.safetensors.index.json", *TOKENIZER_FILES)
+    patterns = (CONFIG_FILE, *_MODEL_FILES, *_TOKENIZER_READS)
     files = sorted({file for pattern in patterns for file in folder.glob(pattern) if file.is_file()})
     if not {CONFIG_FILE, WEIGHTS_FILE} <= {file.name for file in files}:
         raise ValueError(f"{folder} is not a model folder: it needs {CONFIG_FILE} and {WEIGHTS_FILE}")
