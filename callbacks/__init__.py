@@ -1,6 +1,7 @@
 """Callbacks: pruning, teacher sparsification and rewinding, usable in any fit."""
 
 from callbacks.compilation import Compilation
+from callbacks.expected_model import ExpectedModel
 from callbacks.finite_loss import FiniteLoss
 from callbacks.interruption import PARENT_VARIABLE, Interrupted, StopOnSignal
 from callbacks.layer_dropping import LayerDropping
@@ -16,6 +17,7 @@ from callbacks.teacher_cache import TeacherCache
 __all__ = [
     "PARENT_VARIABLE",
     "Compilation",
+    "ExpectedModel",
     "FiniteLoss",
     "Interrupted",
     "LayerDropping",

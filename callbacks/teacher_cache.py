@@ -15,7 +15,7 @@ from torch import nn
 from callbacks.scoring import ScoringSplit, scoring_batches
 from lightning_modules.distillation import DistillationModule
 from lightning_modules.teacher_outputs import TeacherOutputs, ask_teacher
-from storage import DamagedError, is_file
+from storage import is_file
 
 __all__ = ["TeacherCache"]
 
@@ -49,7 +49,6 @@ class TeacherCache(Callback):
 
     Raises:
         TypeError: If the module has no teacher, or the data module cannot name its rows.
-        ValueError: If a file holds other answers than its name says.
 
     Examples:
         ```yaml
@@ -118,11 +117,11 @@ class TeacherCache(Callback):
 
 
 def _load(path: Path, key: str) -> TeacherOutputs | None:
-    """The answers of a file; None if there is none that is intact."""
+    """The answers of a file; None if there is none that is intact and of this teacher and these rows."""
     if not is_file(path):
         return None
     try:
         return TeacherOutputs.load(path, key)
-    except DamagedError as error:
+    except ValueError as error:  # damaged, or of something else
         _log.warning("%s: the teacher is asked again", error)
         return None

@@ -105,6 +105,7 @@ class GLUEDataModule(pl.LightningDataModule):
         cut_seed: int | None = None,
         labelled_limit: int | None = None,
         use_unlabelled: bool = False,
+        expected_content: dict[str, str] | None = None,
     ) -> None:
         """Check the arguments; nothing is read yet.
 
@@ -134,6 +135,8 @@ class GLUEDataModule(pl.LightningDataModule):
             labelled_limit: only so many of train's rows have a label, beside the selection part; None for all.
             use_unlabelled: train on the other rows as well, whose label is -100 (NaN for regression), which only a
                 teacher can say something of; `stark run` does so in its distillations.
+            expected_content: what `digest` must give for splits; `stark run` lets its stages check so that all of them
+                read the same rows.
 
         Raises:
             ValueError: an argument is out of range.
@@ -186,6 +189,7 @@ class GLUEDataModule(pl.LightningDataModule):
         self.cut_seed = cut_seed
         # Lightning's own, for data without a single row; otherwise each process has a batch.
         self.allow_zero_length_dataloader_with_multiple_devices = True
+        self.expected_content = dict(expected_content or {})
         self._splits: dict[str, TokenColumns] = {}
         self._digests: dict[str, str] = {}
         self._parts: dict[str, TokenColumns] = {}
@@ -264,7 +268,7 @@ class GLUEDataModule(pl.LightningDataModule):
         return known if padding in known else torch.cat([padding, known]).sort().values
 
     def digest(self, split: str) -> str:
-        """Return what identifies the content of a split, wherever it lies.
+        """Return what identifies the content of a split, wherever it lies; of a loaded one, of what was loaded.
 
         Args:
             split: "train", "dev" or "test".
@@ -351,7 +355,7 @@ class GLUEDataModule(pl.LightningDataModule):
     def _split(self, split: str) -> TokenColumns:
         """Return a tokenised split, complete and in the file's order."""
         if split not in self._splits:
-            self._splits[split] = tokenize_split(
+            rows, content = tokenize_split(
                 self._source,
                 self.task,
                 split,
@@ -360,6 +364,13 @@ class GLUEDataModule(pl.LightningDataModule):
                 segment_ids=self.segment_ids,
                 cache_dir=self.cache_dir,
             )
+            if content != self.expected_content.get(split, self._digests.get(split, content)):
+                place = "" if self.data_dir is None else f" in {self.data_dir}"
+                raise ValueError(
+                    f"the {split} split of task {self.task.name!r}{place} changed while the run was working: nothing "
+                    "was computed from the other rows; give the same command again, for the rows that are there then"
+                )
+            self._splits[split], self._digests[split] = rows, content
         return self._splits[split]
 
     def _rows(self, part: Literal["selection", "train"]) -> TokenColumns:

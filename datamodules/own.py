@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from datamodules.hashing import HashingReader
 from datamodules.record_format import RecordFormat, record_format
 from datamodules.records import BadRecord, Record, open_records, spelled
 from datamodules.tasks import SPLITS, Task, find_task
@@ -61,12 +63,7 @@ class OwnSource:
 
     def digest(self, split: str) -> str:
         """Return what identifies the content of a split: the file, how it is read, and what its columns mean."""
-        meaning: tuple[object, ...] = (self.task.texts, self.task.label, self.task.label_names, self.task.metrics)
-        form = self.task.formats[split]
-        # CSV and JSON lines without further keys are identified as they were before there were such keys.
-        if form not in (RecordFormat(), RecordFormat(json_lines=True)):
-            meaning = (*meaning, form)
-        return hashlib.sha256(f"{file_digest(self._file(split))} {meaning}".encode()).hexdigest()
+        return self._identity(file_digest(self._file(split)), split)
 
     def rows(self, split: str) -> Rows:
         """Return the rows of a split; the labels of test are not read. Empty texts are counted in a warning."""
@@ -75,27 +72,40 @@ class OwnSource:
         texts: tuple[list[str], ...] = tuple([] for _ in task.texts)
         labels: list[float] = []
         empty: list[int] = []
-        try:
-            with path.open("rb") as stream, open_records(stream, task.formats[split]) as records:
-                records.check_columns(*task.texts, *([task.label] if labelled else []))
-                for row in records:
-                    read = _texts(row, task.texts)
-                    for text, known in zip(read, texts, strict=True):
-                        known.append(text)
-                    if not all(text.strip() for text in read):
-                        empty.append(row.line)
-                    if labelled:
-                        labels.append(_label(row, task, ids))
-                notes = records.notes
-        except ValueError as error:
-            raise ValueError(f"{path}, {error}" if str(error).startswith("line") else f"{path}: {error}") from error
+        with path.open("rb", buffering=0) as file:
+            hashing = HashingReader(file)
+            try:
+                with open_records(io.BufferedReader(hashing), task.formats[split]) as records:
+                    records.check_columns(*task.texts, *([task.label] if labelled else []))
+                    for row in records:
+                        read = _texts(row, task.texts)
+                        for text, known in zip(read, texts, strict=True):
+                            known.append(text)
+                        if not all(text.strip() for text in read):
+                            empty.append(row.line)
+                        if labelled:
+                            labels.append(_label(row, task, ids))
+                    notes = records.notes
+            except ValueError as error:
+                raise ValueError(f"{path}, {error}" if str(error).startswith("line") else f"{path}: {error}") from error
+            digest = hashing.digest()
         if not texts[0]:
             raise ValueError(f"{path}: no rows in it (the {split} split of task {task.name!r})")
         for note in notes:
             _log.warning("%s: %s", path, note)
         warn_of_empty_texts(str(path), empty)
         pair = texts[1] if task.is_pair else None
-        return Rows(texts[0], pair, labels if labelled else None, list(range(len(texts[0]))))
+        numbers = list(range(len(texts[0])))
+        return Rows(texts[0], pair, labels if labelled else None, numbers, self._identity(digest, split))
+
+    def _identity(self, file: str, split: str) -> str:
+        """Return what identifies a file's content, how it is read, and what its columns mean."""
+        meaning: tuple[object, ...] = (self.task.texts, self.task.label, self.task.label_names, self.task.metrics)
+        form = self.task.formats[split]
+        # CSV and JSON lines without further keys are identified as they were before there were such keys.
+        if form not in (RecordFormat(), RecordFormat(json_lines=True)):
+            meaning = (*meaning, form)
+        return hashlib.sha256(f"{file} {meaning}".encode()).hexdigest()
 
     def _file(self, split: str) -> Path:
         if split not in self.task.files:

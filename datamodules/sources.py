@@ -18,7 +18,8 @@ GLUE_HUB_ID = "nyu-mll/glue"
 class Source(Protocol):
     """Gives the rows of a task's splits.
 
-    The two methods are separate because whoever finds the digest in the cache need not read the rows.
+    The two methods are separate because whoever finds the digest in the cache need not read the rows. Rows know the
+    digest of the bytes that they were parsed from, since a file can change between two readings.
     """
 
     def digest(self, split: str) -> str:
@@ -42,12 +43,14 @@ class TSVSource:
 
     def digest(self, split: str) -> str:
         """Return the hash of the file."""
-        return hashlib.sha256(find_file(self.folder, self.task, split).read_bytes()).hexdigest()
+        return file_digest(find_file(self.folder, self.task, split))
 
     def rows(self, split: str) -> Rows:
         """Return the rows of the file."""
         path = find_file(self.folder, self.task, split)
-        return parse_rows(path.read_bytes(), self.task, split, path)
+        content = path.read_bytes()
+        rows = parse_rows(content, self.task, split, path)
+        return rows._replace(digest=hashlib.sha256(content).hexdigest())
 
 
 @dataclass(frozen=True)
@@ -62,11 +65,13 @@ class HubSource:
 
     def digest(self, split: str) -> str:
         """Return the fingerprint of the split."""
-        return str(self._load(split)._fingerprint)
+        return _fingerprint(self._load(split))
 
     def rows(self, split: str) -> Rows:
         """Return the rows of the split."""
-        return _hub_rows(self._load(split), self.task, split, f"{GLUE_HUB_ID}/{self.task.hub_config}")
+        loaded = self._load(split)
+        rows = _hub_rows(loaded, self.task, split, f"{GLUE_HUB_ID}/{self.task.hub_config}")
+        return rows._replace(digest=_fingerprint(loaded))
 
     def _load(self, split: str) -> Any:  # noqa: ANN401 - datasets is not annotated
         import datasets  # takes half a second, which a start with original files need not wait for
@@ -104,8 +109,13 @@ class SavedSource:
         return hashlib.sha256("".join(file_digest(path) for path in names).encode()).hexdigest()
 
     def rows(self, split: str) -> Rows:
-        """Return the rows of the split."""
-        return _hub_rows(self._load(split), self.task, split, str(self.folder))
+        """Return the rows of the split; ValueError where its files change meanwhile."""
+        # They are mapped into memory, not read at once: their bytes are those of both times, or nobody knows.
+        before = self.digest(split)
+        rows = _hub_rows(self._load(split), self.task, split, str(self.folder))
+        if self.digest(split) != before:
+            raise ValueError(f"{self._folder(split)} changed while it was read: give the same command again")
+        return rows._replace(digest=before)
 
     def _folder(self, split: str) -> Path:
         path = self.folder / _hub_split(self.task, split)
@@ -162,6 +172,10 @@ def _saved_folder(folder: Path, task: GLUETask) -> Path | None:
             if wanted in saved:
                 return saved[wanted]
     return None
+
+
+def _fingerprint(dataset: Any) -> str:  # noqa: ANN401 - datasets is not annotated
+    return str(dataset._fingerprint)
 
 
 def _hub_split(task: GLUETask, split: str) -> str:

@@ -39,7 +39,7 @@ SegmentIds = Literal["tokenizer", "stark"]
 _log = logging.getLogger(__name__)
 
 # Part of every cache key: raise it whenever the same input would give other columns.
-FORMAT = 2
+FORMAT = 3
 # Rows that are Python lists at a time: keeps the memory for 400,000 rows that of these.
 CHUNK = 10_000
 # Of the columns of tokens: what holds them in the least room.
@@ -172,8 +172,8 @@ def tokenize_split(
     max_length: int,
     segment_ids: SegmentIds,
     cache_dir: str | None,
-) -> TokenColumns:
-    """Return a tokenised split, from the cache if it is there.
+) -> tuple[TokenColumns, str]:
+    """Return a tokenised split, from the cache if it is there, and which content it was made from.
 
     Args:
         source: gives the rows.
@@ -186,35 +186,46 @@ def tokenize_split(
 
     Returns:
         Memory-mapped columns with token_type_ids as the tokenizer has them, and labels (int64 class ids or float32
-        scores) except in test.
+        scores) except in test; and the source's digest of the bytes that the rows were parsed from.
     """
-    key = {
+    settings = {
         "format": FORMAT,
-        "source": source.digest(split),
         "tokenizer": tokenizer_digest(tokenizer),
         "task": task.name,
         "split": split,
         "max_length": max_length,
         "segment_ids": segment_ids,
     }
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-    path = cache_folder(cache_dir) / f"{task.name}-{split}-{digest[:32]}.safetensors"
-    stored = _from_cache(path)
+
+    def place(content: str) -> tuple[Path, str]:
+        """Return the cache's file for a content, and the key in it."""
+        key = hashlib.sha256(json.dumps({**settings, "source": content}, sort_keys=True).encode()).hexdigest()
+        return cache_folder(cache_dir) / f"{task.name}-{split}-{key[:32]}.safetensors", key
+
+    content = source.digest(split)
+    stored = _from_cache(*place(content))
     if stored is not None:
-        return stored
+        return stored, content
+    rows = source.rows(split)
+    # By what was read, which is other content where the file has changed since the look-up.
+    path, key = place(rows.digest)
     # Where another process was first, its file gives way to the same content.
     write_tensors(
-        path, tokenize_rows(source.rows(split), tokenizer, max_length, segment_ids, is_regression=task.is_regression)
+        path, tokenize_rows(rows, tokenizer, max_length, segment_ids, is_regression=task.is_regression), key=key
     )
-    return TokenColumns.from_tensors(read_tensors(path)[0])
+    return TokenColumns.from_tensors(read_tensors(path)[0]), rows.digest
 
 
-def _from_cache(path: Path) -> TokenColumns | None:
-    """The columns of a file, or None; a damaged one counts for nothing, since its rows can be made again."""
+def _from_cache(path: Path, key: str) -> TokenColumns | None:
+    """Return the columns of a file, or None if it is damaged or of something else: its rows can be made again."""
     if not is_file(path):
         return None
     try:
-        return TokenColumns.from_tensors(read_tensors(path)[0])
+        tensors, notes = read_tensors(path)
+        columns = TokenColumns.from_tensors(tensors)
+        if notes.get("key") != key:
+            raise ValueError("it holds another split or other rows than its name says")
+        return columns
     except ValueError as error:  # a DamagedError; or a checksum that is right for something else
         _log.warning("%s: tokenised data is made again: %s", path, " ".join(str(error).split())[:300])
     return None

@@ -37,12 +37,14 @@ class Rows(NamedTuple):
         text_b: the second texts, None for tasks of single texts.
         labels: label ids, or scores for regression; None where the split is unlabelled.
         idx: the test file's index, or the row number from 0 where there is none.
+        digest: of the content that they were read from, as `Source.digest` gives it; empty for rows from elsewhere.
     """
 
     text_a: list[str]
     text_b: list[str] | None
     labels: list[int] | list[float] | None
     idx: list[int]
+    digest: str = ""
 
 
 def spelling(name: str) -> str:

@@ -18,8 +18,9 @@ from experiments.table import TEACHER, Row, Table
 from lightning_modules import kept_units, load_classifier
 from lightning_modules.classifying import predictions
 from pipeline.comparison import BEST_OF_K, DENSE, SPARSE
+from pipeline.run_folder import read_output
 from pipeline.summary import LOGITS, read_summary
-from storage import read_tensors, write_tensors
+from storage import write_tensors
 
 __all__ = ["is_collected", "keep_predictions", "keep_units", "rows_of"]
 
@@ -115,7 +116,7 @@ def keep_predictions(folder: Path, file: Path) -> None:
         folder: Of the run.
         file: Tensors ``METHOD/SEED``, ``(rows,)``, and ``labels``.
     """
-    logits, _ = read_tensors(folder / LOGITS)
+    logits = read_output(folder, LOGITS)
     labels = logits["labels"]
     kind = torch.float32 if labels.is_floating_point() else torch.uint8
     kept = {"labels": labels.to(kind)}

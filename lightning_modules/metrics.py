@@ -9,16 +9,107 @@ from functools import partial
 import torch
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
-from torchmetrics.classification import (
-    BinaryF1Score,
-    MulticlassAccuracy,
-    MulticlassMatthewsCorrCoef,
-)
-from torchmetrics.functional import pearson_corrcoef, spearman_corrcoef
-from torchmetrics.functional.classification import binary_f1_score, multiclass_matthews_corrcoef
-from torchmetrics.regression import PearsonCorrCoef, SpearmanCorrCoef
+from torchmetrics.classification import BinaryF1Score, MulticlassAccuracy, MulticlassConfusionMatrix
+from torchmetrics.functional.classification import binary_f1_score, multiclass_confusion_matrix
+from torchmetrics.regression import SpearmanCorrCoef
+from torchmetrics.utilities import dim_zero_cat
 
-__all__ = ["build_metrics", "computed", "score_function", "score_of"]
+__all__ = ["build_metrics", "computed", "correlation", "score_function", "score_of"]
+
+
+class _Matthews(MulticlassConfusionMatrix):
+    """Matthews' correlation; torchmetrics' own is an integer or not 0 where predictions are constant or all right."""
+
+    def compute(self) -> Tensor:
+        """Return the correlation of what was counted."""
+        return _matthews(self.confmat).to(self.confmat.device, torch.float32)
+
+
+class _Spearman(SpearmanCorrCoef):
+    """Spearman's correlation; torchmetrics' own ranks a NaN like a number and adds up ranks as 32-bit integers."""
+
+    def compute(self) -> Tensor:
+        """Return the correlation of all rows."""
+        predicted, labels = dim_zero_cat(self.preds), dim_zero_cat(self.target)
+        return self._correlation(predicted, labels).to(predicted.device, torch.float32)
+
+    def _correlation(self, predicted: Tensor, labels: Tensor) -> Tensor:
+        return _rank_correlation(predicted, labels)
+
+
+class _Pearson(_Spearman):
+    """Pearson's correlation; torchmetrics' own is NaN where one number is far from thousands of others."""
+
+    def _correlation(self, predicted: Tensor, labels: Tensor) -> Tensor:
+        return correlation(predicted, labels)
+
+
+def correlation(first: Tensor, second: Tensor) -> Tensor:
+    """Pearson's correlation, computed in float64 on the CPU.
+
+    Args:
+        first: Numbers, ``(rows,)``.
+        second: Numbers of the same rows.
+
+    Returns:
+        A scalar; 0 where the correlation is undefined: if there is a single row, if all numbers of one side are
+        equal, or if one is NaN or infinite.
+
+    Examples:
+        >>> correlation(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 4.0, 6.0])).item()
+        1.0
+        >>> correlation(torch.tensor([1.0, 2.0, float("nan")]), torch.tensor([2.0, 4.0, 6.0])).item()
+        0.0
+    """
+    both = torch.stack([first.detach().cpu().double(), second.detach().cpu().double()])
+    # Equality is tested on the numbers: around a rounded mean, equal numbers have a variance.
+    if both.shape[1] < 2 or not both.isfinite().all() or (both.amin(1) == both.amax(1)).any():
+        return torch.zeros((), dtype=torch.float64)
+    return both.corrcoef()[0, 1]
+
+
+def _rank_correlation(first: Tensor, second: Tensor) -> Tensor:
+    """Spearman's correlation: Pearson's of the ranks, where equal numbers have their mean rank.
+
+    Args:
+        first: See `correlation`.
+        second: See `correlation`.
+
+    Returns:
+        See `correlation`.
+    """
+    if not (first.isfinite().all() and second.isfinite().all()):
+        return torch.zeros((), dtype=torch.float64)  # a NaN would have a rank
+    return correlation(_ranks(first), _ranks(second))
+
+
+def _matthews(confusion: Tensor) -> Tensor:
+    """Matthews' correlation.
+
+    Args:
+        confusion: Number of rows by label and prediction, ``(classes, classes)``.
+
+    Returns:
+        A scalar on the CPU; 0 if all predictions or all labels are equal, as scikit-learn has it.
+
+    Source: Gorodkin, 2004, "Comparing two K-category assignments by a K-category correlation coefficient".
+
+    Examples:
+        >>> _matthews(torch.tensor([[2, 0], [0, 3]])).item(), _matthews(torch.tensor([[2, 0], [3, 0]])).item()
+        (1.0, 0.0)
+    """
+    counts = confusion.cpu().double()
+    labels, predicted, rows = counts.sum(1), counts.sum(0), counts.sum()
+    spread = (rows**2 - labels.square().sum()) * (rows**2 - predicted.square().sum())
+    if spread == 0:
+        return torch.zeros((), dtype=torch.float64)
+    return (counts.trace() * rows - labels @ predicted) / spread.sqrt()
+
+
+def _ranks(values: Tensor) -> Tensor:
+    _, places, counts = values.unique(return_inverse=True, return_counts=True)
+    mean: Tensor = counts.cumsum(0) - (counts - 1) / 2
+    return mean[places]
 
 
 def build_metrics(names: list[str], num_labels: int) -> MetricCollection:
@@ -44,15 +135,15 @@ def build_metrics(names: list[str], num_labels: int) -> MetricCollection:
     known: dict[str, Callable[[], Metric]] = {
         "accuracy": lambda: MulticlassAccuracy(num_classes=classes, average="micro"),
         "f1": BinaryF1Score,  # GLUE's F1 is that of class 1
-        "matthews_corrcoef": lambda: MulticlassMatthewsCorrCoef(num_classes=classes),
-        "pearson": PearsonCorrCoef,
-        "spearmanr": SpearmanCorrCoef,
+        "matthews_corrcoef": lambda: _Matthews(num_classes=classes),
+        "pearson": _Pearson,
+        "spearmanr": _Spearman,
     }
     for name in names:
         if name not in known:
             raise ValueError(f"unknown metric {name!r}: choose out of {', '.join(sorted(known))}")
     with warnings.catch_warnings():
-        # Spearman keeps all predictions, which an evaluation set's worth of floats allows.
+        # The correlations keep all predictions, which an evaluation set's worth of floats allows.
         warnings.filterwarnings("ignore", message="Metric `SpearmanCorrcoef` will save all targets")
         # No compute groups: accuracy and F1 keep different states.
         return MetricCollection({name: known[name]() for name in names}, compute_groups=False)
@@ -65,9 +156,9 @@ def computed(metrics: MetricCollection) -> dict[str, Tensor]:
         metrics: Of `build_metrics`.
 
     Returns:
-        The values. The correlation of constant predictions is undefined; it is 0, since a NaN would never be beaten.
+        The values. An undefined correlation is 0, since a NaN would never be beaten; see `correlation`.
     """
-    return {name: torch.nan_to_num(value) for name, value in metrics.compute().items()}
+    return dict(metrics.compute())
 
 
 def score_of(values: Mapping[str, Tensor]) -> Tensor:
@@ -92,16 +183,17 @@ def score_function(names: Sequence[str], num_labels: int) -> Callable[[Tensor, T
     Returns:
         From predictions and labels to the mean of the metrics, the same as that of `build_metrics`.
     """
+    confusion = partial(multiclass_confusion_matrix, num_classes=max(num_labels, 2), validate_args=False)
     known: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
         "accuracy": lambda predicted, labels: (predicted == labels).double().mean(),
         "f1": partial(binary_f1_score, validate_args=False),
-        "matthews_corrcoef": partial(multiclass_matthews_corrcoef, num_classes=max(num_labels, 2), validate_args=False),
-        "pearson": pearson_corrcoef,
-        "spearmanr": spearman_corrcoef,
+        "matthews_corrcoef": lambda predicted, labels: _matthews(confusion(predicted, labels)),
+        "pearson": correlation,
+        "spearmanr": _rank_correlation,
     }
 
     def score(predicted: Tensor, labels: Tensor) -> float:
-        values = [float(torch.nan_to_num(known[name](predicted, labels))) for name in names]
+        values = [float(known[name](predicted, labels)) for name in names]
         return sum(values) / len(values)
 
     return score

@@ -55,8 +55,10 @@ __all__ = [
 ]
 
 CONFIG_FILE = "config.json"
-WEIGHTS_FILES = ("*.safetensors", "*.safetensors.index.json")
 TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model")
+# All that transformers reads for a model beside its configuration, and for a tokenizer, which needs one of the above.
+_MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "adapter_config.json")
+_TOKENIZER_READS = (*TOKENIZER_FILES, "special_tokens_map.json", "added_tokens.json", "merges.txt", "*.jinja")
 
 # What the libraries raise at files that are none of theirs; which of them is theirs to choose.
 _FOREIGN = (
@@ -144,7 +146,7 @@ def load_classifier(
     """
     with one_line_errors(path), _quiet():
         _check_local(path, CONFIG_FILE)
-        verify_checksums(Path(path), (CONFIG_FILE, *WEIGHTS_FILES))
+        verify_checksums(Path(path), (CONFIG_FILE, *_MODEL_FILES))
         values = PreTrainedConfig.get_config_dict(str(path))[0]
         adapter_of(values.get("model_type"))
         shapes = stored_shapes(Path(path))
@@ -192,7 +194,7 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
     """
     with one_line_errors(path), _quiet():
         _check_local(path, *TOKENIZER_FILES)
-        verify_checksums(Path(path), (CONFIG_FILE, *TOKENIZER_FILES))
+        verify_checksums(Path(path), (CONFIG_FILE, *_TOKENIZER_READS))
         if is_file(Path(path, CONFIG_FILE)):  # transformers makes a configuration of it, whose labels it counts out
             check_sizes(PreTrainedConfig.get_config_dict(str(path))[0])
         tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
@@ -222,7 +224,7 @@ def model_digest(path: str | Path) -> str:
             _check_local(path)
             config = AutoConfig.from_pretrained(str(path), trust_remote_code=False)
         return f"{path}@{config._commit_hash}"
-    patterns = (CONFIG_FILE, *WEIGHTS_FILES, *TOKENIZER_FILES)
+    patterns = (CONFIG_FILE, *_MODEL_FILES, *_TOKENIZER_READS)
     files = sorted({file for pattern in patterns for file in matching_files(folder, pattern) if is_file(file)})
     if not is_file(folder / CONFIG_FILE) or not weights_files(folder):
         raise ValueError(f"{folder} is not a model folder: it needs {CONFIG_FILE} and {WEIGHTS_FILE}")

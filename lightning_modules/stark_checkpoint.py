@@ -3,13 +3,14 @@
 Those are BERT with a classifier of its own (``cls.0``, tanh, dropout, ``cls.3``) on the first position, which is what
 ``BertForSequenceClassification`` computes with its pooler and classifier. A sparsified checkpoint is stored dense, the
 units of each layer sorted by falling importance, with a map from sparsity (percent, a string) to how many of the last
-units of each layer are dropped; a student is stored already cut.
+units of each layer are dropped; a student is stored already cut. There a block has its dense width minus that of the
+dropped units, rounded to a multiple of eight, so that other widths and even negative ones occur.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from safetensors.torch import load_file
@@ -32,6 +33,7 @@ STARK_LABELS = {
 """Order of the classes in released checkpoints, for the tasks where it is not the data set's."""
 
 _RENAMED = {"cls.0.": "bert.pooler.dense.", "cls.3.": "classifier."}
+_NARROWEST = 8
 _NOT_READ = ("bert.pooler.", "bert.embeddings.position_ids")
 
 
@@ -40,9 +42,10 @@ def import_stark_checkpoint(
 ) -> Path:
     """Convert a released checkpoint into a model folder.
 
-    A checkpoint with a sparsity is cut as its map says, without rounding to multiples of eight; one whose weights are
-    stored cut keeps their sizes. Kept units are counted in the order in which the checkpoint has them. The released
-    code skips a block without units together with its output bias, so that bias becomes zero here: same function.
+    A dense checkpoint with a map is cut as the map says, without rounding to multiples of eight. One whose weights are
+    stored cut keeps their sizes, except for blocks that the released code skips: those for which its own size is below
+    eight, whatever is stored of them. Kept units are counted in the order in which the checkpoint has them. A skipped
+    block adds no output bias in the released code, so that bias becomes zero here: same function.
 
     Args:
         source: Local folder with config.json, vocab.txt, and pytorch_model.bin or model.safetensors.
@@ -58,7 +61,7 @@ def import_stark_checkpoint(
     Raises:
         ValueError: If the checkpoint has another layout, labels, or no such level.
 
-    Source: GeneZC/StarK modeling_sparsebert.py; deviation: no rounding.
+    Source: GeneZC/StarK modeling_sparsebert.py; deviation: no rounding where a dense checkpoint is cut.
     """
     folder = Path(source)
     with one_line_errors(folder):
@@ -70,19 +73,22 @@ def import_stark_checkpoint(
         sparsity_map = values.pop("sparsity_map", {})
         config = BertConfig.from_dict(values)
         set_labels_(config, label_names)
-        stored = _stored_units(config, state)
-        model = _load(config, state, stored)
-        dense = KeptUnits.all_of(
-            [config.num_attention_heads] * config.num_hidden_layers,
-            [config.intermediate_size] * config.num_hidden_layers,
-        )
-        if stored == dense:
-            keep = _units_at(sparsity or level, sparsity_map, config)
-        elif sparsity in (None, level):
-            keep = stored
-        else:
+        stored = _stored_rows(config, state)
+        widths = _released_widths(config, sparsity_map[level]) if level in sparsity_map else None
+        is_cut = widths is not None and stored == _rows_of(config, widths)
+        if widths is not None and is_cut and sparsity in (None, level):
+            keep = _used_units(config, widths)
+            model = _load(config, _without_skipped(state, keep), keep)
+        elif stored == _dense_widths(config):
+            model = _load(config, state, _units_at("0", {}, config))
+            shrink_to_(model, _units_at(sparsity or level, sparsity_map, config))
+        elif is_cut:
             raise ValueError(f"its weights are stored cut at sparsity {level}: it has no sparsity {sparsity}")
-        shrink_to_(model, keep)
+        else:
+            raise ValueError(
+                f"its attention blocks have {stored.attention} rows and its FFNs {stored.ffn}: that is neither dense "
+                f"nor what its sparsity_map gives for sparsity {level}"
+            )
     for layer in encoder_layers(model):
         for linear in (layer.attention_output, layer.ffn_out):
             if linear.in_features == 0:
@@ -133,9 +139,15 @@ def _label_order(task: str, label_names: Sequence[str], num_rows: int) -> list[i
     return [released.index(name) for name in label_names]
 
 
-def _stored_units(config: BertConfig, state: Mapping[str, Tensor]) -> KeptUnits:
-    head_size = config.hidden_size // config.num_attention_heads
-    rows: list[list[int]] = [[], []]
+class _Widths(NamedTuple):
+    """Rows of every layer's query and of its FFN's first matrix."""
+
+    attention: list[int]
+    ffn: list[int]
+
+
+def _stored_rows(config: BertConfig, state: Mapping[str, Tensor]) -> _Widths:
+    rows = _Widths([], [])
     for number in range(config.num_hidden_layers):
         layer = f"bert.encoder.layer.{number}."
         if layer + "output.LayerNorm.weight" not in state:
@@ -143,9 +155,61 @@ def _stored_units(config: BertConfig, state: Mapping[str, Tensor]) -> KeptUnits:
         for sizes, name in zip(rows, ("attention.self.query.bias", "intermediate.dense.bias"), strict=True):
             # Old transformers left out empty tensors when it saved.
             sizes.append(len(state.get(layer + name, ())))
-    if any(size % head_size for size in rows[0]):
-        raise ValueError(f"its attention widths {rows[0]} are not multiples of the head size {head_size}")
-    return KeptUnits.all_of([size // head_size for size in rows[0]], rows[1])
+    return rows
+
+
+def _dense_widths(config: BertConfig) -> _Widths:
+    layers = config.num_hidden_layers
+    return _Widths([config.hidden_size] * layers, [config.intermediate_size] * layers)
+
+
+def _released_widths(config: BertConfig, dropped: Mapping[str, Mapping[str, int]]) -> _Widths:
+    """The widths with which the released code computes; rounding can take away more than there is."""
+    head_size = config.hidden_size // config.num_attention_heads
+    return _Widths(
+        *(
+            [size - round(int(dropped[kind].get(str(number), 0)) * unit / 8) * 8 for number, size in enumerate(sizes)]
+            for kind, unit, sizes in zip(("head", "neuron"), (head_size, 1), _dense_widths(config), strict=True)
+        )
+    )
+
+
+def _rows_of(config: BertConfig, widths: _Widths) -> _Widths:
+    """What the released code stores: it slices, so that a negative width leaves rows, which it never uses."""
+    return _Widths(
+        *(
+            [len(range(size)[:width]) for size, width in zip(sizes, found, strict=True)]
+            for sizes, found in zip(_dense_widths(config), widths, strict=True)
+        )
+    )
+
+
+def _used_units(config: BertConfig, widths: _Widths) -> KeptUnits:
+    """The units of a checkpoint that is stored cut; the released code skips a block narrower than eight."""
+    head_size = config.hidden_size // config.num_attention_heads
+    attention, ffn = ([0 if width < _NARROWEST else width for width in found] for found in widths)
+    if any(width % head_size for width in attention):
+        raise ValueError(
+            f"its attention widths {attention} are not multiples of the head size {head_size}: the released code "
+            "cannot compute it either"
+        )
+    return KeptUnits.all_of([width // head_size for width in attention], ffn)
+
+
+def _without_skipped(state: Mapping[str, Tensor], keep: KeptUnits) -> dict[str, Tensor]:
+    """The weights without the rows and columns of blocks that are skipped."""
+    left = dict(state)
+    for number, (heads, neurons) in enumerate(zip(keep.heads, keep.neurons, strict=True)):
+        layer = f"bert.encoder.layer.{number}."
+        for units, inner, outer in (
+            (heads, [f"attention.self.{part}." for part in ("query", "key", "value")], "attention.output.dense.weight"),
+            (neurons, ["intermediate.dense."], "output.dense.weight"),
+        ):
+            if not units:
+                for name in [layer + part + kind for part in inner for kind in ("weight", "bias")]:
+                    left.pop(name, None)
+                left.pop(layer + outer, None)
+    return left
 
 
 def _load(config: BertConfig, state: Mapping[str, Tensor], stored: KeptUnits) -> PreTrainedModel:

@@ -128,8 +128,8 @@ class TeacherOutputs:
         tensors, notes = read_tensors(path)
         if notes.get("key") != key:
             raise ValueError(
-                f"{path} holds what another teacher says, or of other rows or another tokenisation: remove it, or "
-                "restore the teacher and the data that it was made with"
+                f"{path} holds the outputs of another teacher, or for other rows or another tokenisation, than its "
+                "name says"
             )
         hidden = {int(name.removeprefix(_HIDDEN)): tensors.pop(name) for name in list(tensors) if _HIDDEN in name}
         return cls(key, **tensors, hidden_states=hidden)

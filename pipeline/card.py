@@ -17,12 +17,13 @@ from lightning_modules.metrics import score_function
 from lightning_modules.model_folder import one_line_errors
 from pipeline.errors import OneLineErrors
 from pipeline.latency import device_text, spread_text, threads_text
+from pipeline.manifest import Manifest
 from pipeline.model_data import run_of, settings_of
 from pipeline.report.measuring import measure_models
 from pipeline.report.wording import environment, score_text, shape_text
-from pipeline.summary import LOGITS, read_summary
-from pipeline.yaml_text import load_yaml, read_yaml_text
-from storage import read_tensors, write_text
+from pipeline.run_folder import has_output, read_config, read_output
+from pipeline.summary import LOGITS, SUMMARY, read_summary
+from storage import write_text
 
 __all__ = ["card", "card_of", "entry_of"]
 
@@ -70,10 +71,10 @@ def card_of(
         ValueError: If the model is none of a finished run.
     """
     run, entry = entry_of(folder)
-    summary, settings = read_summary(run), load_yaml(read_yaml_text(run / "config.yaml"))
+    summary, settings = read_summary(run), read_config(run)[1]
     data = settings_of(folder)
     task = open_task(str(data["task"]), data.get("data_dir"))
-    tensors, _ = read_tensors(run / LOGITS)
+    tensors = read_output(run, LOGITS)
     metric = score_function(task.metrics, task.num_labels)
     models = {"teacher": ["finetune/model"], "this model": [entry["folder"]]}
     measured = measure_models(run, models, tensors, tensors["labels"], metric)
@@ -156,7 +157,7 @@ def entry_of(folder: Path) -> tuple[Path, dict[str, Any]]:
     run = run_of(folder)
     if run is None:
         raise ValueError(f"{folder} lies in no run of `stark run`, which would know what it is")
-    if not (run / "summary.json").is_file():
+    if not has_output(Manifest.read(run), SUMMARY):
         raise ValueError(f"{run} is not finished, it has no summary.json: give its command again")
     summary = read_summary(run)
     place = folder.resolve().relative_to(run).as_posix()

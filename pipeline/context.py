@@ -9,9 +9,10 @@ from typing import Any
 
 from pytorch_lightning import Callback
 
+from callbacks.expected_model import loaded_digest
 from callbacks.rankings import SCORED
 from datamodules import GLUEDataModule
-from lightning_modules import model_digest
+from lightning_modules import load_classifier, load_tokenizer, model_digest
 from pipeline import stages
 from pipeline.candidates import Candidate, RankedTeacher
 from pipeline.plan import CONTENT, Stage
@@ -69,6 +70,25 @@ class RunContext:
     def dev(self) -> dict[str, str]:
         """Content of dev."""
         return {f"{CONTENT}dev": self._data.digest("dev")}
+
+    def expected_encoder(self) -> dict[str, Any]:
+        """What a fit must find that it has loaded, which may be long after the encoder's files were hashed.
+
+        Returns:
+            Arguments of `ExpectedModel`.
+
+        Raises:
+            ValueError: If the files have changed since.
+        """
+        path, names = self.settings.model_name_or_path, self._data.label_names
+        try:
+            model, with_head = load_classifier(path, label_names=names, new_head=False), True
+        except ValueError:
+            model, with_head = load_classifier(path, label_names=names), False
+        digest = loaded_digest(model, load_tokenizer(path), with_head=with_head)
+        if model_digest(path) != self.encoder[f"{CONTENT}the encoder"]:
+            raise ValueError(f"{path} changed while the run was working: give the same command again")
+        return {"digest": digest, "with_head": with_head}
 
     def name(self, name: str) -> str:
         """Name of a stage from the trial on, or of what it leaves, by its path in the run's folder.

@@ -14,7 +14,7 @@ from typing import Literal
 from callbacks import PARENT_VARIABLE, Interrupted
 from pipeline.on_ray import cancel_all, run_on_ray
 
-__all__ = ["Executor", "are_stopping", "fit_elsewhere", "go_on", "stop_all", "usable_cores", "was_lost"]
+__all__ = ["Executor", "are_stopping", "fit_elsewhere", "go_on", "stop_all", "threads_of", "usable_cores", "was_lost"]
 
 Executor = Literal["local", "ray"]
 
@@ -41,7 +41,7 @@ def fit_elsewhere(
         Interrupted: If this process was told to stop; the fit has stopped then.
         ValueError: If there is no such executor here.
     """
-    threads = _threads(workers)
+    threads = threads_of(workers)
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
     if executor == "ray":
@@ -61,7 +61,12 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _threads(workers: int) -> int:
+def threads_of(workers: int) -> int:
+    """How many threads a fit has in a process of its own.
+
+    Args:
+        workers: How many run at a time.
+    """
     share, asked = max(1, usable_cores() // workers), os.environ.get("OMP_NUM_THREADS", "")
     return min(share, int(asked)) if asked.isdigit() and int(asked) else share
 

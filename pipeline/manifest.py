@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 from storage import DamagedError, file_digest, files_below, inside, is_file, reading, write_json
 
 __all__ = ["Manifest", "Record"]
+
+_log = logging.getLogger(__name__)
 
 _SCHEMA = 2
 _NAME = "manifest.json"
@@ -27,6 +30,7 @@ class Record:
         finished: Whether it is.
         seconds: That it took, in all its parts but those that were killed.
         val_scores: What the validations of a fit gave, after the number of the epoch, once its checkpoints are gone.
+        machine: What decides on the bits beside the settings, when it was begun; see `machine_of`.
     """
 
     settings: dict[str, Any]
@@ -35,6 +39,7 @@ class Record:
     finished: bool = False
     seconds: float = 0.0
     val_scores: list[tuple[int, float]] = field(default_factory=list)
+    machine: dict[str, str] = field(default_factory=dict)
 
     def result(self) -> str:
         """Digest of everything that the stage left."""
@@ -47,12 +52,19 @@ class Manifest:
     Args:
         folder: The run's folder.
         stages: The record of each stage that was begun.
+        config: SHA-256 of the ``config.yaml`` of the last command; empty for runs of earlier versions.
+
+    Attributes:
+        machine: What is recorded of stages that begin from now on; see `Record`.
     """
 
-    def __init__(self, folder: Path, stages: dict[str, Record] | None = None) -> None:
+    def __init__(self, folder: Path, stages: dict[str, Record] | None = None, config: str = "") -> None:
         """Hold what is known."""
         self.folder = folder
         self.stages = stages or {}
+        self.config = config
+        self.machine: dict[str, str] = {}
+        self._has_warned = False
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
@@ -81,11 +93,12 @@ class Manifest:
         try:
             values = json.loads(content)
             schema, digest, stages = values["schema"], values["sha256"], values["stages"]
+            config = values.get("config", "")
         except (ValueError, KeyError, TypeError) as error:
             raise _damaged(path, "it cannot be read") from error
         if schema != _SCHEMA:
             raise ValueError(f"{path} has schema {schema}, this version reads {_SCHEMA}: choose another --name")
-        if digest != _digest(stages):
+        if digest != _content_digest(stages, config):
             raise _damaged(path, "its content does not have its checksum")
         for name, stage in stages.items():
             for output in stage["outputs"]:
@@ -93,7 +106,7 @@ class Manifest:
                     inside(folder, output)
                 except ValueError as error:
                     raise ValueError(f"{path}, stage {name}: {error}") from error
-        return cls(folder, {name: Record(**stage) for name, stage in stages.items()})
+        return cls(folder, {name: Record(**stage) for name, stage in stages.items()}, config)
 
     def start(self, name: str, settings: dict[str, Any], inputs: dict[str, str]) -> None:
         """Record that a stage is at work; an unfinished one that goes on keeps the seconds that it has.
@@ -105,8 +118,27 @@ class Manifest:
         """
         before = self.stages.get(name)
         goes_on = before and (before.settings, before.inputs, before.finished) == (settings, inputs, False)
-        self.stages[name] = Record(settings, inputs, seconds=before.seconds if before and goes_on else 0.0)
+        self._warn_of_another_machine()
+        seconds, machine = (before.seconds, before.machine) if before and goes_on else (0.0, self.machine)
+        self.stages[name] = Record(settings, inputs, seconds=seconds, machine=machine)
         self.write()
+
+    def _warn_of_another_machine(self) -> None:
+        """Tell once in which way the stages so far were made on another machine."""
+        changed = {
+            key: (then, now)
+            for record in self.stages.values()
+            for key, now in self.machine.items()
+            if (then := record.machine.get(key, now)) != now
+        }
+        if changed and not self._has_warned:
+            listed = ", ".join(f"{key} {then}, now {now}" for key, (then, now) in changed.items())
+            _log.warning(
+                "earlier parts of this run had %s: on a CPU its results are not the bits that they would be without "
+                "the change",
+                listed,
+            )
+            self._has_warned = True
 
     def keep(self, name: str, val_scores: list[tuple[int, float]]) -> None:
         """Record what is still asked of a fit whose checkpoints go.
@@ -163,18 +195,38 @@ class Manifest:
         Raises:
             ReadError: If a file could not be read now, so that it is not known.
         """
-        for output, digest in self.stages[name].outputs.items():
-            file = inside(self.folder, output)
-            if not is_file(file):
-                return f"{file} is missing"
-            if file_digest(file) != digest:
-                return f"{file} is damaged or was changed"
-        return None
+        problems = (self._problem(*output) for output in self.stages[name].outputs.items())
+        return next(filter(None, problems), None)
+
+    def problem(self, output: str) -> str | None:
+        """What has happened to a file.
+
+        Args:
+            output: The file, by its path in the run's folder.
+
+        Returns:
+            Such as ``summary.json is missing``, or None if it is what a finished stage left.
+
+        Raises:
+            ReadError: If the file could not be read now, so that it is not known.
+        """
+        for record in self.stages.values():
+            if output in record.outputs:
+                return self._problem(output, record.outputs[output])
+        return f"{self.folder / output} is of no finished stage"
+
+    def _problem(self, output: str, digest: str) -> str | None:
+        file = inside(self.folder, output)
+        if not is_file(file):
+            return f"{file} is missing"
+        return None if file_digest(file) == digest else f"{file} is damaged or was changed"
 
     def write(self) -> None:
         """Write the file atomically."""
         stages = {name: asdict(record) for name, record in self.stages.items()}
-        write_json(self.folder / _NAME, {"schema": _SCHEMA, "sha256": _digest(stages), "stages": stages})
+        digest = _content_digest(stages, self.config)
+        values = {"schema": _SCHEMA, "sha256": digest, "config": self.config, "stages": stages}
+        write_json(self.folder / _NAME, values)
 
 
 def _damaged(path: Path, reason: str) -> DamagedError:
@@ -186,6 +238,11 @@ def _damaged(path: Path, reason: str) -> DamagedError:
 
 def _files(path: Path) -> list[Path]:
     return files_below(path) if path.is_dir() else [path]
+
+
+def _content_digest(stages: Any, config: str) -> str:  # noqa: ANN401 - anything that JSON can hold
+    """Of the stages alone where nothing else is known, as earlier versions wrote it."""
+    return _digest([stages, config] if config else stages)
 
 
 def _digest(values: Any) -> str:  # noqa: ANN401 - anything that JSON can hold

@@ -50,6 +50,9 @@ def evaluate(
 
     Returns:
         The evaluation.
+
+    Raises:
+        ValueError: If a logit is NaN or infinite.
     """
     trainer = Trainer(
         accelerator=settings.trainer.accelerator,
@@ -68,6 +71,12 @@ def evaluate(
     order = torch.cat([batch["idx"].cpu() for batch in said]).argsort()
     logits = torch.cat([batch["logits"].cpu() for batch in said])[order]
     labels = torch.cat([batch["labels"] for batch in loader])[order]
+    if bad := (~logits.isfinite().all(1)).nonzero().flatten().tolist():
+        raise ValueError(
+            f"{module.classifier.name_or_path}: its logits are NaN or infinite for {len(bad)} of {len(logits)} rows of "
+            f"the {part} part, such as row {bad[0]}: it has no score; train it with a lower learning rate, or in "
+            "32-true or bf16-mixed instead of 16-mixed"
+        )
     metrics = build_metrics(data.metrics, len(data.label_names))
     metrics.update(predictions(logits), labels)
     values = computed(metrics)

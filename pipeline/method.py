@@ -31,6 +31,8 @@ class Method:
 
     def __init__(self, settings: RunSettings, data: GLUEDataModule, manifest: Manifest) -> None:
         """Gather what the results of stages depend on."""
+        # Of the rows that were read for the plan: stages read the files again, which may have changed meanwhile.
+        settings = settings.expecting({split: data.digest(split) for split in ("train", "dev")})
         self._settings, self._manifest, self._root = settings, manifest, settings.folder
         self._first = RunContext(settings, data)
         self._repetitions = [
@@ -66,7 +68,9 @@ class Method:
                 (),
                 {**first.fitting, **settings.group("finetuning"), **first.encoder},
                 ("finetune/model",),
-                lambda watch, resume: stages.finetune(settings, root / "finetune", watch, resume),
+                lambda watch, resume: stages.finetune(
+                    settings, root / "finetune", watch, resume, first.expected_encoder()
+                ),
                 is_fit=True,
             ),
             Stage(

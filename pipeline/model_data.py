@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from datamodules import GLUEDataModule, Task, open_task
-from pipeline.yaml_text import load_yaml, read_yaml_text
+from pipeline.run_folder import CONFIG, read_config
 
 __all__ = ["data_of", "run_of", "settings_of", "task_of"]
 
-_CONFIG, _MANIFEST = "config.yaml", "manifest.json"
+_MANIFEST = "manifest.json"
 # How rows become batches, which a model was trained with.
 _SHAPE = ("max_length", "segment_ids")
 
@@ -26,7 +26,7 @@ def run_of(folder: Path) -> Path | None:
     """
     absolute = folder.resolve()
     for place in (absolute, *absolute.parents):
-        if (place / _CONFIG).is_file() and (place / _MANIFEST).is_file():
+        if (place / CONFIG).is_file() and (place / _MANIFEST).is_file():
             return place
     return None
 
@@ -41,7 +41,7 @@ def settings_of(folder: Path) -> dict[str, Any]:
         Such as ``{"task": "mrpc", "max_length": 128, ...}``; empty if the folder lies in no run.
     """
     run = run_of(folder)
-    return {} if run is None else dict(load_yaml(read_yaml_text(run / _CONFIG))["data"])
+    return {} if run is None else dict(read_config(run)[1]["data"])
 
 
 def task_of(folder: Path) -> Task | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -17,6 +16,7 @@ from pipeline.context import RunContext
 from pipeline.execution import begin, drop_checkpoints, run_fits
 from pipeline.manifest import Manifest
 from pipeline.plan import Decision, Stage, decide
+from pipeline.run_folder import read_json
 from pipeline.search import FOLDS, best_of, halving_epochs, survivors
 from pipeline.summary import Trained
 from storage import is_file, write_json
@@ -85,8 +85,8 @@ class Repetition:
             return self._candidates
         record = self._manifest.stages.get(self._search)
         if record is None or not record.finished or self._manifest.damage(self._search):
-            return None
-        names = json.loads(self._file.read_bytes())["chosen"]
+            return None  # the search runs again where its file is damaged
+        names = read_json(self._run.root, self._run.name(_SEARCH), _SCHEMA)["chosen"]
         return [candidate for candidate in self._candidates if candidate.name in names]
 
     def after_choice(self, chosen: Sequence[Candidate]) -> tuple[list[Stage], list[Trained]]:

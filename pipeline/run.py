@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import logging
 import warnings
 
@@ -10,9 +11,11 @@ from datamodules import GLUEDataModule
 from lightning_modules import encoder_layers, layers_to_keep, load_classifier
 from pipeline.display import Display, comparison_lines, plan_table, summary_table
 from pipeline.execution import execute_all
+from pipeline.machine import machine_of
 from pipeline.manifest import Manifest
 from pipeline.method import Method
 from pipeline.plan import plan, stages_from
+from pipeline.run_folder import CONFIG
 from pipeline.settings import RunOptions, RunSettings
 from pipeline.summary import read_summary
 from storage import folder_lock, write_text
@@ -63,8 +66,10 @@ def run(settings: RunSettings, config: str, options: RunOptions) -> None:
         method = Method(settings, data, manifest)
         if options.start is not None:
             manifest.forget(stages_from(options.start, method.stages()))
+        manifest.config = hashlib.sha256(config.encode()).hexdigest()
+        manifest.machine = machine_of(settings)
         manifest.write()
-        write_text(root / "config.yaml", config)
+        write_text(root / CONFIG, config)
         # Trainers, modules and optimizers refer to each other and would stay until Python happens to notice; so they
         # are looked for after each stage, among what is new, which takes no time.
         gc.freeze()

@@ -16,6 +16,7 @@ from callbacks.scoring import UnitScores
 from callbacks.sparsification import teacher_masks
 from lightning_modules import unit_masks
 from lightning_modules.classifying import Batch, classify, predictions
+from lightning_modules.metrics import correlation
 from pipeline.candidates import Candidate
 from pipeline.settings import PredictionRule, SearchSettings
 
@@ -76,7 +77,7 @@ def agreement(first: Tensor, second: Tensor) -> float:
 
     Returns:
         The fraction of rows to which both give the same class, in [0, 1]; for regression, of one label, the correlation
-        of Pearson, and 0 where one of them says the same of all rows.
+        of Pearson; see `correlation`.
 
     Examples:
         >>> agreement(torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
@@ -84,8 +85,7 @@ def agreement(first: Tensor, second: Tensor) -> float:
     """
     if first.shape[-1] > 1:
         return float((first.argmax(-1) == second.argmax(-1)).double().mean())
-    correlation = torch.corrcoef(torch.stack([first.flatten(), second.flatten()]).double())[0, 1]
-    return float(torch.nan_to_num(correlation))
+    return float(correlation(first.flatten(), second.flatten()))
 
 
 def predicted_value(metric: float, agreement: float, sparsity: float, rule: PredictionRule, weight: float) -> float:

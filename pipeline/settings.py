@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -219,6 +219,17 @@ class RunSettings:
         cut_seed = self.seed if self.data.get("cut_seed") is None else self.data["cut_seed"]
         return replace(self, seed=seed, data={**self.data, "cut_seed": cut_seed})
 
+    def expecting(self, content: Mapping[str, str]) -> RunSettings:
+        """The same run, whose stages refuse other rows than those that it began with.
+
+        Args:
+            content: Digest of each split.
+
+        Returns:
+            Other settings.
+        """
+        return replace(self, data={**self.data, "expected_content": dict(content)})
+
     def group(self, part: str) -> dict[str, Any]:
         """The settings of a part on which results depend, by their full names.
 
@@ -246,8 +257,8 @@ class RunOptions:
     start: str | None = None
 
 
-# Where things lie, and how often they are saved.
-_WITHOUT_EFFECT = ("data_dir", "cache_dir", "num_workers", "loggers", "checkpoint_every_n_steps")
+# Where things lie, how often they are saved, and what is recorded apart.
+_WITHOUT_EFFECT = ("data_dir", "cache_dir", "num_workers", "expected_content", "loggers", "checkpoint_every_n_steps")
 
 _PARTS: dict[str, Callable[..., Any]] = {
     "finetuning": FitSettings,
@@ -296,7 +307,7 @@ def _parser() -> OneLineErrors:
     parser.add_argument(
         "--baselines", type=list[Baseline], default=[], help="students made in other ways, for comparison"
     )
-    set_by_stages = {"model_name_or_path", "seed", "cut_seed", "use_unlabelled"}
+    set_by_stages = {"model_name_or_path", "seed", "cut_seed", "use_unlabelled", "expected_content"}
     parser.add_class_arguments(GLUEDataModule, "data", skip=set_by_stages)
     for name, part in _PARTS.items():
         parser.add_class_arguments(part, name)

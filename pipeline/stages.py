@@ -49,7 +49,13 @@ __all__ = [
 ]
 
 
-def finetune(settings: RunSettings, folder: Path, callbacks: Sequence[Callback], resume: bool = False) -> None:
+def finetune(
+    settings: RunSettings,
+    folder: Path,
+    callbacks: Sequence[Callback],
+    resume: bool = False,
+    expected: Mapping[str, Any] | None = None,
+) -> None:
     """Finetune the encoder: the dense teacher, ``folder/model``.
 
     Args:
@@ -57,10 +63,12 @@ def finetune(settings: RunSettings, folder: Path, callbacks: Sequence[Callback],
         folder: The stage's.
         callbacks: Watch the fit.
         resume: Go on with what an interrupted one left.
+        expected: Arguments of `ExpectedModel`; None trains what lies there.
     """
     fit = settings.finetuning
     arguments = {"model_name_or_path": settings.model_name_or_path, **fit.optimization()}
-    _fit(settings, folder, fit, "lightning_modules.FinetuningModule", arguments, callbacks, resume)
+    extra = [] if expected is None else [{"class_path": "callbacks.ExpectedModel", "init_args": dict(expected)}]
+    _fit(settings, folder, fit, "lightning_modules.FinetuningModule", arguments, callbacks, resume, extra)
 
 
 def cut_student(settings: RunSettings, folder: Path, dense: Path) -> None:

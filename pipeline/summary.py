@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +16,14 @@ from lightning_modules.metrics import score_function
 from pipeline.comparison import SPARSE, best_by_method, compare
 from pipeline.manifest import Manifest
 from pipeline.measure import evaluate, size
+from pipeline.run_folder import read_json
 from pipeline.settings import RunSettings
 from storage import write_tensors
 
-__all__ = ["LOGITS", "Trained", "read_summary", "summarize"]
+__all__ = ["LOGITS", "SUMMARY", "Trained", "read_summary", "summarize"]
 
 _SCHEMA = 2
+SUMMARY = "summary.json"
 LOGITS = "dev_logits.safetensors"
 """What every model says of dev, by its folder, and ``labels``; rows in the file's order."""
 
@@ -129,6 +130,9 @@ def read_summary(root: Path) -> dict[str, Any]:
 
     Returns:
         The content of its ``summary.json``.
+
+    Raises:
+        DamagedError: If it is missing, or not what the run wrote.
+        ValueError: If the folder is no run, or another version wrote it.
     """
-    summary: dict[str, Any] = json.loads((root / "summary.json").read_text())
-    return summary
+    return read_json(root, SUMMARY, _SCHEMA)

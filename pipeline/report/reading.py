@@ -14,9 +14,8 @@ from torch import Tensor
 from callbacks.pruning import EXPRESSIVENESS
 from callbacks.sparsification import FRIENDLINESS
 from pipeline.manifest import Manifest, Record
-from pipeline.summary import read_summary
-from pipeline.yaml_text import load_yaml, read_yaml_text
-from storage import read_tensors
+from pipeline.run_folder import CONFIG, has_output, read_config, read_output
+from pipeline.summary import SUMMARY, read_summary
 
 __all__ = ["Curve", "RunRecord", "UnitScatter", "read_run"]
 
@@ -63,6 +62,7 @@ class RunRecord:
         curves: Of its fits, in the order of the stages.
         units: Scores of ``heads`` and ``neurons`` for the first seed, once they are there.
         summary: Of ``summary.json``; None until the run is finished.
+        config: Text of its ``config.yaml``.
     """
 
     folder: Path
@@ -71,6 +71,7 @@ class RunRecord:
     curves: Sequence[Curve]
     units: Mapping[str, UnitScatter] = field(default_factory=dict)
     summary: Mapping[str, Any] | None = None
+    config: str = ""
 
     @property
     def task(self) -> str:
@@ -95,17 +96,19 @@ def read_run(folder: Path) -> RunRecord:
     Raises:
         ValueError: If it is no run of `stark run`, or a file is damaged.
     """
-    if not (folder / "manifest.json").is_file() or not (folder / "config.yaml").is_file():
-        raise ValueError(f"{folder} is no run of `stark run`: it has no manifest.json with a config.yaml")
+    if not (folder / "manifest.json").is_file() or not (folder / CONFIG).is_file():
+        raise ValueError(f"{folder} is no run of `stark run`: it has no manifest.json with a {CONFIG}")
     manifest = Manifest.read(folder)
+    config, settings = read_config(folder)
     curves = [curve for name in manifest.stages if (curve := _curve(folder, name)) is not None]
     return RunRecord(
         folder,
-        load_yaml(read_yaml_text(folder / "config.yaml")),
+        settings,
         manifest.stages,
         curves,
-        _units(folder),
-        read_summary(folder) if (folder / "summary.json").is_file() else None,
+        _units(manifest),
+        read_summary(folder) if has_output(manifest, SUMMARY) else None,
+        config,
     )
 
 
@@ -118,7 +121,13 @@ def _curve(folder: Path, stage: str) -> Curve | None:
         for row in _rows(file):
             for column, known in (("train/loss", losses), ("val/score", scores)):
                 if row.get(column):
-                    known[int(row["step"])] = float(row[column])
+                    try:
+                        known[int(row["step"])] = float(row[column])
+                    except (KeyError, TypeError, ValueError) as error:
+                        raise ValueError(
+                            f"{file} is damaged: its {column} is {row[column][:50]!r} in step {row.get('step')!r}; "
+                            "remove it, it only draws training curves"
+                        ) from error
     return Curve(stage, sorted(losses.items()), sorted(scores.items())) if losses or scores else None
 
 
@@ -128,16 +137,16 @@ def _age(file: Path) -> float:
 
 
 def _rows(file: Path) -> Iterator[dict[str, str]]:
-    with file.open(newline="") as opened:
-        yield from csv.DictReader(opened)
+    with file.open(newline="", encoding="utf-8", errors="replace") as opened:
+        # The fit may be writing its last line just now.
+        yield from csv.DictReader(line for line in opened if line.endswith("\n"))
 
 
-def _units(folder: Path) -> dict[str, UnitScatter]:
-    files = [folder / _SCORES, *sorted(folder.glob(f"seed_*/{_SCORES}"))]
-    file = next((file for file in files if file.is_file()), None)
-    if file is None:
+def _units(manifest: Manifest) -> dict[str, UnitScatter]:
+    scores = [name for record in manifest.stages.values() for name in record.outputs if name.endswith(_SCORES)]
+    if not scores:
         return {}
-    tensors, _ = read_tensors(file)
+    tensors = read_output(manifest.folder, min(scores))
     found = {}
     for kind in ("heads", "neurons"):
         layers = sum(name.startswith(f"{kind}/{EXPRESSIVENESS}/normalized/") for name in tensors)

@@ -26,9 +26,8 @@ from pipeline.report.pictures import (
 )
 from pipeline.report.reading import RunRecord
 from pipeline.report.wording import environment, score_text, shape_text
+from pipeline.run_folder import read_output
 from pipeline.summary import LOGITS
-from pipeline.yaml_text import read_yaml_text
-from storage import read_tensors
 
 __all__ = ["chosen_of", "measured_of", "page_of_run"]
 
@@ -47,7 +46,7 @@ def measured_of(record: RunRecord) -> list[MeasuredModel]:
     """
     if record.summary is None:
         return []
-    tensors, _ = read_tensors(record.folder / LOGITS)
+    tensors = read_output(record.folder, LOGITS)
     data = record.settings["data"]
     task = open_task(str(data["task"]), data.get("data_dir"))
     best, choices = record.summary["best"]["folder"], record.summary["best_by_method"]
@@ -72,7 +71,6 @@ def page_of_run(record: RunRecord) -> Page:
         The page.
     """
     measured = measured_of(record)
-    config = read_yaml_text(record.folder / "config.yaml")
     name = str(record.settings["name"])
     root = record.folder.resolve().parents[len(Path(name).parts) - 1]
     where = ["--root", os.path.relpath(root)] if root != Path("runs").resolve() else []
@@ -84,7 +82,7 @@ def page_of_run(record: RunRecord) -> Page:
         pictures=_pictures(record, measured),
         tables=_tables(record, measured),
         command=command,
-        settings=config,
+        settings=record.config,
     )
 
 

@@ -9,7 +9,7 @@ import torch
 
 from datamodules import GLUEDataModule, tokenization
 from datamodules.grouping import evaluation_batches
-from datamodules.sources import open_source
+from datamodules.sources import TSVSource, open_source
 from datamodules.tasks import TASKS
 
 
@@ -273,6 +273,28 @@ def test_every_rank_has_a_batch_but_no_row_twice(make):
         assert len(rows) < 61
         assert [len(of_rank[0]["idx"]) for of_rank in batches] == [1] * len(rows) + [0] * (61 - len(rows))
         assert sorted(rows) == list(range(len(rows)))
+
+
+def test_rows_that_were_not_expected_are_refused(make, tmp_path):
+    expected = {"train": make().digest("train")}
+    same = make(expected_content=expected)
+    same.setup("fit")
+    with pytest.raises(ValueError, match=r"the train split of task 'mrpc' in .* changed while the run was working: "):
+        make(expected_content={"train": "0" * 64}).setup("fit")
+    make(expected_content={"train": "0" * 64}).setup("test")  # reads dev alone
+
+
+def test_the_content_is_that_of_the_rows_that_were_loaded(make, monkeypatch):
+    """The file may be another one by the time that somebody asks."""
+    data, digest = make(), make().digest("train")
+    data.setup("fit")
+    monkeypatch.setattr(TSVSource, "digest", lambda *_: "changed")
+    assert data.digest("train") == digest
+    asked_before = make()
+    assert asked_before.digest("train") == "changed"
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="changed while the run was working"):
+        asked_before.setup("fit")
 
 
 def test_settings_of_a_checkpoint_are_compared(make):

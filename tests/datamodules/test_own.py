@@ -40,6 +40,7 @@ def test_what_columns_mean_is_part_of_the_content(tiny_task, tmp_path):
     path = write_own("sst2", tiny_task, tmp_path, "csv")
     first = open_source(open_task(str(path)), None).digest("train")
     assert open_source(open_task(str(path)), None).digest("train") == first
+    assert open_source(open_task(str(path)), None).rows("train").digest == first
     text = path.read_text()
     for changed in (text.replace("[negative, positive]", "[positive, negative]"), text + "metrics: [f1]\n"):
         path.write_text(changed)

@@ -45,8 +45,9 @@ def hub(tmp_path, monkeypatch):
 def test_hub(hub):
     source = open_source(find_task("rte"), None)
     assert isinstance(source, HubSource)
-    assert source.rows("train") == (RTE["sentence1"], RTE["sentence2"], [0, 1], [0, 1])
-    assert source.rows("test") == (RTE["sentence1"], RTE["sentence2"], None, [1, 0])
+    assert source.rows("train")[:4] == (RTE["sentence1"], RTE["sentence2"], [0, 1], [0, 1])
+    assert source.rows("train").digest == source.digest("train")
+    assert source.rows("test")[:4] == (RTE["sentence1"], RTE["sentence2"], None, [1, 0])
     assert source.digest("train") == source.digest("train")
     assert source.digest("train") != source.digest("dev")
 
@@ -64,10 +65,24 @@ def test_saved_folder(tmp_path, inside):
     source = open_source(find_task("rte"), str(tmp_path))
     assert isinstance(source, SavedSource)
     assert source.rows("dev").labels == [0, 1]
+    assert source.rows("dev").digest == source.digest("dev")
     with pytest.raises(FileNotFoundError, match=r"/test: no such folder \(the test split of task 'rte'\)"):
         source.rows("test")
     with pytest.raises(FileNotFoundError, match="task 'ax' has no train split"):
         SavedSource(find_task("ax"), folder).rows("train")
+
+
+def test_a_saved_folder_that_changes_while_it_is_read(tmp_path, monkeypatch):
+    datasets.DatasetDict(train=glue()).save_to_disk(str(tmp_path / "data"))
+    source, original = SavedSource(find_task("rte"), tmp_path / "data"), sources._hub_rows
+
+    def changing(*args):
+        (tmp_path / "data/train/dataset_info.json").write_text("{}")
+        return original(*args)
+
+    monkeypatch.setattr(sources, "_hub_rows", changing)
+    with pytest.raises(ValueError, match="data/train changed while it was read: give the same command again"):
+        source.rows("train")
 
 
 def test_saved_folder_with_bad_rows(tmp_path):
@@ -97,7 +112,8 @@ def test_original_files(tmp_path):
     source = open_source(find_task("rte"), str(tmp_path))
     assert isinstance(source, TSVSource)
     before = source.digest("train")
-    assert source.rows("train") == (["a"], ["b"], [0], [0])
+    assert source.rows("train")[:4] == (["a"], ["b"], [0], [0])
+    assert source.rows("train").digest == before
     file.write_text("h\n0\ta\tc\tentailment\n")
     assert source.digest("train") != before
 

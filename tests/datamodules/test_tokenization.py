@@ -1,12 +1,14 @@
+import hashlib
 import pickle
 import random
+import shutil
 
 import pytest
 import torch
 
 from datamodules import tokenization
 from datamodules.sample import sample_vocabulary
-from datamodules.sources import open_source
+from datamodules.sources import TSVSource, open_source
 from datamodules.tasks import find_task
 from datamodules.tokenization import encode, load_tokenizer, tokenize_split, tokenizer_digest, truncate_pair
 from storage import write_tensors
@@ -108,11 +110,12 @@ def test_columns(files, tokenizer, tmp_path):
     task = find_task("rte")
     kwargs = {"max_length": 32, "segment_ids": "tokenizer", "cache_dir": str(tmp_path / "cache")}
     source = open_source(task, str(files))
-    train = tokenize_split(source, task, "train", tokenizer, **kwargs)
+    train, content = tokenize_split(source, task, "train", tokenizer, **kwargs)
+    assert content == source.digest("train")
     assert [set(row) for row in rows_of(train)] == [{"input_ids", "token_type_ids", "labels", "idx"}] * 2
     assert train.lengths.tolist() == [8, 8] == [len(row["input_ids"]) for row in rows_of(train)]
     assert train.fields["labels"].tolist() == [0, 1]
-    test = tokenize_split(source, task, "test", tokenizer, **kwargs)
+    test = tokenize_split(source, task, "test", tokenizer, **kwargs)[0]
     assert "labels" not in test.fields
     assert test.fields["idx"].tolist() == [1, 0]
 
@@ -132,7 +135,7 @@ def test_tokenised_once_until_something_changes(files, tokenizer, tmp_path, monk
             max_length=max_length,
             segment_ids=segment_ids,
             cache_dir=str(tmp_path / "cache"),
-        )
+        )[0]
 
     first = rows()
     assert rows_of(rows()) == rows_of(first)
@@ -170,10 +173,10 @@ def halved(content):
 def test_damaged_data_is_named_and_made_again(files, tokenizer, tmp_path, caplog, damage):
     task = find_task("rte")
     kwargs = {"max_length": 32, "segment_ids": "tokenizer", "cache_dir": str(tmp_path / "cache")}
-    first = rows_of(tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs))
+    first = rows_of(tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)[0])
     (file,) = (tmp_path / "cache").iterdir()
     file.write_bytes(damage(file.read_bytes()))
-    assert rows_of(tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)) == first
+    assert rows_of(tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)[0]) == first
     assert "made again" in caplog.text
     assert file.name in caplog.text
     caplog.clear()
@@ -184,10 +187,10 @@ def test_damaged_data_is_named_and_made_again(files, tokenizer, tmp_path, caplog
 def test_pickled_code_in_the_cache_does_not_run(files, tokenizer, tmp_path):
     task = find_task("rte")
     kwargs = {"max_length": 32, "segment_ids": "tokenizer", "cache_dir": str(tmp_path / "cache")}
-    first = rows_of(tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs))
+    first = rows_of(tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)[0])
     (file,) = (tmp_path / "cache").iterdir()
     file.write_bytes(pickle.dumps(Payload(tmp_path / "ran")))
-    assert rows_of(tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)) == first
+    assert rows_of(tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)[0]) == first
     assert not (tmp_path / "ran").exists()
 
 
@@ -195,11 +198,44 @@ def test_other_tensors_in_the_cache_are_made_again(files, tokenizer, tmp_path, c
     """Although they have the right checksum."""
     task = find_task("rte")
     kwargs = {"max_length": 32, "segment_ids": "tokenizer", "cache_dir": str(tmp_path / "cache")}
-    first = rows_of(tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs))
+    first = rows_of(tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)[0])
     (file,) = (tmp_path / "cache").iterdir()
     write_tensors(file, {"weight": torch.ones(3)})
-    assert rows_of(tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)) == first
+    assert rows_of(tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)[0]) == first
     assert "made again: columns of tokenised rows were expected, not weight" in caplog.text
+
+
+def test_an_intact_file_of_another_split_is_made_again(files, tokenizer, tmp_path, caplog):
+    task, source = find_task("rte"), open_source(find_task("rte"), str(files))
+    kwargs = {"max_length": 32, "segment_ids": "tokenizer", "cache_dir": str(tmp_path / "cache")}
+    first = {split: rows_of(tokenize_split(source, task, split, tokenizer, **kwargs)[0]) for split in ("train", "test")}
+    of = {split: next((tmp_path / "cache").glob(f"rte-{split}-*")) for split in first}
+    shutil.copy(of["test"], of["train"])
+    assert rows_of(tokenize_split(source, task, "train", tokenizer, **kwargs)[0]) == first["train"]
+    assert f"{of['train']}: tokenised data is made again: it holds another split or other rows" in caplog.text
+
+
+def test_rows_are_filed_under_the_content_that_they_were_parsed_from(files, tokenizer, tmp_path, monkeypatch):
+    """Not under that which the file had a moment before, and has again."""
+    task, source = find_task("rte"), open_source(find_task("rte"), str(files))
+    kwargs = {"max_length": 32, "segment_ids": "tokenizer", "cache_dir": str(tmp_path / "cache")}
+    file, original = files / "train.tsv", TSVSource.rows
+    before = file.read_bytes()
+
+    def changed(self, split):
+        file.write_bytes(before.replace(b"a new ship", b"a new bank"))
+        rows = original(self, split)
+        file.write_bytes(before)
+        return rows
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TSVSource, "rows", changed)
+        rows, content = tokenize_split(source, task, "train", tokenizer, **kwargs)
+    assert "a new bank" in tokenizer.decode(rows[1]["input_ids"])
+    assert content == hashlib.sha256(before.replace(b"a new ship", b"a new bank")).hexdigest()
+    rows, content = tokenize_split(source, task, "train", tokenizer, **kwargs)
+    assert "a new ship" in tokenizer.decode(rows[1]["input_ids"])
+    assert content == hashlib.sha256(before).hexdigest()
 
 
 def test_a_concurrent_winner_is_taken_over(files, tokenizer, tmp_path, monkeypatch):
@@ -213,7 +249,7 @@ def test_a_concurrent_winner_is_taken_over(files, tokenizer, tmp_path, monkeypat
         return original(*args, **options)
 
     monkeypatch.setattr(tokenization, "tokenize_rows", overtaken)
-    assert len(tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)) == 2
+    assert len(tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)[0]) == 2
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
@@ -221,7 +257,7 @@ def test_long_splits_are_tokenised_in_chunks(files, tokenizer, tmp_path, monkeyp
     monkeypatch.setattr(tokenization, "CHUNK", 1)
     task = find_task("rte")
     kwargs = {"max_length": 32, "segment_ids": "tokenizer", "cache_dir": str(tmp_path / "cache")}
-    train = tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)
+    train = tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)[0]
     assert train.fields["idx"].tolist() == [0, 1]
     assert tokenizer.decode(train[1]["input_ids"]) == "[CLS] a new ship [SEP] the bank [SEP]"
 

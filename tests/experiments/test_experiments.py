@@ -19,6 +19,7 @@ from experiments.plan import Cell, Search, in_order, read_plan
 from experiments.reading import UNUSED, by_candidate, by_mode, trainings, values_of
 from experiments.table import TEACHER, Row, Table
 from experiments.unused import UnusedRows
+from pipeline.manifest import Manifest, Record
 from storage import read_tensors, write_tensors
 from tests.pipeline.runs import read
 
@@ -133,7 +134,9 @@ def test_two_methods_may_have_chosen_the_same_scores(tmp_path):
     logits = torch.tensor([[0.5], [1.5]])
     write_tensors(tmp_path / "dev_logits.safetensors", {"trial/model": logits, "labels": torch.tensor([0.0, 2.0])})
     best = {"seed": 1, "dense_teacher": "trial/model", "dense_teacher_best_of_k": "trial/model"}
-    (tmp_path / "summary.json").write_text(json.dumps({"best_by_method": [best]}))
+    (tmp_path / "summary.json").write_text(json.dumps({"schema": 2, "best_by_method": [best]}))
+    manifest = Manifest(tmp_path, {"evaluate": Record({}, {})})
+    manifest.finish("evaluate", ("summary.json", "dev_logits.safetensors"), 0)
     keep_predictions(tmp_path, tmp_path / "kept.safetensors")
     kept, _ = read_tensors(tmp_path / "kept.safetensors")
     assert kept["dense_teacher/1"].tolist() == kept["dense_teacher_best_of_k/1"].tolist() == [0.5, 1.5]

@@ -57,7 +57,6 @@ def test_validation_and_test_log_the_metrics_of_the_whole_split_and_their_mean(t
         assert len(logged) == len(expected) + 1
 
 
-@pytest.mark.filterwarnings("ignore:The variance of predictions or target is close to zero")
 def test_the_correlation_of_constant_predictions_counts_as_zero(tiny_task, tmp_path):
     module, data = tiny_task.finetuning("stsb"), tiny_task.data("stsb")
     torch.nn.init.zeros_(module.classifier.classifier.weight)

@@ -1,5 +1,8 @@
 """Metrics against other libraries, and the quick score against them."""
 
+import math
+import warnings
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -40,7 +43,72 @@ def test_an_unknown_metric_is_refused():
         build_metrics(["accuracy", "recall"], 2)
 
 
-@pytest.mark.filterwarnings("ignore:The variance of predictions or target")
+CLASSES = {"accuracy": (2, 3), "f1": (2,), "matthews_corrcoef": (2, 3)}
+
+
+def scored_both_ways(name, num_labels, predicted, labels):
+    """The metric as validations count it, batch after batch, and as a bootstrap calls it: they must be equal."""
+    metrics = build_metrics([name], num_labels)
+    for part in torch.arange(len(labels)).split(4):
+        metrics.update(predicted[part], labels[part])
+    found = score_of(computed(metrics)).item()
+    assert score_function([name], num_labels)(predicted, labels) == pytest.approx(found, abs=1e-6)
+    return found
+
+
+@pytest.mark.parametrize(("name", "classes"), [(name, classes) for name in CLASSES for classes in CLASSES[name]])
+@pytest.mark.parametrize("case", ["all right", "all wrong", "constant prediction", "constant label", "one row"])
+def test_degenerate_classes_are_scored_as_sklearn_does(name, classes, case):
+    labels = (torch.arange(12) % 5).clamp(max=classes - 1)  # classes of unequal sizes
+    predicted = {
+        "all right": labels,
+        "all wrong": (labels + 1) % classes,
+        "constant prediction": torch.ones_like(labels),
+        "constant label": labels,
+        "one row": labels[:1],
+    }[case]
+    labels = torch.ones_like(labels) if case == "constant label" else labels[: len(predicted)]
+    options = {"zero_division": 0} if name == "f1" else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a single label
+        expected = ORACLES[name](labels, predicted, **options)
+    assert scored_both_ways(name, classes, predicted, labels) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["pearson", "spearmanr"])
+def test_correlations_are_scipys(name):
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(6, (3000,), generator=generator).float()  # with ties
+    for predicted in (
+        labels,
+        -labels,
+        labels + torch.rand(3000, generator=generator),
+        torch.where(torch.arange(3000) == 7, 1e4, labels),  # far from the others
+        1e6 + labels,  # a mean far from 0
+    ):
+        expected = ORACLES[name](labels.double(), predicted.double())
+        assert scored_both_ways(name, 1, predicted, labels) == pytest.approx(expected, abs=1e-6)
+
+
+def test_ranks_do_not_overflow():
+    """Half of the rows tie, and their ranks add up to more than 32 bits hold."""
+    labels = torch.arange(200_000.0)
+    predicted = (labels - 100_000).clamp(min=0)
+    expected = scipy.stats.spearmanr(labels, predicted).statistic
+    assert score_function(["spearmanr"], 1)(predicted, labels) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["pearson", "spearmanr"])
+def test_an_undefined_correlation_is_zero(name):
+    labels = torch.arange(60.0)
+    for value in (math.nan, math.inf, -math.inf):
+        assert scored_both_ways(name, 1, torch.where(labels == 7, value, labels), labels) == 0
+    # The mean of these is not one of them, in any precision.
+    assert scored_both_ways(name, 1, torch.full_like(labels, 0.1), labels) == 0
+    assert scored_both_ways(name, 1, labels, torch.full_like(labels, 0.1)) == 0
+    assert scored_both_ways(name, 1, labels[:1], labels[:1]) == 0
+
+
 @pytest.mark.parametrize(
     ("names", "num_labels"),
     [(["accuracy"], 3), (["accuracy", "f1"], 2), (["matthews_corrcoef"], 2), (["pearson", "spearmanr"], 1)],
@@ -56,4 +124,3 @@ def test_the_quick_score_is_that_of_the_metrics(names, num_labels):
     metrics.update(predicted, labels)
     score = score_function(names, num_labels)
     assert score(predicted, labels) == pytest.approx(float(score_of(computed(metrics))))
-    assert score(torch.zeros_like(predicted), labels) >= 0  # where a correlation is undefined it is 0

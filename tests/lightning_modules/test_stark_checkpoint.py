@@ -1,22 +1,34 @@
 import functools
 import json
 import pickle
+import random
 import shutil
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch.nn import functional
 
 from lightning_modules.encoders import count_parameters, encoder_layers, kept_units, shrink_, unit_masks
 from lightning_modules.model_folder import load_classifier
 from lightning_modules.sample_encoder import save_sample_encoder
 from lightning_modules.stark_checkpoint import STARK_LABELS, import_stark_checkpoint
 from tests.payload import Payload
-from tests.tiny import GOLDEN_CASES, golden, golden_masks
+from tests.tiny import GOLDEN_CASES, golden, golden_masks, tiny_batch, tiny_classifier
 
 LEVELS = ("50", "70", "90")
-SIZES = {"tiny": ("sst2", ["0", "1"]), "tiny_reg": ("stsb", ["similarity"]), "empty": ("sst2", ["0", "1"])}
-SIZES["small"] = ("other", ["a", "b", "c"])
+
+
+def labels_of(config):
+    """A task whose classes the released code did not reorder, and names for as many as the classifier has."""
+    count = config.get("num_labels", 2)
+    return "own", [f"label {number}" for number in range(count)]
+
+
+def assert_same(found, expected):
+    """Equal but for the order of float64 operations: everything here is computed in float64 from float32 weights."""
+    assert found.dtype == expected.dtype == torch.float64
+    torch.testing.assert_close(found, expected)
 
 
 def logits(model, batch):
@@ -30,7 +42,7 @@ def test_dense_models_compute_what_the_released_code_does(name):
     for number, batch in enumerate(case.batches):
         for model, expected in ((case.teacher, "teacher_logits"), (case.student, "student_logits")):
             expected = case.tensors[f"{expected}/{number}"]
-            torch.testing.assert_close(logits(model, batch), expected, rtol=0, atol=1e-12)
+            assert_same(logits(model, batch), expected)
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -41,22 +53,22 @@ def test_pruned_students_compute_what_the_released_code_does(name, level):
     with unit_masks(case.teacher, *masks):
         masked = [logits(case.teacher, batch) for batch in case.batches]
     student = shrink_(case.teacher, *masks)
-    empty = False
     for layer, shapes in zip(encoder_layers(student), case.expected["pruned_student"][level]["shapes"], strict=True):
         assert list(layer.query.weight.shape) == shapes["query"]
         assert list(layer.attention_output.weight.shape) == shapes["att_out"]
         assert list(layer.ffn_in.weight.shape) == shapes["inter"]
         assert list(layer.ffn_out.weight.shape) == shapes["out"]
-        empty = empty or 0 in (layer.num_heads, layer.num_neurons)
     counts = case.expected["pruned_student"][level]["counts"]
     assert count_parameters(student)[1] == counts["encoder"]
+    for batch, expected in zip(case.batches, masked, strict=True):
+        assert_same(logits(student, batch), expected)
+    # The released code leaves an empty block out together with its bias.
+    for layer in encoder_layers(student):
+        for linear in (layer.attention_output, layer.ffn_out):
+            if linear.in_features == 0:
+                torch.nn.init.zeros_(linear.bias)
     for number, batch in enumerate(case.batches):
-        found = logits(student, batch)
-        torch.testing.assert_close(found, masked[number], rtol=0, atol=1e-12)
-        difference = (found - case.tensors[f"pruned_student/{level}/logits/{number}"]).abs().max()
-        # The released code leaves an empty block out together with its bias.
-        assert difference > 1e-3 if empty else difference < 1e-12
-    assert empty == (level == "90") or name != "tiny"
+        assert_same(logits(student, batch), case.tensors[f"pruned_student/{level}/logits/{number}"])
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +118,7 @@ def reorder(state, case):
 @pytest.mark.parametrize("name", GOLDEN_CASES)
 def test_a_dense_checkpoint_is_imported(name, pickled, vocabulary, tmp_path):
     case, _ = write_checkpoint(tmp_path / "source", name, vocabulary, pickled=pickled)
-    task, names = SIZES[name]
+    task, names = labels_of(case.config)
     state = torch.get_rng_state()
     folder = import_stark_checkpoint(tmp_path / "source", tmp_path / "model", task=task, label_names=names)
     assert torch.equal(torch.get_rng_state(), state)
@@ -114,7 +126,7 @@ def test_a_dense_checkpoint_is_imported(name, pickled, vocabulary, tmp_path):
     assert model.config.model_type == "bert"
     for number, batch in enumerate(case.batches):
         expected = case.tensors[f"teacher_logits/{number}"]
-        torch.testing.assert_close(logits(model, batch), expected, rtol=0, atol=1e-12)
+        assert_same(logits(model, batch), expected)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +144,7 @@ def test_labels_come_in_our_order(name, task, ours, order, vocabulary, tmp_path)
     folder = import_stark_checkpoint(tmp_path / "source", tmp_path / "model", task=task, label_names=ours)
     model = load_classifier(folder, label_names=ours, new_head=False).double()
     expected = case.tensors["teacher_logits/0"][:, order]
-    torch.testing.assert_close(logits(model, case.batches[0]), expected, rtol=0, atol=1e-12)
+    assert_same(logits(model, case.batches[0]), expected)
     if task in STARK_LABELS:
         assert [STARK_LABELS[task][number] for number in order] == ours
 
@@ -157,38 +169,133 @@ def test_a_sparsified_checkpoint_is_cut_as_its_map_says(chosen, level, vocabular
             torch.nn.init.zeros_(linear.bias)
     with unit_masks(case.teacher, *masks):
         for batch in case.batches:
-            torch.testing.assert_close(logits(model, batch), logits(case.teacher, batch), rtol=0, atol=1e-12)
+            assert_same(logits(model, batch), logits(case.teacher, batch))
+
+
+def cut(state, config, level):
+    """Slice a state dict as the released ``sparsify`` and ``densify`` do, negative sizes included."""
+    state, widths = dict(state), released_widths(config, level)
+    for number, (attention, ffn) in enumerate(widths):
+        layer = f"bert.encoder.layer.{number}."
+        inputs = [(f"attention.self.{part}.", attention) for part in ("query", "key", "value")]
+        for part, width in (*inputs, ("intermediate.dense.", ffn)):
+            for kind in ("weight", "bias"):
+                state[layer + part + kind] = state[layer + part + kind][:width]
+        for part, width in (("attention.output.", attention), ("output.", ffn)):
+            state[f"{layer}{part}dense.weight"] = state[f"{layer}{part}dense.weight"][:, :width]
+    return state
+
+
+def released_widths(config, level):
+    """Of each layer's attention and FFN: what is removed is rounded to a multiple of 8, a tie to the even one."""
+    dropped = config["sparsity_map"][level]
+    head = config["hidden_size"] // config["num_attention_heads"]
+    sizes = (("head", head, config["hidden_size"]), ("neuron", 1, config["intermediate_size"]))
+    return [
+        [size - 8 * round(dropped[kind].get(str(number), 0) * unit / 8) for kind, unit, size in sizes]
+        for number in range(config["num_hidden_layers"])
+    ]
+
+
+def released_logits(state, config, level, batch):
+    """What the released code computes with a stored student, written down from its description."""
+    state = {name: tensor.double() for name, tensor in state.items()}
+
+    def dense(name, x):
+        return functional.linear(x, state[f"{name}.weight"], state[f"{name}.bias"])
+
+    def norm(name, x):
+        weight, bias = state[f"{name}.LayerNorm.weight"], state[f"{name}.LayerNorm.bias"]
+        return functional.layer_norm(x, weight.shape, weight, bias, config.get("layer_norm_eps", 1e-12))
+
+    def heads_of(x):
+        return x.unflatten(-1, (-1, config["hidden_size"] // config["num_attention_heads"])).transpose(1, 2)
+
+    embedding = "bert.embeddings."
+    x = state[embedding + "word_embeddings.weight"][batch["input_ids"]]
+    x = x + state[embedding + "position_embeddings.weight"][: x.shape[1]]
+    x = norm(embedding[:-1], x + state[embedding + "token_type_embeddings.weight"][batch["token_type_ids"]])
+    ignored = (batch["attention_mask"] == 0)[:, None, None, :]
+    for number, (attention, ffn) in enumerate(released_widths(config, level)):
+        layer = f"bert.encoder.layer.{number}."
+        # A block narrower than 8 is skipped, with its bias: only the norm is applied.
+        added = 0.0
+        if attention >= 8:
+            q, k, v = (heads_of(dense(f"{layer}attention.self.{part}", x)) for part in ("query", "key", "value"))
+            scores = (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).masked_fill(ignored, -torch.inf)
+            context = (scores.softmax(-1) @ v).transpose(1, 2).flatten(-2)
+            added = dense(f"{layer}attention.output.dense", context)
+        x = norm(f"{layer}attention.output", x + added)
+        added = 0.0
+        if ffn >= 8:
+            added = dense(f"{layer}output.dense", functional.gelu(dense(f"{layer}intermediate.dense", x)))
+        x = norm(f"{layer}output", x + added)
+    return dense("cls.3", dense("cls.0", x[:, 0]).tanh())
 
 
 @pytest.mark.parametrize("leave_out_empty", [False, True])
-@pytest.mark.parametrize(("name", "level"), [("tiny", "50"), ("tiny", "90"), ("small", "90")])
+@pytest.mark.parametrize(
+    ("name", "level"), [("tiny", "50"), ("tiny", "90"), ("small", "90"), *(("empty", level) for level in LEVELS)]
+)
 def test_a_cut_student_computes_what_the_released_code_does(name, level, leave_out_empty, vocabulary, tmp_path):
-    """Also with an empty block, whose bias the released code keeps but never adds."""
+    """Also with blocks that the released code skips: of ``empty``'s FFNs some have 4 stored neurons."""
     case, state = write_checkpoint(tmp_path / "source", name, vocabulary)
-    state = reorder(state, case)
+    sparsity_map = {level: case.expected["prune"]["sparsity_map"][level]}
+    config = case.config | {"sparsity": level, "sparsity_map": sparsity_map}
+    state = cut(reorder(state, case), config, level)
     for number, shapes in enumerate(case.expected["pruned_student"][level]["shapes"]):
-        layer = f"bert.encoder.layer.{number}."
-        width, neurons = shapes["query"][0], shapes["inter"][0]
-        for part in ("query", "key", "value"):
-            for kind in ("weight", "bias"):
-                state[f"{layer}attention.self.{part}.{kind}"] = state[f"{layer}attention.self.{part}.{kind}"][:width]
-        for kind in ("weight", "bias"):
-            state[f"{layer}intermediate.dense.{kind}"] = state[f"{layer}intermediate.dense.{kind}"][:neurons]
-        for part, size in (("attention.output", width), ("output", neurons)):
-            state[f"{layer}{part}.dense.weight"] = state[f"{layer}{part}.dense.weight"][:, :size]
-    if leave_out_empty:
-        state = {key: value for key, value in state.items() if value.numel()}
-    write_state(tmp_path / "source", state)
-    config = case.config | {"sparsity": level, "sparsity_map": {level: case.expected["prune"]["sparsity_map"][level]}}
+        assert len(state[f"bert.encoder.layer.{number}.intermediate.dense.bias"]) == shapes["inter"][0]
+    stored = {key: value for key, value in state.items() if value.numel() or not leave_out_empty}
+    write_state(tmp_path / "source", stored)
     (tmp_path / "source" / "config.json").write_text(json.dumps(config))
-    task, names = SIZES[name]
+    task, names = labels_of(case.config)
     folder = import_stark_checkpoint(tmp_path / "source", tmp_path / "model", task=task, label_names=names)
     model = load_classifier(folder).double()
     for number, batch in enumerate(case.batches):
         expected = case.tensors[f"pruned_student/{level}/logits/{number}"]
-        torch.testing.assert_close(logits(model, batch), expected, rtol=0, atol=1e-12)
+        assert_same(released_logits(state, config, level, batch), expected)
+        assert_same(logits(model, batch), expected)
     with pytest.raises(ValueError, match=f"stored cut at sparsity {level}: it has no sparsity 10"):
         import_stark_checkpoint(tmp_path / "source", tmp_path / "other", task=task, label_names=names, sparsity="10")
+
+
+@pytest.mark.parametrize("draw", range(12))
+def test_a_cut_student_of_any_size_is_the_same_function(draw, vocabulary, tmp_path):
+    """FFN sizes that are no multiple of 8, heads of odd sizes, and rounding that takes away more than there is."""
+    drawn = random.Random(draw)
+    head_size = drawn.choice([4, 6, 8, 12, 16])
+    heads, neurons, layers = drawn.randint(1, 4), drawn.randint(3, 45), 3
+    hidden = heads * head_size
+
+    def dropped():
+        """Numbers of heads that the released code can compute: others leave a part of a head."""
+        widths = {count: hidden - 8 * round(count * head_size / 8) for count in range(heads + 1)}
+        return drawn.choice([count for count, width in widths.items() if width < 8 or width % head_size == 0])
+
+    head_map = {str(number): dropped() for number in range(layers)}
+    neuron_map = {str(number): drawn.choice([drawn.randint(0, neurons), neurons]) for number in range(layers)}
+    model = tiny_classifier(layers=layers, hidden=hidden, heads=heads, neurons=neurons, num_labels=3, seed=draw)
+    config = {
+        **model.config.to_dict(),
+        "sparsity": "60",
+        "sparsity_map": {"60": {"head": head_map, "neuron": neuron_map}},
+    }
+    released_names = (("bert.pooler.dense", "cls.0"), ("classifier", "cls.3"))
+    state = model.state_dict()
+    for ours, theirs in released_names:
+        state = {name.replace(ours, theirs): tensor for name, tensor in state.items()}
+    state = cut(state, config, "60")
+    source = tmp_path / "source"
+    source.mkdir()
+    write_state(source, state)
+    (source / "config.json").write_text(json.dumps(config))
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(vocabulary / file, source)
+    names = ["a", "b", "c"]
+    folder = import_stark_checkpoint(source, tmp_path / "model", task="own", label_names=names)
+    batch = tiny_batch(seed=draw)
+    batch["token_type_ids"] = batch["input_ids"] % 2
+    assert_same(logits(load_classifier(folder).double(), batch), released_logits(state, config, "60", batch))
 
 
 def test_what_cannot_be_imported_says_why(vocabulary, tmp_path):
@@ -214,11 +321,26 @@ def test_what_cannot_be_imported_says_why(vocabulary, tmp_path):
     attempt("not a checkpoint of the released StarK code: it has no cls.0.bias")
     odd = {key: value[:12] if "self" in key and "layer.0" in key else value for key, value in state.items()}
     write_state(source, odd)
-    attempt(r"attention widths \[12, 32\] are not multiples of the head size 8")
+    attempt(r"its attention blocks have \[12, 32\] rows and its FFNs \[64, 64\]: that is neither dense nor")
     (source / "model.safetensors").unlink()
     attempt("no model.safetensors or pytorch_model.bin in it")
     (source / "config.json").unlink()
     attempt("config.json")
+
+
+def test_a_student_that_the_released_code_cannot_compute_is_refused(vocabulary, tmp_path):
+    """Of three heads of 12, one is removed: 16 rows of 36 go, and one and two thirds of a head are left."""
+    model = tiny_classifier(hidden=36, heads=3, layers=1)
+    state = model.state_dict()
+    for ours, theirs in (("bert.pooler.dense", "cls.0"), ("classifier", "cls.3")):
+        state = {name.replace(ours, theirs): tensor for name, tensor in state.items()}
+    sparsity_map = {"30": {"head": {"0": 1}, "neuron": {}}}
+    config = {**model.config.to_dict(), "sparsity": "30", "sparsity_map": sparsity_map}
+    (tmp_path / "source").mkdir()
+    write_state(tmp_path / "source", cut(state, config, "30"))
+    (tmp_path / "source" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"its attention widths \[20\] are not multiples of the head size 12"):
+        import_stark_checkpoint(tmp_path / "source", tmp_path / "model", task="own", label_names=["a", "b"])
 
 
 @pytest.mark.parametrize("dump", [torch.save, functools.partial(pickle.dump, protocol=2)])

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from pipeline.manifest import Manifest
+from storage import file_digest
 from tests.tasks import TinyTask
 
 SEED = 776
@@ -22,6 +24,17 @@ def options(task: TinyTask, folder: Path, *more: str) -> list[str]:
 def read(folder: Path) -> dict:
     """The summary of a run."""
     return json.loads((folder / "summary.json").read_text())
+
+
+def leave(folder: Path, name: str, content: str) -> None:
+    """Write a file of a run as the run itself would have, so that the manifest knows it."""
+    (folder / name).write_text(content)
+    manifest, digest = Manifest.read(folder), file_digest(folder / name)
+    if name == "config.yaml":
+        manifest.config = digest
+    else:
+        manifest.stages["evaluate"].outputs[name] = digest
+    manifest.write()
 
 
 def without_seconds(summary: dict) -> dict:

@@ -8,6 +8,7 @@ from lightning_modules import load_classifier, save_classifier
 from lightning_modules.encoders import shrink_
 from pipeline import classifier as module
 from pipeline.classifier import answer_of, open_classifier
+from pipeline.manifest import Manifest
 from tests.tiny import FAMILIES, random_masks, tiny_batch, tiny_classifier
 
 TEXTS = ["a good and charming film", "bad", "so so " * 40, "a very good film"]
@@ -42,7 +43,7 @@ def test_pairs_are_told_apart(student):
 def test_it_is_cut_as_in_its_run(student, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
-    (run / "manifest.json").write_text("{}")
+    Manifest(run).write()
     (run / "config.yaml").write_text("data: {task: sst2, max_length: 16, segment_ids: stark}\n")
     folder = save_classifier(load_classifier(student), run / "student")
     classifier = open_classifier(folder)

@@ -127,3 +127,36 @@ def test_outputs_outside_of_the_run_are_refused(folder, name):
     manifest.write()
     with pytest.raises(ValueError, match=r"stage trial: .* leads out of"):
         Manifest.read(folder)
+
+
+def test_the_settings_file_is_known_and_covered_by_the_checksum(folder):
+    manifest = Manifest.read(folder)
+    assert manifest.config == ""  # as earlier versions wrote it
+    manifest.config = "0" * 64
+    manifest.write()
+    assert Manifest.read(folder).config == "0" * 64
+    path = folder / "manifest.json"
+    for config in ("1" * 64, ""):
+        values = json.loads(path.read_text()) | {"config": config}
+        path.write_text(json.dumps(values))
+        with pytest.raises(DamagedError):
+            Manifest.read(folder)
+
+
+def test_a_change_of_threads_is_told_once_when_something_is_computed(folder, caplog):
+    manifest = Manifest.read(folder)
+    manifest.machine = {"threads": "2", "CPU": "AVX2"}
+    inputs = manifest.stages["sparsify"].inputs
+    manifest.start("prune", SETTINGS, {})  # the stages of an earlier version know nothing
+    assert not caplog.text
+    assert Manifest.read(folder).stages["prune"].machine == {"threads": "2", "CPU": "AVX2"}
+    manifest = Manifest.read(folder)
+    manifest.machine = {"threads": "4", "CPU": "AVX2"}
+    assert not caplog.text  # nothing is computed yet
+    manifest.start("prune", SETTINGS, {})
+    manifest.start("sparsify", SETTINGS, inputs)
+    assert (
+        caplog.text.count("earlier parts of this run had threads 2, now 4: on a CPU its results are not the bits") == 1
+    )
+    # What goes on is still of the first machine.
+    assert Manifest.read(folder).stages["prune"].machine["threads"] == "2"

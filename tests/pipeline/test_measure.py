@@ -36,6 +36,16 @@ def test_metrics_are_those_of_a_plain_loop(part, settings, tiny_task):
     assert evaluated.labels.tolist() == [value for _, value in sorted(zip(rows, labels, strict=True))]
 
 
+def test_logits_that_are_no_numbers_have_no_score(settings, tiny_task, tmp_path):
+    model = load_classifier(tiny_task.teacher)
+    model.classifier.bias.data[0] = torch.nan
+    folder = save_classifier(model, tmp_path / "broken", load_tokenizer(tiny_task.teacher))
+    data = tiny_task.data(seed=settings.seed)
+    module = FinetuningModule(str(folder), data.label_names, data.metrics)
+    with pytest.raises(ValueError, match=r"broken: its logits are NaN or infinite for \d+ of \d+ rows of the dev part"):
+        evaluate(module, data, settings, "dev")
+
+
 def test_size_counts_what_is_gone(tiny_task, tmp_path):
     model = load_classifier(tiny_task.teacher)
     units = kept_units(model)

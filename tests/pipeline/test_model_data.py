@@ -1,5 +1,6 @@
 import pytest
 
+from pipeline.manifest import Manifest
 from pipeline.model_data import data_of, run_of
 
 
@@ -7,7 +8,7 @@ from pipeline.model_data import data_of, run_of
 def run(tmp_path):
     folder = tmp_path / "runs/mine"
     (folder / "student").mkdir(parents=True)
-    (folder / "manifest.json").write_text("{}")
+    Manifest(folder).write()
     (folder / "config.yaml").write_text("data: {task: rte, data_dir: glue, max_length: 64, batch_size: 3}\n")
     return folder
 

@@ -19,6 +19,7 @@ from datamodules.record_format import record_format
 from datamodules.records import open_records
 from lightning_modules import load_classifier, load_tokenizer, save_classifier
 from pipeline import predict_file as module
+from pipeline.manifest import Manifest
 
 TEXTS = ["a good and charming film", "bad", "so, so\nsaid he", "a very good film"]
 
@@ -352,7 +353,7 @@ def in_a_run(tiny_task, tmp_path):
     """The teacher in a run over pairs."""
     run = tmp_path / "run"
     run.mkdir()
-    (run / "manifest.json").write_text("{}")
+    Manifest(run).write()
     (run / "config.yaml").write_text("data: {task: mrpc, data_dir: x}\n")
     return save_classifier(load_classifier(tiny_task.teacher), run / "student")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from cli import main
 from lightning_modules import kept_units, load_classifier
@@ -207,6 +207,58 @@ def test_changed_data_and_damaged_files_run_what_depends_on_them(pruned_run, tin
     assert "summary.json is missing" in out
     assert damaged.read_bytes() == (pruned_run / "distill/0.5_0.2/model/config.json").read_bytes()
     assert without_seconds(read(folder)) == without_seconds(read(pruned_run))
+
+
+def test_rows_that_change_while_the_run_works_and_are_put_back(pruned_run, tiny_task, tmp_path, monkeypatch, capsys):
+    """The plan read the same file as the next command: only the fit itself met another one."""
+    folder = shutil.copytree(pruned_run, tmp_path / "runs/tiny")
+    data = shutil.copytree(tiny_task.data_dir, tmp_path / "data")
+    command = options(tiny_task, folder.parent, "--data.data_dir", str(data))
+    file, original = data / "SST-2/train.tsv", stages._fit
+    before = file.read_bytes()
+
+    def meanwhile(*args):
+        file.write_bytes(before.replace(b"\t1\n", b"\t0\n", 5))
+        try:
+            original(*args)
+        finally:
+            file.write_bytes(before)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "_fit", meanwhile)
+        with pytest.raises(SystemExit, match="2"):
+            main([*command, "--from", "distill/0.5_0.4"])
+    assert f"the train split of task 'sst2' in {data} changed while the run was working" in capsys.readouterr().err
+    assert not Manifest.read(folder).stages["distill/0.5_0.4"].finished
+    main(command)
+    assert without_seconds(read(folder)) == without_seconds(read(pruned_run))
+
+
+@pytest.mark.parametrize("changed", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_an_encoder_that_changes_while_the_run_works(tiny_task, tmp_path, monkeypatch, capsys, changed):
+    encoder = shutil.copytree(tiny_task.encoder, tmp_path / "encoder")
+    (encoder / "SHA256SUMS").unlink()  # as in a model from elsewhere
+    if changed == "model.safetensors":
+        weights = load_file(encoder / changed)
+        next(iter(weights.values())).add_(1)
+        save_file(weights, tmp_path / changed, metadata={"format": "pt"})
+    else:
+        values = {"config.json": ("0.1", "0.2"), "tokenizer.json": ('"good"', '"gut"')}[changed]
+        text = (encoder / changed).read_text()
+        assert values[0] in text
+        (tmp_path / changed).write_text(text.replace(*values))
+    original = stages._fit
+
+    def meanwhile(*args):
+        shutil.copy(tmp_path / changed, encoder / changed)
+        original(*args)
+
+    monkeypatch.setattr(stages, "_fit", meanwhile)
+    command = options(tiny_task, tmp_path / "runs", "--model_name_or_path", str(encoder))
+    with pytest.raises(SystemExit, match="2"):
+        main(command)
+    assert f"{encoder} changed while the run was working" in capsys.readouterr().err
+    assert not list((tmp_path / "runs").rglob("*.ckpt"))
 
 
 def test_another_task_needs_another_name(pruned_run, tiny_task, capsys):

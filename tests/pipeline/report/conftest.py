@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from pipeline.latency import Latency
+from pipeline.manifest import Manifest
 from pipeline.report import measuring
 from pipeline.report.page import write_page
 from pipeline.report.reading import read_run
@@ -22,6 +23,8 @@ def unfinished(pruned_run, tmp_path):
     """As it is between the trial and the scoring."""
     run = tmp_path / "unfinished"
     shutil.copytree(pruned_run, run, ignore=shutil.ignore_patterns("sparsify", "distill", "summary.json"))
+    manifest = Manifest.read(run)
+    manifest.forget(manifest.stages.keys() - {"finetune", "prune", "trial"})
     return run
 
 

@@ -38,3 +38,16 @@ def test_an_unfinished_run(unfinished):
 def test_something_else_is_refused(tmp_path):
     with pytest.raises(ValueError, match="is no run of `stark run`"):
         read_run(tmp_path)
+
+
+def test_a_line_that_is_being_written_and_one_that_is_damaged(pruned_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(pruned_run, run)
+    file = run / "trial/metrics.csv"
+    file.write_text("epoch,step,train/loss,val/score\n0,20,0.3,\n0,25,,0.")
+    curve = next(curve for curve in read_run(run).curves if curve.stage == "trial")
+    assert (curve.losses, curve.scores) == ([(20, 0.3)], [])
+    for text in ("epoch,step,train/loss\n0,20,0.3\n0,x,0.2\n", "train/loss\n0.2\n", "step,train/loss\n1,\0\xff\n"):
+        file.write_text(text)
+        with pytest.raises(ValueError, match=r"trial/metrics\.csv is damaged: its train/loss is .*; remove it"):
+            read_run(run)

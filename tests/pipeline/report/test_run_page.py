@@ -8,7 +8,7 @@ import torch
 from pipeline.report import measuring
 from pipeline.report.reading import read_run
 from pipeline.report.run_page import page_of_run
-from tests.pipeline.runs import read
+from tests.pipeline.runs import leave, read
 
 
 def test_a_finished_run_is_told_in_full(pruned_run, quick):
@@ -64,7 +64,7 @@ def test_the_chosen_student_is_last_and_in_the_numbers(pruned_run, tmp_path, qui
     summary = read(run)
     folder = summary["best_by_method"][0][f"{chosen}_teacher"]
     summary["best"] = next(model for model in summary["models"] if model["folder"] == folder)
-    (run / "summary.json").write_text(json.dumps(summary))
+    leave(run, "summary.json", json.dumps(summary))
     page = page_of_run(read_run(run))
     models = next(table for table in page.tables if table.title == "Models")
     assert models.rows[-1][0] == f"student of {chosen} teacher"

@@ -5,7 +5,7 @@ import pytest
 import cli
 from pipeline.report.reading import read_run
 from pipeline.report.runs_page import page_of_runs
-from tests.pipeline.runs import read
+from tests.pipeline.runs import leave, read
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def second(pruned_run, tmp_path):
     run = tmp_path / "second"
     shutil.copytree(pruned_run, run)
     text = (run / "config.yaml").read_text()
-    (run / "config.yaml").write_text(text.replace("temperature: 2.0", "temperature: 4.0"))
+    leave(run, "config.yaml", text.replace("temperature: 2.0", "temperature: 4.0"))
     return run
 
 

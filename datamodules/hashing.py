@@ -1,0 +1,57 @@
+"""Reading a file once for its rows and its checksum, so that both are of the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+
+__all__ = ["HashingReader"]
+
+
+class HashingReader(io.RawIOBase):
+    """Passes on the bytes of a file and hashes them on their way.
+
+    Args:
+        file: the file, unbuffered or not, at its start.
+
+    Examples:
+        >>> reader = HashingReader(io.BytesIO(b"abc"))
+        >>> io.BufferedReader(reader, buffer_size=1).read(2), reader.digest() == hashlib.sha256(b"abc").hexdigest()
+        (b'ab', True)
+    """
+
+    def __init__(self, file: io.RawIOBase | io.BufferedIOBase) -> None:
+        """Begin at the file's start."""
+        super().__init__()
+        self._file, self._hash, self._place = file, hashlib.sha256(), 0
+
+    def readable(self) -> bool:
+        """Return that it can be read."""
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int | None:  # type: ignore[override]  # any buffer
+        """Read some bytes into a buffer."""
+        count = self._file.readinto(buffer)
+        if count:
+            self._hash.update(memoryview(buffer)[:count])
+            self._place += count
+        return count
+
+    def seekable(self) -> bool:
+        """Return whether it can be read again."""
+        return self._file.seekable()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go back to the start, from which the bytes are hashed anew."""
+        place = self._file.seek(offset, whence)
+        if place == 0:
+            self._hash, self._place = hashlib.sha256(), 0
+        elif place != self._place:
+            raise io.UnsupportedOperation("only the start can be sought, or the hash would miss bytes")
+        return place
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the whole file, hexadecimal; reads what nobody has read yet."""
+        while self.read(1 << 20):
+            pass
+        return self._hash.hexdigest()
