@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import yaml
 from jsonargparse import ArgumentParser, Namespace, set_loader
 
+from pipeline.plain_text import printable
 from pipeline.yaml_text import lines_of_keys, load_yaml, read_yaml_text
 
 __all__ = ["OneLineErrors", "fail", "own_error"]
@@ -48,7 +49,7 @@ def fail(message: str) -> NoReturn:
     line = " ".join(line.strip() for line in message.splitlines() if line.strip())
     if len(line) > _LONGEST:  # the parser quotes what it cannot use, be it a whole file
         line = f"{line[:_LONGEST]} ..."
-    print(f"stark: error: {line}", file=sys.stderr)
+    print(f"stark: error: {printable(line)}", file=sys.stderr)
     sys.exit(2)
 
 

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from datamodules.records import BadRecord, Record, RecordFormat, read_records, record_format
 from pipeline.classifier import Classifier, open_classifier
 from pipeline.errors import OneLineErrors
 from pipeline.model_data import task_of
+from pipeline.plain_text import PlainConsole, printable
 from storage import new_file, write_text
 
 __all__ = ["predict_file"]
@@ -62,7 +62,7 @@ def predict_file(args: list[str]) -> None:
         first = next(chunks, [])
         columns = _columns(first, folder, options.text, options.text_pair, name)
         shown = (TextColumn("{task.fields[rows]} rows"), BarColumn(), TimeElapsedColumn())
-        with Progress(*shown, console=Console(stderr=True)) as progress, _written(options.output) as text:
+        with Progress(*shown, console=PlainConsole(stderr=True)) as progress, _written(options.output) as text:
             bar, done = progress.add_task("", total=size, rows=0), 0
             writer = _Writer(text, target, first, classifier, name)
             for chunk in itertools.chain([first], chunks):
@@ -205,9 +205,9 @@ def _report(bad: Sequence[BadRecord], done: int, name: str, output: str) -> None
     if not bad:
         return
     for row in bad[:_TOLD]:
-        print(f"{name}, line {row.line}: {row.reason}", file=sys.stderr)
+        print(printable(f"{name}, line {row.line}: {row.reason}"), file=sys.stderr)
     where = ""
     if apart is not None:
         write_text(apart, "".join(json.dumps(row._asdict(), ensure_ascii=False) + "\n" for row in bad))
         where = f"; {apart} has them all"
-    print(f"{name}: {len(bad)} of {done} rows are bad and were left out{where}", file=sys.stderr)
+    print(printable(f"{name}: {len(bad)} of {done} rows are bad and were left out{where}"), file=sys.stderr)
