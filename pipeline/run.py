@@ -13,6 +13,7 @@ from pipeline.execution import execute_all
 from pipeline.manifest import Manifest
 from pipeline.method import Method
 from pipeline.plan import plan, stages_from
+from pipeline.plugins import keep_plugins
 from pipeline.settings import RunOptions, RunSettings
 from pipeline.summary import read_summary
 from storage import folder_lock, write_text
@@ -65,6 +66,7 @@ def run(settings: RunSettings, config: str, options: RunOptions) -> None:
             manifest.forget(stages_from(options.start, method.stages()))
         manifest.write()
         write_text(root / "config.yaml", config)
+        keep_plugins(settings.plugins, root)
         # Trainers, modules and optimizers refer to each other and would stay until Python happens to notice; so they
         # are looked for after each stage, among what is new, which takes no time.
         gc.freeze()

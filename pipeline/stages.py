@@ -32,6 +32,7 @@ from pipeline.elsewhere import fit_elsewhere
 from pipeline.isolation import stark_command
 from pipeline.lightning_cli import StarkCLI
 from pipeline.loggers import log_figures, logger_configs, logging_ends
+from pipeline.plugins import plugin_copies
 from pipeline.search import HeldOut, Prediction, cross_fit, folds, predict
 from pipeline.settings import FitSettings, RunSettings
 from storage import remove_folder, write_text
@@ -329,7 +330,9 @@ def _fit_config(
     callbacks: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
     trainer, loggers = settings.trainer, logger_configs(settings, folder)
+    plugins = plugin_copies(settings.plugins, settings.folder)
     return {
+        **({"plugins": [str(copy) for copy in plugins]} if plugins else {}),
         "seed_everything": settings.seed,
         "trainer": {
             "default_root_dir": str(folder),
