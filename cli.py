@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 __all__ = ["main"]
+
+_HOME = os.path.dirname(os.path.realpath(__file__))
+_PACKAGES = ("callbacks", "datamodules", "lightning_modules", "pipeline", "storage")
+# What we import of the packages that setup.cfg requires.
+_LIBRARIES = (
+    *("datasets", "huggingface_hub", "jsonargparse", "lightning_fabric", "numpy", "pytorch_lightning", "rich"),
+    *("safetensors", "scipy", "torch", "torchmetrics", "transformers", "yaml"),
+)
 
 _HELP = """usage: stark COMMAND [options]
 
@@ -34,6 +43,21 @@ def main(args: list[str] | None = None) -> None:
         args: The command line without the program's name; None takes that of the process.
     """
     arguments = sys.argv[1:] if args is None else args
+    if (hidden := _hidden()) is not None:
+        print(f"stark: error: {hidden}", file=sys.stderr)
+        sys.exit(2)
+    from pipeline.isolation import SAFE_PATH
+    from pipeline.streams import standard_streams
+
+    if args is None:
+        os.environ.update(SAFE_PATH)  # all that this process starts, also what libraries start
+        with standard_streams(arguments[0] if arguments else ""):
+            _run(arguments)
+    else:
+        _run(arguments)
+
+
+def _run(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_HELP, end="")
         return
@@ -43,5 +67,57 @@ def main(args: list[str] | None = None) -> None:
     run_command(arguments)
 
 
+def _hidden() -> str | None:
+    """What cannot be imported because a module of the same name is found before it; nothing of that is imported.
+
+    Returns:
+        A line that names both and says what to do, or None.
+    """
+    library = os.path.dirname(os.__file__)
+    # The script's folder, the current one or those of PYTHONPATH.
+    users = sys.path[: sys.path.index(library)] if library in sys.path else []
+    users = [folder or os.getcwd() for folder in users]
+    for folder in users:
+        for name in sorted(_modules(folder) & sys.stdlib_module_names - set(sys.builtin_module_names)):
+            return f"{name} is taken from {folder}, not from Python's own library: {_remedy(name, folder)}"
+    from importlib.util import find_spec  # Python's own, as has just been made sure
+
+    for name in (*_PACKAGES, *_LIBRARIES):
+        spec = find_spec(name)
+        if spec is None or spec.origin is None:
+            continue  # the import says what is wrong
+        place = os.path.dirname(spec.origin) if spec.submodule_search_locations else spec.origin
+        folder = os.path.dirname(place)
+        if name in _PACKAGES and os.path.realpath(place) != os.path.join(_HOME, name):
+            remedy = _remedy(name, folder) if folder in users else "uninstall the distribution that has put it there"
+            return f"{name} is taken from {place}, not from stark-lightning ({_HOME}): {remedy}"
+        if name in _LIBRARIES and folder in users and not _has_distributions(folder):
+            return f"{name} is taken from {place}, not from the installed package {name}: {_remedy(name, folder)}"
+    return None
+
+
+def _remedy(name: str, folder: str) -> str:
+    return f"rename {name} there, or remove {folder} from PYTHONPATH"
+
+
+def _modules(folder: str) -> set[str]:
+    """Names of the modules and packages in a folder."""
+    try:
+        entries = os.listdir(folder)
+    except OSError:
+        return set()
+    files = {name.removesuffix(".py") for name in entries if name.endswith(".py")}
+    return files | {name for name in entries if os.path.isfile(os.path.join(folder, name, "__init__.py"))}
+
+
+def _has_distributions(folder: str) -> bool:
+    """Whether packages were installed in a folder, or a project is developed in it: then they are meant to be found."""
+    return any(name.endswith((".dist-info", ".egg-info")) for name in os.listdir(folder))
+
+
 if __name__ == "__main__":
+    # Ranks are started as this file as well (see pipeline/isolation.py), where Lightning would otherwise say -m cli.
+    __spec__ = None  # type: ignore[assignment]  # as that of every file that is run
+    if _HOME not in sys.path:  # last, so that nothing is hidden by what lies beside this file
+        sys.path.append(_HOME)
     main()

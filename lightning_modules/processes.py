@@ -6,9 +6,9 @@ Without a process group of torch, or in a group of one, nothing is sent.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import os
 import random
+import sys
 from typing import Any
 
 import torch
@@ -196,8 +196,6 @@ def _strategy_class(name: str) -> type:
         registered: type = StrategyRegistry[name]["strategy"]
         return registered
     module, _, attribute = name.rpartition(".")
-    try:
-        found: type = getattr(importlib.import_module(module), attribute)
-    except (ValueError, ImportError, AttributeError):
-        return object  # no such name: refused like one that does not fit
+    # Not imported: a class has been by now, any other word would only run code. What is no strategy is refused.
+    found: type = getattr(sys.modules.get(module), attribute, object)
     return found

@@ -18,6 +18,7 @@ from callbacks import PARENT_VARIABLE, Interrupted
 from pipeline.card import card
 from pipeline.errors import fail, own_error
 from pipeline.lightning_cli import CONFIGS, SUBCOMMANDS, StarkCLI
+from pipeline.plain_text import printable
 from pipeline.predict_file import predict_file
 from pipeline.push import push
 from pipeline.report.command import compare, report
@@ -119,7 +120,7 @@ def _leave(stop: Interrupted, args: list[str]) -> None:
     again = _without_from(args)
     if args[0] == "fit" and stop.checkpoint is not None and "--ckpt_path" not in args:
         again += ["--ckpt_path", str(stop.checkpoint)]
-    print(f"stark: {stop}; go on with: {shlex.join(['stark', *again])}", file=sys.stderr)
+    print(f"stark: {stop}; go on with: {printable(shlex.join(['stark', *again]))}", file=sys.stderr)
     sys.exit(128 + stop.signum)
 
 

@@ -52,6 +52,7 @@ class RunContext:
         self.scores = self.root / self.name("sparsify/teacher_scores.safetensors")
         self.baseline_scores = self.root / self.name("sparsify/baseline_scores.safetensors")
         batches = {**settings.group("data"), "seed": settings.seed, **_content(data, settings.scoring.split)}
+        batches |= {f"{CONTENT}{plugin.path.name}": plugin.digest for plugin in settings.plugins}
         self.fitting: dict[str, Any] = {**batches, **settings.group("trainer")}
         accelerator = {"trainer.accelerator": settings.trainer.accelerator}
         self.scoring: dict[str, Any] = {**batches, **settings.group("scoring"), **accelerator}

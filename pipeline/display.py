@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from pipeline.plain_text import PlainConsole, printable
 from pipeline.plan import Decision
 
 __all__ = ["Display", "StageProgress", "comparison_lines", "plan_table", "summary_table"]
@@ -63,8 +61,7 @@ class Display:
 
     def __init__(self) -> None:
         """Open nothing yet."""
-        # A log file has no width of its own, and 80 columns would break the closing table.
-        self.console = Console(width=None if sys.stdout.isatty() else 120)
+        self.console = PlainConsole()
 
     @contextmanager
     def stage(self, name: str, reason: str) -> Iterator[StageProgress]:
@@ -78,15 +75,15 @@ class Display:
             The callback that moves its bar.
         """
         columns = (
-            TextColumn("{task.description:<22}"),
+            TextColumn("{task.description:<22}", markup=False),
             BarColumn(),
-            TextColumn("{task.fields[score]}"),
+            TextColumn("{task.fields[score]}", markup=False),
             TimeElapsedColumn(),
         )
         if reason != _FIRST_TIME:
             self.console.print(f"{name:<22} {reason}", soft_wrap=True, highlight=False)
         with Progress(*columns, console=self.console) as progress:
-            task = progress.add_task(name, total=None, score="")
+            task = progress.add_task(printable(name), total=None, score="")
             yield StageProgress(progress, task)
             # An early stop leaves the bar short of its end; the stage is done all the same.
             progress.update(task, total=1, completed=1)
@@ -127,7 +124,7 @@ def plan_table(plan: Mapping[str, Decision]) -> Table:
     for header in ("stage", "what", "why"):
         table.add_column(header, no_wrap=header == "stage")
     for name, decision in plan.items():
-        table.add_row(name, decision.action, escape(decision.reason))
+        table.add_row(name, decision.action, decision.reason)
     return table
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 from callbacks import PARENT_VARIABLE, Interrupted
+from pipeline.isolation import SAFE_PATH
 from pipeline.on_ray import cancel_all, run_on_ray
+from pipeline.plain_text import printable
 
 __all__ = ["Executor", "are_stopping", "fit_elsewhere", "go_on", "stop_all", "threads_of", "usable_cores", "was_lost"]
 
@@ -52,7 +54,7 @@ def fit_elsewhere(
     if status:
         if log is not None and status < 128:
             lines = log.read_text(errors="replace").splitlines()
-            print(f"{lines[-1] if lines else ''}\n(all that it printed: {log})", file=sys.stderr)
+            print(printable(f"{lines[-1] if lines else ''}\n(all that it printed: {log})"), file=sys.stderr)
         raise subprocess.CalledProcessError(status, command)
 
 
@@ -74,7 +76,7 @@ def threads_of(workers: int) -> int:
 def _run_here(command: list[str], log: Path | None, threads: int | None) -> int:
     """Run a process on this machine; its exit status."""
     # Not in our group, so that Ctrl-C comes to it once, from here; it stops by itself when this process dies.
-    environment = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
+    environment = {**os.environ, **SAFE_PATH, PARENT_VARIABLE: str(os.getpid())}
     if threads is not None:
         environment["OMP_NUM_THREADS"] = str(threads)
     with ExitStack() as files:

@@ -14,6 +14,8 @@ from typing import Any, NoReturn
 import yaml
 from jsonargparse import ArgumentParser, Namespace, set_loader
 
+from pipeline.plain_text import printable
+from pipeline.plugins import IMPORTABLE
 from pipeline.yaml_text import lines_of_keys, load_yaml, read_yaml_text
 
 __all__ = ["OneLineErrors", "fail", "own_error"]
@@ -29,6 +31,9 @@ _UNKNOWN = re.compile(
 
 # What it says of the value of a name that it knows.
 _KNOWN = re.compile(r'Parser key "(?P<name>[\w.]+)"')
+
+# What it says of the import path of a class that a value may not name.
+_DENIED = re.compile(r"Importing '(?P<path>[\w.]+)' is not allowed")
 
 # The files that the command line has named so far, and the one that is being read. Parsers make parsers of their own
 # for parts of it, so none of them knows all.
@@ -48,7 +53,7 @@ def fail(message: str) -> NoReturn:
     line = " ".join(line.strip() for line in message.splitlines() if line.strip())
     if len(line) > _LONGEST:  # the parser quotes what it cannot use, be it a whole file
         line = f"{line[:_LONGEST]} ..."
-    print(f"stark: error: {line}", file=sys.stderr)
+    print(f"stark: error: {printable(line)}", file=sys.stderr)
     sys.exit(2)
 
 
@@ -90,6 +95,12 @@ class OneLineErrors(ArgumentParser):
             message: The parser's message.
             ex: What caused it; its text is in the message, to which the nearest name is added if it knows no such one.
         """
+        if denied := _DENIED.search(message):
+            key = known["name"] if (known := _KNOWN.search(message)) else "class_path"
+            fail(
+                f"{_place(message)}{key}: {denied['path']} is not imported: name a class of {', '.join(IMPORTABLE)} "
+                "or of a Python file of your own, given with --plugins FILE.py"
+            )
         fail(_place(message) + message + _nearest(message, getattr(ex, "subcommand_parser", self)))
 
     def parse_args(self, *args: Any, **kwargs: Any) -> Namespace:  # type: ignore[override]  # noqa: ANN401

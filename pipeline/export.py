@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from transformers.exporters.base import HfExporter
@@ -26,6 +23,7 @@ from pipeline.errors import OneLineErrors
 from pipeline.extras import need_extra
 from pipeline.latency import Latency, measure_latency, spread_text, threads_text
 from pipeline.model_data import data_of
+from pipeline.plain_text import PlainConsole
 from storage import new_folder, write_json
 
 __all__ = ["CHECK", "Check", "Format", "export", "export_model"]
@@ -264,7 +262,7 @@ def _megabytes(folder: Path) -> float:
 
 
 def _show(check: Check, form: Format, target: Path) -> None:
-    table = Table(caption=escape(f"latency: median [fastest, slowest] of five rounds in turns, CPU, {threads_text()}"))
+    table = Table(caption=f"latency: median [fastest, slowest] of five rounds in turns, CPU, {threads_text()}")
     for header in ("", "model", "exported"):
         table.add_column(header, justify="right" if header else "left", no_wrap=True)
     table.add_row("dev score", f"{check.score_before:.4f}", f"{check.score:.4f}")
@@ -272,8 +270,8 @@ def _show(check: Check, form: Format, target: Path) -> None:
     for shape, before in check.latency_before.items():
         rows, length = shape.split("x")
         after = check.latency[shape]
-        table.add_row(f"ms, {rows} x {length} tokens", escape(spread_text(before)), escape(spread_text(after)))
-    console = Console(width=None if os.isatty(1) else 120)
+        table.add_row(f"ms, {rows} x {length} tokens", spread_text(before), spread_text(after))
+    console = PlainConsole()
     console.print(table)
     console.print(
         f"largest logit difference {check.logit_difference:.2g} on {check.rows} rows of dev, {check.changed} of them "

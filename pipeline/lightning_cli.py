@@ -26,6 +26,7 @@ from lightning_modules import ClassificationModule
 from lightning_modules.checkpoints import SafeCheckpointIO, read_checkpoint
 from lightning_modules.processes import check_strategy
 from pipeline.errors import OneLineErrors
+from pipeline.plugins import PLUGINS_HELP, PluginPaths, load_plugins, named_plugins
 from storage import folder_lock, write_text
 
 __all__ = ["CONFIGS", "SUBCOMMANDS", "StarkCLI"]
@@ -88,6 +89,7 @@ class StarkCLI(LightningCLI):
             warnings.filterwarnings("ignore", message=message)
         # An advertisement that Lightning prints at each start.
         logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_is_no_advertisement)
+        self._plugins = load_plugins(named_plugins(args[1:]))
         with ExitStack() as self._held:
             super().__init__(
                 ClassificationModule,
@@ -109,6 +111,7 @@ class StarkCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Name the callbacks that every fit has, and link what would otherwise be typed twice."""
+        parser.add_argument("--plugins", type=PluginPaths, default=[], help=PLUGINS_HELP)
         parser.add_lightning_class_args(ModelCheckpoint, _CHECKPOINTS[0])
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
         # After the one that chooses, so that it saves what that one chose. Lightning's save_last would only write when
@@ -122,7 +125,8 @@ class StarkCLI(LightningCLI):
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
 
     def before_instantiate_classes(self) -> None:
-        """Refuse a strategy before Lightning builds it, which fails on its own terms."""
+        """Refuse a strategy before Lightning builds it, which fails on its own terms; say where the plugins lie."""
+        self.config[self._asked]["plugins"] = [str(plugin.path) for plugin in self._plugins]
         strategy = self._get(self.config, "trainer")["strategy"]
         check_strategy(strategy["class_path"] if isinstance(strategy, Namespace) else strategy)
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from callbacks import PARENT_VARIABLE
+from pipeline.isolation import SAFE_PATH
+from pipeline.plain_text import printable
 
 __all__ = ["LOST", "cancel_all", "check_ray", "run_on_ray"]
 
@@ -50,8 +52,10 @@ def run_on_ray(command: list[str], log: Path, *, cpus: int, gpus: int) -> int:
         # Nothing is reported to anybody.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         local = {} if "RAY_ADDRESS" in os.environ else {"include_dashboard": False}
-        ray.init(logging_level="ERROR", log_to_driver=False, **local)
+        ray.init(logging_level="ERROR", log_to_driver=False, job_config=_job_config(), **local)
     threads, stop_file = str(cpus), f"{log.absolute()}.stop"
+    # Of a cluster that runs already, workers have not inherited our environment.
+    path = {**SAFE_PATH, **{name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}}
     printed = str(log.absolute())
 
     def run(folder: str) -> int:  # defined here, so that it travels as a whole
@@ -59,7 +63,7 @@ def run_on_ray(command: list[str], log: Path, *, cpus: int, gpus: int) -> int:
         import subprocess
         import time
 
-        environment = {**os.environ, "OMP_NUM_THREADS": threads, parent_variable: str(os.getpid())}
+        environment = {**os.environ, **path, "OMP_NUM_THREADS": threads, parent_variable: str(os.getpid())}
         with open(printed, "ab") as output:
             process = subprocess.Popen(
                 command, cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True
@@ -84,7 +88,7 @@ def run_on_ray(command: list[str], log: Path, *, cpus: int, gpus: int) -> int:
     except ray.exceptions.RayTaskError as error:
         raise ValueError(f"Ray could not run {' '.join(command)}: {str(error).splitlines()[-1]}") from error
     except ray.exceptions.RayError as error:
-        print(f"{log.parent}: {type(error).__name__}", file=sys.stderr)
+        print(printable(f"{log.parent}: {type(error).__name__}"), file=sys.stderr)
         return LOST
     finally:
         _stop_files.discard(Path(stop_file))
@@ -95,6 +99,18 @@ def cancel_all() -> None:
     """Tell all fits to stop."""
     for file in list(_stop_files):
         file.touch()
+
+
+def _job_config() -> Any:  # noqa: ANN401 - a class of a module without types
+    """A job whose workers do not have this process' current folder first on their path, where Ray puts it."""
+    from ray.job_config import JobConfig
+
+    class InstalledCodeOnly(JobConfig):
+        def _runtime_env_has_working_dir(self) -> bool:
+            # Only asked before the folder is put there; Ray has no option for it.
+            return True
+
+    return InstalledCodeOnly()
 
 
 def _ray() -> Any:  # noqa: ANN401 - a module without types

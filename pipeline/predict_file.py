@@ -15,7 +15,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, BinaryIO
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from datamodules.record_format import RecordFormat, record_format
@@ -24,6 +23,7 @@ from datamodules.tsv import empty_texts_note
 from pipeline.classifier import Classifier, open_classifier
 from pipeline.errors import OneLineErrors
 from pipeline.model_data import task_of
+from pipeline.plain_text import PlainConsole, printable
 from storage import check_output, is_stream, open_output
 
 __all__ = ["predict_file"]
@@ -93,7 +93,7 @@ def predict_file(args: list[str]) -> None:
         output = stack.enter_context(_written(options.output, target, options.overwrite))
         writer = _Writer(output, target, records, classifier, columns, name, options.escape_formulas)
         shown = (TextColumn("{task.fields[rows]} rows"), BarColumn(), TimeElapsedColumn())
-        progress = stack.enter_context(Progress(*shown, console=Console(stderr=True)))
+        progress = stack.enter_context(Progress(*shown, console=PlainConsole(stderr=True)))
         bar, done, empty = progress.add_task("", total=size, rows=0), 0, list[int]()
         for chunk in itertools.chain([first], chunks):
             good = []
@@ -111,7 +111,7 @@ def predict_file(args: list[str]) -> None:
     bad.report(done)
     notes = [*records.notes, *([empty_texts_note(empty)] if empty else []), *writer.notes]
     for note in notes:
-        print(f"{name}: {_printable(note)}", file=sys.stderr)
+        print(f"{name}: {printable(note)}", file=sys.stderr)
     if bad.count > _MOST_BAD * done:
         sys.exit(1)
 
@@ -388,7 +388,7 @@ class _BadRows:
         if self._apart is not None and self._stream is None:
             self._apart.unlink(missing_ok=True)
         for line in self._told:
-            print(_printable(line), file=sys.stderr)
+            print(printable(line), file=sys.stderr)
         if self.count:
             where = "" if self._apart is None else f"; {self._apart} has them all"
             print(f"{self._name}: {self.count} of {done} rows are bad and were left out{where}", file=sys.stderr)
@@ -422,8 +422,3 @@ def _without_halves(values: dict[str, Any]) -> dict[str, Any]:
         return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
 
     return {key: _HALVES.sub(spelt, value) if isinstance(value, str) else value for key, value in values.items()}
-
-
-def _printable(line: str) -> str:
-    """A line whose control characters cannot act on a terminal."""
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in line)

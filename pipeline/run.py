@@ -15,6 +15,7 @@ from pipeline.machine import machine_of
 from pipeline.manifest import Manifest
 from pipeline.method import Method
 from pipeline.plan import plan, stages_from
+from pipeline.plugins import keep_plugins
 from pipeline.run_folder import CONFIG
 from pipeline.settings import RunOptions, RunSettings
 from pipeline.summary import read_summary
@@ -70,6 +71,7 @@ def run(settings: RunSettings, config: str, options: RunOptions) -> None:
         manifest.machine = machine_of(settings)
         manifest.write()
         write_text(root / CONFIG, config)
+        keep_plugins(settings.plugins, root)
         # Trainers, modules and optimizers refer to each other and would stay until Python happens to notice; so they
         # are looked for after each stage, among what is new, which takes no time.
         gc.freeze()

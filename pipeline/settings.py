@@ -20,6 +20,7 @@ from pipeline.elsewhere import Executor
 from pipeline.errors import OneLineErrors
 from pipeline.loggers import Loggers, prepare_loggers
 from pipeline.on_ray import check_ray
+from pipeline.plugins import PLUGINS_HELP, Plugin, PluginPaths, load_plugins
 
 __all__ = [
     "Baseline",
@@ -191,6 +192,7 @@ class RunSettings:
     #: How many fits run at a time, and where, which changes no result.
     workers: int = 1
     executor: Executor = "local"
+    plugins: tuple[Plugin, ...] = ()
 
     @property
     def is_shared(self) -> bool:
@@ -302,6 +304,7 @@ def _parser() -> OneLineErrors:
     parser.add_argument("--seeds", type=list[int], default=[], help="repeat the trial and what follows with each")
     parser.add_argument("--workers", type=int, default=1, help="fits that run at a time, each in its own process")
     parser.add_argument("--executor", type=Executor, default="local", help="where they run: this machine, or Ray")
+    parser.add_argument("--plugins", type=PluginPaths, default=[], help=PLUGINS_HELP)
     parser.add_argument("--dry-run", action="store_true", help="print which stages would run, and why")
     parser.add_argument("--from", type=str, metavar="STAGE", help="run this stage and all that depend on it again")
     parser.add_argument(
@@ -342,6 +345,8 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
     for name in ("data", *_PARTS):
         if not isinstance(parsed[name], Namespace):
             raise ValueError(f"{name} is {parsed[name]!r}: it must be a mapping of settings, or left out")
+    plugins = load_plugins(parsed.plugins)
+    parsed.plugins = [str(plugin.path) for plugin in plugins]
     text = parser.dump(parsed, format="yaml", skip_none=False)
     parts = {name: part(**parsed[name].as_dict()) for name, part in _PARTS.items()}
     for name, part in parts.items():
@@ -367,6 +372,7 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
         workers=options.workers,
         executor=options.executor,
         baselines=parsed.baselines,
+        plugins=plugins,
         **parts,
     )
     # The task and the ranges of its settings are checked now, not after the first stage.

@@ -5,7 +5,6 @@ A fit is described by a YAML of its own (``stage.yaml``), so that `stark fit --c
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,8 +29,10 @@ from lightning_modules.classifying import Batch
 from lightning_modules.metrics import score_function
 from pipeline.candidates import Candidate
 from pipeline.elsewhere import fit_elsewhere
+from pipeline.isolation import stark_command
 from pipeline.lightning_cli import StarkCLI
 from pipeline.loggers import log_figures, logger_configs, logging_ends
+from pipeline.plugins import plugin_copies
 from pipeline.search import HeldOut, Prediction, cross_fit, folds, predict
 from pipeline.settings import FitSettings, RunSettings
 from storage import remove_folder, write_text
@@ -333,8 +334,7 @@ def _fit(
         gpus = (
             settings.trainer.devices if CUDAAccelerator.is_available() and settings.trainer.accelerator != "cpu" else 0
         )
-        process = [sys.executable, "-m", "cli", *command]
-        fit_elsewhere(process, log, executor=settings.executor, workers=settings.workers, gpus=gpus)
+        fit_elsewhere(stark_command(command), log, executor=settings.executor, workers=settings.workers, gpus=gpus)
 
 
 def _fit_config(
@@ -346,7 +346,9 @@ def _fit_config(
     callbacks: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
     trainer, loggers = settings.trainer, logger_configs(settings, folder)
+    plugins = plugin_copies(settings.plugins, settings.folder)
     return {
+        **({"plugins": [str(copy) for copy in plugins]} if plugins else {}),
         "seed_everything": settings.seed,
         "trainer": {
             "default_root_dir": str(folder),

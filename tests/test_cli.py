@@ -1,7 +1,10 @@
 """The command `stark`: help, and one line with exit status 2 for every kind of bad input."""
 
+import configparser
+import importlib.util
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -11,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import cli
 from cli import main
 from lightning_modules import load_classifier, load_tokenizer, save_classifier
 from storage import folder_lock
@@ -65,6 +69,69 @@ def test_help_needs_no_torch():
     code = "import sys, cli; cli.main(['--help']); sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "sample-data" in done.stdout
+
+
+def start(folder: Path, *, path: str = ".") -> subprocess.CompletedProcess[str]:
+    """Ask for the help, which needs none of the libraries, in a folder and with a PYTHONPATH."""
+    code = "from cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-P", "-c", code, "--help"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((path, str(cli._HOME)))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("file", ["callbacks.py", "storage/__init__.py", "random.py", "json/__init__.py", "yaml.py"])
+def test_a_folder_that_hides_a_module_is_named(file, tmp_path):
+    hiding = tmp_path / file
+    hiding.parent.mkdir(exist_ok=True)
+    hiding.write_text(f"open({str(tmp_path / 'mark')!r}, 'w')")
+    for path in (".", "", str(tmp_path)):  # an empty entry is the current folder, too
+        done = start(tmp_path, path=path)
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        name = file.partition("/")[0].removesuffix(".py")
+        assert line.startswith(f"stark: error: {name} is taken from {tmp_path}")
+        assert line.endswith(f"rename {name} there, or remove {tmp_path} from PYTHONPATH")
+    assert not (tmp_path / "mark").exists()
+
+
+def test_folders_that_hide_nothing_are_no_matter(tmp_path):
+    for name in ("callbacks", "json", "datasets"):  # without __init__.py they come last
+        (tmp_path / name).mkdir()
+    for name in ("my_losses.py", "time.py"):  # time is built in, which comes first
+        (tmp_path / name).touch()
+    assert start(tmp_path).stdout.startswith("usage: ")
+    # A library that is installed there on purpose.
+    (tmp_path / "yaml.py").touch()
+    assert start(tmp_path).returncode == 2
+    (tmp_path / "pyyaml-9.dist-info").mkdir()
+    assert start(tmp_path).stdout.startswith("usage: ")
+
+
+def test_another_distribution_with_our_names_is_named(tmp_path, monkeypatch, capsys):
+    (tmp_path / "storage").mkdir()
+    (tmp_path / "storage/__init__.py").touch()
+    found = importlib.util.spec_from_file_location(
+        "storage", tmp_path / "storage/__init__.py", submodule_search_locations=[str(tmp_path / "storage")]
+    )
+    find = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: found if name == "storage" else find(name))
+    message = error_of(["nothing"], capsys)
+    assert f"storage is taken from {tmp_path / 'storage'}, not from stark-lightning" in message
+    assert message.endswith("uninstall the distribution that has put it there")
+
+
+def test_all_required_libraries_are_looked_for():
+    """By the names that their distributions give them."""
+    setup = configparser.ConfigParser()
+    setup.read(Path(cli._HOME, "setup.cfg"))
+    lines = [line for line in setup["options"]["install_requires"].splitlines() if line and not line.startswith("#")]
+    required = {re.split(r"[^\w-]", line)[0].replace("-", "_") for line in lines} - {"pyyaml"}
+    assert {*required, "yaml", "lightning_fabric"} == set(cli._LIBRARIES)
 
 
 def test_unknown_command(capsys):

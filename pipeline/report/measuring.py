@@ -166,7 +166,8 @@ def _calibration(logits: Tensor, labels: Tensor) -> float | None:
 
 
 _MEMORY = """
-import json, sys
+import json, os, sys
+sys.path.append(os.getcwd())  # last: it is where our packages lie, which need not be installed
 from pathlib import Path
 import torch
 from pipeline.classifier import open_answer
@@ -181,6 +182,6 @@ def _memory(folder: Path) -> float:
     """Peak of a process of its own, as this one has had other models; 0 where the system does not tell."""
     if not Path("/proc/self/status").is_file():
         return 0.0
-    command = [sys.executable, "-c", _MEMORY, str(folder.resolve()), str(torch.get_num_threads())]
+    command = [sys.executable, "-P", "-c", _MEMORY, str(folder.resolve()), str(torch.get_num_threads())]
     said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     return int(json.loads(said.stdout.splitlines()[-1])) * 1024 / 1e6
