@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
@@ -23,9 +24,18 @@ from transformers import (
 )
 
 from lightning_modules.encoders import adapter_of, find_adapter
+from lightning_modules.model_inputs import ModelInputs
 from storage import DamagedError, WriteError, file_digest, new_folder, verify_checksums, write_checksums
 
-__all__ = ["load_classifier", "load_tokenizer", "model_digest", "one_line_errors", "save_classifier", "set_labels_"]
+__all__ = [
+    "labels_of",
+    "load_classifier",
+    "load_tokenizer",
+    "model_digest",
+    "one_line_errors",
+    "save_classifier",
+    "set_labels_",
+]
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -41,7 +51,10 @@ _log = logging.getLogger(__name__)
 
 
 def save_classifier(
-    model: PreTrainedModel, directory: str | Path, tokenizer: PreTrainedTokenizerFast | None = None
+    model: PreTrainedModel,
+    directory: str | Path,
+    tokenizer: PreTrainedTokenizerFast | None = None,
+    inputs: ModelInputs | None = None,
 ) -> Path:
     """Write a model folder; it appears under its name only when it is complete.
 
@@ -50,6 +63,8 @@ def save_classifier(
         directory: The folder to make. A model folder of that name is replaced.
         tokenizer: Saved along with the model, so that ``transformers.pipeline`` can use the folder; None takes that of
             the folder or hub id that the model was loaded from, if there is one.
+        inputs: How the rows were prepared that the model was trained on; None keeps what its configuration says. The
+            tokenizer is saved with the same length as its ``model_max_length``.
 
     Returns:
         The folder.
@@ -70,8 +85,14 @@ def save_classifier(
         config = copy.deepcopy(model.config)
         config.architectures = [type(model).__name__]
         config.dtype = model.dtype
+        if inputs is not None:
+            inputs.write_(config)
         config.save_pretrained(temporary)
         if tokenizer is not None:
+            known = ModelInputs.read(config)
+            if known is not None:
+                tokenizer = copy.copy(tokenizer)  # the caller's stays as it is
+                tokenizer.model_max_length = known.max_length
             tokenizer.save_pretrained(temporary)
         write_checksums(temporary)
     return folder
@@ -102,7 +123,7 @@ def load_classifier(
         verify_checksums(Path(path), (CONFIG_FILE, WEIGHTS_FILE))
         adapter_of(PreTrainedConfig.get_config_dict(str(path))[0].get("model_type"))
         config = AutoConfig.from_pretrained(str(path), trust_remote_code=False)
-        stored_names = [config.id2label[number] for number in range(config.num_labels)]
+        stored_names = labels_of(config)
         if label_names is not None:
             set_labels_(config, label_names)
         model, loaded = AutoModelForSequenceClassification.from_pretrained(
@@ -119,7 +140,10 @@ def load_classifier(
         has_classifier = not missing
         if has_classifier and label_names is not None and list(label_names) != stored_names:
             if any(name != f"LABEL_{number}" for number, name in enumerate(stored_names)):
-                raise ValueError(f"its classifier has the labels {stored_names}, not {list(label_names)}")
+                raise ValueError(
+                    f"its classifier has the labels {stored_names}, not {list(label_names)}: name the task's labels in "
+                    "the model's order, or take a model of this task"
+                )
             action = "replaced by a new one" if mismatched else "taken"
             _log.warning("%s: its classifier has no label names; it is %s for %s", path, action, list(label_names))
         if (missing or mismatched) and (label_names is None or not new_head):
@@ -185,6 +209,12 @@ def set_labels_(config: PreTrainedConfig, label_names: Sequence[str]) -> None:
     config.id2label = dict(enumerate(label_names))
     config.label2id = {name: number for number, name in enumerate(label_names)}
     config.problem_type = "regression" if len(label_names) == 1 else "single_label_classification"
+
+
+def labels_of(config: PreTrainedConfig) -> list[str]:
+    """The names of a configuration's classes in the order of their numbers."""
+    names: Any = config.id2label  # by number, or by its text
+    return [names[number] for number in range(config.num_labels or 0)]
 
 
 def _loaded_with(model: PreTrainedModel) -> PreTrainedTokenizerFast | None:
