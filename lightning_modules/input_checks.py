@@ -103,8 +103,8 @@ def check_segments(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast,
     used = 1 + max(_segments(tokenizer))
     if rows is not None and used > rows:
         raise ValueError(
-            f"the tokenizer of {where} gives pairs of texts {used} segment ids but the encoder has {rows}: set the "
-            "tokenizer's model_input_names to input_ids and attention_mask and save it"
+            f"the tokenizer of {where} gives pairs of texts {used} segment ids but the encoder has {rows}: write "
+            '"model_input_names": ["input_ids", "attention_mask"] into its tokenizer_config.json'
         )
 
 
