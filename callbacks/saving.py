@@ -8,10 +8,12 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_info
 
 from callbacks.lifecycle import load_best
+from datamodules import GLUEDataModule
 from lightning_modules.base import ClassificationModule
 from lightning_modules.model_folder import check_free, save_classifier
+from lightning_modules.model_inputs import ModelInputs, lowercases
 
-__all__ = ["SaveModelFolder"]
+__all__ = ["SaveModelFolder", "inputs_of"]
 
 
 class SaveModelFolder(Callback):
@@ -35,6 +37,32 @@ class SaveModelFolder(Callback):
         load_best(trainer, pl_module)
         if trainer.is_global_zero:
             folder = save_classifier(
-                pl_module.classifier, Path(trainer.default_root_dir) / "model", pl_module.tokenizer
+                pl_module.classifier,
+                Path(trainer.default_root_dir) / "model",
+                pl_module.tokenizer,
+                inputs_of(trainer, pl_module),
             )
             rank_zero_info(f"Saved the classifier to {folder}")
+
+
+def inputs_of(trainer: Trainer, module: ClassificationModule) -> ModelInputs | None:
+    """How a fit prepares its rows.
+
+    Args:
+        trainer: The trainer.
+        module: The trained module.
+
+    Returns:
+        What the saved model keeps of it; None if the data are not a `GLUEDataModule`.
+    """
+    data = getattr(trainer, "datamodule", None)
+    if not isinstance(data, GLUEDataModule):
+        return None
+    return ModelInputs(
+        max_length=data.max_length,
+        segment_ids=data.segment_ids,
+        texts=data.task.texts,
+        kind="regression" if data.task.is_regression else "classification",
+        lowercase=lowercases(module.tokenizer),
+        task=data.task.name,
+    )

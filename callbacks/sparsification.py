@@ -16,11 +16,13 @@ from callbacks.functional.masks import achieved_sparsity, check_sparsity, masks_
 from callbacks.layer_dropping import LayerDropping
 from callbacks.lifecycle import has_trial, resumes
 from callbacks.pruning import EXPRESSIVENESS, Pruning, expressiveness_loss
+from callbacks.saving import inputs_of
 from callbacks.scoring import ScoringSplit, UnitScores, score_units, scoring_batches
 from lightning_modules.classifying import Batch, classify
 from lightning_modules.distillation import DistillationModule
 from lightning_modules.functional.distillation import distillation_loss
 from lightning_modules.model_folder import save_classifier
+from lightning_modules.model_inputs import ModelInputs
 
 __all__ = ["FRIENDLINESS", "TeacherSparsification", "score_teacher", "teacher_masks"]
 
@@ -173,7 +175,9 @@ class TeacherSparsification(Callback):
         if trainer.is_global_zero:
             folder = Path(trainer.default_root_dir)
             scores.save(folder / "teacher_scores.safetensors")
-            save_classifier(module.teacher, folder / "teacher", module.tokenizer)
+            # A teacher that was trained here keeps its own.
+            inputs = None if ModelInputs.read(module.teacher.config) else inputs_of(trainer, module)
+            save_classifier(module.teacher, folder / "teacher", module.tokenizer, inputs)
 
     def _score(self, trainer: Trainer, module: DistillationModule) -> UnitScores:
         if self.scores is not None:

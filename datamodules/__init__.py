@@ -4,7 +4,7 @@ from datamodules.batching import EpochBatchSampler, EvaluationSampler, LazyDataL
 from datamodules.columns import TokenColumns
 from datamodules.glue import GLUEDataModule
 from datamodules.grouping import Batches, evaluation_batches, length_grouped_batches, token_budget_batches
-from datamodules.own import OwnTask, open_task, read_own_task
+from datamodules.own import OwnTask, is_description, open_task, read_own_task
 from datamodules.sample import sample_vocabulary, write_sample_data
 from datamodules.sources import GLUE_HUB_ID
 from datamodules.submission import write_submission
@@ -26,6 +26,7 @@ __all__ = [
     "TokenColumns",
     "evaluation_batches",
     "find_task",
+    "is_description",
     "length_grouped_batches",
     "open_task",
     "read_own_task",

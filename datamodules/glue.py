@@ -197,13 +197,16 @@ class GLUEDataModule(pl.LightningDataModule):
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:
         """The tokenizer, loaded when it is first needed."""
-        tokenizer = load_tokenizer(self.model_name_or_path)
-        if self.max_length > tokenizer.model_max_length:
-            raise ValueError(
-                f"max_length is {self.max_length} but the tokenizer of {self.model_name_or_path!r} takes at most "
-                f"{tokenizer.model_max_length}"
-            )
-        return tokenizer
+        return load_tokenizer(self.model_name_or_path)
+
+    @cached_property
+    def _tokenizer_digest(self) -> str:
+        return tokenizer_digest(self.tokenizer)
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether a row has two texts."""
+        return self.task.is_pair
 
     def prepare_data(self) -> None:
         """Tokenise the splits that the trainer's function needs (without a trainer all that exist) into the cache."""
@@ -291,7 +294,7 @@ class GLUEDataModule(pl.LightningDataModule):
         key = {
             "content": self.digest(file),
             "rows": chosen,
-            "tokenizer": tokenizer_digest(self.tokenizer),
+            "tokenizer": self._tokenizer_digest,
             **{name: self._setting(name) for name in ("task", "segment_ids", *_SHAPE_SETTINGS)},
         }
         return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
@@ -299,7 +302,8 @@ class GLUEDataModule(pl.LightningDataModule):
     def state_dict(self) -> dict[str, Any]:
         """Return the settings and the content that decide on the batches."""
         content = {split: self.digest(split) for split in self._needed("fit")}
-        return {**{name: self._setting(name) for name in _BATCH_SETTINGS}, "content": content}
+        settings = {name: self._setting(name) for name in _BATCH_SETTINGS}
+        return {**settings, "content": content, "tokenizer": self._tokenizer_digest}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Refuse to continue a fit with other batches.
@@ -327,6 +331,12 @@ class GLUEDataModule(pl.LightningDataModule):
                     f"data.data_dir is {self.data_dir}: its {split} split is not what the checkpoint was made with; "
                     "restore it or start a new run"
                 )
+        # Checkpoints of earlier versions do not know it.
+        if state_dict.get("tokenizer", self._tokenizer_digest) != self._tokenizer_digest:
+            raise ValueError(
+                f"the tokenizer of {self.model_name_or_path} is not the one that the checkpoint was made with: restore "
+                "it or start a new run"
+            )
 
     @cached_property
     def _source(self) -> Source:

@@ -19,7 +19,7 @@ from datamodules.tasks import SPLITS, Task, find_task
 from datamodules.tsv import Rows, parse_label, warn_of_empty_texts
 from storage import compose_yaml, file_digest
 
-__all__ = ["OwnSource", "OwnTask", "open_task", "read_own_task"]
+__all__ = ["OwnSource", "OwnTask", "is_description", "open_task", "read_own_task"]
 
 _log = logging.getLogger(__name__)
 
@@ -126,7 +126,12 @@ def open_task(name: str, data_dir: str | None = None) -> Task:
     Raises:
         ValueError: there is no such task, or the file is wrong.
     """
-    return read_own_task(Path(name), data_dir) if name.endswith(_ENDINGS) else find_task(name)
+    return read_own_task(Path(name), data_dir) if is_description(name) else find_task(name)
+
+
+def is_description(name: str) -> bool:
+    """Return whether a task's name is that of a YAML file which describes it."""
+    return name.endswith(_ENDINGS)
 
 
 def read_own_task(path: Path, data_dir: str | None = None) -> OwnTask:

@@ -24,8 +24,10 @@ from transformers import (
 
 from lightning_modules.checkpoints import bring_home
 from lightning_modules.classifying import Batch, classify, predictions
+from lightning_modules.input_checks import HasInputs, check_inputs, check_tokenizer_limit
 from lightning_modules.lean_training import HasTokenIds, UsedRows, cheap_dropout_, follow_, plain_, use_rows_
 from lightning_modules.metrics import build_metrics, computed, score_of
+from lightning_modules.model_folder import labels_of
 from lightning_modules.processes import all_gather_object, check_strategy, reset_random_streams, settle_buckets_
 from lightning_modules.resuming import (
     batches_done,
@@ -105,6 +107,29 @@ class ClassificationModule(LightningModule):
         self._resumed_gradients: dict[str, Tensor] = {}
         self._resumed_metrics: dict[str, float] = {}
         self._resumed_should_stop = False
+
+    def prepare_data(self) -> None:
+        """Compare the rows with the encoder's tables, before a callback scores anything or the fit begins.
+
+        Raises:
+            ValueError: If a row may have a token, a position or a segment that the encoder has not.
+        """
+        data = getattr(self.trainer, "datamodule", None)
+        if isinstance(data, HasInputs):
+            self.check_inputs(data)
+
+    def check_inputs(self, data: HasInputs) -> None:
+        """Compare the rows of a data module with the encoder's tables.
+
+        Args:
+            data: The data module.
+
+        Raises:
+            ValueError: If they do not fit.
+        """
+        where = str(self.classifier.name_or_path)
+        check_inputs(self.classifier.config, data.tokenizer, data.max_length, is_pair=data.is_pair, where=where)
+        check_tokenizer_limit(self.classifier.config, data.tokenizer, data.max_length, where)
 
     def setup(self, stage: str) -> None:
         """Check that the trainer keeps weights whole, and leave out of a fit what does not learn.
@@ -303,7 +328,7 @@ class ClassificationModule(LightningModule):
         """Take the checkpoint's shape, before its weights arrive.
 
         Raises:
-            ValueError: If a fit resumes with other settings than the checkpoint's.
+            ValueError: If a fit resumes with other settings than the checkpoint's, or its classifier has other labels.
         """
         if self._trainer is not None and self.trainer.training:
             # Keys with an underscore are notes of LightningCLI.
@@ -324,7 +349,14 @@ class ClassificationModule(LightningModule):
         first, end = checkpoint["phase"]
         self.phase = (first, end)
         if checkpoint["classifier_config"] != self.classifier.config.to_json_string(use_diff=False):
-            self.classifier = classifier_from_config(checkpoint["classifier_config"])
+            classifier = classifier_from_config(checkpoint["classifier_config"])
+            names = labels_of(classifier.config)
+            if names != self.label_names:
+                raise ValueError(
+                    f"the checkpoint's classifier has the labels {names}, the task has {self.label_names}: take a "
+                    "checkpoint of this task, or name the task's labels in the checkpoint's order"
+                )
+            self.classifier = classifier
             nn.Module.to(self.classifier, self.device)
             if self._trainer is not None and self.trainer.training:
                 self._use_rows()

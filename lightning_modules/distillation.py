@@ -13,6 +13,7 @@ from lightning_modules.base import ClassificationModule
 from lightning_modules.classifying import Batch, classify
 from lightning_modules.encoders import kept_units, shrink_
 from lightning_modules.functional.distillation import Reduction, distillation_loss
+from lightning_modules.input_checks import HasInputs, check_inputs, check_tokens
 from lightning_modules.model_folder import load_classifier, load_tokenizer
 from lightning_modules.teacher_outputs import TeacherOutputs
 from lightning_modules.units import KeptUnits
@@ -44,7 +45,7 @@ class DistillationModule(ClassificationModule):
         distillation_weight: w, the weight of the teacher's part, in [0, 1].
 
     Raises:
-        ValueError: If a model cannot be loaded, has other labels, or the two have different vocabularies.
+        ValueError: If a model cannot be loaded, has other labels, or the tokenizers of the two differ.
     """
 
     def __init__(
@@ -75,11 +76,27 @@ class DistillationModule(ClassificationModule):
         self.teacher_outputs: TeacherOutputs | None = None
         self.classifier = load_classifier(student, label_names=self.label_names)
         self.tokenizer = load_tokenizer(student)
-        if student != teacher and self.tokenizer.get_vocab() != load_tokenizer(teacher).get_vocab():
+        self._teacher_tokenizer = load_tokenizer(teacher) if student != teacher else self.tokenizer
+        self._check_tokens(is_pair=False)
+
+    def _check_tokens(self, *, is_pair: bool) -> None:
+        if self._teacher_tokenizer is self.tokenizer:
+            return
+        try:
+            check_tokens(self._teacher_tokenizer, self.tokenizer, is_pair=is_pair)
+        except ValueError as error:
             raise ValueError(
-                f"the student {student} and the teacher {teacher} have different vocabularies: distillation feeds both "
-                "the same tokens, so choose a student cut from this teacher or from its family"
-            )
+                f"the student {self.hparams['student']} and the teacher {self.hparams['teacher']} {error}: "
+                "distillation feeds both the same tokens, so choose a student cut from this teacher or from its family"
+            ) from error
+
+    def check_inputs(self, data: HasInputs) -> None:
+        """Compare the rows with the tables of both encoders, and with what the teacher was trained on."""
+        super().check_inputs(data)
+        config, where = self.teacher.config, str(self.teacher.name_or_path)
+        check_inputs(config, data.tokenizer, data.max_length, is_pair=data.is_pair, where=where)
+        # A family without segments, as DistilBERT, does not see them.
+        self._check_tokens(is_pair=data.is_pair and getattr(config, "type_vocab_size", 1) > 1)
 
     @property
     def teacher(self) -> PreTrainedModel:

@@ -54,6 +54,7 @@ class EncoderAdapter:
         attention_norm: Path of the LayerNorm of attention and residual inside a layer.
         num_heads_attribute: Attribute of the attention module that counts its heads.
         heads_width_attribute: Attribute of the attention module for the width of all heads, None if it has none.
+        positions_after_padding: Whether positions are counted from behind the padding token's id, as RoBERTa does.
     """
 
     layers: str = "encoder.layer"
@@ -67,12 +68,13 @@ class EncoderAdapter:
     ffn_out: str = "output.dense"
     num_heads_attribute: str = "num_attention_heads"
     heads_width_attribute: str | None = "all_head_size"
+    positions_after_padding: bool = False
 
 
 ADAPTERS = {
     "bert": EncoderAdapter(),
-    "roberta": EncoderAdapter(),
-    "xlm-roberta": EncoderAdapter(),
+    "roberta": EncoderAdapter(positions_after_padding=True),
+    "xlm-roberta": EncoderAdapter(positions_after_padding=True),
     "electra": EncoderAdapter(),
     "distilbert": EncoderAdapter(
         layers="transformer.layer",

@@ -9,6 +9,7 @@ import pickle
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
@@ -26,6 +27,7 @@ from transformers import (
 )
 
 from lightning_modules.encoders import adapter_of, find_adapter
+from lightning_modules.model_inputs import ModelInputs
 from storage import (
     WEIGHTS_FILE,
     DamagedError,
@@ -46,6 +48,7 @@ from storage import (
 
 __all__ = [
     "check_free",
+    "labels_of",
     "load_classifier",
     "load_tokenizer",
     "model_digest",
@@ -70,7 +73,10 @@ _log = logging.getLogger(__name__)
 
 
 def save_classifier(
-    model: PreTrainedModel, directory: str | Path, tokenizer: PreTrainedTokenizerFast | None = None
+    model: PreTrainedModel,
+    directory: str | Path,
+    tokenizer: PreTrainedTokenizerFast | None = None,
+    inputs: ModelInputs | None = None,
 ) -> Path:
     """Write a model folder; it appears under its name only when it is complete.
 
@@ -80,6 +86,8 @@ def save_classifier(
             wrote, if nobody has changed it or put a file into it.
         tokenizer: Saved along with the model, so that ``transformers.pipeline`` can use the folder; None takes that of
             the folder or hub id that the model was loaded from, if there is one.
+        inputs: How the rows were prepared that the model was trained on; None keeps what its configuration says. The
+            tokenizer is saved with the same length as its ``model_max_length``.
 
     Returns:
         The folder.
@@ -99,8 +107,14 @@ def save_classifier(
         config = copy.deepcopy(model.config)
         config.architectures = [type(model).__name__]
         config.dtype = model.dtype
+        if inputs is not None:
+            inputs.write_(config)
         config.save_pretrained(temporary)
         if tokenizer is not None:
+            known = ModelInputs.read(config)
+            if known is not None:
+                tokenizer = copy.copy(tokenizer)  # the caller's stays as it is
+                tokenizer.model_max_length = known.max_length
             tokenizer.save_pretrained(temporary)
         write_checksums(temporary)
     return folder
@@ -153,7 +167,7 @@ def load_classifier(
         check_sizes(values, shapes)
         config = AutoConfig.from_pretrained(str(path), trust_remote_code=False)
         _check_memory(config, shapes)
-        stored_names = [config.id2label[number] for number in range(config.num_labels)]
+        stored_names = labels_of(config)
         if label_names is not None:
             set_labels_(config, label_names)
         model, loaded = AutoModelForSequenceClassification.from_pretrained(
@@ -170,7 +184,10 @@ def load_classifier(
         has_classifier = not missing
         if has_classifier and label_names is not None and list(label_names) != stored_names:
             if any(name != f"LABEL_{number}" for number, name in enumerate(stored_names)):
-                raise ValueError(f"its classifier has the labels {stored_names}, not {list(label_names)}")
+                raise ValueError(
+                    f"its classifier has the labels {stored_names}, not {list(label_names)}: name the task's labels in "
+                    "the model's order, or take a model of this task"
+                )
             action = "replaced by a new one" if mismatched else "taken"
             _log.warning("%s: its classifier has no label names; it is %s for %s", path, action, list(label_names))
         if (missing or mismatched) and (label_names is None or not new_head):
@@ -242,6 +259,12 @@ def set_labels_(config: PreTrainedConfig, label_names: Sequence[str]) -> None:
     config.id2label = dict(enumerate(label_names))
     config.label2id = {name: number for number, name in enumerate(label_names)}
     config.problem_type = "regression" if len(label_names) == 1 else "single_label_classification"
+
+
+def labels_of(config: PreTrainedConfig) -> list[str]:
+    """The names of a configuration's classes in the order of their numbers."""
+    names: Any = config.id2label  # by number, or by its text
+    return [names[number] for number in range(config.num_labels or 0)]
 
 
 def _loaded_with(model: PreTrainedModel) -> PreTrainedTokenizerFast | None:

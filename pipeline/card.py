@@ -11,14 +11,14 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import AutoConfig
 
-from datamodules import GLUE_HUB_ID, GLUETask, Task, open_task
+from datamodules import GLUE_HUB_ID, GLUETask, Task
 from lightning_modules.encoders import SHRUNK_PREFIX
 from lightning_modules.metrics import score_function
 from lightning_modules.model_folder import one_line_errors
 from pipeline.errors import OneLineErrors
 from pipeline.latency import device_text, spread_text, threads_text
 from pipeline.manifest import Manifest
-from pipeline.model_data import run_of, settings_of
+from pipeline.model_data import check_labels, run_of, settings_of, task_of
 from pipeline.report.measuring import measure_models
 from pipeline.report.wording import environment, score_text, shape_text
 from pipeline.run_folder import has_output, read_config, read_output
@@ -73,7 +73,9 @@ def card_of(
     run, entry = entry_of(folder)
     summary, settings = read_summary(run), read_config(run)[1]
     data = settings_of(folder)
-    task = open_task(str(data["task"]), data.get("data_dir"))
+    task = task_of(folder)
+    assert task is not None  # it lies in a run
+    check_labels(folder, task)
     tensors = read_output(run, LOGITS)
     metric = score_function(task.metrics, task.num_labels)
     models = {"teacher": ["finetune/model"], "this model": [entry["folder"]]}

@@ -15,18 +15,23 @@ from typing import Any
 import torch
 import transformers
 from torch import Tensor
-from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from datamodules import PadCollator, TokenColumns, evaluation_batches
 from datamodules.tokenization import SegmentIds, tokenize_rows
 from datamodules.tsv import Rows
 from lightning_modules import load_classifier
 from lightning_modules.classifying import Batch, classify
-from lightning_modules.model_folder import load_tokenizer, one_line_errors
+from lightning_modules.input_checks import check_inputs, most_tokens
+from lightning_modules.model_folder import labels_of, load_tokenizer
+from lightning_modules.model_inputs import ModelInputs, lowercases
 from pipeline.extras import need_extra
-from pipeline.model_data import settings_of
+from pipeline.model_data import config_of, settings_of
 
 __all__ = ["Answer", "Classifier", "answer_of", "open_answer", "open_classifier", "quiet_exporters"]
+
+_USUAL_LENGTH = 128
+_SENSIBLE = 100_000
 
 Answer = Callable[[Batch], Tensor]
 """From a batch to its logits."""
@@ -87,22 +92,37 @@ def open_classifier(folder: Path, max_length: int | None = None) -> Classifier:
 
     Args:
         folder: A model folder, or one that `stark export` wrote.
-        max_length: None for that of the run that it lies in, or else 128.
+        max_length: None for that of the model's configuration; where an earlier version or somebody else made the
+            model, that of the run that it lies in, or else what tokenizer and encoder admit.
 
     Returns:
         The classifier, on the GPU if it is a model folder and there is one.
 
     Raises:
-        ValueError: If nothing usable is there.
+        ValueError: If nothing usable is there, or the encoder's tables are too small for the tokenizer or the length.
     """
-    tokenizer, settings = load_tokenizer(folder), settings_of(folder)
-    with one_line_errors(folder):
-        config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
-    names = [config.id2label[number] for number in range(config.num_labels)]
-    longest = settings.get("max_length", 128) if max_length is None else max_length
+    tokenizer, config = load_tokenizer(folder), config_of(folder)
+    inputs = ModelInputs.read(config)
+    if inputs is not None and inputs.lowercase != lowercases(tokenizer):
+        kinds = {True: "turns texts into lower case", False: "keeps the case of texts"}
+        raise ValueError(
+            f"the tokenizer of {folder} {kinds[not inputs.lowercase]}, that of its training {kinds[inputs.lowercase]}: "
+            "restore its files"
+        )
+    known = settings_of(folder) if inputs is None else vars(inputs)
+    longest = known.get("max_length", _default_length(config, tokenizer)) if max_length is None else max_length
+    is_pair = inputs is not None and inputs.is_pair
+    check_inputs(config, tokenizer, longest, is_pair=is_pair, where=str(folder), option="--max_length")
+    names = labels_of(config)
     device = "cuda" if torch.cuda.is_available() and not _is_exported(folder) else "cpu"
     answer = open_answer(folder, device)
-    return Classifier(answer, tokenizer, names, longest, settings.get("segment_ids", "tokenizer"), device)
+    return Classifier(answer, tokenizer, names, longest, known.get("segment_ids", "tokenizer"), device)
+
+
+def _default_length(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast) -> int:
+    """The most tokens of a row where nothing says with which a model was trained."""
+    said = tokenizer.model_max_length  # a huge number where nobody said anything
+    return min(most_tokens(config), said if said <= _SENSIBLE else _USUAL_LENGTH)
 
 
 def open_answer(folder: Path, device: str = "cpu") -> Answer:

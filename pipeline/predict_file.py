@@ -22,7 +22,7 @@ from datamodules.records import BadRecord, Record, Records, is_unicode, open_rec
 from datamodules.tsv import empty_texts_note
 from pipeline.classifier import Classifier, open_classifier
 from pipeline.errors import OneLineErrors
-from pipeline.model_data import task_of
+from pipeline.model_data import texts_of
 from pipeline.plain_text import PlainConsole, printable
 from storage import check_output, is_stream, open_output
 
@@ -67,7 +67,7 @@ def predict_file(args: list[str]) -> None:
     parser.add_argument("--header", type=bool, help="false if the first line is a row; columns are then 0, 1, ...")
     parser.add_argument("--escape_formulas", action="store_true", help="put ' before what spreadsheets may execute")
     parser.add_argument("--batch_size", type=int, default=32, help="rows per batch")
-    parser.add_argument("--max_length", type=int, help="the most tokens of a row; default: that of its run, or 128")
+    parser.add_argument("--max_length", type=int, help="the most tokens of a row; default: as it was trained")
     options = parser.parse_args(args)
     if options.batch_size < 1:
         raise ValueError(f"batch_size is {options.batch_size} but must be at least 1")
@@ -224,8 +224,8 @@ def _columns(
     if not known:
         first = next((f", line {row.line}: {row.reason};" for row in rows if isinstance(row, BadRecord)), ":")
         raise ValueError(f"{name}{first} there is no row that can be read")
-    task = task_of(folder)
-    own = _USUAL if task is None else task.texts
+    trained = texts_of(folder)
+    own = _USUAL if trained is None else trained
     if text is None:
         usual = [names for names in (_USUAL[: len(own)], own) if names[0] in known]
         if not usual:
@@ -236,7 +236,7 @@ def _columns(
     for column in chosen:
         if column not in known:
             raise ValueError(f"{name} has no column {column!r}, only {', '.join(known)}")
-    if task is not None and len(chosen) != len(own):
+    if trained is not None and len(chosen) != len(own):
         single = "single texts: give no --text_pair"
         wanted = "pairs: name the second column by --text_pair" if len(own) == 2 else single
         raise ValueError(f"{folder} was trained on {wanted}")

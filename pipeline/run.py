@@ -9,11 +9,13 @@ import warnings
 
 from datamodules import GLUEDataModule
 from lightning_modules import encoder_layers, layers_to_keep, load_classifier
+from lightning_modules.input_checks import check_inputs, check_tokenizer_limit
 from pipeline.display import Display, comparison_lines, plan_table, summary_table
 from pipeline.execution import execute_all
 from pipeline.machine import machine_of
 from pipeline.manifest import Manifest
 from pipeline.method import Method
+from pipeline.model_data import keep_description
 from pipeline.plan import plan, stages_from
 from pipeline.plugins import keep_plugins
 from pipeline.run_folder import CONFIG
@@ -72,6 +74,7 @@ def run(settings: RunSettings, config: str, options: RunOptions) -> None:
         manifest.write()
         write_text(root / CONFIG, config)
         keep_plugins(settings.plugins, root)
+        keep_description(settings.data["task"], root)
         # Trainers, modules and optimizers refer to each other and would stay until Python happens to notice; so they
         # are looked for after each stage, among what is new, which takes no time.
         gc.freeze()
@@ -97,7 +100,12 @@ def _check(settings: RunSettings) -> GLUEDataModule:
     Raises:
         ValueError: If the run could not end well.
     """
-    data = GLUEDataModule(model_name_or_path=settings.model_name_or_path, seed=settings.seed, **settings.data)
+    encoder = settings.model_name_or_path
+    data = GLUEDataModule(model_name_or_path=encoder, seed=settings.seed, **settings.data)
+    # A new head is drawn from the random state, which the fits set anew.
+    model = load_classifier(encoder, label_names=data.label_names)
+    check_inputs(model.config, data.tokenizer, data.max_length, is_pair=data.is_pair, where=encoder)
+    check_tokenizer_limit(model.config, data.tokenizer, data.max_length, encoder)
     for stage in ("fit", "test"):
         data.setup(stage)
     batches = -(-len(data.train_dataloader()) // settings.trainer.devices)
@@ -106,8 +114,6 @@ def _check(settings: RunSettings) -> GLUEDataModule:
             f"trainer.val_check_interval is {settings.trainer.val_check_interval}, but an epoch has {batches} batches: "
             "choose fewer, or null to evaluate after each epoch"
         )
-    # A new head is drawn from the random state, which the fits set anew.
-    model = load_classifier(settings.model_name_or_path, label_names=data.label_names)
     if settings.student.layers is not None:
         layers_to_keep(len(encoder_layers(model)), settings.student.layers, settings.student.which)
     return data

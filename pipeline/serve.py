@@ -19,7 +19,7 @@ from pipeline.classifier import Classifier, open_classifier
 from pipeline.errors import OneLineErrors
 from pipeline.extras import need_extra
 from pipeline.latency import device_text, threads_text
-from pipeline.model_data import run_of, task_of
+from pipeline.model_data import run_of, texts_of
 
 if TYPE_CHECKING:
     from gradio import Blocks
@@ -185,13 +185,13 @@ def page_of(sides: Sequence[Side]) -> Blocks:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import gradio
 
-    task = task_of(sides[0].folder)
+    trained = texts_of(sides[0].folder)
     places = [f"`{os.path.relpath(side.folder)}`" for side in sides]
-    names = ("text", "second text, if the model takes pairs") if task is None else task.texts
+    names = ("text", "second text, if the model takes pairs") if trained is None else trained
 
     def classify(text: str, pair: str) -> list[Any]:
         missing = [name for name, value in zip(names, (text, pair), strict=False) if not value.strip()]
-        if missing and (task is not None or not text.strip()):
+        if missing and (trained is not None or not text.strip()):
             raise gradio.Error(f"Type a text for {missing[0]}.", print_exception=False)
         answers = zip(said(sides, text, pair if pair.strip() else None), places, strict=True)
         return [item for (labels, line), place in answers for item in (labels, f"{line}\n\n{place}")]

@@ -15,7 +15,7 @@ from callbacks.functional.importance import ScoreReduction
 from callbacks.functional.masks import check_sparsity
 from callbacks.layer_dropping import LayerChoice
 from callbacks.scoring import ScoringSplit
-from datamodules import GLUEDataModule, open_task
+from datamodules import GLUEDataModule, is_description, open_task
 from pipeline.elsewhere import Executor
 from pipeline.errors import OneLineErrors
 from pipeline.loggers import Loggers, prepare_loggers
@@ -347,6 +347,7 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
             raise ValueError(f"{name} is {parsed[name]!r}: it must be a mapping of settings, or left out")
     plugins = load_plugins(parsed.plugins)
     parsed.plugins = [str(plugin.path) for plugin in plugins]
+    _make_absolute_(parsed)
     text = parser.dump(parsed, format="yaml", skip_none=False)
     parts = {name: part(**parsed[name].as_dict()) for name, part in _PARTS.items()}
     for name, part in parts.items():
@@ -378,6 +379,23 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
     # The task and the ranges of its settings are checked now, not after the first stage.
     GLUEDataModule(model_name_or_path=settings.model_name_or_path, seed=settings.seed, **settings.data)
     return settings, text, options
+
+
+def _make_absolute_(parsed: Namespace) -> None:
+    """Name local files absolutely: the run's `config.yaml` then means the same from any folder."""
+    parsed.root = _absolute(parsed.root)
+    # Anything else is the id of a model on the hub.
+    if Path(parsed.model_name_or_path).is_dir():
+        parsed.model_name_or_path = _absolute(parsed.model_name_or_path)
+    if is_description(parsed.data.task):
+        parsed.data.task = _absolute(parsed.data.task)
+    for name in ("data_dir", "cache_dir"):
+        if parsed.data[name] is not None:
+            parsed.data[name] = _absolute(parsed.data[name])
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
 
 
 def _check_ranges(prefix: str, part: Any) -> None:  # noqa: ANN401 - any of the dataclasses

@@ -173,6 +173,29 @@ def test_bad_row(command, line, complaint, workplace, capsys):
     assert nothing_written(workplace)
 
 
+@pytest.mark.parametrize("command", [finetune, run])
+def test_rows_longer_than_the_encoder_takes(command, workplace, capsys):
+    more = ["--dry-run"] if command is run else []
+    message = error_of(command("--data.max_length", "129", *more), capsys)
+    assert "max_length is 129 but" in message
+    assert "has positions for 128 tokens: give --data.max_length 128, or less" in message
+    assert nothing_written(workplace)
+
+
+@pytest.mark.parametrize("command", [finetune, run])
+def test_more_tokens_than_the_embedding_has_rows(command, workplace, tiny_task, capsys):
+    """They need not occur in train: the first one in dev would end a run in its last stage."""
+    tokenizer = load_tokenizer(tiny_task.encoder)
+    known = len(tokenizer)
+    tokenizer.add_tokens(["[URL]"])
+    (workplace / "encoder").unlink()
+    shutil.copytree(tiny_task.encoder, workplace / "encoder", ignore=shutil.ignore_patterns("SHA256SUMS"))
+    tokenizer.save_pretrained(workplace / "encoder")
+    message = error_of(command(), capsys)
+    assert f"has {known + 1} tokens but the encoder's embedding has {known} rows: call resize_token" in message
+    assert nothing_written(workplace)
+
+
 def test_teacher_with_other_labels(workplace, capsys):
     message = error_of(distill(task="mrpc"), capsys)
     assert "teacher" in message

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datamodules import open_task
 from lightning_modules.metrics import score_function
 from pipeline.comparison import DENSE, SPARSE
 from pipeline.latency import device_text, spread_text, threads_text
@@ -47,8 +45,6 @@ def measured_of(record: RunRecord) -> list[MeasuredModel]:
     if record.summary is None:
         return []
     tensors = read_output(record.folder, LOGITS)
-    data = record.settings["data"]
-    task = open_task(str(data["task"]), data.get("data_dir"))
     best, choices = record.summary["best"]["folder"], record.summary["best_by_method"]
     models = {_TEACHER: ["finetune/model"]}
     for method, name in _NAMES.items():
@@ -57,7 +53,7 @@ def measured_of(record: RunRecord) -> list[MeasuredModel]:
             # The chosen one first, by whose files size and speed are measured.
             models[name] = sorted(folders, key=lambda folder: folder != best)
     models = dict(sorted(models.items(), key=lambda model: best in model[1]))
-    metric = score_function(task.metrics, task.num_labels)
+    metric = score_function(_metrics(record.summary), tensors[best].shape[-1])
     return measure_models(record.folder, models, tensors, tensors["labels"], metric)
 
 
@@ -73,8 +69,10 @@ def page_of_run(record: RunRecord) -> Page:
     measured = measured_of(record)
     name = str(record.settings["name"])
     root = record.folder.resolve().parents[len(Path(name).parts) - 1]
-    where = ["--root", os.path.relpath(root)] if root != Path("runs").resolve() else []
-    command = shlex.join(["stark", "run", "--config", str(record.folder / "config.yaml"), *where])
+    # Absolute, so that it works from any folder, and with the root, as the run may have been moved.
+    command = shlex.join(
+        ["stark", "run", "--config", str(record.folder.resolve() / "config.yaml"), "--root", str(root)]
+    )
     return Page(
         title=f"{name}: {record.task}",
         headline=_headline(record, measured),
@@ -237,7 +235,7 @@ def _tables(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[Table]
 
 
 def _students(summary: Mapping[str, Any]) -> Table:
-    metrics = [name for name in summary["models"][0]["dev"] if name != "score"]
+    metrics = _metrics(summary)
     rows = []
     for model in summary["models"]:
         chosen = " *" if model["folder"] == summary["best"]["folder"] else ""
@@ -254,6 +252,11 @@ def _students(summary: Mapping[str, Any]) -> Table:
         )
     header = ["", "seed", "lam", "teacher sparsity", "selection", *(f"dev {name}" for name in metrics), "seconds"]
     return Table("All students", header, rows, "* chosen on the selection part. Metrics in hundredths.")
+
+
+def _metrics(summary: Mapping[str, Any]) -> list[str]:
+    """Names of the task's metrics, which no other file has to be asked for."""
+    return [name for name in summary["models"][0]["dev"] if name != "score"]
 
 
 def _comparisons(summary: Mapping[str, Any]) -> Table:

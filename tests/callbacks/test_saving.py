@@ -3,6 +3,7 @@ from pytorch_lightning import LightningModule
 
 from callbacks import LayerDropping, Pruning, SaveModelFolder
 from lightning_modules import kept_units, load_classifier, load_tokenizer
+from lightning_modules.model_inputs import ModelInputs
 from tests.tasks import Scored, best_weights, differences, fit, make_trainer
 
 
@@ -20,13 +21,19 @@ def test_the_folder_holds_the_best_weights_and_not_the_last(tiny_task, tmp_path,
     assert differences(weights, scored.weights[-1]) != []
     assert kept_units(saved) == kept_units(module.student)
     assert load_tokenizer(tmp_path / "model").get_vocab() == module.tokenizer.get_vocab()
+    expected = ModelInputs(128, "tokenizer", ("sentence",), "classification", True, "sst2")
+    assert ModelInputs.read(saved.config) == expected
 
 
 def test_without_a_best_checkpoint_the_present_weights_are_saved(tiny_task, tmp_path):
     module = tiny_task.finetuning()
     settings = {"monitor": None, "enable_checkpointing": False, "max_epochs": 1}
-    weights = fit(make_trainer(tmp_path, [SaveModelFolder()], **settings), module, tiny_task.data())
-    saved = load_classifier(tmp_path / "model").state_dict()
+    data = tiny_task.data(max_length=40, segment_ids="stark")
+    weights = fit(make_trainer(tmp_path, [SaveModelFolder()], **settings), module, data)
+    model = load_classifier(tmp_path / "model")
+    saved, inputs = model.state_dict(), ModelInputs.read(model.config)
+    assert (inputs.max_length, inputs.segment_ids) == (40, "stark")
+    assert load_tokenizer(tmp_path / "model").model_max_length == 40
     assert differences({f"classifier.{name}": tensor for name, tensor in saved.items()}, weights) == []
 
 

@@ -10,6 +10,7 @@ from callbacks.scoring import UnitScores, scoring_batches
 from callbacks.sparsification import FRIENDLINESS, score_teacher, teacher_masks
 from lightning_modules import encoder_layers, kept_units, load_classifier, shrink_
 from lightning_modules.classifying import classify
+from lightning_modules.model_inputs import ModelInputs
 from tests.tasks import differences, fit, make_trainer
 from tests.tiny import GOLDEN_CASES, golden, golden_masks, tiny_batch, tiny_classifier
 
@@ -139,6 +140,7 @@ def test_scores_file_and_teacher_folder_are_complete(tiny_task, tmp_path):
     assert kept_units(saved) == kept_units(module.teacher)
     assert differences(saved.state_dict(), module.teacher.state_dict()) == []
     assert sum(len(heads) for heads in kept_units(saved).heads) == 8
+    assert ModelInputs.read(saved.config).texts == ("sentence",)
 
 
 def test_scores_that_are_not_this_teachers_are_refused(tiny_task, tmp_path):

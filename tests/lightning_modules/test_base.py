@@ -1,3 +1,4 @@
+import json
 import math
 
 import pytest
@@ -179,3 +180,13 @@ def test_a_shrunk_classifier_is_rebuilt_from_its_configuration():
 def test_rates_that_are_no_rates_are_refused(tiny_task, name, value):
     with pytest.raises(ValueError, match=f"{name} is {value}: choose a number of at least 0"):
         tiny_task.finetuning(**{name: value})
+
+
+def test_a_checkpoint_with_other_labels_is_not_tested(tiny_task):
+    """The same names in another order would give each row the other label."""
+    module = tiny_task.finetuning()
+    config = json.loads(module.classifier.config.to_json_string(use_diff=False))
+    config["id2label"] = {"0": "positive", "1": "negative"}
+    message = r"has the labels \['positive', 'negative'\], the task has \['negative', 'positive'\]: take a checkpoint"
+    with pytest.raises(ValueError, match=message):
+        module.on_load_checkpoint({"phase": [0, None], "classifier_config": json.dumps(config)})

@@ -4,7 +4,9 @@ import pytest
 import torch
 from pytorch_lightning import Callback
 from torch.utils.data import DataLoader
+from transformers import AutoTokenizer
 
+from callbacks import TeacherSparsification
 from lightning_modules import (
     DistillationModule,
     encoder_layers,
@@ -161,6 +163,31 @@ def test_models_that_do_not_belong_together_are_refused_in_one_line(tiny_task, t
     refused(labels, teacher=other_labels)
     refused("it has no trained classifier", teacher=tiny_task.encoder)
     refused("there is no such folder", teacher=tmp_path / "missing")
+    cased = AutoTokenizer.from_pretrained(tiny_task.encoder, do_lower_case=False)
+    other_case = save_classifier(load_classifier(tiny_task.teacher), tmp_path / "cased", cased)
+    refused("the student's tokenizer lower-cases texts, the teacher's keeps their case", teacher=other_case)
+
+
+def test_a_teacher_that_cannot_take_the_rows_is_refused_before_anything_is_scored(tiny_task, tmp_path):
+    model = load_classifier(tiny_task.teacher)
+    model.config.max_position_embeddings = 32
+    table = model.bert.embeddings.position_embeddings
+    table.weight = torch.nn.Parameter(table.weight[:32].detach())
+    short = save_classifier(model, tmp_path / "short", load_tokenizer(tiny_task.teacher))
+    module = tiny_task.distillation(teacher=short)
+    trainer = make_trainer(tmp_path, [TeacherSparsification(0.5, 0.5)])
+    with pytest.raises(ValueError, match=r"max_length is 128 but .*short has positions for 32 tokens: give"):
+        fit(trainer, module, tiny_task.data())
+    assert not (tmp_path / "teacher_scores.safetensors").exists()
+
+
+def test_a_teacher_of_pairs_needs_the_segments_that_it_was_trained_on(tiny_task, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_task.teacher, model_input_names=["input_ids", "attention_mask"])
+    student = save_classifier(load_classifier(tiny_task.teacher), tmp_path / "student", tokenizer)
+    module = tiny_task.distillation(student=student)
+    module.check_inputs(tiny_task.data())
+    with pytest.raises(ValueError, match="other segment ids"):
+        module.check_inputs(tiny_task.data("mrpc"))
 
 
 @pytest.mark.parametrize(

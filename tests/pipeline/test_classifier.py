@@ -4,8 +4,9 @@ import pytest
 import torch
 import transformers
 
-from lightning_modules import load_classifier, save_classifier
+from lightning_modules import load_classifier, load_tokenizer, save_classifier
 from lightning_modules.encoders import shrink_
+from lightning_modules.model_inputs import ModelInputs
 from pipeline import classifier as module
 from pipeline.classifier import answer_of, open_classifier
 from pipeline.manifest import Manifest
@@ -40,7 +41,48 @@ def test_pairs_are_told_apart(student):
     assert classifier.max_length == 128
 
 
-def test_it_is_cut_as_in_its_run(student, tmp_path):
+INPUTS = ModelInputs(16, "stark", ("sentence",), "classification", True, "sst2")
+
+
+def test_it_is_cut_as_it_was_trained_wherever_it_lies(student, tmp_path):
+    """What the folder says counts, not the run that it was put into."""
+    folder = save_classifier(load_classifier(student), tmp_path / "run/copied", load_tokenizer(student), INPUTS)
+    (tmp_path / "run/manifest.json").write_text("{}")
+    (tmp_path / "run/config.yaml").write_text("data: {task: mrpc, max_length: 99, segment_ids: tokenizer}\n")
+    classifier = open_classifier(folder)
+    assert (classifier.max_length, classifier.segment_ids) == (16, "stark")
+    assert torch.equal(*classifier(["so " * 14, "so " * 40]))
+    assert open_classifier(folder, max_length=20).max_length == 20
+    # So do transformers, which are only asked to cut.
+    pipeline = transformers.pipeline("text-classification", model=str(folder), device="cpu", top_k=None)
+    asked = [{entry["label"]: entry["score"] for entry in entries} for entries in pipeline(TEXTS, truncation=True)]
+    expected = [[scores[name] for name in classifier.label_names] for scores in asked]
+    assert torch.allclose(classifier(TEXTS), torch.tensor(expected), atol=1e-5)
+
+
+@pytest.mark.parametrize(("said", "expected"), [(24, 24), (512, 128), (int(1e30), 128)])
+def test_of_others_models_tokenizer_and_encoder_tell_the_length(student, tmp_path, said, expected):
+    tokenizer = load_tokenizer(student)
+    tokenizer.model_max_length = said
+    assert open_classifier(save_classifier(load_classifier(student), tmp_path / "x", tokenizer)).max_length == expected
+
+
+@pytest.mark.parametrize("length", [0, 1, -5, 129, 600])
+def test_lengths_that_cannot_be_are_refused(student, length):
+    message = f"^max_length is {length} but (must be at least 4|.* has positions for 128 tokens: give --max_length 128)"
+    with pytest.raises(ValueError, match=message):
+        open_classifier(student, max_length=length)
+
+
+def test_a_tokenizer_that_reads_otherwise_than_in_training_is_refused(student, tmp_path):
+    inputs = replace(INPUTS, lowercase=False)
+    folder = save_classifier(load_classifier(student), tmp_path / "x", load_tokenizer(student), inputs)
+    message = "turns texts into lower case, that of its training keeps the case of texts: restore its files"
+    with pytest.raises(ValueError, match=message):
+        open_classifier(folder)
+
+
+def test_a_model_of_an_earlier_version_is_cut_as_in_its_run(student, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     Manifest(run).write()

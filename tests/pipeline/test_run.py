@@ -14,7 +14,13 @@ from safetensors.torch import load_file, save_file
 from cli import main
 from lightning_modules import kept_units, load_classifier
 from pipeline import stages
+from pipeline.card import card_of
+from pipeline.latency import Latency
 from pipeline.manifest import Manifest
+from pipeline.model_data import data_of
+from pipeline.report import measuring
+from pipeline.report.reading import read_run
+from pipeline.report.run_page import page_of_run
 from storage import file_digest, folder_lock
 from tests.own import write_own
 from tests.pipeline.runs import SEED, options, read, without_seconds
@@ -360,7 +366,7 @@ def test_layer_dropped_student(pruned_run, tiny_task, tmp_path):
         assert load_classifier(tmp_path / "tiny" / model["folder"]).config.model_type == "bert"
 
 
-def test_own_data_in_another_form_give_the_same_models(pruned_run, tiny_task, tmp_path):
+def test_own_data_in_another_form_give_the_same_models(pruned_run, tiny_task, tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     description = write_own("sst2", tiny_task, tmp_path / "data", "jsonl")
     own = ["--data.task", str(description), "--data.data_dir", str(tmp_path / "data"), "--teacher.sparsities", "[0.2]"]
@@ -390,3 +396,23 @@ def test_own_data_in_another_form_give_the_same_models(pruned_run, tiny_task, tm
     main(options(tiny_task, tmp_path, *own))
     assert without_seconds(read(run)) == without_seconds(before)
     assert [model["seconds"] for model in read(run)["models"]] == [model["seconds"] for model in before["models"]]
+    # Use of the run needs neither them nor the description, of which another one of that name lies here.
+    (tmp_path / "moved" / description.name).rename(tmp_path / "kept.yaml")
+    (tmp_path / "moved").rename(tmp_path / "gone")
+    (tmp_path / "here").mkdir()
+    opposite = (tmp_path / "kept.yaml").read_text().replace("[negative, positive]", "[positive, negative]")
+    (tmp_path / "here" / description.name).write_text(opposite)
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(measuring, "measure_latency", lambda models, *_: dict.fromkeys(models, Latency(2.0, 1.0, 4.0)))
+    monkeypatch.setattr(measuring, "_memory", lambda _: 123.0)
+    assert (run / "task" / description.name).read_bytes() == (tmp_path / "kept.yaml").read_bytes()
+    assert "positive" in str(card_of(run / "student"))
+    assert shlex.split(page_of_run(read_run(run)).command)[2:] == [
+        *("--config", str(run / "config.yaml"), "--root", str(tmp_path))
+    ]
+    with pytest.raises(FileNotFoundError, match=r"moved/dev\.jsonl: no such file .*: give --data\.data_dir"):
+        data_of(run / "student")
+    assert data_of(run / "student", data_dir=str(tmp_path / "gone")).digest("dev")
+    # The same labels in another order are another task.
+    with pytest.raises(ValueError, match="name the task's labels in the model's order"):
+        data_of(run / "student", description.name, str(tmp_path / "gone"))

@@ -1,5 +1,7 @@
 """The settings of `stark run`: YAML, command line, defaults and ranges."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -120,3 +122,28 @@ def test_a_part_that_is_no_mapping(part, value, tmp_path, capsys):
     with pytest.raises((SystemExit, ValueError)) as stopped:
         read_settings([*NEEDED, "--config", str(tmp_path / "run.yaml")])
     assert part in f"{stopped.value} {capsys.readouterr().err}"
+
+
+def test_local_files_are_named_absolutely(tmp_path, monkeypatch):
+    """Text and settings then mean the same wherever they are read."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "encoder").mkdir()
+    (tmp_path / "mine.yaml").write_text("{train: a.csv, dev: b.csv, text: t, label: l, labels: [x, y]}")
+    given = ["--model_name_or_path", "encoder", "--data.task", "mine.yaml", "--student.sparsity", "0.7"]
+    settings, text, _ = read_settings([*given, "--data.data_dir", "rows", "--data.cache_dir", "~/cache"])
+    assert settings.model_name_or_path == str(tmp_path / "encoder")
+    assert (settings.data["task"], settings.data["data_dir"]) == (str(tmp_path / "mine.yaml"), str(tmp_path / "rows"))
+    assert settings.folder == tmp_path / "runs/stark"
+    assert settings.data["cache_dir"] == str(Path.home() / "cache")
+    (tmp_path / "again.yaml").write_text(text)
+    monkeypatch.chdir("/")
+    assert read_settings(["--config", str(tmp_path / "again.yaml")])[:2] == (settings, text)
+    # Results do not depend on where anything lies.
+    assert str(tmp_path) not in str([settings.group(part) for part in ("data", "trainer", "finetuning")])
+
+
+def test_ids_of_the_hub_and_names_of_tasks_are_no_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rte").mkdir()
+    settings, *_ = read_settings(NEEDED)
+    assert (settings.model_name_or_path, settings.data["task"], settings.data["data_dir"]) == ("bert", "rte", None)

@@ -1,0 +1,129 @@
+"""How rows become a model's inputs, kept in its configuration, so that it answers the same wherever its folder lies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+from transformers import PreTrainedConfig, PreTrainedTokenizerFast
+
+__all__ = ["LEAST_TOKENS", "ModelInputs", "lowercases"]
+
+LEAST_TOKENS = 4
+"""The smallest maximum length: a pair of texts has three special tokens."""
+
+_KEY = "stark_inputs"
+_MOST_TOKENS = 1_000_000
+_Segments = Literal["tokenizer", "stark"]
+_Kind = Literal["classification", "regression"]
+
+
+@dataclass(frozen=True)
+class ModelInputs:
+    """How the rows were prepared that a model was trained on.
+
+    A fit writes it into the configuration of the model that it saves. Models that are derived from that one (pruned,
+    sparsified, distilled, exported) inherit it.
+
+    Args:
+        max_length: The most tokens of a row; longer ones are cut.
+        segment_ids: "tokenizer", or "stark" for those of the released code.
+        texts: Names of the one or two columns of text.
+        kind: Whether the labels are classes or scores.
+        lowercase: Whether the tokenizer turns texts into lower case.
+        task: Name of the task.
+
+    Raises:
+        ValueError: If a value is of the wrong type or out of range.
+
+    Examples:
+        >>> config = PreTrainedConfig(num_labels=2)
+        >>> ModelInputs(64, "tokenizer", ("body",), "classification", True, "reviews").write_(config)
+        >>> ModelInputs.read(config).texts
+        ('body',)
+    """
+
+    max_length: int
+    segment_ids: _Segments
+    texts: tuple[str, ...]
+    kind: _Kind
+    lowercase: bool
+    task: str
+
+    def __post_init__(self) -> None:
+        """Check the values, which may come from somebody else's folder."""
+        if type(self.max_length) is not int or not LEAST_TOKENS <= self.max_length <= _MOST_TOKENS:
+            raise _wrong("max_length", self.max_length, f"a whole number from {LEAST_TOKENS} to {_MOST_TOKENS}")
+        for name, value, choices in (
+            ("segment_ids", self.segment_ids, get_args(_Segments)),
+            ("kind", self.kind, get_args(_Kind)),
+        ):
+            if value not in choices:
+                raise _wrong(name, value, f"one of {', '.join(choices)}")
+        if (
+            not isinstance(self.texts, tuple)
+            or len(self.texts) not in (1, 2)
+            or not all(isinstance(text, str) and text for text in self.texts)
+        ):
+            raise _wrong("texts", self.texts, "the names of one or two columns")
+        if not isinstance(self.lowercase, bool):
+            raise _wrong("lowercase", self.lowercase, "true or false")
+        if not isinstance(self.task, str) or not self.task:
+            raise _wrong("task", self.task, "a name")
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether a row has two texts."""
+        return len(self.texts) == 2
+
+    @classmethod
+    def read(cls, config: PreTrainedConfig) -> ModelInputs | None:
+        """Read it from a configuration.
+
+        Args:
+            config: A model's configuration, which may be somebody else's.
+
+        Returns:
+            None if the configuration has none: an encoder, or a model that was not trained here.
+
+        Raises:
+            ValueError: If what it has is wrong.
+        """
+        values = getattr(config, _KEY, None)
+        if values is None:
+            return None
+        names = [field.name for field in fields(cls)]
+        if not isinstance(values, Mapping) or sorted(map(str, values)) != sorted(names):
+            raise ValueError(f"{_KEY} in its configuration must have {', '.join(names)}, and nothing else")
+        texts = values["texts"]
+        inputs = cls(**{**values, "texts": tuple(texts) if isinstance(texts, list | tuple) else texts})
+        if (inputs.kind == "regression") != (config.num_labels == 1):
+            raise _wrong("kind", inputs.kind, f"that of {config.num_labels} labels")
+        return inputs
+
+    def write_(self, config: PreTrainedConfig) -> None:
+        """Write it into a configuration.
+
+        Args:
+            config: The model's; it is changed.
+        """
+        values: dict[str, Any] = {**asdict(self), "texts": list(self.texts)}
+        setattr(config, _KEY, values)
+
+
+def lowercases(tokenizer: PreTrainedTokenizerFast) -> bool:
+    """Tell whether a tokenizer turns texts into lower case.
+
+    Args:
+        tokenizer: The tokenizer.
+
+    Returns:
+        Whether it does.
+    """
+    normalizer = tokenizer.backend_tokenizer.normalizer
+    return normalizer is not None and "a" in normalizer.normalize_str("A")
+
+
+def _wrong(name: str, value: object, wanted: str) -> ValueError:
+    return ValueError(f"{_KEY}.{name} in its configuration is {str(value)[:100]!r}, not {wanted}")
