@@ -1,4 +1,4 @@
-"""What stands before the page of `stark serve`: it answers only those whom the page is for, and takes only small requests.
+"""What stands before the page of `stark serve`: it refuses requests of other sites, and those that are too long.
 
 A web page that somebody visits can send requests to servers of the visitor's own machine, and a name of its own can
 resolve to that machine (DNS rebinding). Such requests are recognised by their headers and refused before their body is
