@@ -76,8 +76,31 @@ class Classifier:
         Raises:
             ValueError: If the model gives something else than numbers for a row.
         """
+        return self.classify(self.tokenize(texts, pairs), batch_size)
+
+    def tokenize(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> TokenColumns:
+        """Turn texts, or pairs of texts, into the model's inputs.
+
+        Args:
+            texts: At least one.
+            pairs: The second texts.
+
+        Returns:
+            The rows, for `classify`.
+        """
         own = Rows(list(texts), None if pairs is None else list(pairs), None, list(range(len(texts))))
-        rows = TokenColumns.from_tensors(tokenize_rows(own, self.tokenizer, self.max_length, self.segment_ids))
+        return TokenColumns.from_tensors(tokenize_rows(own, self.tokenizer, self.max_length, self.segment_ids))
+
+    def classify(self, rows: TokenColumns, batch_size: int = 32) -> Tensor:
+        """Classify rows that are tokenised already.
+
+        Args:
+            rows: The rows, from `tokenize`.
+            batch_size: Rows at a time.
+
+        Returns:
+            As when the model is called.
+        """
         collate = PadCollator(self.tokenizer.pad_token_id, self.tokenizer.pad_token_type_id)
         batches = [rows.select(numbers) for numbers in evaluation_batches(rows.lengths, batch_size)]
         logits = torch.cat([self.answer(collate(batch)).cpu() for batch in batches])

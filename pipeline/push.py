@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import fnmatch
 import sys
 from pathlib import Path
 
-from huggingface_hub import HfApi
+from huggingface_hub import CommitOperationAdd, HfApi
 
 # HTTPError is that of its own HTTP library, whichever that is.
 from huggingface_hub.errors import (  # type: ignore[attr-defined]
@@ -17,8 +18,19 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]
 
 from lightning_modules import load_classifier
 from pipeline.errors import OneLineErrors
+from storage import CHECKSUMS_FILE, verify_checksums
 
-__all__ = ["push", "push_folder"]
+__all__ = ["files_of", "push", "push_folder"]
+
+# What we and transformers write. Everything else that lies in the folder is not for others.
+_CHECKED = (
+    *("config.json", "generation_config.json", "check.json", "export.json"),
+    *("*.safetensors", "*.safetensors.index.json", "*.onnx", "*.onnx.data", "*.pt2", "openvino*.xml", "openvino*.bin"),
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt"),
+    *("vocab.txt", "vocab.json", "tokenizer.model", "spiece.model", "spm.model", "sentencepiece.bpe.model"),
+)
+# Not among the checksums: these are written by hand or later.
+_UNCHECKED = ("README.md", "LICENSE", "LICENSE.txt", CHECKSUMS_FILE)
 
 
 def push(args: list[str]) -> None:
@@ -38,14 +50,45 @@ def push(args: list[str]) -> None:
     folder = Path(options.model)
     if not (folder / "README.md").is_file():
         print(f"{folder} has no model card: stark card {folder} writes one", file=sys.stderr)
+    _, left_out = files_of(folder)
+    if left_out:
+        names = ", ".join(name if name.isprintable() else repr(name) for name in left_out)
+        print(f"not files of a model, left out: {names}", file=sys.stderr)
     print(push_folder(folder, options.repo, private=options.private))
 
 
-def push_folder(folder: Path, repo: str, *, private: bool = False) -> str:
-    """Upload a model folder in one commit.
+def files_of(folder: Path) -> tuple[list[str], list[str]]:
+    """What is uploaded of a folder: files with the names of a model's, in the folder itself.
 
     Args:
-        folder: A model folder, which is loaded first, or one that `stark export` wrote.
+        folder: A model folder, or one that `stark export` wrote.
+
+    Returns:
+        The names of the files to upload, and of everything else in the folder, sorted.
+
+    Raises:
+        ValueError: If there is no such folder, or it or one of the files to upload is a link.
+    """
+    if folder.is_symlink():
+        raise ValueError(f"{folder} is a link, which is not followed: name the folder itself")
+    if not folder.is_dir():
+        raise ValueError(f"cannot load {folder}: there is no such folder")
+    names = sorted(path.name for path in folder.iterdir())
+    chosen = [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in _CHECKED + _UNCHECKED)]
+    for name in chosen:
+        if (folder / name).is_symlink():
+            raise ValueError(f"{folder / name} is a link, which is not followed: copy the file into the folder")
+        if not (folder / name).is_file():
+            raise ValueError(f"{folder / name} is no file, but has the name of a model's: give it another name")
+    return chosen, [name for name in names if name not in chosen]
+
+
+def push_folder(folder: Path, repo: str, *, private: bool = False) -> str:
+    """Upload the files of a model folder in one commit.
+
+    Args:
+        folder: A model folder, which is loaded first, or one that `stark export` wrote. If it has ``SHA256SUMS``, its files
+            must have the checksums in it.
         repo: Id on the hub.
         private: Whether a new one is.
 
@@ -53,14 +96,17 @@ def push_folder(folder: Path, repo: str, *, private: bool = False) -> str:
         Its address.
 
     Raises:
-        ValueError: If the folder is no model, nobody is logged in, or the hub refuses it.
+        ValueError: If the folder is no model or has links, nobody is logged in, or the hub refuses it.
     """
+    names, _ = files_of(folder)
+    verify_checksums(folder, _CHECKED)
     if not (folder / "export.json").is_file():
         load_classifier(folder)  # a damaged one is not to be shared
     api = HfApi()
     try:
         url = api.create_repo(repo, private=private, exist_ok=True)
-        api.upload_folder(repo_id=url.repo_id, folder_path=folder, commit_message="stark push")
+        files = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=folder / name) for name in names]
+        api.create_commit(url.repo_id, files, commit_message="stark push")
     except LocalTokenNotFoundError as error:
         raise ValueError("nobody is logged in to the hub: hf auth login, or set HF_TOKEN") from error
     except HfHubHTTPError as error:

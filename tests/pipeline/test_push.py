@@ -4,6 +4,7 @@ import base64
 import http.server
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -15,6 +16,8 @@ from huggingface_hub import close_session, constants
 import cli
 from lightning_modules import load_classifier, save_classifier
 from lightning_modules.encoders import shrink_
+from pipeline.push import files_of
+from storage import write_checksums
 from tests.tiny import random_masks
 
 ROOT = Path(__file__).parents[2]
@@ -101,11 +104,17 @@ def push(folder, endpoint, home):
 
 
 def test_the_folder_arrives_in_one_commit(student, hub, tmp_path):
-    said = push(student, hub.address, tmp_path)
+    folder, own = tmp_path / "folder", {file.name: file.read_bytes() for file in student.iterdir()}
+    shutil.copytree(student, folder)
+    (folder / ".ssh").mkdir()
+    for name in (".env", ".ssh/id_rsa", "notes.txt", "train.csv", "model.pkl"):
+        (folder / name).write_text("secret")
+    (folder / "link.txt").symlink_to(tmp_path / "elsewhere")
+    said = push(folder, hub.address, tmp_path)
     assert said.returncode == 0, (said.stderr, hub.asked)
     assert said.stdout.strip() == f"{hub.address}/me/small"
-    assert said.stderr == ""
-    assert hub.files == {file.name: file.read_bytes() for file in student.iterdir()}
+    assert said.stderr == "not files of a model, left out: .env, .ssh, link.txt, model.pkl, notes.txt, train.csv\n"
+    assert hub.files == own
     own = ("/api/repos/", "/api/models/")
     assert {token for path, token in hub.asked if path.startswith(own)} == {"Bearer hf_secret"}
     assert sum("/commit/" in path for path, _ in hub.asked) == 1
@@ -153,3 +162,39 @@ def test_what_cannot_be_pushed_is_one_line(student, tmp_path, refused):
     said = refused(damaged, nowhere)
     assert "has no model card: stark card" in said
     assert "is damaged" in said
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "README.md", "tokenizer.json"])
+def test_links_are_not_followed(name, student, hub, tmp_path, refused):
+    folder = tmp_path / "folder"
+    shutil.copytree(student, folder)
+    (folder / name).rename(tmp_path / name)
+    (folder / name).symlink_to(tmp_path / name)
+    assert f"{folder / name} is a link, which is not followed" in refused(folder, hub.address)
+    (tmp_path / "link").symlink_to(student)
+    assert f"{tmp_path / 'link'} is a link, which is not followed" in refused(tmp_path / "link", hub.address)
+    assert hub.asked == []
+
+
+def test_an_export_that_is_not_what_was_written_stays(hub, tmp_path, refused):
+    folder = tmp_path / "student-onnx"
+    folder.mkdir()
+    for name in ("config.json", "export.json", "model.onnx", "model.onnx.data"):
+        (folder / name).write_text(name)
+    write_checksums(folder)
+    (folder / "model.onnx.data").write_text("model.onnx.dat_")
+    assert "model.onnx.data is damaged" in refused(folder, hub.address)
+    (folder / "model.onnx.data").write_text("model.onnx.data")
+    (folder / "tokenizer.json").write_text("{}")
+    assert "does not list tokenizer.json" in refused(folder, hub.address)
+    assert hub.asked == []
+
+
+def test_every_form_of_a_model_is_complete(tmp_path):
+    names = ["LICENSE", "README.md", "SHA256SUMS", "check.json", "config.json", "export.json", "merges.txt"]
+    names += ["model-00001-of-00002.safetensors", "model.onnx", "model.onnx.data", "model.pt2"]
+    names += ["model.safetensors.index.json", "openvino_model.bin", "openvino_model.xml", "special_tokens_map.json"]
+    names += ["tokenizer.json", "tokenizer_config.json", "vocab.txt"]
+    for name in names:
+        (tmp_path / name).touch()
+    assert files_of(tmp_path) == (names, [])
