@@ -4,12 +4,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import CONFIG_MAPPING, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, PreTrainedModel
+from transformers import CONFIG_MAPPING, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, PreTrainedConfig, PreTrainedModel
 
 from lightning_modules.encoders import SHRUNK_PREFIX, EncoderLayer, encoder_layers, kept_units
 from lightning_modules.functional.shrinking import head_rows
 
-__all__ = ["dense_form"]
+__all__ = ["dense_form", "family_config"]
 
 
 def dense_form(model: PreTrainedModel) -> PreTrainedModel:
@@ -30,8 +30,7 @@ def dense_form(model: PreTrainedModel) -> PreTrainedModel:
     if not model.config.model_type.startswith(SHRUNK_PREFIX):
         raise ValueError(f"{model.name_or_path or 'the model'} is not shrunk: any transformers can load it as it is")
     units = kept_units(model)
-    values = {name: value for name, value in model.config.to_dict().items() if name != "kept_units"}
-    config = CONFIG_MAPPING[values.pop("model_type").removeprefix(SHRUNK_PREFIX)].from_dict(values)
+    config = family_config(model.config)
     model_class: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
     dense: PreTrainedModel = model_class(config).to(model.dtype).eval()
     own, target = model.state_dict(), dense.state_dict()
@@ -43,6 +42,22 @@ def dense_form(model: PreTrainedModel) -> PreTrainedModel:
         _fill_(layer, full, torch.tensor(heads, dtype=torch.long), torch.tensor(neurons, dtype=torch.long))
     dense.name_or_path = model.name_or_path  # where its tokenizer is
     return dense
+
+
+def family_config(config: PreTrainedConfig) -> PreTrainedConfig:
+    """The configuration of a classifier in its original family, for those who read the folder without us.
+
+    Args:
+        config: The configuration of a classifier, shrunk or not.
+
+    Returns:
+        A new configuration without the kept units, with all other values, those of ours included.
+    """
+    values = {name: value for name, value in config.to_dict().items() if name != "kept_units"}
+    made: PreTrainedConfig = CONFIG_MAPPING[values.pop("model_type").removeprefix(SHRUNK_PREFIX)].from_dict(values)
+    model_class: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(made)]
+    made.architectures = [model_class.__name__]
+    return made
 
 
 def _fill_(layer: EncoderLayer, full: EncoderLayer, heads: Tensor, neurons: Tensor) -> None:

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import os
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-import transformers
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
@@ -25,10 +18,10 @@ from lightning_modules.classifying import Batch, classify
 from lightning_modules.input_checks import check_inputs, most_tokens
 from lightning_modules.model_folder import labels_of, load_tokenizer
 from lightning_modules.model_inputs import ModelInputs, lowercases
-from pipeline.extras import need_extra
+from pipeline.exported import is_exported, open_exported
 from pipeline.model_data import config_of, settings_of
 
-__all__ = ["Answer", "Classifier", "answer_of", "open_answer", "open_classifier", "quiet_exporters"]
+__all__ = ["Answer", "Classifier", "answer_of", "open_answer", "open_classifier"]
 
 _USUAL_LENGTH = 128
 _SENSIBLE = 100_000
@@ -137,7 +130,7 @@ def open_classifier(folder: Path, max_length: int | None = None) -> Classifier:
     is_pair = inputs is not None and inputs.is_pair
     check_inputs(config, tokenizer, longest, is_pair=is_pair, where=str(folder), option="--max_length")
     names = labels_of(config)
-    device = "cuda" if torch.cuda.is_available() and not _is_exported(folder) else "cpu"
+    device = "cuda" if torch.cuda.is_available() and not is_exported(folder) else "cpu"
     answer = open_answer(folder, device)
     return Classifier(answer, tokenizer, names, longest, known.get("segment_ids", "tokenizer"), device)
 
@@ -161,37 +154,10 @@ def open_answer(folder: Path, device: str = "cpu") -> Answer:
     Raises:
         ValueError: If nothing usable is there.
     """
-    if not _is_exported(folder):
-        # Its own method, as transformers' from the mixin of accelerate is annotated otherwise.
-        return answer_of(torch.nn.Module.to(load_classifier(folder), device))
-    options: dict[str, Any] = {}
-    if any(folder.glob("*.onnx")):
-        need_extra("onnx", str(folder), "onnx", "onnxscript", "onnxruntime")
-        import onnxruntime
-
-        options["session_options"] = onnxruntime.SessionOptions()
-        options["session_options"].intra_op_num_threads = torch.get_num_threads()
-    elif any(folder.glob("openvino*.xml")):
-        need_extra("openvino", str(folder), "openvino")
-        # Where the processor has it, OpenVINO would compute in bfloat16.
-        options["config"] = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
-    with quiet_exporters():
-        from transformers.exporters.base import ExportedModel
-
-        exported = ExportedModel.from_pretrained(folder, device="cpu", **options)
-    names = set(next(iter(exported.components.values())).metadata.kwargs)
-
-    def answer(batch: Batch) -> Tensor:
-        with torch.inference_mode():
-            inputs: dict[str, Any] = {name: values for name, values in batch.items() if name in names}
-            logits: Tensor = exported(**inputs).logits
-        return logits
-
-    return answer
-
-
-def _is_exported(folder: Path) -> bool:
-    return (folder / "export.json").is_file()
+    if is_exported(folder):
+        return open_exported(folder)
+    # Its own method, as transformers' from the mixin of accelerate is annotated otherwise.
+    return answer_of(torch.nn.Module.to(load_classifier(folder), device))
 
 
 def answer_of(model: PreTrainedModel) -> Answer:
@@ -213,26 +179,3 @@ def answer_of(model: PreTrainedModel) -> Answer:
             return classify(model, {name: values.to(model.device) for name, values in needed.items()})
 
     return answer
-
-
-@contextlib.contextmanager
-def quiet_exporters() -> Iterator[None]:
-    """Without what the exporters say of themselves, to the terminal (what they do next) and to their makers."""
-    # Under these names OpenVINO and NNCF report nothing of what they convert.
-    telling = {name: os.environ.get(name) for name in ("CI", "NNCF_CI")}
-    os.environ.update(dict.fromkeys(telling, "true"))
-    verbosity = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(logging.NOTSET)
-        transformers.logging.set_verbosity(verbosity)
-        for name, value in telling.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

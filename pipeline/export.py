@@ -2,71 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from rich.table import Table
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from transformers.exporters.base import HfExporter
 
 from datamodules import GLUEDataModule
 from lightning_modules import load_classifier
-from lightning_modules.classifying import predictions
-from lightning_modules.dense_form import dense_form
+from lightning_modules.classifying import Batch, predictions
+from lightning_modules.dense_form import dense_form, family_config
 from lightning_modules.graph_form import graph_form, int8_weights_
 from lightning_modules.metrics import score_function
 from lightning_modules.model_folder import load_tokenizer, save_classifier
-from pipeline.classifier import answer_of, open_answer, quiet_exporters
+from pipeline.classifier import Answer, answer_of, open_answer
 from pipeline.errors import OneLineErrors
+from pipeline.export_check import Alone, Check, TeacherForm, alone_text, read_check, write_check
+from pipeline.exported import TORCH_FILE, is_exported, open_graph, quiet_exporters
 from pipeline.extras import need_extra
 from pipeline.latency import Latency, measure_latency, spread_text, threads_text
-from pipeline.model_data import data_of
+from pipeline.model_data import data_of, run_of
 from pipeline.plain_text import PlainConsole
-from storage import new_folder, write_json
+from pipeline.program import plain_archive
+from storage import check_output, is_intact_folder, new_folder, write_checksums
 
-__all__ = ["CHECK", "Check", "Format", "export", "export_model"]
+__all__ = ["OPSET", "Format", "export", "export_model"]
 
 Format = Literal["onnx", "torch", "openvino", "dense"]
 
 OPSET = 18
 """Of ONNX graphs: torch's exporter is written for it, and ONNX Runtime has had it since 1.14."""
-CHECK = "check.json"
-"""In the folder of an exported model: what it was checked with, and what came out."""
-
 _EXTRAS = {
     "onnx": ("onnx", "onnx", "onnxscript", "onnxruntime"),
     "openvino": ("openvino", "openvino", "nncf"),
 }
+_TEACHER = "finetune/model"
+_MOST_ALONE = 256
 _SHAPES = ((1, 32), (1, 128), (32, 128))
-
-
-@dataclass(frozen=True)
-class Check:
-    """What an exported model says of the labelled dev rows, beside the model that it was made from.
-
-    Args:
-        rows: How many.
-        score: Of the exported model, GLUE's mean of the task's metrics.
-        score_before: Of the model.
-        logit_difference: The largest of all rows and classes.
-        changed: How many rows get another class.
-        megabytes: Of the folder.
-        megabytes_before: Of the model folder.
-        latency: By ``ROWSxLENGTH``, of the exported model.
-        latency_before: Of the model.
-    """
-
-    rows: int
-    score: float
-    score_before: float
-    logit_difference: float
-    changed: int
-    megabytes: float
-    megabytes_before: float
-    latency: dict[str, Latency]
-    latency_before: dict[str, Latency]
 
 
 def export(args: list[str]) -> None:
@@ -83,6 +60,7 @@ def export(args: list[str]) -> None:
     parser.add_argument("--format", type=Format, required=True, help="onnx, torch, openvino or dense")
     parser.add_argument("--int8", action="store_true", help="weights of 8 bits; of onnx also the matrix products")
     parser.add_argument("--output", type=str, help="folder to write; default MODEL-FORMAT or MODEL-FORMAT-int8")
+    parser.add_argument("--overwrite", action="store_true", help="replace whatever is there")
     parser.add_argument("--data.task", type=str, help="what it is checked on; default: the data of its run")
     parser.add_argument("--data.data_dir", type=str, help="their folder")
     parser.add_argument(
@@ -94,7 +72,8 @@ def export(args: list[str]) -> None:
     if options.max_logit_difference is None:
         options.max_logit_difference = float("inf") if options.int8 else 1e-3
     suffix = f"-{form}-int8" if options.int8 else f"-{form}"
-    target = Path(options.output) if options.output else folder.with_name(folder.name + suffix)
+    named = folder.resolve() if folder.name in ("", "..") else folder
+    target = Path(options.output) if options.output else named.with_name(named.name + suffix)
     check = export_model(
         folder,
         form,
@@ -103,6 +82,8 @@ def export(args: list[str]) -> None:
         int8=options.int8,
         max_logit_difference=options.max_logit_difference,
         max_score_loss=options.max_score_loss,
+        teacher=_teacher_of(folder) if options.int8 else None,
+        overwrite=options.overwrite,
     )
     _show(check, form, target)
 
@@ -116,51 +97,86 @@ def export_model(
     int8: bool = False,
     max_logit_difference: float = 1e-3,
     max_score_loss: float = 0.01,
+    teacher: Path | None = None,
+    overwrite: bool = False,
 ) -> Check:
     """Export a model, run what was written on the dev rows, and keep it only if it is right.
 
-    Batch and length are dynamic. The folder has the tokenizer and the configuration, too, and ``check.json``.
+    Batch and length are dynamic. The folder has the tokenizer, the configuration of the original family, ``check.json``
+    and checksums, too.
 
     Args:
         folder: Of the model.
         form: ``onnx`` (a graph of opset 18 and its weights), ``torch`` (a file of `torch.export`), ``openvino``, or
             ``dense``: a model folder that plain transformers loads, whose dropped units are zeros, so that it is as
             large and as slow as the original model.
-        target: Folder to write; an earlier export gives way.
+        target: Folder to write; an earlier export that nobody has changed since is replaced.
         data: With the dev rows.
         int8: For onnx weights and activations of matrix products of 8 bits (dynamic quantisation), for openvino
             and torch weights alone.
         max_logit_difference: Between the logits of both.
         max_score_loss: Of the task's score.
+        teacher: Folder of the dense teacher, which is exported in the same way, measured and dropped; None for none.
+        overwrite: Whether anything else at the target may be replaced.
 
     Returns:
         What was found.
 
     Raises:
-        ValueError: If an extra is missing, the format has no int8, something else has the target's name, or the
-            exported model differs by more than it may.
+        FileExistsError: If something else has the target's name.
+        ValueError: If an extra is missing, the format has no int8, the model lies in the target, or the exported model
+            differs by more than it may.
     """
     if int8 and form == "dense":
         raise ValueError("--int8 is not for --format dense: choose onnx, openvino or torch")
     if form in _EXTRAS:
         need_extra(_EXTRAS[form][0], f"--format {form}", *_EXTRAS[form][1:])
-    # A model folder is no exported one: what was trained is not to be lost.
-    if target.exists() and not (target / CHECK).is_file() and not _is_empty(target):
-        raise ValueError(f"{target} exists and is no exported model: choose another --output")
+    place = _free_place(folder, target, overwrite=overwrite)
     model, tokenizer = load_classifier(folder), load_tokenizer(folder)
     # Before anything is written: what is wrong with them is not the disk's fault.
     data.prepare_data()
     data.setup("test")
-    with new_folder(target) as temporary:
-        made = temporary / "made"
+    with new_folder(place) as temporary:
+        made, made_teacher = temporary / "made", temporary / "teacher"
         _write(model, tokenizer, form, made, int8=int8)
-        check = _check(model, folder, made, data)
+        if teacher is not None:
+            _write(load_classifier(teacher), load_tokenizer(teacher), form, made_teacher, int8=int8)
+        check = _check(model, folder, made, made_teacher if teacher is not None else None, data, form, int8=int8)
         _refuse(check, max_logit_difference, max_score_loss)
         for file in made.iterdir():
             file.rename(temporary / file.name)
         made.rmdir()
-        write_json(temporary / CHECK, {"format": form, "int8": int8, "task": data.task.name, **asdict(check)})
+        shutil.rmtree(made_teacher, ignore_errors=True)
+        write_check(temporary, check)
+        write_checksums(temporary)
     return check
+
+
+def _free_place(folder: Path, target: Path, *, overwrite: bool) -> Path:
+    place = check_output(target, overwrite=overwrite, is_ours=_is_export)
+    if place.exists() and not place.is_dir():
+        raise FileExistsError(f"{target} is no folder: choose another --output")
+    if folder.resolve().is_relative_to(place):
+        raise ValueError(f"the model lies in {target}: choose another --output")
+    return place
+
+
+def _is_export(folder: Path) -> bool:
+    """Whether a folder is an export, and nothing in it was changed or added since."""
+    if not is_intact_folder(folder):
+        return False
+    try:
+        read_check(folder)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _teacher_of(folder: Path) -> Path | None:
+    """The dense teacher of the run that a model lies in, unless it is the model itself."""
+    run = run_of(folder)
+    teacher = None if run is None else run / _TEACHER
+    return None if teacher is None or not teacher.is_dir() or teacher == folder.resolve() else teacher
 
 
 def _write(
@@ -169,6 +185,8 @@ def _write(
     if form == "dense":
         save_classifier(dense_form(model), folder, tokenizer)
         return
+    # First, as padding changes what a tokenizer keeps in its file.
+    tokenizer.save_pretrained(folder)
     sample = dict(tokenizer(["a b c", "d"], ["e", "f g"], padding=True, return_tensors="pt"))
     shapes = {name: dict.fromkeys((0, 1), torch.export.Dim.DYNAMIC) for name in sample}
     with quiet_exporters():
@@ -179,8 +197,29 @@ def _write(
             # The quantisers of transformers' exporter need torchao, which every import of transformers then loads, too,
             # and they turn the whole embedding into floats at every call.
             made = int8_weights_(made)
-        exporter.export(made, sample, config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+        exported = exporter.export(made, sample, config)
+        exported.config = family_config(model.config)
+        if form == "onnx":
+            _tidy_(exported.program)
+        exported.save_pretrained(folder)
+        if form == "torch":
+            (folder / TORCH_FILE).write_bytes(plain_archive(folder / TORCH_FILE))
+
+
+def _tidy_(program: Any) -> None:  # noqa: ANN401 - of a package that is not always there
+    """Call the axes of an ONNX graph ``batch`` and ``sequence``, and remove the paths of the traced sources."""
+    import onnx_ir
+
+    names: dict[str, str] = {}
+    for value in program.graph.inputs:
+        names.update(zip(map(str, value.shape), ("batch", "sequence"), strict=True))
+    nodes = list(program.graph)
+    outputs = [value for node in nodes for value in node.outputs]
+    for value in (*program.graph.inputs, *outputs):
+        if value.shape is not None:
+            value.shape = onnx_ir.Shape([names.get(str(size), size) for size in value.shape])
+    for described in (program.graph, *program.graph.inputs, *program.graph.outputs, *nodes, *outputs):
+        described.metadata_props.clear()
 
 
 # Each imports what its extra brings.
@@ -214,29 +253,71 @@ def _to_torch(_: bool) -> tuple[HfExporter, Any]:
 _EXPORTERS = {"onnx": _to_onnx, "openvino": _to_openvino, "torch": _to_torch}
 
 
-def _check(model: PreTrainedModel, folder: Path, exported: Path, data: GLUEDataModule) -> Check:
-    answers = {"before": answer_of(model), "after": open_answer(exported)}
+def _check(
+    model: PreTrainedModel,
+    folder: Path,
+    exported: Path,
+    teacher: Path | None,
+    data: GLUEDataModule,
+    form: Format,
+    *,
+    int8: bool,
+) -> Check:
+    places = {"after": exported} if teacher is None else {"after": exported, "teacher": teacher}
+    answers = {"before": answer_of(model), **{name: _open(place) for name, place in places.items()}}
     batches = list(data.test_dataloader())
     labels = torch.cat([batch["labels"] for batch in batches])
-    before, after = (torch.cat([answer(batch) for batch in batches]) for answer in answers.values())
+    logits = {name: torch.cat([answer(batch) for batch in batches]) for name, answer in answers.items()}
     score = score_function(data.metrics, len(data.label_names))
     found: dict[str, dict[str, Latency]] = {name: {} for name in answers}
     for rows, length in _SHAPES:
         if length <= data.max_length:
             for name, latency in measure_latency(answers, rows, length).items():
                 found[name][f"{rows}x{length}"] = latency
-    said = [predictions(logits) for logits in (before, after)]
+    said = {name: predictions(values) for name, values in logits.items()}
+    scores = {name: score(values, labels) for name, values in said.items()}
+    changed, difference = _changes(logits["before"], logits["after"])
     return Check(
+        format=form,
+        int8=int8,
+        task=data.task.name,
         rows=len(labels),
-        score=score(said[1], labels),
-        score_before=score(said[0], labels),
-        logit_difference=float((before - after).abs().max()),
-        changed=0 if data.task.is_regression else int((said[0] != said[1]).sum()),
+        score=scores["after"],
+        score_before=scores["before"],
+        logit_difference=difference,
+        changed=changed,
         megabytes=_megabytes(exported),
         megabytes_before=_megabytes(folder),
         latency=found["after"],
         latency_before=found["before"],
+        alone=_alone(answers["after"], batches, logits["after"]) if int8 else None,
+        teacher=None if teacher is None else TeacherForm(scores["teacher"], _megabytes(teacher), found["teacher"]),
     )
+
+
+def _open(folder: Path) -> Answer:
+    """Without checksums, which are written last."""
+    return open_graph(folder) if is_exported(folder) else open_answer(folder)
+
+
+def _alone(answer: Answer, batches: Sequence[Batch], logits: Tensor) -> Alone:
+    """Classify some rows again, each in a batch of its own, without padding."""
+    places = [(batch, row) for batch in batches for row in range(len(batch["input_ids"]))]
+    number = min(_MOST_ALONE, len(places))
+    chosen = [turn * len(places) // number for turn in range(number)]
+    found = []
+    for batch, row in (places[place] for place in chosen):
+        length = int(batch["attention_mask"][row].sum())
+        found.append(
+            answer({name: values[row : row + 1, :length] for name, values in batch.items() if values.dim() == 2})
+        )
+    return Alone(len(chosen), *_changes(logits[chosen], torch.cat(found)))
+
+
+def _changes(first: Tensor, second: Tensor) -> tuple[int, float]:
+    """How many rows have another class (none where there are no classes), and the largest difference."""
+    changed = 0 if first.shape[-1] == 1 else int((predictions(first) != predictions(second)).sum())
+    return changed, float((first - second).abs().max())
 
 
 def _refuse(check: Check, max_logit_difference: float, max_score_loss: float) -> None:
@@ -253,24 +334,27 @@ def _refuse(check: Check, max_logit_difference: float, max_score_loss: float) ->
         )
 
 
-def _is_empty(folder: Path) -> bool:
-    return folder.is_dir() and not any(folder.iterdir())
-
-
 def _megabytes(folder: Path) -> float:
     return round(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6, 2)
 
 
 def _show(check: Check, form: Format, target: Path) -> None:
+    columns = [
+        ("model", check.score_before, check.megabytes_before, check.latency_before),
+        ("exported", check.score, check.megabytes, check.latency),
+    ]
+    if check.teacher is not None:
+        columns.append(("dense teacher, int8", check.teacher.score, check.teacher.megabytes, check.teacher.latency))
     table = Table(caption=f"latency: median [fastest, slowest] of five rounds in turns, CPU, {threads_text()}")
-    for header in ("", "model", "exported"):
-        table.add_column(header, justify="right" if header else "left", no_wrap=True)
-    table.add_row("dev score", f"{check.score_before:.4f}", f"{check.score:.4f}")
-    table.add_row("size, MB", f"{check.megabytes_before:.1f}", f"{check.megabytes:.1f}")
-    for shape, before in check.latency_before.items():
+    table.add_column("", no_wrap=True)
+    for header, *_ in columns:
+        table.add_column(header, justify="right", no_wrap=True)
+    table.add_row("dev score", *(f"{score:.4f}" for _, score, _, _ in columns))
+    table.add_row("size, MB", *(f"{megabytes:.1f}" for _, _, megabytes, _ in columns))
+    for shape in check.latency:
         rows, length = shape.split("x")
-        after = check.latency[shape]
-        table.add_row(f"ms, {rows} x {length} tokens", spread_text(before), spread_text(after))
+        spreads = (spread_text(latency[shape]) for *_, latency in columns)
+        table.add_row(f"ms, {rows} x {length} tokens", *spreads)
     console = PlainConsole()
     console.print(table)
     console.print(
@@ -278,8 +362,10 @@ def _show(check: Check, form: Format, target: Path) -> None:
         f"with another class",
         highlight=False,
     )
+    if check.alone is not None:
+        console.print(alone_text(check.alone), highlight=False)
     if form == "dense":
         console.print("dropped units are zeros: any transformers loads it, and it is no faster than the original model")
     if form == "onnx":
-        console.print(f"ONNX opset {OPSET}, batch and length are dynamic", highlight=False)
+        console.print(f"ONNX opset {OPSET}, the axes batch and sequence are dynamic", highlight=False)
     console.print(f"{target}", soft_wrap=True, highlight=False)

@@ -16,7 +16,8 @@ from lightning_modules import load_classifier, load_tokenizer, save_classifier
 from lightning_modules.encoders import shrink_
 from pipeline import export
 from pipeline.classifier import open_answer
-from pipeline.export import CHECK, OPSET, export_model
+from pipeline.export import OPSET, export_model
+from pipeline.export_check import CHECK
 from pipeline.latency import Latency
 from tests.tiny import FAMILIES, random_masks, tiny_classifier
 
@@ -143,9 +144,9 @@ def test_the_command(student, tiny_task, tmp_path, capsys, monkeypatch, quick):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis/thesis.tex").write_text("x")
     for wrong, message in (
-        (["--format", "dense", "--output", str(tmp_path / "thesis"), *options], "exists and is no exported model"),
-        (["--format", "dense", "--output", str(student), *options], "exists and is no exported model"),
-        (["--format", "dense", "--output", str(tmp_path / "thesis/thesis.tex"), *options], "is no exported model"),
+        (["--format", "dense", "--output", str(tmp_path / "thesis"), *options], "exists and is not an earlier output"),
+        (["--format", "dense", "--output", str(student), *options], "exists and is not an earlier output"),
+        (["--format", "dense", "--output", str(tmp_path / "thesis/thesis.tex"), *options], "is not an earlier output"),
         (["--format", "dense", "--int8", *options], "--int8 is not for --format dense: choose onnx, openvino or torch"),
         (["--format", "torch", *options[:3], str(tmp_path / "none")], "none: no such folder (data of task 'sst2')"),
         (["--format", "torch"], "lies in no run, so that its data are unknown: give --data.task and --data.data_dir"),

@@ -1,0 +1,219 @@
+"""Programs of `torch.export` (``model.pt2``), read so that nothing in the file can run.
+
+`torch.export.load` trusts its file: it unpickles sample inputs, weights and constants, evaluates the expressions of
+sizes, compiles guards and names as Python, and loads shared libraries. It is therefore never given a foreign file, but
+an archive that is made here from the parts that are data: the graph, with names, expressions and operations from an
+allow list, and raw weights.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+__all__ = ["load_program", "plain_archive"]
+
+_GRAPH = "models/model.json"
+_SAMPLE_INPUTS = "data/sample_inputs/model.pt"
+_PAYLOADS = {"weights": "weight", "constants": "tensor"}
+_MARKS = ("archive_format", "archive_version", "byteorder", ".data/version", ".data/serialization_id")
+_EXTRA = "extra/"
+
+# Names of tensors and inputs, which torch makes Python's names of, and of parameters in their modules.
+_NAME = re.compile(r"(?:(?!__)[A-Za-z_]\w*)?", re.ASCII)
+_PARAMETER = re.compile(r"(?!__)[A-Za-z_]\w*(?:\.(?!__)\w+)*", re.ASCII)
+_SYMBOL = r"Symbol\('[a-z]\d+'(?:, [a-z]+=True)*\)"
+# Sizes as sums and products of symbols and integers; a size is squared at most.
+_EXPRESSION = re.compile(
+    rf"(?:{_SYMBOL}|Pow\({_SYMBOL}, Integer\(2\)\)|Integer\(-?\d{{1,18}}\)|(?:Add|Mul)\(|, |\))+", re.ASCII
+)
+# Guards compare sizes of inputs.
+_GUARD = re.compile(r"(?:L\['\w+'\]\.size\(\)\[\d\]|\d+|and|or|not|[ ()*+%<>=!-])*", re.ASCII)
+# What the arguments of operations can be. Graphs, operations and objects are left out.
+_ARGUMENTS = {
+    *("as_tensor", "as_tensors", "as_none", "as_bool", "as_int", "as_ints", "as_float", "as_string", "as_name"),
+    *("as_sym_int", "as_sym_ints", "as_expr", "as_scalar_type", "as_device", "as_layout"),
+}
+# Of the encoders, their activation functions and our weights of 8 bits. None of them reads a file, writes into a tensor
+# or skips the check of an index.
+_OPERATIONS = {
+    f"torch.ops.aten.{name}"
+    for name in (
+        *("__and__.Tensor", "_assert_tensor_metadata.default", "add.Tensor", "arange.default", "clip.default"),
+        *("contiguous.default", "cumsum.default", "div.Tensor", "dropout.default", "embedding.default", "erf.default"),
+        *("expand.default", "flatten.using_ints", "gather.default", "ge.Scalar", "gelu.default", "hardswish.default"),
+        *("hardtanh.default", "index.Tensor", "layer_norm.default", "leaky_relu.default", "linear.default"),
+        *("mish.default", "mul.Tensor", "ne.Scalar", "new_ones.default", "pow.Tensor_Scalar", "relu.default"),
+        *("reshape.default", "scaled_dot_product_attention.default", "select.int", "sigmoid.default", "silu.default"),
+        *("slice.Tensor", "softplus.default", "sqrt.default", "square.default", "sub.Tensor", "sym_size.int"),
+        *("tanh.default", "to.device", "to.dtype", "to.dtype_layout", "transpose.int", "type_as.default"),
+        *("unflatten.int", "unsqueeze.default", "view.default", "where.self"),
+    )
+}
+_PATTERNS = {"expr_str": _EXPRESSION, "parameter_name": _PARAMETER, "buffer_name": _PARAMETER}
+_TYPES = {None, "builtins.tuple", "builtins.dict", "transformers.modeling_outputs.SequenceClassifierOutput"}
+
+
+def load_program(path: Path) -> tuple[nn.Module, list[str]]:
+    """Load a program that anybody may have written.
+
+    Args:
+        path: The file, such as ``model.pt2``.
+
+    Returns:
+        The program, and the names of its inputs in their order. It is called with them as keywords and returns
+        transformers' ``SequenceClassifierOutput``.
+
+    Raises:
+        ValueError: If the file holds anything but a graph of known operations and its weights.
+    """
+    # Makes the type of the output known to torch.export.
+    import transformers.modeling_outputs  # noqa: F401
+
+    content, names = _plain(path)
+    try:
+        return torch.export.load(io.BytesIO(content)).module(), names
+    except RuntimeError as error:  # whatever it is, torch has only logged it
+        raise ValueError("torch.export cannot load its graph with its weights") from error
+
+
+def plain_archive(path: Path) -> bytes:
+    """Copy a program's file without all that is not data: sample inputs, guards, and where which line was traced.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The content of such a file, which `torch.export.load` reads as well.
+
+    Raises:
+        ValueError: As `load_program`.
+    """
+    return _plain(path)[0]
+
+
+def _plain(path: Path) -> tuple[bytes, list[str]]:
+    members = _members(path)
+    if samples := members.pop(_SAMPLE_INPUTS, b""):
+        try:
+            torch.load(io.BytesIO(samples), weights_only=True)
+        except pickle.UnpicklingError as error:
+            raise ValueError("its sample inputs hold more than tensors") from error
+    graph, names = _plain_graph(members)
+    kept = {_GRAPH: graph, _SAMPLE_INPUTS: b"", **{mark: members[mark] for mark in _MARKS if mark in members}}
+    for kind, prefix in _PAYLOADS.items():
+        kept.update(_payload(members, kind, prefix))
+    if unknown := [name for name in members if name not in kept and not name.startswith(_EXTRA)]:
+        raise ValueError(f"it has a part that stark export does not write: {unknown[0]!r}")
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as written:
+        for name, content in kept.items():
+            written.writestr(zipfile.ZipInfo(f"model/{name}"), content)
+    return archive.getvalue(), names
+
+
+def _members(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        infos = archive.infolist()
+        # Compressed or overlapping members could unpack to any size.
+        if (
+            not infos
+            or any(info.compress_type != zipfile.ZIP_STORED for info in infos)
+            or sum(info.file_size for info in infos) > path.stat().st_size
+        ):
+            raise ValueError("it is no archive of torch.export")
+        root = infos[0].filename.partition("/")[0]
+        members = {info.filename.removeprefix(f"{root}/"): archive.read(info) for info in infos}
+        if len(members) != len(infos):
+            raise ValueError("it has two parts of the same name")
+    return members
+
+
+def _part(members: Mapping[str, bytes], name: str) -> bytes:
+    if name not in members:
+        raise ValueError(f"it lacks {name}")
+    return members[name]
+
+
+def _plain_graph(members: Mapping[str, bytes]) -> tuple[bytes, list[str]]:
+    stored = json.loads(_part(members, _GRAPH))
+    module = stored["graph_module"]
+    call = module["module_call_graph"][0]["signature"]
+    graph = {
+        "graph_module": {
+            "graph": {**module["graph"], "nodes": [{**node, "metadata": {}} for node in module["graph"]["nodes"]]},
+            "signature": module["signature"],
+            "module_call_graph": [{"fqn": "", "signature": call}],
+            "metadata": {},
+            "treespec_namedtuple_fields": {},
+        },
+        "opset_version": stored["opset_version"],
+        "range_constraints": stored["range_constraints"],
+        "schema_version": stored["schema_version"],
+        "verifiers": ["TRAINING"],
+        "guards_code": [],
+    }
+    _check(graph)
+    if foreign := [guard for guard in stored["guards_code"] if not _GUARD.fullmatch(guard)]:
+        raise ValueError(f"it has a guard that stark export does not write: {foreign[0][:100]!r}")
+    return json.dumps({**graph, "torch_version": torch.__version__}).encode(), list(call["forward_arg_names"])
+
+
+def _payload(members: Mapping[str, bytes], kind: str, prefix: str) -> dict[str, bytes]:
+    """Raw tensors and the file that describes them."""
+    name = f"data/{kind}/model_{kind}_config.json"
+    config = json.loads(_part(members, name))["config"]
+    found = {name: json.dumps({"config": config}).encode()}
+    for tensor, described in config.items():
+        _check(tensor, "parameter_name")
+        _check(described)
+        file = str(described["path_name"])
+        if described["use_pickle"] is not False or not re.fullmatch(rf"{prefix}_\d+", file):
+            raise ValueError(f"{tensor} is no plain tensor: it would be unpickled")
+        content = found[f"data/{kind}/{file}"] = _part(members, f"data/{kind}/{file}")
+        # Torch makes a tensor of zeros of a part without content.
+        if not content and math.prod(size["as_int"] for size in described["tensor_meta"]["sizes"]):
+            raise ValueError(f"{tensor} has no content")
+    return found
+
+
+def _check(value: object, key: str = "") -> None:
+    """Refuse strings that torch would do more with than to look them up."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _check(name)
+            if name.startswith("as_") and name not in _ARGUMENTS:
+                raise ValueError(f"its graph has an argument that stark export does not write: {name!r}")
+            _check(inner, name)
+    elif isinstance(value, list):
+        for inner in value:
+            _check(inner, key)
+    elif isinstance(value, str):
+        if key in ("in_spec", "out_spec"):
+            _check_spec(json.loads(value))
+        elif key == "target":
+            if value not in _OPERATIONS:
+                raise ValueError(f"its graph has an operation that stark export does not write: {value[:100]!r}")
+        elif not _PATTERNS.get(key, _NAME).fullmatch(value):
+            raise ValueError(f"it has a name that stark export does not write: {value[:100]!r}")
+
+
+def _check_spec(value: Any) -> None:  # noqa: ANN401 - JSON
+    """Refuse structures of inputs and outputs other than tuples, dictionaries and a classifier's output."""
+    for node in value[1:] if isinstance(value, list) else [value]:
+        if node["type"] not in _TYPES:
+            raise ValueError(f"it takes or returns {str(node['type'])[:100]!r}, which stark export does not write")
+        if node["context"] is not None:
+            _check(json.loads(node["context"]))
+        for child in node["children_spec"]:
+            _check_spec(child)
