@@ -20,7 +20,7 @@ from transformers import AutoModelForSequenceClassification, BertConfig, PreTrai
 from lightning_modules.encoders import encoder_layers, shrink_to_
 from lightning_modules.model_folder import load_tokenizer, one_line_errors, save_classifier, set_labels_
 from lightning_modules.units import KeptUnits
-from storage import weights_files
+from storage import check_sizes, weights_files
 
 __all__ = ["STARK_LABELS", "import_stark_checkpoint", "plain_state"]
 
@@ -67,6 +67,7 @@ def import_stark_checkpoint(
     with one_line_errors(folder):
         values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         state = plain_state(_read_weights(folder))
+        check_sizes(values, {name: tuple(tensor.shape) for name, tensor in state.items()})
         order = _label_order(task, label_names, len(state["classifier.weight"]))
         state |= {name: state[name][order] for name in ("classifier.weight", "classifier.bias")}
         level = str(values.pop("sparsity", "0"))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -156,9 +158,17 @@ class StarkCLI(LightningCLI):
             if not self.trainer.is_global_zero:
                 # Process 0 most likely has the same to say and ends this one; if not, it is said a bit later.
                 time.sleep(3)
-            elif self.trainer.strategy.launcher is not None:
+            elif (launcher := self.trainer.strategy.launcher) is not None:
+                killed_by = _killed_by(launcher)
                 # The others wait for this process, and would complain or wait on when it is gone.
-                self.trainer.strategy.launcher.kill(signal.SIGKILL)
+                launcher.kill(signal.SIGKILL)
+                if killed_by:  # and not by what this process complains of
+                    name = signal.Signals(killed_by).name
+                    print(
+                        f"stark: one of the fit's processes was killed ({name}): go on with --ckpt_path",
+                        file=sys.stderr,
+                    )
+                    sys.exit(128 + killed_by)
             raise
 
     def _parse_ckpt_path(self) -> None:
@@ -196,6 +206,16 @@ class StarkCLI(LightningCLI):
         if metrics.is_file():  # the logger would delete it
             earlier = len(list(folder.glob("metrics.*.csv")))
             metrics.rename(metrics.with_name(f"metrics.{earlier}.csv"))
+
+
+def _killed_by(launcher: Any) -> int:  # noqa: ANN401 - several classes, of which some start processes
+    """The signal that killed one of the other processes, by which this one has lost its connection; 0 if none did."""
+    deadline = time.monotonic() + 1  # the connection may break before the process has ended
+    for process in getattr(launcher, "procs", []):
+        with suppress(subprocess.TimeoutExpired):
+            if (status := process.wait(max(0.0, deadline - time.monotonic()))) < 0:
+                return int(-status)
+    return 0
 
 
 def _is_no_advertisement(record: logging.LogRecord) -> bool:

@@ -219,6 +219,9 @@ def _locked_folder(path: Path) -> Iterator[Path]:
             descriptor = os.open(folder, _FOLDER)
         except FileNotFoundError:
             continue
+        except OSError:
+            folder.rmdir()
+            raise
         if _lock(descriptor) is not False and _is_open_as(descriptor, folder):
             break
         os.close(descriptor)

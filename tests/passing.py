@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import errno
+import fnmatch
 import io
 import os
 import resource
@@ -23,13 +24,13 @@ def unreadable(name: str, code: int) -> Iterator[None]:
     """Let everything that Python asks the system about certain paths fail.
 
     Args:
-        name: How the paths end.
+        name: How the paths end, a pattern such as ``cache/*.safetensors``.
         code: The error's number.
     """
 
     def failing(call: Callable[..., Any]) -> Callable[..., Any]:
         def fail(path: Any = ".", *args: Any, **kwargs: Any) -> Any:
-            if isinstance(path, str | os.PathLike) and os.fspath(path).rstrip("/").endswith(name):
+            if isinstance(path, str | os.PathLike) and fnmatch.fnmatch(str(os.fspath(path)).rstrip("/"), f"*{name}"):
                 raise OSError(code, os.strerror(code), os.fspath(path))
             return call(path, *args, **kwargs)
 

@@ -8,6 +8,7 @@ The fault is patched in from outside, the product has no hooks for it. It is des
   target is the fit's folder), "rename", "fsync", "open" (for writing), "mkdir" or "save_checkpoint" (target: the
   path). Of the events whose target contains ``target`` it is the ``call``-th (from 1), just before it or, with
   ``after``, just after it ("open" and "mkdir": before only).
+- ``unreadable``: a pattern of paths that cannot be opened, listed or asked for, and ``code``, the error's number.
 - ``limit``: no file may become larger than so many bytes.
 - ``log``: a file that gets a line per event, and the seconds that the command took.
 """
@@ -21,8 +22,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+
+from tests.passing import unreadable
 
 SIGNALS = {"kill": signal.SIGKILL, "terminate": signal.SIGTERM, "interrupt": signal.SIGINT}
 
@@ -147,7 +151,10 @@ def run_with(description: dict[str, Any], args: list[str]) -> None:
 
     fault = arm(description)
     start = time.perf_counter()
-    cli.main(args)
+    with ExitStack() as errors:
+        if "unreadable" in description:
+            errors.enter_context(unreadable(description["unreadable"], description["code"]))
+        cli.main(args)
     if fault.log is not None:
         fault.acting = True
         print("seconds", time.perf_counter() - start, sep="\t", file=fault.log, flush=True)

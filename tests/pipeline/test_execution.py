@@ -1,5 +1,6 @@
 """Executing single stages; test_run.py has whole runs."""
 
+import errno
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,8 @@ from pipeline.display import Display
 from pipeline.execution import begin, execute_all, run_fits
 from pipeline.manifest import Manifest
 from pipeline.plan import Decision, Stage, decide
+from storage import ReadError
+from tests.passing import unreadable
 
 
 @pytest.fixture
@@ -128,6 +131,46 @@ def test_what_a_kill_left_of_checkpoints_goes_with_the_next_command(manifest, mo
     run(stages, again, workers)
     assert again.stages["a"].val_scores
     assert [path.name for path in (manifest.folder / "a").iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_fit_in_a_process_that_was_killed_goes_on(manifest, workers):
+    """Also with one worker, as with several devices it has processes of its own."""
+    tries = []
+
+    def work(_, resume):
+        tries.append(resume)
+        if len(tries) < 3:
+            raise subprocess.CalledProcessError(128 + signal.SIGKILL, ["fit"])
+
+    run(fits(manifest, work, a=()), manifest, workers)
+    assert tries == [False, True, True]
+
+
+def test_what_is_no_fit_is_not_tried_again(manifest):
+    """It has tried its own fits again."""
+    tries = []
+
+    def work(*_):
+        tries.append(0)
+        raise subprocess.CalledProcessError(128 + signal.SIGKILL, ["fit"])
+
+    with pytest.raises(subprocess.CalledProcessError):
+        run([Stage("search", (), {}, ("search",), work)], manifest)
+    assert len(tries) == 1
+
+
+def test_checkpoints_that_cannot_be_read_now_stay(manifest):
+    stages = fits(manifest, lambda name, _: leave_checkpoint(manifest.folder / name), a=())
+    with (
+        unreadable("a/checkpoints/last.ckpt", errno.EIO),
+        pytest.raises(ReadError, match=r"last\.ckpt could not"),
+    ):
+        run(stages, manifest)
+    assert (manifest.folder / "a/checkpoints/last.ckpt").is_file()
+    run(stages, manifest)
+    assert manifest.stages["a"].val_scores == VAL_SCORES
+    assert not (manifest.folder / "a/checkpoints").exists()
 
 
 def test_fits_run_together_when_they_do_not_need_each_other(manifest):

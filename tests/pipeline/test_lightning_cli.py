@@ -1,6 +1,9 @@
 """LightningCLI over our modules: what is linked, what is logged, how a fit is resumed."""
 
 import csv
+import signal
+import subprocess
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +15,7 @@ import yaml
 
 from cli import main
 from lightning_modules import DistillationModule
+from pipeline import lightning_cli
 from pipeline.lightning_cli import CONFIGS, StarkCLI
 
 
@@ -140,3 +144,26 @@ def test_last_checkpoint_is_the_last_state_even_without_a_better_score(fit, tmp_
     steps = {name: torch.load(folder / f"{name}.ckpt", weights_only=True)["global_step"] for name in ("best", "last")}
     assert steps["last"] == 2 * steps["best"]
     assert sorted(path.name for path in folder.iterdir()) == ["best.ckpt", "last.ckpt"]
+
+
+class Launcher:
+    """As Lightning's, which has started processes."""
+
+    def __init__(self, *procs):
+        self.procs = procs
+
+
+def test_the_signal_that_killed_another_process():
+    sleeping = ["sleep", "60"]
+    with (
+        subprocess.Popen(sleeping) as killed,
+        subprocess.Popen(sleeping) as living,
+        subprocess.Popen(["true"]) as ended,
+    ):
+        killed.kill()
+        assert lightning_cli._killed_by(Launcher(ended, killed, living)) == signal.SIGKILL
+        start = time.monotonic()
+        assert lightning_cli._killed_by(Launcher(ended, living, living)) == 0
+        assert time.monotonic() - start < 3
+        living.kill()
+    assert lightning_cli._killed_by(object()) == 0

@@ -1,5 +1,6 @@
 """The modes of the search against an exhaustive run of the same candidates."""
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ from cli import main
 from lightning_modules.checkpoints import latest_checkpoint, read_checkpoint
 from pipeline import repetition, stages
 from pipeline.manifest import Manifest
+from tests.passing import unreadable
 from tests.pipeline.runs import options, read, without_seconds
 
 STUDENTS = ("distill/0.5_0.2", "distill/0.5_0.4")
@@ -77,6 +79,10 @@ def test_interrupted_halving_loses_nothing(scored, tiny_task, tmp_path, trained,
         with pytest.raises(PowerCutError):
             main(command)
     assert len(trained) == 2
+    for student in STUDENTS:  # neither may lose because of it
+        with unreadable(f"{student}/checkpoints/last.ckpt", errno.EMFILE), pytest.raises(SystemExit, match="2"):
+            main(command)
+    assert len(trained) == 2
     main(command)
     assert len(trained) == 3  # only the chosen one was left to be trained
     search = search_of(scored)
@@ -102,6 +108,33 @@ def test_halving_knows_what_finished_students_scored(pruned_run, scored, tiny_ta
     main(options(tiny_task, tmp_path / "finished", "--search.mode", "halving"))
     assert trained == []
     assert search_of(finished) == search
+    # Where the scores of one are lost it is trained again.
+    manifest = Manifest.read(finished)
+    manifest.stages[STUDENTS[1]].val_scores = []
+    manifest.forget({"search"})
+    main(options(tiny_task, tmp_path / "finished", "--search.mode", "halving"))
+    assert trained[0] == (STUDENTS[1], 1)
+    assert {name for name, _ in trained} == {STUDENTS[1]}
+    assert search_of(finished) == search
+
+
+def test_a_candidate_without_scores_is_an_error(scored, tiny_task, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(stages, "distill", lambda *_, **__: None)  # whose checkpoints are gone at once
+    with pytest.raises(SystemExit, match="2"):
+        main(options(tiny_task, tmp_path, "--search.mode", "halving"))
+    assert "the scores of its first 1 epochs are lost" in capsys.readouterr().err
+    assert not (scored / "search.json").exists()
+
+
+def test_a_damaged_search_is_made_again(scored, tiny_task, tmp_path, trained):
+    command = options(tiny_task, tmp_path, "--search.mode", "halving")
+    main(command)
+    whole = (scored / "search.json").read_bytes()
+    trained.clear()
+    (scored / "search.json").write_bytes(whole[:50])
+    main(command)
+    assert trained == []
+    assert (scored / "search.json").read_bytes() == whole
 
 
 def test_halving_goes_on_to_an_exhaustive_search(scored, pruned_run, tiny_task, tmp_path, trained):
