@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import random
+import re
 import shutil
 import zlib
 from collections.abc import Callable
@@ -65,6 +66,23 @@ def put_pickle(path: Path, _: int = 0) -> None:
         path.write_bytes(pickle.dumps(payload))
 
 
+def edit(path: Path, _: int) -> None:
+    """Still a file of its kind, which says something else."""
+    text = path.read_text()
+    changed = re.sub(r'("(?:accuracy|score)": 0\.)', r"\g<1>9", text).replace("temperature: 2.0", "temperature: 4.0")
+    assert changed != text
+    path.write_text(changed)
+
+
+def put_other_split(path: Path, _: int) -> None:
+    """Intact, under the name of train."""
+    shutil.copyfile(next(path.parent.glob("sst2-dev-*.safetensors")), path)
+
+
+EDITS = {
+    "file edited": (edit, ("runs/demo/summary.json", "runs/demo/config.yaml")),
+    "another split's cache": (put_other_split, ("cache/sst2-train-*.safetensors",)),
+}
 DAMAGES = {
     "file removed": remove,
     "file emptied": empty,
@@ -127,7 +145,7 @@ CASES = [
     for damage in DAMAGES
     # A checkpoint has bits that change nothing, so that one flip says little.
     for draw in range(3 if file.endswith(".ckpt") and DAMAGES[damage] is flip_bit else 1)
-]
+] + [Case("finished", file, damage) for damage, (_, files) in EDITS.items() for file in files]
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +170,7 @@ def repaired(reference, interrupted, ahead, tmp_path_factory):
             shutil.copytree(origin / name, place / name)
         path = next(iter(sorted(place.glob(case.file))))
         intact = path.read_bytes()
-        DAMAGES[case.damage](path, case.draw)
+        (DAMAGES[case.damage] if case.damage in DAMAGES else EDITS[case.damage][0])(path, case.draw)
         damaged = path.read_bytes() if path.is_file() else b""
         before = _outputs(place, origin)
         outcome = run_forked(place)
@@ -181,7 +199,10 @@ def repaired(reference, interrupted, ahead, tmp_path_factory):
 
 def _told(case: Case, output: str) -> str:
     """What the command said; a cache that somebody emptied is no damage, of which it need say nothing."""
-    is_emptied_cache = DAMAGES[case.damage] is remove and Path(case.file).parent.name in ("cache", "teacher_outputs")
+    is_emptied_cache = DAMAGES.get(case.damage) is remove and Path(case.file).parent.name in (
+        "cache",
+        "teacher_outputs",
+    )
     return f"{output}\n{Path(case.file).parent}" if is_emptied_cache else output
 
 
@@ -227,6 +248,25 @@ def _differences_of_other_data(place: Path) -> list[str]:
 def test_never_a_wrong_result(case, repaired, fault_table):
     complaints, lost = repaired[case].result()
     fault_table.record(case.damage, complaints, lost)
+    assert not complaints, "\n".join(complaints)
+
+
+def test_rows_that_change_during_a_run_and_are_put_back(reference, tmp_path, fault_table):
+    """Between the first two fits: the second does not count, and the same command gives the unbroken run's result."""
+    place = reference.new_place(tmp_path / "place", own=("sample_data",))
+    file, other = place / "sample_data/SST-2/train.tsv", tmp_path / "other.tsv"
+    before = file.read_bytes()
+    other.write_bytes(before.replace(b"\t1\n", b"\t0\n", 100))
+    at = {"event": "rename", "target": "prune/model", "call": 1, "after": True}
+    outcome = run_victim(place, {"do": "swap", "file": str(file), "other": str(other), **at})
+    complaints = outcome.complaints()
+    if not any("train split" in line and "changed while the run was working" in line for line in outcome.errors):
+        complaints.append(f"not named:\n{outcome.tail}")
+    file.write_bytes(before)
+    outcome = run_forked(place)
+    complaints += [] if outcome.status == 0 else [f"exit status {outcome.status}:\n{outcome.tail}"]
+    complaints += differences(place / RUN, reference.run)
+    fault_table.record("rows changed in a run", complaints)
     assert not complaints, "\n".join(complaints)
 
 

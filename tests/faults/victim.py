@@ -2,8 +2,8 @@
 
 The fault is patched in from outside, the product has no hooks for it. It is described by:
 
-- ``do``: "kill" (SIGKILL), "terminate" (SIGTERM), "interrupt" (SIGINT) or "fill" (fill the disk of ``ballast``, a file
-  to make, until only ``leave`` bytes are free).
+- ``do``: "kill" (SIGKILL), "terminate" (SIGTERM), "interrupt" (SIGINT), "fill" (fill the disk of ``ballast``, a file
+  to make, until only ``leave`` bytes are free) or "swap" (give ``file`` the content of ``other``).
 - when: ``seconds`` after the command's imports; or at an ``event``: a hook of Lightning ("on_train_batch_end", its
   target is the fit's folder), "rename", "fsync", "open" (for writing), "mkdir" or "save_checkpoint" (target: the
   path). Of the events whose target contains ``target`` it is the ``call``-th (from 1), just before it or, with
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import sys
 import threading
@@ -58,6 +59,8 @@ class Fault:
         self.acting = True
         if self.description["do"] == "fill":
             fill_disk(Path(self.description["ballast"]), self.description["leave"])
+        elif self.description["do"] == "swap":
+            shutil.copyfile(self.description["other"], self.description["file"])
         else:
             os.kill(os.getpid(), SIGNALS[self.description["do"]])
         self.acting = False

@@ -323,6 +323,21 @@ def test_a_flipped_bit_is_named(name, tmp_path):
         load_classifier(folder)
 
 
+@pytest.mark.parametrize("name", ["special_tokens_map.json", "added_tokens.json", "merges.txt", "adapter_config.json"])
+def test_a_file_that_the_checksums_do_not_list_is_not_read(tiny_task, tmp_path, name):
+    """transformers would: it can give [PAD] another id."""
+    folder = Path(shutil.copytree(tiny_task.teacher, tmp_path / "model"))
+    (folder / "README.md").write_text("# A card, which is no part of the model\n")
+    load_classifier(folder)
+    load_tokenizer(folder)
+    digest = model_digest(folder)
+    (folder / name).write_text("{}")
+    load = load_classifier if name == "adapter_config.json" else load_tokenizer
+    with pytest.raises(DamagedError, match=f"it does not list {name}"):
+        load(folder)
+    assert model_digest(folder) != digest
+
+
 def test_a_damaged_tokenizer_is_named(tmp_path):
     folder = save_sample_encoder(tmp_path / "encoder", ["good", "bad"])
     (folder / "tokenizer.json").write_text((folder / "tokenizer.json").read_text().replace("good", "evil"))

@@ -63,6 +63,12 @@ def test_halving_ends_with_the_student_of_an_exhaustive_search(scored, pruned_ru
     (loser,) = {name.removeprefix("distill/") for name in STUDENTS} - {chosen}
     assert not (scored / "distill" / loser / "model").exists()
     assert not list(scored.rglob("*.ckpt"))
+    # What is cut or edited is found again, without training.
+    for damaged in ((scored / "search.json").read_text()[:50], json.dumps({**search, "chosen": [loser]}), "null"):
+        (scored / "search.json").write_text(damaged)
+        main(options(tiny_task, tmp_path, "--search.mode", "halving"))
+        assert search_of(scored) == search
+    assert len(trained) == 3
 
 
 def test_interrupted_halving_loses_nothing(scored, tiny_task, tmp_path, trained, monkeypatch):
