@@ -15,9 +15,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from datamodules.records import BadRecord, Record, RecordFormat, read_records, record_format
+from lightning_modules.input_checks import check_segments
 from pipeline.classifier import Classifier, open_classifier
 from pipeline.errors import OneLineErrors
-from pipeline.model_data import texts_of
+from pipeline.model_data import config_of, texts_of
 from storage import new_file, write_text
 
 __all__ = ["predict_file"]
@@ -61,6 +62,8 @@ def predict_file(args: list[str]) -> None:
         chunks = _chunks(_naming(read_records(stream, form), name))
         first = next(chunks, [])
         columns = _columns(first, folder, options.text, options.text_pair, name)
+        if len(columns) == 2:  # of somebody else's model nothing says that it takes pairs
+            check_segments(config_of(folder), classifier.tokenizer, options.model)
         shown = (TextColumn("{task.fields[rows]} rows"), BarColumn(), TimeElapsedColumn())
         with Progress(*shown, console=Console(stderr=True)) as progress, _written(options.output) as text:
             bar, done = progress.add_task("", total=size, rows=0), 0
