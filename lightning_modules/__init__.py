@@ -18,6 +18,7 @@ from lightning_modules.encoders import (
 )
 from lightning_modules.finetuning import FinetuningModule
 from lightning_modules.model_folder import load_classifier, load_tokenizer, model_digest, save_classifier
+from lightning_modules.model_inputs import ModelInputs
 from lightning_modules.sample_encoder import save_sample_encoder
 
 # Importing it makes the shrunk families known to the Auto classes of transformers.
@@ -33,6 +34,7 @@ __all__ = [
     "EncoderLayer",
     "FinetuningModule",
     "KeptUnits",
+    "ModelInputs",
     "ShrunkClassifier",
     "count_parameters",
     "drop_layers_",

@@ -19,6 +19,7 @@ from transformers import AutoModelForSequenceClassification, BertConfig, PreTrai
 
 from lightning_modules.encoders import encoder_layers, shrink_to_
 from lightning_modules.model_folder import load_tokenizer, one_line_errors, save_classifier, set_labels_
+from lightning_modules.model_inputs import ModelInputs
 from lightning_modules.units import KeptUnits
 from storage import check_sizes, weights_files
 
@@ -38,7 +39,13 @@ _NOT_READ = ("bert.pooler.", "bert.embeddings.position_ids")
 
 
 def import_stark_checkpoint(
-    source: str | Path, directory: str | Path, *, task: str, label_names: Sequence[str], sparsity: str | None = None
+    source: str | Path,
+    directory: str | Path,
+    *,
+    task: str,
+    label_names: Sequence[str],
+    sparsity: str | None = None,
+    inputs: ModelInputs | None = None,
 ) -> Path:
     """Convert a released checkpoint into a model folder.
 
@@ -54,6 +61,7 @@ def import_stark_checkpoint(
         label_names: The data set's classes, in our order; the classifier's rows are put into it.
         sparsity: One of the levels of a sparsified checkpoint's map, such as "70". None takes the level named in its
             configuration ("0" for a teacher).
+        inputs: How the checkpoint's rows were prepared, which it does not say itself: with "stark" segments.
 
     Returns:
         The folder.
@@ -94,7 +102,7 @@ def import_stark_checkpoint(
         for linear in (layer.attention_output, layer.ffn_out):
             if linear.in_features == 0:
                 torch.nn.init.zeros_(linear.bias)
-    return save_classifier(model, directory, load_tokenizer(folder))
+    return save_classifier(model, directory, load_tokenizer(folder), inputs)
 
 
 def plain_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -20,9 +20,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from datamodules.record_format import RecordFormat, record_format
 from datamodules.records import BadRecord, Record, Records, is_unicode, open_records, spelled
 from datamodules.tsv import empty_texts_note
+from lightning_modules.input_checks import check_segments
 from pipeline.classifier import Classifier, open_classifier
 from pipeline.errors import OneLineErrors
-from pipeline.model_data import texts_of
+from pipeline.model_data import config_of, texts_of
 from pipeline.plain_text import PlainConsole, printable
 from storage import check_output, is_stream, open_output
 
@@ -87,6 +88,8 @@ def predict_file(args: list[str]) -> None:
             columns = _columns(first, folder, options.text, options.text_pair, name)
         except ValueError as error:
             raise ValueError(f"{error}{records.hint if len(records.columns or ()) == 1 else ''}") from error
+        if len(columns) == 2:  # of somebody else's model nothing says that it takes pairs
+            check_segments(config_of(folder), classifier.tokenizer, options.model)
         with _naming(name):
             records.check_columns(*columns)
         # Before the bar, which takes the place of standard output while it is shown.

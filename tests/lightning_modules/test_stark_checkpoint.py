@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from lightning_modules.encoders import count_parameters, encoder_layers, kept_units, shrink_, unit_masks
 from lightning_modules.model_folder import load_classifier
+from lightning_modules.model_inputs import ModelInputs
 from lightning_modules.sample_encoder import save_sample_encoder
 from lightning_modules.stark_checkpoint import STARK_LABELS, import_stark_checkpoint
 from tests.payload import Payload
@@ -141,8 +142,12 @@ def test_a_dense_checkpoint_is_imported(name, pickled, vocabulary, tmp_path):
 )
 def test_labels_come_in_our_order(name, task, ours, order, vocabulary, tmp_path):
     case, _ = write_checkpoint(tmp_path / "source", name, vocabulary)
-    folder = import_stark_checkpoint(tmp_path / "source", tmp_path / "model", task=task, label_names=ours)
+    inputs = ModelInputs(16, "stark", ("one", "two"), "classification", True, task)
+    folder = import_stark_checkpoint(
+        tmp_path / "source", tmp_path / "model", task=task, label_names=ours, inputs=inputs
+    )
     model = load_classifier(folder, label_names=ours, new_head=False).double()
+    assert ModelInputs.read(model.config) == inputs
     expected = case.tensors["teacher_logits/0"][:, order]
     assert_same(logits(model, case.batches[0]), expected)
     if task in STARK_LABELS:

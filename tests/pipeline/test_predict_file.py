@@ -18,6 +18,7 @@ import cli
 from datamodules.record_format import record_format
 from datamodules.records import open_records
 from lightning_modules import load_classifier, load_tokenizer, save_classifier
+from lightning_modules.model_inputs import ModelInputs
 from pipeline import predict_file as module
 from pipeline.manifest import Manifest
 
@@ -409,3 +410,31 @@ def test_a_model_of_pairs_needs_a_second_column(in_a_run, tmp_path, capsys):
     with pytest.raises(SystemExit):
         cli.main(["predict-file", str(in_a_run), "--input", str(tmp_path / "b.csv")])
     assert "b.csv: no such file" in capsys.readouterr().err
+
+
+def test_pairs_for_a_model_that_has_one_segment(tiny_task, tmp_path, capsys):
+    """Somebody else's, of which nothing says what it was trained on."""
+    model = load_classifier(tiny_task.teacher)
+    model.config.type_vocab_size = 1
+    table = model.bert.embeddings.token_type_embeddings
+    table.weight = torch.nn.Parameter(table.weight[:1].detach())
+    folder = save_classifier(model, tmp_path / "foreign", load_tokenizer(tiny_task.teacher))
+    (tmp_path / "a.csv").write_text("text,text_pair\nx,y\n")
+    with pytest.raises(SystemExit):
+        cli.main(["predict-file", str(folder), "--input", str(tmp_path / "a.csv")])
+    assert (
+        f"the tokenizer of {folder} gives pairs of texts 2 segment ids but the encoder has 1" in capsys.readouterr().err
+    )
+
+
+def test_a_copied_model_knows_its_columns_and_that_they_are_pairs(tiny_task, tmp_path, capsys):
+    inputs = ModelInputs(32, "tokenizer", ("one", "two"), "classification", True, "mine")
+    model, tokenizer = load_classifier(tiny_task.teacher), load_tokenizer(tiny_task.teacher)
+    folder = save_classifier(model, tmp_path / "copied", tokenizer, inputs)
+    source, target = tmp_path / "a.csv", tmp_path / "out.csv"
+    source.write_text("two,one\nbad,good\n")
+    cli.main(["predict-file", str(folder), "--input", str(source), "--output", str(target)])
+    assert len(read_csv(target)) == 1
+    with pytest.raises(SystemExit):
+        cli.main(["predict-file", str(folder), "--input", str(source), "--text", "one"])
+    assert "was trained on pairs: name the second column by --text_pair" in capsys.readouterr().err

@@ -267,6 +267,25 @@ def test_an_encoder_that_changes_while_the_run_works(tiny_task, tmp_path, monkey
     assert not list((tmp_path / "runs").rglob("*.ckpt"))
 
 
+def test_its_own_settings_go_on_with_a_run_from_anywhere(pruned_run, tiny_task, tmp_path, monkeypatch, capsys):
+    """Also when the run, and the folder that it was started in, have another name; then they are told."""
+    project = tmp_path / "project"
+    (project / "glue").parent.mkdir()
+    shutil.copytree(tiny_task.data_dir, project / "glue")
+    shutil.copytree(pruned_run, project / "runs/tiny")
+    monkeypatch.chdir(project)
+    main([*options(tiny_task, Path("runs"), "--data.data_dir", "glue")])
+    assert yaml.safe_load(Path("runs/tiny/config.yaml").read_text())["data"]["data_dir"] == str(project / "glue")
+    capsys.readouterr()
+    monkeypatch.chdir("/")
+    main(["run", "--config", str(project / "runs/tiny/config.yaml"), "--dry-run"])
+    assert {what for what, _ in plan_of(capsys.readouterr().out).values()} == {"skip"}
+    project.rename(tmp_path / "renamed")
+    again = ["run", "--config", str(tmp_path / "renamed/runs/tiny/config.yaml"), "--dry-run"]
+    main([*again, "--root", str(tmp_path / "renamed/runs"), "--data.data_dir", str(tmp_path / "renamed/glue")])
+    assert {what for what, _ in plan_of(capsys.readouterr().out).values()} == {"skip"}
+
+
 def test_another_task_needs_another_name(pruned_run, tiny_task, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(options(tiny_task, pruned_run.parent, "--data.task", "mrpc"))
