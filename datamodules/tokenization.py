@@ -39,7 +39,7 @@ SegmentIds = Literal["tokenizer", "stark"]
 _log = logging.getLogger(__name__)
 
 # Part of every cache key: raise it whenever the same input would give other columns.
-FORMAT = 2
+FORMAT = 3
 # Rows that are Python lists at a time: keeps the memory for 400,000 rows that of these.
 CHUNK = 10_000
 # Of the columns of tokens: what holds them in the least room.
