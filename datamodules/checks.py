@@ -70,7 +70,7 @@ def warn_of_doubts(task: Task, parts: Mapping[str, TokenColumns], splits: Mappin
     if dev is not None and "train" in splits and same_rows(splits["train"], dev):
         doubts.append("dev has the same texts as train, so that a score on it says nothing of other rows")
     for doubt in doubts:
-        _warn_once(f"task {task.name!r}: {doubt}")
+        _warn_once(f"warning: task {task.name!r}: {doubt}")
 
 
 @functools.cache

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from datamodules.record_format import Quoting, RecordFormat
 
@@ -27,6 +27,7 @@ __all__ = ["BadRecord", "Record", "Records", "is_unicode", "open_records", "spel
 # Far beyond any text; the csv module's own is 131,072 characters.
 _LONGEST_FIELD = 10_000_000
 _BYTE_ORDER_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_NEEDS_QUOTES = re.compile(r'["\r]')
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 _USUAL_DELIMITERS = ",;\t|"
 _MOST_NAMES = 20
@@ -108,25 +109,23 @@ class Records:
     Attributes:
         columns: names of a table's columns as they stand in it; None for JSON lines.
         hint: what may be wrong where a column is not found; may be empty.
-        unquoted: whether quotation marks were taken for text.
     """
 
-    def __init__(self, lines: Iterator[Line], form: RecordFormat, encoding: str, *, is_doubtful: bool = False) -> None:
+    def __init__(self, lines: Iterator[Line], form: RecordFormat, encoding: str, *, is_guessed: bool = False) -> None:
         """Read the names of the columns.
 
         Args:
             lines: the file's lines with their ends.
             form: how they are written, "auto" with the meaning that it has for this content.
             encoding: the encoding that the lines had.
-            is_doubtful: whether quotation marks, although they are taken for text, look as if they quoted.
+            is_guessed: whether nothing but the look of the fields says that quotation marks quote.
 
         Raises:
             ValueError: a table has no names.
         """
-        self._lines, self._form, self._encoding, self._is_doubtful = _Lines(lines), form, encoding, is_doubtful
+        self._lines, self._form, self._encoding, self._is_guessed = _Lines(lines), form, encoding, is_guessed
         self._spanning, self._first_spanning = 0, ""
         self._start = 1
-        self.unquoted = form.quoting == "none" and not form.json_lines
         self.columns: tuple[str, ...] | None = None
         self.hint = ""
         if not form.json_lines:
@@ -138,8 +137,10 @@ class Records:
         notes = []
         if self._encoding in ("utf-16", "utf-16-le", "utf-16-be") and self._form.encoding is None:
             notes.append("read as UTF-16, which its byte order mark says")
-        if self._is_doubtful:
-            notes.append("quotation marks are taken for text: set quoting to standard if they quote, to none if not")
+        if self._is_guessed:
+            notes.append(
+                "each quotation mark in it seems to quote: set quoting to none if they are text, to standard if not"
+            )
         if self._spanning and self._form.quoting == "auto":
             rows = "1 row spans" if self._spanning == 1 else f"{self._spanning} rows span"
             first = f"first: lines {self._first_spanning}"
@@ -219,7 +220,7 @@ class Records:
 
     def _fields(self, first: Line) -> tuple[list[str] | None, list[Line], str]:
         """Return the fields of a row that starts with a line, its lines, and what is wrong if there are no fields."""
-        if self.unquoted or '"' not in first[1]:
+        if self._form.quoting == "none" or '"' not in first[1]:
             return first[1].rstrip("\r\n").split(self._form.delimiter), [first], ""
         taken: list[Line] = []
 
@@ -311,9 +312,10 @@ def open_records(stream: BinaryIO, form: RecordFormat) -> Iterator[Records]:
     r"""Read rows one by one, so that a file need not fit into memory.
 
     With the quoting "auto", quotation marks of a tab-separated file are text if each of its lines has as many tabs as
-    the first one. They quote where the names of the columns are in quotation marks, or a line has another number of
-    tabs. To find that out, such a file is read twice, and standard input is kept in a temporary file. In other tables
-    they quote. A quotation mark that swallows lines which look like rows makes its own row a bad one, and no other.
+    the first one. They quote where a line has another number of tabs, where all names of the columns are in quotation
+    marks, and where each field with a mark is in marks and doubles those within. To find that out, such a file is read
+    twice, and standard input is kept in a temporary file. In other tables they quote. A quotation mark that swallows
+    lines which look like rows makes its own row a bad one, and no other.
 
     Args:
         stream: the file's bytes.
@@ -333,23 +335,23 @@ def open_records(stream: BinaryIO, form: RecordFormat) -> Iterator[Records]:
         Record(line=2, columns=('text', 'stars'), cells=['so, so', '2'], raw='"so, so",2')
         BadRecord(line=3, reason='1 fields, the first line has 2', raw='missing')
     """
-    is_doubtful = False
+    is_guessed = False
     with ExitStack() as stack:
         if form.compressed:
-            stream = stack.enter_context(gzip.open(stream))
+            stream = cast(BinaryIO, stack.enter_context(gzip.open(stream)))
         if not form.json_lines and form.delimiter == "\t" and form.quoting == "auto":
             if not stream.seekable():
                 kept = stack.enter_context(tempfile.TemporaryFile())
                 shutil.copyfileobj(stream, kept)
                 kept.seek(0)
-                stream = kept  # type: ignore[assignment]  # a file of bytes, too
+                stream = kept
             start = stream.tell()
             with _decoded(stream, form.encoding) as (text, _):
-                quoting, is_doubtful = _tab_quoting(_lines(text))
+                quoting, is_guessed = _tab_quoting(_lines(text))
             form = replace(form, quoting=quoting)
             stream.seek(start)
         with _decoded(stream, form.encoding) as (text, encoding):
-            yield Records(_lines(text), form, encoding, is_doubtful=is_doubtful)
+            yield Records(_lines(text), form, encoding, is_guessed=is_guessed)
 
 
 def spelled(value: object) -> str:
@@ -408,12 +410,12 @@ class _Lines:
 @contextmanager
 def _decoded(stream: BinaryIO, encoding: str | None) -> Iterator[tuple[io.TextIOWrapper, str]]:
     """The text of a stream and its encoding; bytes that are no text become characters that no text has."""
-    buffered = stream if hasattr(stream, "peek") else io.BufferedReader(stream)  # type: ignore[type-var]
+    buffered: Any = stream if hasattr(stream, "peek") else io.BufferedReader(cast(io.RawIOBase, stream))
     try:
         if encoding is None:
             encoding = "utf-16" if buffered.peek(2).startswith(_BYTE_ORDER_MARKS) else "utf-8-sig"
         errors = "surrogatepass" if encoding.startswith(("utf-16", "utf-32")) else "surrogateescape"
-        text = io.TextIOWrapper(buffered, encoding=encoding, errors=errors, newline="")  # type: ignore[arg-type]
+        text = io.TextIOWrapper(buffered, encoding=encoding, errors=errors, newline="")
     except _DAMAGED as error:
         raise _unreadable(error, 1) from error
     try:
@@ -421,7 +423,7 @@ def _decoded(stream: BinaryIO, encoding: str | None) -> Iterator[tuple[io.TextIO
     finally:
         text.detach()
         if buffered is not stream:
-            buffered.detach()  # type: ignore[union-attr]
+            buffered.detach()
 
 
 def _lines(text: io.TextIOWrapper) -> Iterator[Line]:
@@ -451,8 +453,8 @@ def _unreadable(error: Exception, number: int) -> ValueError:
 
 
 def _tab_quoting(lines: Iterator[Line]) -> tuple[Quoting, bool]:
-    """Return what "auto" means for a tab-separated file, and whether marks that are taken for text seem to quote."""
-    tabs, doubled, others = None, False, False
+    """Return what "auto" means for a tab-separated file, and whether only the look of its fields says so."""
+    tabs, quoted, others = None, False, False
     for _, line in lines:
         fields = line.rstrip("\r\n").split("\t")
         if fields == [""]:
@@ -464,11 +466,11 @@ def _tab_quoting(lines: Iterator[Line]) -> tuple[Quoting, bool]:
         elif len(fields) != tabs:
             return "auto", False
         if '"' in line and not others:
-            # A writer that quotes doubles the marks within a field, and leaves none outside of quoted fields.
-            quoted = [_QUOTED.fullmatch(field) for field in fields if '"' in field]
-            others = not all(quoted)
-            doubled = doubled or any(match is not None and '"' in match[1] for match in quoted)
-    return "none", doubled and not others
+            # A writer that quotes does so where it must, doubles the marks within, and leaves none outside.
+            found = [_QUOTED.fullmatch(field) for field in fields if '"' in field]
+            others = not all(found)
+            quoted = quoted or any(match is not None and _NEEDS_QUOTES.search(match[1]) for match in found)
+    return ("standard", True) if quoted and not others else ("none", False)
 
 
 def _check_column(columns: Sequence[str], column: str) -> None:

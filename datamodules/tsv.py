@@ -175,7 +175,9 @@ def parse_label(text: str, ids: Mapping[str, int]) -> float:
     """
     if ids:
         if text not in ids:
-            raise ValueError(f"label {text!r} is not one of {', '.join(ids)}")
+            around = text.strip(" \t'\"") in ids
+            hint = ", because of what stands around it: write labels as they are in the file" if around else ""
+            raise ValueError(f"label {text!r} is not one of {', '.join(ids)}{hint}")
         return ids[text]
     try:
         score = float(text)

@@ -41,7 +41,6 @@ _STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1")
 _HALVES = re.compile("[\ud800-\udfff]")
 # A spreadsheet takes such a cell for a formula.
 _FORMULA = re.compile(r"[=+\-@\t\r\n]")
-_LINE_ENDS = re.compile(r"[\t\r\n]")
 # What csv writes is what its method returns.
 _RETURNING = SimpleNamespace(write=lambda line: line)
 
@@ -272,8 +271,6 @@ class _Writer:
         self._new = [_LABEL]
         if not self._regression:
             self._new += [_PROBABILITY, *(f"{_PROBABILITY}_{label}" for label in self._labels)]
-        # Where the input's cells hold neither tabs nor line ends, quotation marks stay text in a TSV.
-        self._plain = form.delimiter == "\t" and records.unquoted and not any(map(_LINE_ENDS.search, self._new))
         self._columns: tuple[str, ...] | None = None
         if records.columns is None:
             return
@@ -332,22 +329,13 @@ class _Writer:
     def _start(self, columns: Sequence[str]) -> None:
         self._columns = tuple(columns)
         if not self._form.json_lines:
-            # By quoted names, `open_records` knows that a TSV is quoted.
-            self._write_cells(
-                [*columns, *self._new], csv.QUOTE_ALL if self._form.delimiter == "\t" else csv.QUOTE_MINIMAL
-            )
+            self._write_cells([*columns, *self._new])
 
-    def _write_cells(self, cells: Iterable[str], quoting: Any = csv.QUOTE_MINIMAL) -> None:  # noqa: ANN401 - csv's
-        cells = [self._safe(cell) for cell in cells]
-        if self._plain:
-            self._write("\t".join(cells))
-            return
+    def _write_cells(self, cells: Iterable[str]) -> None:
         # With this end of lines, fields with a single carriage return are quoted as well.
-        end = "\r\n"
-        line = csv.writer(_RETURNING, delimiter=self._form.delimiter, lineterminator=end, quoting=quoting).writerow(
-            cells
-        )
-        self._write(line.removesuffix(end))
+        writer = csv.writer(_RETURNING, delimiter=self._form.delimiter, lineterminator="\r\n")
+        line: str = writer.writerow([self._safe(cell) for cell in cells])
+        self._write(line.removesuffix("\r\n"))
 
     def _safe(self, cell: str) -> str:
         if not _is_formula(cell):

@@ -57,10 +57,10 @@ def test_they_are_told_once(tiny_task, tmp_path, caplog):
             data.setup(stage)
         for _ in range(2):
             data.train_dataloader(), data.test_dataloader()
-    told = [message for message in caplog.messages if message.startswith("task 'doubtful_")]
+    told = [message for message in caplog.messages if message.startswith("warning: task 'doubtful_")]
     parts = ["the selection part has no row of 'c', 'd'", "train has no row of 'd'"]
     same = "dev has the same texts as train, so that a score on it says nothing of other rows"
     assert sorted(told) == sorted(
-        [f"task 'doubtful_{name}': {doubt}" for name in "ab" for doubt in [*parts, "dev has no row of 'd'"]]
-        + [f"task 'doubtful_a': {same}"]
+        [f"warning: task 'doubtful_{name}': {doubt}" for name in "ab" for doubt in [*parts, "dev has no row of 'd'"]]
+        + [f"warning: task 'doubtful_a': {same}"]
     )

@@ -109,6 +109,10 @@ def test_files_that_are_no_description(tmp_path):
     ("lines", "message"),
     [
         (["body,stars", "x,best"], r"a\.csv, line 2: label 'best' is not one of bad, good"),
+        (
+            ["body,stars", "x,'good'"],
+            r"""label "'good'" is not one of bad, good, because of what stands around it: write""",
+        ),
         (["body,star", "x,good"], r"a\.csv, line 1: no column 'stars', only 'body', 'star'"),
         (["text,stars", "x,good"], r"a\.csv, line 1: no column 'body', only 'text', 'stars'"),
         (["body;stars", "x;good"], r"a\.csv, line 1: .* \(line 1 has no ',' but 1 ';': set the delimiter\)"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import math
 import shutil
 from collections.abc import Callable
@@ -16,6 +17,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from cli import main
+from datamodules import read_own_task
+from datamodules.record_format import Quoting, record_format
+from datamodules.records import BadRecord, Record, open_records
 from datamodules.tasks import TASKS, Layout, Task
 from datamodules.tsv import parse_rows
 from pipeline import commands
@@ -162,6 +166,95 @@ def test_command_refuses_a_broken_tsv(name, reference, tmp_path, fault_table):
     fault_table.record("broken TSV, command", complaints)
     shutil.rmtree(place)
     assert not complaints, "\n".join(complaints)
+
+
+# --- own rows ---
+
+OWN_CELLS = st.one_of(
+    st.text(st.sampled_from("ab\"'\\, ;\t\r\f\0é\u2028\ufeff"), max_size=8),
+    st.sampled_from(['"', '""', '"a', 'a"', '"a ""b"""', "=1", "a,b", "x" * 200]),
+)
+
+
+@st.composite
+def own_table(draw: Any, delimiter: str) -> bytes:
+    """Lines of a table, most of them with the right number of fields, some of them quoted, some with stray marks."""
+    lines = [f"text{delimiter}label"]
+    for _ in range(draw(st.integers(0, 8))):
+        fields = draw(st.lists(OWN_CELLS, min_size=1, max_size=3)) if draw(st.integers(0, 4)) == 0 else []
+        fields = fields or [draw(OWN_CELLS), draw(st.sampled_from(["neg", "pos", '"pos"']))]
+        if draw(st.integers(0, 3)) == 0:
+            fields[0] = '"' + fields[0].replace('"', '""') + draw(st.sampled_from(['"', '\n"', ""]))
+        lines.append(delimiter.join(fields))
+    end = draw(st.sampled_from(["\n", "\r\n"]))
+    return draw(mutated((end.join(lines) + draw(st.sampled_from(["", end]))).encode()))
+
+
+@st.composite
+def own_json(draw: Any) -> bytes:
+    """JSON lines, some of them cut, nested, or with halves of surrogate pairs."""
+    values = st.one_of(
+        OWN_CELLS, st.none(), st.booleans(), st.floats(), st.just("\ud83d"), st.lists(OWN_CELLS, max_size=2)
+    )
+    keys = st.sampled_from(["text", "text", "label", "predicted", "\ud83d"])
+    lines = [json.dumps(row) for row in draw(st.lists(st.dictionaries(keys, values, max_size=3), max_size=8))]
+    lines += draw(
+        st.lists(st.sampled_from(["[1]", "{", "", '{"text": "a", "text": "b"}', "1" * 5000, "[" * 3000]), max_size=2)
+    )
+    return draw(mutated("\n".join(draw(st.permutations(lines))).encode()))
+
+
+def ends_at_line_feeds(data: bytes) -> bool:
+    """Whether it is no file of an old Mac, nor UTF-16, so that the naive reading of lines is right."""
+    head = data.split(b"\n")[0].rstrip(b"\r")
+    return b"\r" not in head and b"\n" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff"))
+
+
+def check_own_rows(data: bytes, name: str, quoting: Quoting | None) -> None:
+    """Each line is a row, a part of the row before it, empty, or told, in its order and as it stands in the file."""
+    naive = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape").split("\n")
+    rows, message = [], ""
+    try:
+        with open_records(io.BytesIO(data), record_format(name, quoting=quoting)) as records:
+            rows = list(records)
+    except ValueError as error:
+        message = str(error)
+    if message:
+        assert message.startswith(("line ", "there is nothing in it"))
+        assert "\n" not in message
+        return
+    seen = -1
+    for row in rows:
+        start, parts = row.line - 1, row.raw.split("\n")
+        skipped = naive[seen + 1 : start]
+        # Before the first row, the names of the columns.
+        names = [line for line in skipped if line.strip("\r" if "csv" in name or "tsv" in name else " \t\r")]
+        assert not names or (seen == -1 and not name.endswith("jsonl"))
+        for part, line in zip(parts, naive[start:], strict=False):
+            assert part.strip(" \t\r") == line.strip(" \t\r")
+        seen = start + len(parts) - 1
+    told = [row for row in rows if isinstance(row, BadRecord)]
+    assert all(row.reason and "\n" not in row.reason for row in told)
+    for row in rows:
+        if isinstance(row, Record) and row.raw.count("\n") == 0 and '"' not in row.raw and not name.endswith("jsonl"):
+            assert list(row.cells) == row.raw.split("\t" if name.endswith("tsv") else ",")
+
+
+@pytest.mark.parametrize("quoting", [None, "none", "standard"])
+@pytest.mark.parametrize("name", ["own.csv", "own.tsv"])
+def test_no_line_of_an_own_table_is_lost(name, quoting, fault_table):
+    check = recorded(fault_table, "broken rows of own files", check_own_rows)
+    content = own_table("\t" if name == "own.tsv" else ",")
+    given(content.filter(ends_at_line_feeds))(
+        settings(bounded, max_examples=80)(lambda data: check(data, name, quoting))
+    )()
+
+
+def test_no_line_of_own_json_is_lost(fault_table):
+    check = recorded(fault_table, "broken rows of own files", check_own_rows)
+    given(own_json().filter(ends_at_line_feeds))(
+        settings(bounded, max_examples=100)(lambda data: check(data, "own.jsonl", None))
+    )()
 
 
 # --- YAMLs ---
@@ -316,6 +409,36 @@ def test_every_odd_value(values, place, fault_table):
     for key in ("seed", "name", "data", "student", "teacher"):
         (place / "broken.yaml").write_text(f"{key}: {values}\n")
         check(["run", "--model_name_or_path", "encoder", "--data.task", "rte", "--config", "broken.yaml"], place)
+
+
+TASK_YAML = {
+    **{"train": "a.csv", "dev": "b.tsv", "test": "c.jsonl", "text": "body", "label": "stars", "labels": ["no", "yes"]},
+    **{"metrics": ["accuracy"], "text_pair": "other", "delimiter": ";", "quoting": "auto", "encoding": "utf-8"},
+    "header": "true",
+}
+
+
+def check_description(content: bytes, path: Path) -> None:
+    """A description of words, or one line with the file."""
+    path.write_bytes(content)
+    task, message = None, ""
+    try:
+        task = read_own_task(path)
+    except ValueError as error:
+        message = str(error)
+    if task is None:
+        assert message.startswith(str(path))
+        assert "\n" not in message
+        return
+    assert all(isinstance(word, str) for word in (*task.texts, task.label, *task.label_names, *task.metrics))
+
+
+def test_a_broken_description_of_an_own_task_is_one_line(tmp_path, fault_table):
+    check = recorded(fault_table, "broken YAML, own task", check_description)
+    path = tmp_path / "mine.yaml"
+    given(broken_yaml(TASK_YAML))(settings(bounded, max_examples=60)(lambda content: check(content, path)))()
+    for value in ODD_VALUES:
+        check(f"labels: {value}\n".encode(), path)
 
 
 OUT_OF_RANGE = (
