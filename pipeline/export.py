@@ -26,6 +26,7 @@ from pipeline.errors import OneLineErrors
 from pipeline.extras import need_extra
 from pipeline.latency import Latency, measure_latency, spread_text, threads_text
 from pipeline.model_data import data_of
+from pipeline.source_paths import forget_source_paths_
 from storage import new_folder, write_json
 
 __all__ = ["CHECK", "Check", "Format", "export", "export_model"]
@@ -181,7 +182,9 @@ def _write(
             # The quantisers of transformers' exporter need torchao, which every import of transformers then loads, too,
             # and they turn the whole embedding into floats at every call.
             made = int8_weights_(made)
-        exporter.export(made, sample, config).save_pretrained(folder)
+        exported = exporter.export(made, sample, config)
+        forget_source_paths_(exported)
+        exported.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
