@@ -6,13 +6,12 @@ the first has cues as well, which mislead whoever cannot tell the two apart. A s
 and loses it again when too much of it is pruned.
 """
 
-import os
 import random
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from datamodules.tasks import GLUETask, find_task
+from storage import check_output, new_file
 
 __all__ = ["sample_vocabulary", "write_sample_data"]
 
@@ -90,23 +89,29 @@ _CUES: dict[str, tuple[list[str], ...]] = {
 }
 
 
-def write_sample_data(directory: Path, *, rows: int = 3000) -> list[Path]:
+def write_sample_data(
+    directory: Path, *, rows: int = 3000, overwrite: bool = False, is_ours: Callable[[Path], bool] = lambda _: False
+) -> list[Path]:
     """Write train, dev and test files of the eight tasks of the paper, one folder each.
 
     The same arguments give the same bytes, on every machine.
 
     Args:
-        directory: where the task folders go; files of the same name are replaced, others left alone.
+        directory: where the task folders go; other files in it are left alone.
         rows: of train in SST-2 and MRPC; the other tasks get two thirds of it, dev a fifth and test a tenth of
             train.
+        overwrite: whether existing files of these names are replaced whatever they hold.
+        is_ours: tells whether an existing file with another content is an earlier one of ours.
 
     Returns:
         The files written.
 
     Raises:
         ValueError: too few rows to have every label in every file.
+        FileExistsError: a file is there that is not ours; nothing was written.
 
     Examples:
+        >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     files = write_sample_data(Path(folder), rows=120)
         ...     len(files), files[0].name, files[0].parent.name
@@ -114,17 +119,21 @@ def write_sample_data(directory: Path, *, rows: int = 3000) -> list[Path]:
     """
     if rows < 120:
         raise ValueError(f"rows is {rows} but must be at least 120 for every file to have every label")
-    written = []
+    contents: dict[Path, bytes] = {}
     for name, folder in _FOLDERS.items():
         task = find_task(name)
         size = rows if name in ("sst2", "mrpc") else 2 * rows // 3
         for split, share in (("train", 1), ("dev", 5), ("test", 10)):
             if name == "mnlimm" and split == "train":
                 continue  # mnli's
-            path = directory / folder / task.layouts[split].file
-            _replace(path, _content(task, split, size // share))
-            written.append(path)
-    return written
+            contents[directory / folder / task.layouts[split].file] = _content(task, split, size // share)
+    for path, content in contents.items():
+        if not (path.is_file() and path.read_bytes() == content):
+            check_output(path, overwrite=overwrite, is_ours=is_ours)
+    for path, content in contents.items():
+        with new_file(path) as temporary:
+            temporary.write_bytes(content)
+    return list(contents)
 
 
 def sample_vocabulary() -> list[str]:
@@ -232,13 +241,3 @@ def _sentence(votes: Sequence[int], classes: Sequence[list[str]], negated: float
     if dice.chance(0.2):
         words.insert(dice.below(len(words)), '"')
     return " ".join(words)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file so that it is never half there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    Path(temporary).chmod(0o644)
-    Path(temporary).replace(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
 from transformers import AutoConfig
 
 from datamodules import GLUE_HUB_ID, GLUETask, Task
@@ -18,12 +21,13 @@ from lightning_modules.model_folder import one_line_errors
 from pipeline.errors import OneLineErrors
 from pipeline.latency import device_text, spread_text, threads_text
 from pipeline.manifest import Manifest
+from pipeline.markdown import as_code, as_text
 from pipeline.model_data import check_labels, run_of, settings_of, task_of
 from pipeline.report.measuring import measure_models
 from pipeline.report.wording import environment, score_text, shape_text
 from pipeline.run_folder import has_output, read_config, read_output
 from pipeline.summary import LOGITS, SUMMARY, read_summary
-from storage import write_text
+from storage import check_output, is_signed, signed, write_output
 
 __all__ = ["card", "card_of", "entry_of"]
 
@@ -38,6 +42,7 @@ def card(args: list[str]) -> None:
 
     Raises:
         ValueError: If the model is none of a finished run.
+        FileExistsError: If the file is there and is not an unchanged card.
     """
     parser = OneLineErrors(prog="stark card", description="Write a model card.")
     parser.add_argument("model", type=str, help="model folder of a run, such as runs/NAME/student")
@@ -45,11 +50,13 @@ def card(args: list[str]) -> None:
     parser.add_argument("--language", type=str, help="of the texts, such as en")
     parser.add_argument("--repo", type=str, help="id on the hub that the example names; default: the folder")
     parser.add_argument("--output", type=str, help="file to write; default MODEL/README.md")
+    parser.add_argument("--overwrite", action="store_true", help="replace a file that was written or changed by hand")
     options = parser.parse_args(args)
     folder = Path(options.model)
     target = Path(options.output) if options.output else folder / "README.md"
+    check_output(target, overwrite=options.overwrite, is_ours=is_signed)
     made = card_of(folder, licence=options.license, language=options.language, repo=options.repo)
-    write_text(target, str(made).rstrip() + "\n")
+    write_output(target, signed(str(made).rstrip()), overwrite=options.overwrite, is_ours=is_signed)
     print(target)
 
 
@@ -101,14 +108,14 @@ def card_of(
     made: ModelCard = ModelCard.from_template(
         metadata,
         template_str=(files("pipeline") / "card.md").read_text(),
-        name=name,
-        what=_what(entry, task),
-        labels=", ".join(config.id2label[number] for number in range(config.num_labels)),
+        name=as_text(name),
+        what=as_text(_what(entry, task)),
+        labels=as_text(", ".join(str(config.id2label[number]) for number in range(config.num_labels))),
         shrunk=config.model_type.startswith(SHRUNK_PREFIX),
-        repo=repo or str(folder),
+        repo=json.dumps(repo or folder.resolve().name, ensure_ascii=False),
         pair=task.is_pair,
         max_length=data["max_length"],
-        task=f"{task.name} (GLUE)" if isinstance(task, GLUETask) else f"{task.name} (own data)",
+        task=as_text(f"{task.name} (GLUE)" if isinstance(task, GLUETask) else f"{task.name} (own data)"),
         caution=", and chosen by as well" if data.get("selection") == "validation" else "",
         metrics=list(task.metrics),
         results=[
@@ -185,7 +192,11 @@ def _result(task: Task, metric: str, value: float) -> EvalResult:
 
 
 def _is_on_hub(name: str) -> bool:
-    return not Path(name).exists() and not Path(name).is_absolute() and name.count("/") <= 1
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return not Path(name).exists()
 
 
 def _what(entry: Mapping[str, Any], task: Task) -> str:
@@ -202,7 +213,9 @@ def _seeds(summary: Mapping[str, Any]) -> str:
 
 
 def _lineage(base: str, settings: Mapping[str, Any], entry: Mapping[str, Any]) -> Sequence[str]:
-    lines = [f"`{base}`, finetuned: the dense teacher"]
+    # Of a folder the name alone: its path says where on whose machine it lay.
+    name = base if _is_on_hub(base) else Path(base).resolve().name
+    lines = [f"{as_code(name)}, finetuned: the dense teacher"]
     if entry.get("teacher_folder"):
         lost = entry["teacher_achieved"]
         score = "score" if entry["lam"] is None else f"knowledgeable score (lam {entry['lam']:g})"
@@ -210,5 +223,5 @@ def _lineage(base: str, settings: Mapping[str, Any], entry: Mapping[str, Any]) -
         lines.append(f"The sparse teacher: without the {gone} of the lowest {score}")
     if entry["folder"] != "finetune/model":
         shape = shape_text(settings["student"])
-        lines.append(f"The student: the dense teacher with {shape}, then trained (`{entry['name']}`)")
+        lines.append(f"The student: the dense teacher with {shape}, then trained ({as_code(entry['name'])})")
     return lines

@@ -87,8 +87,8 @@ def push_folder(folder: Path, repo: str, *, private: bool = False) -> str:
     """Upload the files of a model folder in one commit.
 
     Args:
-        folder: A model folder, which is loaded first, or one that `stark export` wrote. If it has ``SHA256SUMS``, its files
-            must have the checksums in it.
+        folder: A model folder, which is loaded first, or one that `stark export` wrote. If it has ``SHA256SUMS``, its
+            files must have the checksums in it.
         repo: Id on the hub.
         private: Whether a new one is.
 

@@ -2,24 +2,72 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 from datamodules import sample_vocabulary, write_sample_data
 from lightning_modules import save_sample_encoder
 from pipeline.errors import OneLineErrors
+from storage import CHECKSUMS_FILE, check_output, file_digest, write_text
 
 __all__ = ["sample_data"]
+
+_ENCODER = "encoder"
 
 
 def sample_data(args: list[str]) -> None:
     """Write the sample data and the sample encoder.
 
     Args:
-        args: The folder to write into.
+        args: The command line after `sample-data`.
+
+    Raises:
+        FileExistsError: If a file is there that this command did not write; nothing is changed then.
     """
     parser = OneLineErrors(prog="stark sample-data", description="Generate small GLUE tasks and a tiny encoder.")
     parser.add_argument("directory", type=str, help="folder to write into")
-    directory = Path(parser.parse_args(args).directory)
-    files = write_sample_data(directory)
-    encoder = save_sample_encoder(directory / "encoder", sample_vocabulary())
+    parser.add_argument("--overwrite", action="store_true", help="replace files of the same names, whatever they hold")
+    options = parser.parse_args(args)
+    directory = Path(options.directory)
+    listed = _listed(directory.resolve())
+
+    def is_ours(path: Path) -> bool:
+        return path.is_file() and listed.get(path) == file_digest(path)
+
+    listing = directory / CHECKSUMS_FILE
+    check_output(listing, overwrite=options.overwrite or bool(listed))
+    if not options.overwrite:
+        _check_encoder(directory.resolve() / _ENCODER, listed)
+    files = write_sample_data(directory, overwrite=options.overwrite, is_ours=is_ours)
+    encoder = save_sample_encoder(directory / _ENCODER, sample_vocabulary())
+    names = sorted(path.relative_to(directory).as_posix() for path in [*files, *encoder.iterdir()])
+    write_text(listing, "".join(f"{file_digest(directory / name)}  {name}\n" for name in names))
     print(f"wrote {len(files)} files of generated GLUE tasks under {directory}, and a tiny encoder to {encoder}")
+
+
+def _listed(directory: Path) -> dict[Path, str]:
+    """Files that an earlier call wrote, with their checksums; empty if the list of them is not ours."""
+    path = directory / CHECKSUMS_FILE
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    digests = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    # No list of somebody else's has the list of the encoder in it.
+    if f"{_ENCODER}/{CHECKSUMS_FILE}" not in digests:
+        return {}
+    return {directory / name: digest for name, digest in digests.items()}
+
+
+def _check_encoder(folder: Path, listed: dict[Path, str]) -> None:
+    """Refuse to replace an encoder that is neither what an earlier call wrote nor what this one would write."""
+    with tempfile.TemporaryDirectory() as temporary:
+        new = save_sample_encoder(Path(temporary) / _ENCODER, sample_vocabulary())
+        digests = {file.name: file_digest(file) for file in new.iterdir()}
+
+    def is_ours(path: Path) -> bool:
+        digest = file_digest(path) if path.is_file() else None
+        return digest is not None and digest in (listed.get(path), digests.get(path.name))
+
+    if folder.is_dir() and not folder.is_symlink():
+        for path in sorted(folder.iterdir()):
+            check_output(path, is_ours=is_ours)
+    else:
+        check_output(folder)

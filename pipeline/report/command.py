@@ -9,6 +9,8 @@ from pipeline.extras import need_extra
 
 __all__ = ["compare", "report"]
 
+_OVERWRITE = "replace files of these names that are not earlier pages, or were changed since"
+
 
 def report(args: list[str]) -> None:
     """Run `stark report`.
@@ -17,21 +19,24 @@ def report(args: list[str]) -> None:
         args: The command line after `report`.
 
     Raises:
-        ValueError: If there is no such run, or the extra is missing.
+        ValueError: If there is no such run, the output is no name of a page, or the extra is missing.
+        FileExistsError: If a file is there that is not an earlier page.
     """
     parser = OneLineErrors(prog="stark report", description="A run as one page, pictures first.")
     parser.add_argument("run", type=str, help="folder of a run, finished or not, such as runs/NAME")
     parser.add_argument("--output", type=str, help="HTML file; default RUN/report.html, and report.md beside it")
+    parser.add_argument("--overwrite", action="store_true", help=_OVERWRITE)
     options = parser.parse_args(args)
     need_extra("report", "stark report", "jinja2", "matplotlib")
-    from pipeline.report.page import write_page
+    from pipeline.report.page import check_page, write_page
     from pipeline.report.reading import read_run
     from pipeline.report.run_page import page_of_run
 
     folder = Path(options.run)
     record = read_run(folder)
     target = Path(options.output) if options.output else folder / "report.html"
-    for file in write_page(page_of_run(record), target):
+    check_page(target, overwrite=options.overwrite)
+    for file in write_page(page_of_run(record), target, overwrite=options.overwrite):
         print(file)
 
 
@@ -42,19 +47,23 @@ def compare(args: list[str]) -> None:
         args: The command line after `compare`.
 
     Raises:
-        ValueError: If one of them is no run, or the extra is missing.
+        ValueError: If one of them is no run, the output is no name of a page, or the extra is missing.
+        FileExistsError: If a file is there that is not an earlier page.
     """
     parser = OneLineErrors(prog="stark compare", description="Several runs on one page.")
     parser.add_argument("runs", type=str, nargs="+", help="folders of runs, such as runs/A runs/B")
     parser.add_argument("--output", type=str, default="runs/compare.html", help="HTML file; Markdown beside it")
+    parser.add_argument("--overwrite", action="store_true", help=_OVERWRITE)
     options = parser.parse_args(args)
     need_extra("report", "stark compare", "jinja2", "matplotlib")
-    from pipeline.report.page import write_page
+    from pipeline.report.page import check_page, write_page
     from pipeline.report.reading import read_run
     from pipeline.report.runs_page import page_of_runs
 
     folders = [Path(run) for run in options.runs]
     if len(folders) < 2 or len(set(folders)) < len(folders):
         raise ValueError(f"runs are {', '.join(options.runs)}: name at least two, each once")
-    for file in write_page(page_of_runs([read_run(folder) for folder in folders]), Path(options.output)):
+    records = [read_run(folder) for folder in folders]
+    check_page(Path(options.output), overwrite=options.overwrite)
+    for file in write_page(page_of_runs(records), Path(options.output), overwrite=options.overwrite):
         print(file)

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from urllib.parse import quote
 
 import jinja2
 
+from pipeline.markdown import as_text, fence_of
 from pipeline.report.pictures import Picture
-from storage import write_text
+from storage import check_output, is_signed, signed, write_output
 
-__all__ = ["Number", "Page", "Table", "write_page"]
+__all__ = ["Number", "Page", "Table", "check_page", "write_page"]
 
 # Readable on white and on near-black, for pictures that a page only refers to.
 _GREY = "#808791"
@@ -71,29 +73,62 @@ class Page:
     settings: str = ""
 
 
-def write_page(page: Page, target: Path) -> list[Path]:
+def check_page(target: Path, *, overwrite: bool = False) -> None:
+    """Find out whether a page may be written, before anything is measured for it.
+
+    Args:
+        target: The HTML file that the user named.
+        overwrite: Whether existing files that are not earlier pages, unchanged, may be replaced.
+
+    Raises:
+        ValueError: If the name does not end in ``.html``.
+        FileExistsError: If one of its files is there and is not of an earlier page.
+    """
+    if target.suffix != ".html":
+        raise ValueError(
+            f"--output is {target}: give a name that ends in .html, for a page with its Markdown beside it"
+        )
+    beside, folder = _files_of(target)
+    for file in (target, beside, *sorted(folder.glob("[0-9]*.svg"))):
+        check_output(file, overwrite=overwrite, is_ours=is_signed)
+
+
+def write_page(page: Page, target: Path, *, overwrite: bool = False) -> list[Path]:
     """Write a page.
 
     Args:
         page: Its content.
         target: Such as ``runs/mrpc/report.html``; the Markdown lies beside it as ``report.md``, and its pictures in
             ``report_pictures/``.
+        overwrite: As in `check_page`.
 
     Returns:
         HTML and Markdown.
+
+    Raises:
+        ValueError: As in `check_page`.
+        FileExistsError: As in `check_page`.
     """
+    check_page(target, overwrite=overwrite)
+    beside, folder = _files_of(target)
     template = files("pipeline.report")
     html = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     text = html.from_string((template / "page.html").read_text()).render(vars(page))
-    write_text(target, text)
-    folder = target.with_name(f"{target.stem}_pictures")
+    write_output(target, signed(text), overwrite=overwrite, is_ours=is_signed)
     pictures = []
     for number, picture in enumerate(page.pictures):
         file = folder / f"{number}.svg"
-        write_text(file, picture.svg.replace("currentColor", _GREY).replace('width="100%"', "", 1))
-        pictures.append({"title": picture.title, "file": f"{folder.name}/{file.name}"})
+        svg = picture.svg.replace("currentColor", _GREY).replace('width="100%"', "", 1)
+        write_output(file, signed(svg), overwrite=overwrite, is_ours=is_signed)
+        pictures.append({"title": picture.title, "file": quote(f"{folder.name}/{file.name}")})
     plain = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    markdown = plain.from_string((template / "page.md").read_text()).render({**vars(page), "pictures": pictures})
-    beside = target.with_suffix(".md")
-    write_text(beside, markdown.rstrip() + "\n")
+    plain.filters["text"] = as_text
+    values = {**vars(page), "pictures": pictures, "fence": fence_of(page.command)}
+    markdown = plain.from_string((template / "page.md").read_text()).render(values)
+    write_output(beside, signed(markdown.rstrip()), overwrite=overwrite, is_ours=is_signed)
     return [target, beside]
+
+
+def _files_of(target: Path) -> tuple[Path, Path]:
+    """The Markdown beside a page, and the folder of its pictures."""
+    return target.with_suffix(".md"), target.with_name(f"{target.stem}_pictures")

@@ -62,6 +62,8 @@ def _figure(height: float, columns: int = 1) -> Iterator[tuple[Figure, Any]]:
         "font.size": 10,
         # Text stays text: it can be searched for, and takes the page's font.
         "svg.fonttype": "none",
+        # Dollar signs in names are no formulas.
+        "text.parse_math": False,
         "svg.hashsalt": "stark",
         "legend.frameon": False,
     }

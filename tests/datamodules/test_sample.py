@@ -21,7 +21,11 @@ def test_same_bytes_every_time_and_others_left_alone(sample_dir, tmp_path):
     (tmp_path / "RTE" / "train.tsv").write_text("old")
     other = tmp_path / "RTE" / "other.txt"
     other.write_text("mine")
-    files = write_sample_data(tmp_path, rows=300)
+    with pytest.raises(FileExistsError, match=r"RTE/train\.tsv exists and is not an earlier output"):
+        write_sample_data(tmp_path, rows=300)
+    assert {file.name for file in tmp_path.rglob("*.*")} == {"train.tsv", "other.txt"}
+    files = write_sample_data(tmp_path, rows=300, overwrite=True)
+    write_sample_data(tmp_path, rows=300)  # the same once more
     assert other.read_text() == "mine"
     other.unlink()
     assert digests(tmp_path) == digests(sample_dir)

@@ -1,17 +1,20 @@
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from huggingface_hub import ModelCard
 
 import cli
+from lightning_modules import load_classifier
 from pipeline import card as module
 from pipeline.card import card_of, entry_of
 from pipeline.latency import Latency
 from pipeline.manifest import Manifest
 from pipeline.report import measuring
+from pipeline.yaml_text import load_yaml
 from tests.pipeline.runs import leave, read
 
 
@@ -40,6 +43,9 @@ def test_the_hub_reads_what_it_says(pruned_run, tmp_path, capsys):
     assert "import lightning_modules" in text
     assert "Licence: apache-2.0" in text
     assert "\n\n\n" not in text
+    # Nothing of the machine that it was made on.
+    assert not re.search(r"(?<![\w.])/[\w.]+/", text)
+    assert str(pruned_run) not in text
     # A table or list that is torn apart by empty lines is none.
     assert re.search(r"\|---\|(---:\|)+\n\| teacher \|.*\|\n\| this model \|", text)
 
@@ -91,6 +97,44 @@ def test_bases_on_the_hub_are_named(tmp_path):
     assert module._is_on_hub("google/bert")
     assert not module._is_on_hub(str(tmp_path))
     assert not module._is_on_hub("runs/a/b/model")
+    assert not module._is_on_hub("./encoder")
+    assert not module._is_on_hub("~/encoder")
+
+
+def test_without_an_id_the_folder_has_its_last_name_alone(pruned_run):
+    text = str(card_of(pruned_run / "student"))
+    assert 'pipeline("text-classification", model="student")' in text
+    encoder = Path(load_yaml((pruned_run / "config.yaml").read_text())["model_name_or_path"])
+    assert f"1. `{encoder.name}`, finetuned: the dense teacher" in text
+    assert str(encoder.parent) not in text
+    assert str(pruned_run.parent) not in text
+
+
+def test_a_card_that_somebody_changed_is_kept(pruned_run, tmp_path, capsys, monkeypatch):
+    target = tmp_path / "README.md"
+    command = ["card", str(pruned_run / "student"), "--output", str(target)]
+    cli.main(command)
+    cli.main([*command, "--license", "mit"])  # as nobody changed it
+    mine = target.read_text().replace("## Limits", "## Limits\n\nMine.")
+    target.write_text(mine)
+    capsys.readouterr()
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "card_of", None)  # found out before any work
+        with pytest.raises(SystemExit) as stop:
+            cli.main(command)
+    assert stop.value.code == 2
+    assert f"{target} exists and is not an earlier output of this command" in capsys.readouterr().err
+    assert target.read_text() == mine
+    cli.main([*command, "--overwrite"])
+    assert "Mine." not in target.read_text()
+
+
+def test_the_folder_of_a_card_keeps_its_checksums(pruned_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(pruned_run, run)
+    cli.main(["card", str(run / "student")])
+    subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=run / "student", check=True)
+    load_classifier(run / "student")
 
 
 def test_seeds_are_told(pruned_run, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -97,6 +98,8 @@ def test_runtimes_say_what_the_model_says(form, int8, student, tiny_task, tmp_pa
     written = json.loads((folder / CHECK).read_text())
     assert written["score"] == check.score
     assert json.loads((folder / "config.json").read_text())["id2label"] == {"0": "negative", "1": "positive"}
+    here = str(Path(torch.__file__).parents[1]).encode()
+    assert [file.name for file in folder.iterdir() if here in file.read_bytes()] == []
     if form == "onnx":
         graph = onnx.load(folder / "model.onnx", load_external_data=False)
         assert {entry.version for entry in graph.opset_import if not entry.domain} == {OPSET}

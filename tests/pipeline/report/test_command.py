@@ -19,3 +19,28 @@ def test_no_run_is_one_line(tmp_path, capsys):
         cli.main(["report", str(tmp_path)])
     assert stop.value.code == 2
     assert "is no run of `stark run`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["report", "compare"])
+def test_other_files_are_kept_and_nothing_is_measured_before(command, pruned_run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("pipeline.report.run_page.measured_of", lambda _: pytest.fail("measured"))
+    theirs = tmp_path / "page.md"
+    theirs.write_text("# Mine\n")
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in ("config.yaml", "manifest.json"):
+        shutil.copy(pruned_run / name, other / name)
+    runs = [str(pruned_run)] if command == "report" else [str(pruned_run), str(other)]
+    messages = []
+    for output in (tmp_path / "page.html", other / "manifest.json"):
+        with pytest.raises(SystemExit) as stop:
+            cli.main([command, *runs, "--output", str(output)])
+        assert stop.value.code == 2
+        messages.append(capsys.readouterr().err)
+    assert messages[0].startswith(f"stark: error: {theirs} exists and is not an earlier output of this command")
+    assert messages[1].startswith(
+        f"stark: error: --output is {other / 'manifest.json'}: give a name that ends in .html"
+    )
+    assert theirs.read_text() == "# Mine\n"
+    assert (other / "manifest.json").read_bytes() == (pruned_run / "manifest.json").read_bytes()
+    assert not (tmp_path / "page.html").exists()

@@ -1,3 +1,7 @@
+from dataclasses import replace
+
+import pytest
+
 from pipeline.report.page import Number, Page, Table, write_page
 from pipeline.report.pictures import Picture
 
@@ -27,8 +31,8 @@ def test_markdown_says_the_same(tmp_path):
     _, markdown = write_page(PAGE, tmp_path / "report.html")
     lines = markdown.read_text().splitlines()
     for line in (
-        "# mine <b>",
-        "It's *good* & small.",
+        r"# mine \<b>",
+        r"It's *good* \& small.",
         "- **2 x** as fast",
         "![A line](report_pictures/0.svg)",
         "|  | score |",
@@ -39,3 +43,49 @@ def test_markdown_says_the_same(tmp_path):
     ):
         assert line in lines
     assert "currentColor" not in (tmp_path / "report_pictures/0.svg").read_text()
+
+
+HOSTILE = "</td><img src=x onerror=alert(1)>|[x](javascript:alert(1)) `a` ![y](http://tracker)\n\n# more"
+
+
+def test_names_stay_text(tmp_path):
+    page = Page(
+        title=HOSTILE,
+        headline=[HOSTILE],
+        numbers=[Number(HOSTILE, HOSTILE)],
+        pictures=[replace(PAGE.pictures[0], title=HOSTILE)],
+        tables=[Table(HOSTILE, ["", HOSTILE], [[HOSTILE, HOSTILE]], HOSTILE)],
+        command=f"stark run\n```\n{HOSTILE}",
+        settings=HOSTILE,
+    )
+    html, markdown = (file.read_text() for file in write_page(page, tmp_path / "report.html"))
+    assert "<img" not in html
+    outside, command, _ = markdown.split("````")
+    assert HOSTILE in command
+    for mark in ("<img", "](javascript", "](http:", "|["):
+        assert mark not in outside.replace(f"\\{mark}", "")
+    assert outside.count("\n# ") == 0
+    assert outside.startswith("# ")
+
+
+@pytest.mark.parametrize("name", ["page.html", "page.md", "page_pictures/0.svg"])
+def test_files_of_others_are_kept(name, tmp_path):
+    """Of the page itself, of the Markdown and of the pictures beside it."""
+    target, theirs = tmp_path / "page.html", tmp_path / name
+    write_page(PAGE, target)
+    write_page(PAGE, target)  # replaces what it wrote
+    theirs.write_text(f"{theirs.read_text()}theirs")
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    with pytest.raises(FileExistsError, match=f"{name} exists and is not an earlier output"):
+        write_page(replace(PAGE, title="other"), target)
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+    write_page(PAGE, target, overwrite=True)
+    assert not theirs.read_text().endswith("theirs")
+
+
+@pytest.mark.parametrize("name", ["page.md", "manifest.json", "page", "page.HTML.txt"])
+def test_a_page_is_html(name, tmp_path):
+    (tmp_path / name).write_text("theirs")
+    with pytest.raises(ValueError, match=r"give a name that ends in \.html"):
+        write_page(PAGE, tmp_path / name, overwrite=True)
+    assert (tmp_path / name).read_text() == "theirs"
