@@ -18,6 +18,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]
 
 from lightning_modules import load_classifier
 from pipeline.errors import OneLineErrors
+from pipeline.exported import check_exported, is_exported
 from storage import CHECKSUMS_FILE, verify_checksums
 
 __all__ = ["files_of", "push", "push_folder"]
@@ -100,8 +101,11 @@ def push_folder(folder: Path, repo: str, *, private: bool = False) -> str:
     """
     names, _ = files_of(folder)
     verify_checksums(folder, _CHECKED)
-    if not (folder / "export.json").is_file():
-        load_classifier(folder)  # a damaged one is not to be shared
+    # A damaged one is not to be shared.
+    if is_exported(folder):
+        check_exported(folder)
+    else:
+        load_classifier(folder)
     api = HfApi()
     try:
         url = api.create_repo(repo, private=private, exist_ok=True)

@@ -9,6 +9,8 @@ from typing import Any
 
 from lightning_modules.metrics import score_function
 from pipeline.comparison import DENSE, SPARSE
+from pipeline.export_check import CHECK, Check, TeacherForm, read_check
+from pipeline.exported import check_exported
 from pipeline.latency import device_text, spread_text, threads_text
 from pipeline.report.measuring import Kept, MeasuredModel, kept_of, measure_models, told_shape
 from pipeline.report.page import Number, Page, Table
@@ -226,12 +228,42 @@ def _tables(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[Table]
                     + (f"{threads_text()}." if device == "cpu" else "float32, until the answer is on the CPU."),
                 )
             )
+    if exported := _exported(record.folder):
+        tables.append(exported)
     if record.summary is not None:
         tables.append(_students(record.summary))
         if record.summary["comparisons"]:
             tables.append(_comparisons(record.summary))
     tables.append(Table("Environment of this report", ["", ""], list(environment().items())))
     return tables
+
+
+def _exported(root: Path) -> Table | None:
+    """What `stark export` found, and the dense teacher in the same form beside each student with weights of 8 bits."""
+    rows = []
+    for file in sorted([*root.glob(f"*/{CHECK}"), *root.glob(f"*/*/{CHECK}")]):
+        check_exported(file.parent)
+        check = read_check(file.parent)
+        name, form = str(file.parent.relative_to(root)), f"{check.format}, int8" if check.int8 else check.format
+        alone = "" if check.alone is None else f"{check.alone.changed} of {check.alone.rows}"
+        rows.append([name, form, *_form_cells(check), f"{check.changed} of {check.rows}", alone])
+        if check.teacher is not None:
+            rows.append([f"dense teacher, beside {name}", form, *_form_cells(check.teacher), "", ""])
+    if not rows:
+        return None
+    header = ["", "form", "score on dev", "folder", "latency of one row", "another class", "depend on their batch"]
+    note = (
+        "As stark export measured them. Latency: milliseconds on the CPU. Another class: rows of dev that the model "
+        "classifies otherwise. Depend on their batch: rows of dev with another class in a batch of their own. The "
+        "dense teacher in the same form shows what 8 bits give without pruning."
+    )
+    return Table("Exported models", header, rows, note)
+
+
+def _form_cells(form: Check | TeacherForm) -> list[str]:
+    lengths = [int(shape.removeprefix("1x")) for shape in form.latency if shape.startswith("1x")]
+    latency = f"{spread_text(form.latency[f'1x{max(lengths)}'])}, {max(lengths)} tokens" if lengths else ""
+    return [f"{100 * form.score:.1f}", f"{form.megabytes:.1f} MB", latency]
 
 
 def _students(summary: Mapping[str, Any]) -> Table:
