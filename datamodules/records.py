@@ -163,6 +163,8 @@ class Records:
             except ValueError as error:
                 line = f"line {self._start}: " if self._form.header else ""
                 hint = "" if column in self.columns else self.hint
+                if hint and column in (name.strip() for name in self.columns):
+                    hint = " (there are spaces around it: name it with them, in quotation marks)"
                 raise ValueError(f"{line}{error}{hint}") from error
 
     def __iter__(self) -> Iterator[Record | BadRecord]:

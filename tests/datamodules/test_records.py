@@ -256,6 +256,7 @@ def test_columns_must_be_named():
         read(b'"a"b\n1\n')
     for data, message in (
         (b"a;b;c\n1;2;3\n", r"^line 1: no column 'a', only 'a;b;c' \(line 1 has no ',' but 2 ';': set the delimiter\)"),
+        (b"a , b\n1,2\n", r"no column 'a', only 'a ', ' b' \(there are spaces around it: name it with them, in quot"),
         (b"x, b\n1,2\n", r"no column 'a', only 'x', ' b' \(set header to false if line 1 is a row\)"),
     ):
         with opened(data) as records, pytest.raises(ValueError, match=message):
