@@ -26,7 +26,8 @@ pytestmark = pytest.mark.filterwarnings(
 @pytest.fixture(scope="module", autouse=True)
 def cluster():
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+    job = on_ray._job_config()
+    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False, job_config=job)
     yield
     ray.shutdown()
 
@@ -40,6 +41,16 @@ def test_status_output_and_folder(tmp_path, monkeypatch):
     code = "import os, sys; print(os.getcwd(), os.environ['OMP_NUM_THREADS']); sys.exit(3)"
     assert run_on_ray(python(code), tmp_path / "log", cpus=2, gpus=0) == 3
     assert (tmp_path / "log").read_text() == f"{tmp_path} 2\n"
+
+
+def test_nothing_is_imported_from_the_current_folder(tmp_path, monkeypatch):
+    folders = ray.get(ray.remote(lambda: sys.path).remote())  # of a worker, where Ray puts it otherwise
+    assert not {"", os.getcwd()} & set(folders) - set(sys.path[1:])
+    (tmp_path / "zoneinfo.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "/own")
+    code = "import sys, zoneinfo; sys.exit('/own' not in sys.path)"
+    assert run_on_ray(python(code), tmp_path / "log", cpus=1, gpus=0) == 0
 
 
 def test_a_killed_process_and_a_lost_worker(tmp_path):

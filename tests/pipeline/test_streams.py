@@ -12,13 +12,15 @@ ROOT = Path(__file__).parents[2]
 
 # A command that prints, writes a file at its end and prints again, under each of the two kinds of names.
 WORK = """
-import sys
+import os, sys, time
 from pipeline.streams import standard_streams
 with standard_streams(sys.argv[1]):
     for number in range(3):
         print("shown", number, flush=True)
         if number == 0 and sys.argv[2:]:
-            open(sys.argv[2], "w").close(); open(sys.argv[3]).close()
+            open(sys.argv[2], "w").close()
+            while not os.path.exists(sys.argv[3]):
+                time.sleep(0.01)
     print("progress", file=sys.stderr, flush=True)
     sys.stdin.read()
     open("result", "w").write("all of it")
@@ -76,7 +78,6 @@ def test_a_file_does_not_get_what_is_printed(tmp_path):
 
 def test_a_terminal_that_is_gone(tmp_path):
     ours, theirs = pty.openpty()
-    os.mkfifo(tmp_path / "go")
     process = subprocess.Popen(
         [sys.executable, "-c", WORK, "run", "started", "go"],
         cwd=tmp_path,
@@ -88,8 +89,8 @@ def test_a_terminal_that_is_gone(tmp_path):
     os.close(theirs)
     os.read(ours, 5)
     os.close(ours)  # from now on writing fails with EIO
-    (tmp_path / "go").write_text("")
-    assert process.wait() == 0
+    (tmp_path / "go").touch()
+    assert process.wait(timeout=60) == 0
     assert (tmp_path / "result").exists()
 
 
