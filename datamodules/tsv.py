@@ -131,8 +131,9 @@ def parse_rows(data: bytes, task: GLUETask, split: str, path: Path) -> Rows:
 
     Examples:
         >>> from datamodules.tasks import find_task
-        >>> parse_rows(b'sentence\tlabel\nso "good" \t1\n', find_task("sst2"), "dev", Path("dev.tsv"))
-        Rows(text_a=['so "good" '], text_b=None, labels=[1], idx=[0])
+        >>> rows = parse_rows(b'sentence\tlabel\nso "good" \t1\n', find_task("sst2"), "dev", Path("dev.tsv"))
+        >>> rows.text_a, rows.labels
+        (['so "good" '], [1])
     """
     layout = task.layouts[split]
     text_a: list[str] = []

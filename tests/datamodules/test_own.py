@@ -148,7 +148,10 @@ def rows_of(tmp_path, content, name="a.csv", **change):
         "".join(f"{key}: {value}\n" for key, value in ({**GOOD, "train": name, "labels": "[no, yes]"} | change).items())
     )
     (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    return open_source(open_task(str(tmp_path / "mine.yaml")), None).rows("train")
+    source = open_source(open_task(str(tmp_path / "mine.yaml")), None)
+    rows = source.rows("train")
+    assert rows.digest == source.digest("train")  # what was parsed is what is known by the digest
+    return rows
 
 
 @pytest.mark.parametrize(
@@ -204,15 +207,18 @@ def test_empty_texts_are_rows_and_told(tmp_path, caplog):
 
 
 def test_how_files_are_written(tmp_path, caplog):
+    def read(*args, **change):
+        return rows_of(tmp_path, *args, **change)[:-1]  # without the digest
+
     expected = (["ca“fé", '"so'], None, [1, 0], [0, 1])
     table = 'body;x;x;stars\nca“fé;;;yes\n"so;;;no\n'
     keys = {"delimiter": '";"', "quoting": "none"}
-    assert rows_of(tmp_path, table, **keys) == expected
-    assert rows_of(tmp_path, table.encode("cp1252"), encoding="cp1252", **keys) == expected
-    assert rows_of(tmp_path, gzip.compress(table.encode()), "a.csv.gz", **keys) == expected
-    assert rows_of(tmp_path, table.replace(";", "\t").encode("utf-16"), "a.tsv") == expected
-    assert rows_of(tmp_path, table.replace(";", "\t"), "a.txt", dev="b.txt", delimiter=r'"\t"') == expected
-    assert rows_of(tmp_path, table.split("\n", 1)[1], header="false", text=0, label=3, **keys) == expected
+    assert read(table, **keys) == expected
+    assert read(table.encode("cp1252"), encoding="cp1252", **keys) == expected
+    assert read(gzip.compress(table.encode()), "a.csv.gz", **keys) == expected
+    assert read(table.replace(";", "\t").encode("utf-16"), "a.tsv") == expected
+    assert read(table.replace(";", "\t"), "a.txt", dev="b.txt", delimiter=r'"\t"') == expected
+    assert read(table.split("\n", 1)[1], header="false", text=0, label=3, **keys) == expected
     assert caplog.messages == [f"{tmp_path}/a.tsv: read as UTF-16, which its byte order mark says"]
     # All of it is part of the content.
     digests = set()
