@@ -10,6 +10,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_info
 
 from datamodules import GLUEDataModule, write_submission
+from datamodules.submission import check_submission
 
 __all__ = ["SubmissionWriter"]
 
@@ -20,6 +21,12 @@ class SubmissionWriter(Callback):
     def __init__(self) -> None:
         """Start with nothing predicted."""
         self._predicted: list[tuple[int, int | float]] = []
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Refuse to replace a file that is no submission, before anything is predicted."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if isinstance(data, GLUEDataModule):
+            check_submission(Path(trainer.default_root_dir) / data.task.submission_file)
 
     def on_predict_batch_end(
         self,

@@ -7,7 +7,22 @@ from pathlib import Path
 from datamodules.tasks import Task
 from storage import write_text
 
-__all__ = ["write_submission"]
+__all__ = ["check_submission", "write_submission"]
+
+_HEADER = "index\tprediction\n"
+
+
+def check_submission(path: Path) -> None:
+    """Refuse to replace a file that is no submission.
+
+    Args:
+        path: of the file to write; it need not exist.
+
+    Raises:
+        FileExistsError: something else is there.
+    """
+    if path.exists() and not (path.is_file() and path.read_bytes().startswith(_HEADER.encode())):
+        raise FileExistsError(f"{path} exists and is no submission: move it, or choose another folder to write to")
 
 
 def write_submission(task: Task, idx: Sequence[int], predictions: Sequence[int] | Sequence[float], path: Path) -> Path:
@@ -17,13 +32,14 @@ def write_submission(task: Task, idx: Sequence[int], predictions: Sequence[int] 
         task: decides between label words, label ids and scores (cut to 0...5, three decimals).
         idx: the test file's index of each prediction; 0 to n - 1 in any order.
         predictions: label ids, or scores for regression.
-        path: of the file to write; an existing one is replaced, never left half written.
+        path: of the file to write; an existing submission is replaced, never left half written.
 
     Returns:
         The path.
 
     Raises:
         ValueError: an index is missing or comes twice, or a prediction is no label of the task.
+        FileExistsError: a file that is no submission is there.
 
     Examples:
         >>> import tempfile
@@ -43,7 +59,8 @@ def write_submission(task: Task, idx: Sequence[int], predictions: Sequence[int] 
         if expected not in by_idx:
             raise ValueError(f"{path.name}: no prediction for index {expected} ({len(by_idx)} predictions given)")
     lines = [f"{i}\t{_spelt(task, by_idx[i], i, path)}\n" for i in range(len(by_idx))]
-    write_text(path, "".join(["index\tprediction\n", *lines]))
+    check_submission(path)
+    write_text(path, "".join([_HEADER, *lines]))
     return path
 
 

@@ -93,18 +93,18 @@ def serve(args: list[str]) -> None:
     options = parser.parse_args(args)
     need_extra("demo", "stark serve", "gradio")
     sides = sides_of(Path(options.model), None if options.teacher is None else Path(options.teacher))
-    with listen(options.host, options.port) as listening:
-        token = None if is_loopback(listening.getsockname()[0]) else secrets.token_urlsafe(32)
-        try:
-            with served(page_of(sides), listening, token) as thread:
-                place = f"[{options.host}]" if ":" in options.host else options.host
-                secret = "" if token is None else f"/?token={token}"
-                print(f"http://{place}:{options.port}{secret} (Ctrl-C ends it)", flush=True)
-                while thread.is_alive():
-                    # Not for ever: a signal that another thread takes does not wake this one.
-                    thread.join(timeout=0.5)
-        except Interrupted:
-            pass
+    listening = listen(options.host, options.port)
+    token = None if is_loopback(listening.getsockname()[0]) else secrets.token_urlsafe(32)
+    try:
+        with served(page_of(sides), listening, token) as thread:
+            place = f"[{options.host}]" if ":" in options.host else options.host
+            secret = "" if token is None else f"/?token={token}"
+            print(f"http://{place}:{options.port}{secret} (Ctrl-C ends it)", flush=True)
+            while thread.is_alive():
+                # Not for ever: a signal that another thread takes does not wake this one.
+                thread.join(timeout=0.5)
+    except Interrupted:
+        pass
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -134,7 +134,7 @@ def served(page: Blocks, listening: socket.socket, token: str | None) -> Iterato
 
     Args:
         page: The page, from `page_of`.
-        listening: The socket, from `listen`.
+        listening: The socket, from `listen`; it is closed at the end.
         token: What each request must bring; None for a page that only this machine can reach.
 
     Yields:

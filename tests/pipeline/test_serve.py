@@ -1,12 +1,15 @@
 """The command as users call it: a server of its own, asked by its API and by a browser, and ended by Ctrl-C."""
 
 import json
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
+from contextlib import contextmanager
 
 import pytest
 
@@ -15,6 +18,7 @@ from lightning_modules import load_classifier, save_classifier
 from pipeline.classifier import open_classifier
 from pipeline.serve import Side, ask, said, sides_of
 from tests.browser import needs_browser, opened
+from tests.pipeline.serving import sent
 
 TEXT = "a good and charming film"
 
@@ -25,9 +29,18 @@ def free_port():
 
 
 @pytest.fixture(scope="module")
-def address(pruned_run):
+def uploads(tmp_path_factory):
+    """Where the server would keep files."""
+    return tmp_path_factory.mktemp("uploads")
+
+
+@pytest.fixture(scope="module")
+def address(pruned_run, uploads):
+    environment = {**os.environ, "GRADIO_TEMP_DIR": str(uploads), "TMPDIR": str(uploads)}
     command = [sys.executable, "-m", "cli", "serve", str(pruned_run / "student"), "--port", str(free_port())]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as server:
         line = server.stdout.readline()
         yield line.split()[0] if line else pytest.fail(server.stderr.read())
         server.send_signal(signal.SIGINT)
@@ -42,7 +55,7 @@ def asked(address, *values):
     with urllib.request.urlopen(call, timeout=60) as response:
         event = json.load(response)["event_id"]
     with urllib.request.urlopen(f"{address}/gradio_api/call/classify/{event}", timeout=60) as response:
-        return json.loads(response.read().decode().split("data: ", 1)[1].splitlines()[0])
+        return json.loads(response.read().decode().rsplit("data: ", 1)[1].splitlines()[0])
 
 
 def test_it_says_what_student_and_teacher_say(address, pruned_run):
@@ -76,10 +89,16 @@ def test_latency_is_a_median_and_the_first_call_does_not_count(monkeypatch):
     now = 0.0
 
     class Model:
+        tokenizer, max_length, segment_ids = object(), 128, "tokenizer"
+        tokenised = 0
+
         def __init__(self, *seconds):
             self.seconds = iter(seconds)
 
-        def __call__(self, *_):
+        def tokenize(self, *_):
+            Model.tokenised += 1
+
+        def classify(self, _):
             nonlocal now
             now += next(self.seconds)
             return [self]
@@ -89,6 +108,72 @@ def test_latency_is_a_median_and_the_first_call_does_not_count(monkeypatch):
     answers = ask(models, TEXT)
     assert [answer.milliseconds for answer in answers] == pytest.approx([3000, 7000])
     assert tuple(answer.values for answer in answers) == models
+    assert Model.tokenised == 1
+
+
+def test_models_of_one_run_share_a_tokenizer(pruned_run):
+    student, teacher = (side.classifier for side in sides_of(pruned_run / "student"))
+    assert student.tokenizer is teacher.tokenizer
+
+
+def test_memory_stays_flat_others_need_the_token_and_names_stay_text(tmp_path):
+    folder = tmp_path / "a`b <img src=x onerror=alert(1)>"
+    folder.mkdir()
+    command = [sys.executable, "-m", "tests.pipeline.serving", str(folder), str(free_port())]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["without"] == [401, 401, 303, 401]
+    # Of 15 requests 5 are remembered; one more of each is Gradio's own.
+    assert found["queues"] <= 6
+    assert found["sessions"] <= 6
+    assert "<img src=x" not in found["page"]
+    assert re.search(r"\\n\\n`` .*a`b <img src=x onerror=alert\(1\)> ``\"\]", found["answer"])
+
+
+def test_texts_are_limited(address):
+    latest = asked(address, "a" * 100_000)
+    assert len(latest[0]["confidences"]) == 2
+    assert asked(address, "a" * 100_001)["error"] == "sentence has 100,001 characters: at most 100,000 are taken."
+    assert asked(address, None)["error"] == "Type a text for sentence."
+
+
+def test_the_token_is_made_where_other_machines_can_ask(monkeypatch, capsys, tmp_path):
+    tokens = []
+
+    @contextmanager
+    def nothing_served(page, listening, token):
+        tokens.append(token)
+        listening.close()
+        yield threading.Thread()
+
+    monkeypatch.setattr("pipeline.serve.served", nothing_served)
+    monkeypatch.setattr("pipeline.serve.page_of", lambda _: None)
+    monkeypatch.setattr("pipeline.serve.sides_of", lambda *_: [])
+    for host in ("127.0.0.1", "localhost", "0.0.0.0", "0.0.0.0"):
+        main(["serve", "model", "--host", host, "--port", str(free_port())])
+    said = capsys.readouterr().out.splitlines()
+    assert tokens[:2] == [None, None]
+    assert tokens[2] != tokens[3]
+    assert min(map(len, tokens[2:])) >= 32
+    assert ["token=" in line for line in said] == [False, False, True, True]
+    assert f"/?token={tokens[3]} " in said[3]
+
+
+def test_what_other_sites_send_leaves_nothing(address, uploads):
+    body = json.dumps({"data": [TEXT]})
+    for headers in (
+        {"Content-Type": "text/plain", "Origin": "http://evil.example"},
+        {"Content-Type": "application/json", "Origin": "http://evil.example"},
+        {"Content-Type": "application/json", "Host": "evil.example"},
+    ):
+        for path in ("/gradio_api/call/classify", "/gradio_api/queue/join", "/gradio_api/upload"):
+            assert sent(address, path, body, **headers)[0] == 403
+    form = '--x\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\nsecret\r\n--x--\r\n'
+    assert sent(address, "/gradio_api/upload", form, **{"Content-Type": "multipart/form-data; boundary=x"})[0] == 404
+    huge = json.dumps({"data": ["a " * 5_000_000]})
+    assert sent(address, "/gradio_api/call/classify", huge, **{"Content-Type": "application/json"})[0] == 413
+    assert [file for file in uploads.rglob("*") if file.is_file()] == []
 
 
 def test_a_model_outside_of_a_run_is_alone(tiny_task, tmp_path, pruned_run):

@@ -1,0 +1,62 @@
+"""Serves a model of no weight to itself and prints what it found; a process of its own, as Gradio leaves loops open."""
+
+import asyncio
+import gc
+import http.client
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from pipeline import serve
+
+
+class Fake:
+    """A classifier that needs no time."""
+
+    tokenizer, max_length, segment_ids = None, 128, "tokenizer"
+    label_names, is_regression, device = ["</script><img src=x onerror=alert(1)>", "b"], False, "cpu"
+
+    def tokenize(self, *_):
+        return None
+
+    def classify(self, _):
+        return torch.tensor([[0.25, 0.75]])
+
+
+def sent(address, path, body=None, **headers):
+    """Status and content of a response, whatever it is; redirections are not followed."""
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
+    connection.request("GET" if body is None else "POST", path, body, headers)
+    response = connection.getresponse()
+    content = response.read().decode()
+    connection.close()
+    return response.status, content
+
+
+def main(folder, port):
+    serve._REMEMBERED = 5
+    found = {}
+    listening = serve.listen("127.0.0.1", port)
+    page = serve.page_of([serve.Side("model", folder, Fake())])
+    with serve.served(page, listening, "secret"):
+        address = f"http://127.0.0.1:{port}"
+        known = {"Authorization": "Bearer secret"}
+        call, kind = "/gradio_api/call/classify", {"Content-Type": "application/json"}
+        body = json.dumps({"data": ["good", ""]})
+        found["without"] = [sent(address, path)[0] for path in ("/", "/config", "/?token=secret")]
+        found["without"].append(sent(address, call, body, **kind)[0])
+        found["page"] = sent(address, "/", **known)[1]
+        for _ in range(15):
+            event = json.loads(sent(address, call, body, **kind, **known)[1])["event_id"]
+            found["answer"] = sent(address, f"{call}/{event}", **known)[1]
+        gc.collect()
+        things = gc.get_objects()
+        found["queues"] = sum(type(thing) is asyncio.Queue for thing in things)
+        found["sessions"] = sum(type(thing).__name__ == "SessionState" for thing in things)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))
