@@ -253,13 +253,12 @@ def test_the_dense_teacher_in_8_bits_stands_beside_the_student(student, tiny_tas
     folder = run / "student-torch-int8"
     assert {path.name for path in folder.iterdir() if path.is_dir()} == set()
     check = read_check(folder)
-    data = tiny_task.data()
-    of_itself = export_model(
-        run / "finetune/model", "torch", tmp_path / "of_teacher", data, int8=True, max_logit_difference=9
-    )
-    assert check.teacher.score == of_itself.score
-    assert check.teacher.megabytes == pytest.approx(of_itself.megabytes, abs=0.01)
-    assert of_itself.teacher is None
+    assert check.teacher.megabytes > check.megabytes
+    data, answer = tiny_task.data(), open_answer(tiny_task.teacher)
+    data.setup("test")
+    right = torch.cat([answer(batch).argmax(1) == batch["labels"] for batch in data.test_dataloader()])
+    assert check.teacher.score == pytest.approx(float(right.float().mean()), abs=0.02)
+    assert export._teacher_of(run / "finetune/model") is None
     table = _exported(run)
     assert [row[0] for row in table.rows] == ["student-torch-int8", "dense teacher, beside student-torch-int8"]
     assert [row[2] for row in table.rows] == [f"{100 * score:.1f}" for score in (check.score, check.teacher.score)]
