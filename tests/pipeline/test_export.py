@@ -1,6 +1,9 @@
 """Exported models, read by the runtimes themselves."""
 
+import ast
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,17 +13,29 @@ import onnx
 import onnxruntime
 import openvino
 import pytest
+import tokenizers
 import torch
 
 import cli
 from lightning_modules import load_classifier, load_tokenizer, save_classifier
 from lightning_modules.encoders import shrink_
 from pipeline import export
-from pipeline.classifier import open_answer
+from pipeline.classifier import open_answer, open_classifier
 from pipeline.export import OPSET, export_model
-from pipeline.export_check import CHECK
+from pipeline.export_check import read_check
 from pipeline.latency import Latency
+from pipeline.report.run_page import _exported
+from storage import DamagedError, is_intact_folder, write_checksums
 from tests.tiny import FAMILIES, random_masks, tiny_classifier
+
+DOCUMENTED = re.compile(r"```python\n(.*?)```", re.DOTALL)
+LENGTH = 128
+"""Of the student's rows."""
+
+
+def texts_of(task):
+    lines = (task.data_dir / "SST-2/dev.tsv").read_text().splitlines()
+    return [line.split("\t")[0] for line in lines[1:41]]
 
 
 @pytest.fixture
@@ -32,9 +47,15 @@ def quick(monkeypatch):
 @pytest.fixture(scope="module")
 def student(tiny_task, tmp_path_factory):
     """Uneven; one layer has no heads, the other one no neurons."""
-    model = load_classifier(tiny_task.teacher)
+    model, tokenizer = load_classifier(tiny_task.teacher), load_tokenizer(tiny_task.teacher)
     shrink_(model, *random_masks(model, empty_heads=0, empty_neurons=1))
-    return save_classifier(model, tmp_path_factory.mktemp("export") / "student")
+    # Both classes are answered.
+    rows = tokenizer(texts_of(tiny_task), padding=True, return_tensors="pt")
+    with torch.no_grad():
+        model.classifier.bias[0] -= model(**rows).logits.diff(dim=1).quantile(0.5).neg()
+    model.config.of_ours = {"texts": ["sentence"]}
+    tokenizer.model_max_length = LENGTH
+    return save_classifier(model, tmp_path_factory.mktemp("export") / "student", tokenizer)
 
 
 def rows(tokenizer, number, length):
@@ -74,6 +95,25 @@ def dense_answer(folder, batch):
 ANSWERS = {"onnx": onnx_answer, "openvino": openvino_answer, "torch": torch_answer, "dense": dense_answer}
 
 
+def said_without_us(folder, texts, tmp_path):
+    """What the program in docs/use.md prints where only ONNX Runtime, NumPy and tokenizers are installed."""
+    (program,) = (code for code in DOCUMENTED.findall(Path("docs/use.md").read_text()) if "onnxruntime" in code)
+    assert "student-onnx" in program
+    program = re.sub(r"(?m)^folder, texts = .*?(  #.*)?$", f"folder, texts = {str(folder)!r}, {texts!r}", program)
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    for module in (np, onnxruntime, tokenizers):
+        place = Path(module.__file__).parent
+        for found in place.parent.glob(f"{place.name}*"):  # with the libraries of NumPy's wheel
+            (packages / found.name).symlink_to(found)
+    start = f"import sys\nsys.path.append({str(packages)!r})\n"
+    end = "\nassert not {'torch', 'transformers', 'pipeline'} & set(sys.modules)"
+    # Neither the current folder nor site-packages is on the path.
+    command = [sys.executable, "-I", "-S", "-c", f"{start}{program}{end}"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    return ast.literal_eval(said.stdout)
+
+
 @pytest.mark.filterwarnings("ignore")  # the runtimes' own
 @pytest.mark.parametrize(
     ("form", "int8"), [*((form, False) for form in ANSWERS), *((form, True) for form in ("onnx", "openvino", "torch"))]
@@ -95,15 +135,37 @@ def test_runtimes_say_what_the_model_says(form, int8, student, tiny_task, tmp_pa
     lines = (tiny_task.data_dir / "SST-2/dev.tsv").read_text().splitlines()
     assert check.rows == len(lines) - 1
     assert (check.logit_difference > 1e-5) is int8
-    written = json.loads((folder / CHECK).read_text())
-    assert written["score"] == check.score
-    assert json.loads((folder / "config.json").read_text())["id2label"] == {"0": "negative", "1": "positive"}
+    assert is_intact_folder(folder)
+    assert read_check(folder) == check
+    config = json.loads((folder / "config.json").read_text())
+    assert config["id2label"] == {"0": "negative", "1": "positive"}
+    assert (config["model_type"], config["architectures"]) == ("bert", ["BertForSequenceClassification"])
+    assert config["of_ours"] == {"texts": ["sentence"]}
+    assert "kept_units" not in config
+    tokenizer_config = json.loads((folder / "tokenizer_config.json").read_text())
+    assert tokenizer_config["model_max_length"] == LENGTH
+    # Without what the tokenizer was last called with.
+    assert (folder / "tokenizer.json").read_bytes() == (student / "tokenizer.json").read_bytes()
+    assert (check.alone is not None) is int8
+    # Weights of 8 bits alone leave each row for itself.
+    assert form == "onnx" or not int8 or (check.alone.changed, check.alone.logit_difference < 0.05) == (0, True)
     here = str(Path(torch.__file__).parents[1]).encode()
     assert [file.name for file in folder.iterdir() if here in file.read_bytes()] == []
     if form == "onnx":
         graph = onnx.load(folder / "model.onnx", load_external_data=False)
         assert {entry.version for entry in graph.opset_import if not entry.domain} == {OPSET}
         assert any("MatMulInteger" in node.op_type for node in graph.graph.node) is int8
+        assert str(Path(export.__file__).parents[1]).encode() not in (folder / "model.onnx").read_bytes()
+        session = onnxruntime.InferenceSession(folder / "model.onnx")
+        assert [entry.shape for entry in session.get_inputs()] == [["batch", "sequence"]] * 3
+        assert session.get_outputs()[0].shape == ["batch", 2]
+        if not int8:
+            classifier = open_classifier(folder, max_length=LENGTH)
+            texts = [*texts_of(tiny_task), "so so " * LENGTH]
+            numbers = classifier(texts).argmax(1).tolist()
+            expected = [classifier.label_names[number] for number in numbers]
+            assert said_without_us(folder, texts, tmp_path) == expected
+            assert len(set(expected)) > 1
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -142,12 +204,25 @@ def test_the_command(student, tiny_task, tmp_path, capsys, monkeypatch, quick):
     said = capsys.readouterr().out
     assert "dropped units are zeros" in said
     assert "1.00 [0.50, 2.00]" in said
-    # Again into the same place, and not into one of somebody else.
+    # Again into the same place, and not into one of somebody else or one that was changed.
     cli.main(["export", str(student), "--format", "dense", "--output", str(tmp_path / "dense"), *options])
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis/thesis.tex").write_text("x")
+    (tmp_path / "thesis/check.json").write_text("{}")
+    write_checksums(tmp_path / "thesis")
+    (tmp_path / "dense/notes.txt").write_text("x")
+    (tmp_path / "run").mkdir()
+    shutil.copytree(student, tmp_path / "run/student")
+    (tmp_path / "run/student-dense").mkdir()
+    (tmp_path / "run/student-dense/notes.txt").write_text("x")
+    with pytest.raises(SystemExit):
+        cli.main(["export", str(tmp_path / "run/student"), "--format", "dense", *options])
+    assert "student-dense exists and is not an earlier output" in capsys.readouterr().err
     for wrong, message in (
         (["--format", "dense", "--output", str(tmp_path / "thesis"), *options], "exists and is not an earlier output"),
+        (["--format", "dense", "--output", str(tmp_path / "dense"), *options], "is not an earlier output"),
+        (["--format", "dense", "--output", str(student.parent), "--overwrite", *options], "the model lies in"),
+        (["--format", "dense", "--output", "/dev/null", "--overwrite", *options], "/dev/null is no folder"),
         (["--format", "dense", "--output", str(student), *options], "exists and is not an earlier output"),
         (["--format", "dense", "--output", str(tmp_path / "thesis/thesis.tex"), *options], "is not an earlier output"),
         (["--format", "dense", "--int8", *options], "--int8 is not for --format dense: choose onnx, openvino or torch"),
@@ -158,6 +233,41 @@ def test_the_command(student, tiny_task, tmp_path, capsys, monkeypatch, quick):
             cli.main(["export", str(student), *wrong])
         assert stop.value.code == 2
         assert message in capsys.readouterr().err
+    assert (tmp_path / "thesis/thesis.tex").read_text() == "x"
+    cli.main(
+        ["export", str(student), "--format", "dense", "--output", str(tmp_path / "thesis"), "--overwrite", *options]
+    )
+    assert not (tmp_path / "thesis/thesis.tex").exists()
+    assert is_intact_folder(tmp_path / "thesis")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_dense_teacher_in_8_bits_stands_beside_the_student(student, tiny_task, tmp_path, capsys, quick):
+    run = tmp_path / "run"
+    shutil.copytree(student, run / "student")
+    shutil.copytree(tiny_task.teacher, run / "finetune/model")
+    (run / "config.yaml").write_text(f"data: {{task: sst2, data_dir: {tiny_task.data_dir}}}\n")
+    (run / "manifest.json").write_text("{}")
+    cli.main(["export", str(run / "student"), "--format", "torch", "--int8", "--max_score_loss", "1"])
+    said = capsys.readouterr().out
+    assert "dense teacher, int8" in said
+    assert re.search(r"\d+ of \d+ rows get another class alone than in their batch", said)
+    folder = run / "student-torch-int8"
+    assert {path.name for path in folder.iterdir() if path.is_dir()} == set()
+    check = read_check(folder)
+    assert check.teacher.megabytes > check.megabytes
+    data, answer = tiny_task.data(), open_answer(tiny_task.teacher)
+    data.setup("test")
+    right = torch.cat([answer(batch).argmax(1) == batch["labels"] for batch in data.test_dataloader()])
+    assert check.teacher.score == pytest.approx(float(right.float().mean()), abs=0.02)
+    assert export._teacher_of(run / "finetune/model") is None
+    table = _exported(run)
+    assert [row[0] for row in table.rows] == ["student-torch-int8", "dense teacher, beside student-torch-int8"]
+    assert [row[2] for row in table.rows] == [f"{100 * score:.1f}" for score in (check.score, check.teacher.score)]
+    assert table.rows[0][5:] == [f"{check.changed} of {check.rows}", f"{check.alone.changed} of {check.alone.rows}"]
+    (folder / "check.json").write_text((folder / "check.json").read_text().replace('"changed": ', '"changed": 1'))
+    with pytest.raises(DamagedError, match=r"check\.json is damaged"):
+        _exported(run)
 
 
 HIDE = """
