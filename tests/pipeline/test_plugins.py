@@ -202,6 +202,14 @@ def test_nor_is_one_in_an_argument_of_another_kind(kind, path, place):
     assert not (place / "mark").exists()
 
 
+def test_a_value_of_any_type_is_never_built():
+    """Not even what may be imported: torch has functions that run what they load."""
+    parser = OneLineErrors()
+    parser.add_argument("--value", type=Any)
+    built = parser.instantiate(parser.parse_args(["--value", "{class_path: torch.nn.Identity}"])).value
+    assert built["class_path"].endswith("Identity")
+
+
 def test_in_a_yaml_it_is_refused_with_its_line(place, fit, capsys):
     Path("foreign.yaml").write_text("trainer:\n  max_epochs: 1\n  logger: {class_path: foreign.OwnLoss}\n")
     message = error_of(["fit", "--config", "configs/finetune.yaml", "--config", "foreign.yaml", *fit], capsys)
