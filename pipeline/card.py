@@ -23,6 +23,7 @@ from pipeline.latency import device_text, spread_text, threads_text
 from pipeline.manifest import Manifest
 from pipeline.markdown import as_code, as_text
 from pipeline.model_data import check_labels, run_of, settings_of, task_of
+from pipeline.plain_text import printable
 from pipeline.report.measuring import measure_models
 from pipeline.report.wording import environment, score_text, shape_text
 from pipeline.run_folder import has_output, read_config, read_output
@@ -57,7 +58,7 @@ def card(args: list[str]) -> None:
     check_output(target, overwrite=options.overwrite, is_ours=is_signed)
     made = card_of(folder, licence=options.license, language=options.language, repo=options.repo)
     write_output(target, signed(str(made).rstrip()), overwrite=options.overwrite, is_ours=is_signed)
-    print(target)
+    print(printable(str(target)))
 
 
 def card_of(

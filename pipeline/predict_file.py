@@ -113,7 +113,7 @@ def predict_file(args: list[str]) -> None:
     bad.report(done)
     notes = [*records.notes, *([empty_texts_note(empty)] if empty else []), *writer.notes]
     for note in notes:
-        print(f"{name}: {printable(note)}", file=sys.stderr)
+        print(printable(f"{name}: {note}"), file=sys.stderr)
     if bad.count > _MOST_BAD * done:
         sys.exit(1)
 
@@ -382,7 +382,8 @@ class _BadRows:
             print(printable(line), file=sys.stderr)
         if self.count:
             where = "" if self._apart is None else f"; {self._apart} has them all"
-            print(f"{self._name}: {self.count} of {done} rows are bad and were left out{where}", file=sys.stderr)
+            line = f"{self._name}: {self.count} of {done} rows are bad and were left out{where}"
+            print(printable(line), file=sys.stderr)
 
 
 def _spelled(cell: object) -> str:

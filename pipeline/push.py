@@ -19,6 +19,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]
 from lightning_modules import load_classifier
 from pipeline.errors import OneLineErrors
 from pipeline.exported import check_exported, is_exported
+from pipeline.plain_text import printable
 from storage import CHECKSUMS_FILE, verify_checksums
 
 __all__ = ["files_of", "push", "push_folder"]
@@ -50,11 +51,11 @@ def push(args: list[str]) -> None:
     options = parser.parse_args(args)
     folder = Path(options.model)
     if not (folder / "README.md").is_file():
-        print(f"{folder} has no model card: stark card {folder} writes one", file=sys.stderr)
+        print(printable(f"{folder} has no model card: stark card {folder} writes one"), file=sys.stderr)
     _, left_out = files_of(folder)
     if left_out:
         names = ", ".join(name if name.isprintable() else repr(name) for name in left_out)
-        print(f"not files of a model, left out: {names}", file=sys.stderr)
+        print(printable(f"not files of a model, left out: {names}"), file=sys.stderr)
     print(push_folder(folder, options.repo, private=options.private))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from datamodules import sample_vocabulary, write_sample_data
 from lightning_modules import save_sample_encoder
 from pipeline.errors import OneLineErrors
+from pipeline.plain_text import printable
 from storage import CHECKSUMS_FILE, check_output, file_digest, write_text
 
 __all__ = ["sample_data"]
@@ -42,7 +43,8 @@ def sample_data(args: list[str]) -> None:
     encoder = save_sample_encoder(directory / _ENCODER, sample_vocabulary())
     names = sorted(path.relative_to(directory).as_posix() for path in [*files, *encoder.iterdir()])
     write_text(listing, "".join(f"{file_digest(directory / name)}  {name}\n" for name in names))
-    print(f"wrote {len(files)} files of generated GLUE tasks under {directory}, and a tiny encoder to {encoder}")
+    made = f"wrote {len(files)} files of generated GLUE tasks under {directory}, and a tiny encoder to {encoder}"
+    print(printable(made))
 
 
 def _listed(directory: Path) -> dict[Path, str]:

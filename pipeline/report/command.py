@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipeline.errors import OneLineErrors
 from pipeline.extras import need_extra
+from pipeline.plain_text import printable
 
 __all__ = ["compare", "report"]
 
@@ -37,7 +38,7 @@ def report(args: list[str]) -> None:
     target = Path(options.output) if options.output else folder / "report.html"
     check_page(target, overwrite=options.overwrite)
     for file in write_page(page_of_run(record), target, overwrite=options.overwrite):
-        print(file)
+        print(printable(str(file)))
 
 
 def compare(args: list[str]) -> None:
@@ -66,4 +67,4 @@ def compare(args: list[str]) -> None:
     records = [read_run(folder) for folder in folders]
     check_page(Path(options.output), overwrite=options.overwrite)
     for file in write_page(page_of_runs(records), Path(options.output), overwrite=options.overwrite):
-        print(file)
+        print(printable(str(file)))
