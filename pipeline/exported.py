@@ -18,7 +18,7 @@ from transformers import AutoConfig
 from lightning_modules.classifying import Batch
 from pipeline.extras import need_extra
 from pipeline.program import load_program
-from storage import DamagedError, verify_checksums
+from storage import DamagedError, ReadError, reading, verify_checksums
 
 __all__ = [
     "ONNX_FILE",
@@ -196,8 +196,9 @@ def quiet_exporters() -> Iterator[None]:
 def _one_line_errors(file: Path) -> Iterator[None]:
     """Turn what goes wrong while loading into a ValueError of one line; each runtime raises errors of its own."""
     try:
-        yield
-    except DamagedError:
+        with reading(file):
+            yield
+    except (DamagedError, ReadError):
         raise
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
