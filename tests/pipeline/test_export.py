@@ -149,14 +149,9 @@ def test_runtimes_say_what_the_model_says(form, int8, student, tiny_task, tmp_pa
     assert (check.alone is not None) is int8
     # Weights of 8 bits alone leave each row for itself.
     assert form == "onnx" or not int8 or (check.alone.changed, check.alone.logit_difference < 0.05) == (0, True)
-<<<<<<< HEAD
-    here = str(Path(torch.__file__).parents[1]).encode()
-    assert [file.name for file in folder.iterdir() if here in file.read_bytes()] == []
-=======
     for package in (torch, export):  # where the traced sources lie here
         place = str(Path(package.__file__).parents[1]).encode()
         assert [file.name for file in folder.iterdir() if place in file.read_bytes()] == []
->>>>>>> h2
     if form == "onnx":
         graph = onnx.load(folder / "model.onnx", load_external_data=False)
         assert {entry.version for entry in graph.opset_import if not entry.domain} == {OPSET}
