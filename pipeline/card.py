@@ -134,6 +134,7 @@ def card_of(
             ]
             for found in measured
         ],
+        tokens=measured[0].tokens,
         names=[found.name for found in measured],
         latencies=[
             [

@@ -15,18 +15,20 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 from lightning_modules import count_parameters, kept_units, load_classifier
 from lightning_modules.classifying import predictions
+from lightning_modules.input_checks import most_tokens
 from pipeline.classifier import Answer, answer_of
 from pipeline.latency import Latency, measure_latency
 from pipeline.measure import count_flops
 from pipeline.statistics import Estimate, Metric, estimate_score
 
-__all__ = ["SHAPES", "Kept", "MeasuredModel", "kept_of", "measure_models", "told_shape"]
+__all__ = ["SHAPES", "TOKENS", "Kept", "MeasuredModel", "kept_of", "measure_models", "told_shape"]
 
-SHAPES = ((1, 32), (1, 128), (8, 128), (32, 128))
+TOKENS = 128
+"""Length of the rows that models are measured with; fewer where the encoder has positions for fewer."""
+SHAPES = ((1, 32), (1, TOKENS), (8, TOKENS), (32, TOKENS))
 """Rows and tokens for which latency is measured; on a GPU also for 256 rows of 128 tokens."""
 # With fewer rows a GPU waits for its kernels to be launched, which takes as long for a small model as for a large one.
-_GPU_SHAPE = (256, 128)
-_COUNTED = (1, 128)
+_GPU_ROWS = 256
 _BINS = 15
 
 
@@ -54,9 +56,10 @@ class MeasuredModel:
         parameters: Of the whole model.
         encoder_parameters: Without embeddings, pooler and classifier.
         megabytes: Of its weights' file.
-        gflops: Of one row of 128 tokens, all layers computing all of them.
+        tokens: Length of the longest rows that it was measured with, `TOKENS` or fewer.
+        gflops: Of one row of so many tokens, all layers computing all of them.
         latency: By device and shape, ``{"cpu": {(1, 32): ...}}``.
-        memory: Peak of a process that classifies 32 rows of 128 tokens, in MB, libraries included.
+        memory: Peak of a process that classifies 32 rows of so many tokens, in MB, libraries included.
         calibration: Expected calibration error on dev in 15 bins; None for regression.
     """
 
@@ -66,6 +69,7 @@ class MeasuredModel:
     parameters: int
     encoder_parameters: int
     megabytes: float
+    tokens: int
     gflops: float
     latency: Mapping[str, Mapping[tuple[int, int], Latency]]
     memory: float
@@ -92,12 +96,14 @@ def measure_models(
         What was found, in their order.
     """
     loaded = {name: load_classifier(root / folders[0]) for name, folders in models.items()}
+    tokens = min(TOKENS, *(most_tokens(model.config) for model in loaded.values()))
+    shapes = list(dict.fromkeys((rows, min(length, tokens)) for rows, length in SHAPES))
     latency: dict[str, dict[str, dict[tuple[int, int], Latency]]] = {name: {} for name in models}
     for device in _devices():
         answers: dict[str, Answer] = {
             name: answer_of(torch.nn.Module.to(model, device)) for name, model in loaded.items()
         }
-        for shape in SHAPES if device == "cpu" else (*SHAPES, _GPU_SHAPE):
+        for shape in shapes if device == "cpu" else (*shapes, told_shape(device, tokens)):
             for name, found in measure_latency(answers, *shape).items():
                 latency[name].setdefault(device, {})[shape] = found
     measured = []
@@ -113,25 +119,27 @@ def measure_models(
                 parameters=parameters,
                 encoder_parameters=encoder,
                 megabytes=(root / folders[0] / "model.safetensors").stat().st_size / 1e6,
-                gflops=count_flops(model, *_COUNTED) / 1e9,
+                tokens=tokens,
+                gflops=count_flops(model, 1, tokens) / 1e9,
                 latency=latency[name],
-                memory=_memory(root / folders[0]),
+                memory=_memory(root / folders[0], tokens),
                 calibration=_calibration(logits[folders[0]], labels),
             )
         )
     return measured
 
 
-def told_shape(device: str) -> tuple[int, int]:
+def told_shape(device: str, tokens: int = TOKENS) -> tuple[int, int]:
     """The shape whose latency stands for a device: on the CPU that of a single row, on a GPU that of a full batch.
 
     Args:
         device: Of the latency.
+        tokens: Length of the rows that the models were measured with.
 
     Returns:
         Rows and tokens.
     """
-    return _COUNTED if device == "cpu" else _GPU_SHAPE
+    return (1 if device == "cpu" else _GPU_ROWS), tokens
 
 
 def kept_of(root: Path, dense: str, models: Mapping[str, str]) -> dict[str, Kept]:
@@ -172,16 +180,16 @@ from pathlib import Path
 import torch
 from pipeline.classifier import open_answer
 torch.set_num_threads(int(sys.argv[2]))
-ids = torch.ones(32, 128, dtype=torch.long)
+ids = torch.ones(32, int(sys.argv[3]), dtype=torch.long)
 open_answer(Path(sys.argv[1]))({"input_ids": ids, "attention_mask": ids})
 print(json.dumps(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))))
 """
 
 
-def _memory(folder: Path) -> float:
+def _memory(folder: Path, tokens: int = TOKENS) -> float:
     """Peak of a process of its own, as this one has had other models; 0 where the system does not tell."""
     if not Path("/proc/self/status").is_file():
         return 0.0
-    command = [sys.executable, "-P", "-c", _MEMORY, str(folder.resolve()), str(torch.get_num_threads())]
+    command = [sys.executable, "-P", "-c", _MEMORY, str(folder.resolve()), str(torch.get_num_threads()), str(tokens)]
     said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     return int(json.loads(said.stdout.splitlines()[-1])) * 1024 / 1e6

@@ -143,7 +143,7 @@ def _numbers(measured: Sequence[MeasuredModel]) -> list[Number]:
     teacher, student = measured[0], measured[-1]
     faster = []
     for device in teacher.latency:
-        rows, length = shape = told_shape(device)
+        rows, length = shape = told_shape(device, teacher.tokens)
         times = teacher.latency[device][shape].median / student.latency[device][shape].median
         batch = f"{rows} {'row' if rows == 1 else 'rows'} of {length} tokens"
         faster.append(Number(f"{times:.1f} x", f"as fast as the teacher, {batch} on the {device_text(device)}"))
@@ -159,7 +159,9 @@ def _pictures(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[Pict
     found: list[Picture | None] = []
     if measured:
         found.append(score_picture(measured))
-        found += [latency_picture(measured, device, told_shape(device)) for device in measured[0].latency]
+        found += [
+            latency_picture(measured, device, told_shape(device, measured[0].tokens)) for device in measured[0].latency
+        ]
     if record.summary is not None:
         found.append(sparsity_picture(record.summary))
     if kept := _kept(record):
@@ -208,8 +210,9 @@ def _tables(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[Table]
                 ],
                 "Score: hundredths, with a 95 % interval for other rows"
                 + (" and seeds" if record.summary and len(record.summary["best_by_method"]) > 1 else "")
-                + ". GFLOPs: matrix products of a row of 128 tokens. Memory: peak of a process that classifies 32 "
-                "rows of 128 tokens, Python and libraries included. Calibration: expected error in 15 bins.",
+                + f". GFLOPs: matrix products of a row of {measured[0].tokens} tokens. Memory: peak of a process that "
+                f"classifies 32 rows of {measured[0].tokens} tokens, Python and libraries included. Calibration: "
+                "expected error in 15 bins.",
             )
         )
         for device in measured[0].latency:

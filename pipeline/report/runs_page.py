@@ -38,7 +38,9 @@ def page_of_runs(records: Sequence[RunRecord]) -> Page:
             for model, suffix in _shown(record, measured[_name(record)])
         ]
         drawn = [score_picture(models)]
-        drawn += [latency_picture(models, device, told_shape(device)) for device in models[0].latency]
+        if len({model.tokens for model in models}) == 1:
+            shapes = {device: told_shape(device, models[0].tokens) for device in models[0].latency}
+            drawn += [latency_picture(models, device, shape) for device, shape in shapes.items()]
         pictures += [Picture(f"{task}: {picture.title}", picture.svg) for picture in drawn]
     tables = [_runs(records, measured)]
     if finished:
@@ -71,7 +73,7 @@ def _runs(records: Sequence[RunRecord], measured: Mapping[str, Sequence[Measured
             rows.append([_name(record), record.task, *[""] * 6, seconds])
             continue
         teacher = found[0]
-        latency, teachers = (model.latency["cpu"][told_shape("cpu")] for model in (chosen, teacher))
+        latency, teachers = (model.latency["cpu"][told_shape("cpu", teacher.tokens)] for model in (chosen, teacher))
         rows.append(
             [
                 _name(record),
@@ -88,8 +90,8 @@ def _runs(records: Sequence[RunRecord], measured: Mapping[str, Sequence[Measured
     header = ["", "task", "teacher", "chosen student", "sparse minus dense", "in the encoder", "file"]
     note = (
         "Scores on dev in hundredths with a 95 % interval; sparse minus dense teacher's student in points. Latency: "
-        "milliseconds for one row of 128 tokens on the CPU, and how many times faster than its teacher; each run was "
-        "measured by itself."
+        "milliseconds for one row on the CPU, of 128 tokens or as many as the encoder has positions for, and how many "
+        "times faster than its teacher; each run was measured by itself."
     )
     return Table("Runs", [*header, "latency", "seconds"], rows, note)
 

@@ -423,7 +423,7 @@ def test_own_data_in_another_form_give_the_same_models(pruned_run, tiny_task, tm
     (tmp_path / "here" / description.name).write_text(opposite)
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setattr(measuring, "measure_latency", lambda models, *_: dict.fromkeys(models, Latency(2.0, 1.0, 4.0)))
-    monkeypatch.setattr(measuring, "_memory", lambda _: 123.0)
+    monkeypatch.setattr(measuring, "_memory", lambda *_: 123.0)
     assert (run / "task" / description.name).read_bytes() == (tmp_path / "kept.yaml").read_bytes()
     assert "positive" in str(card_of(run / "student"))
     assert shlex.split(page_of_run(read_run(run)).command)[2:] == [

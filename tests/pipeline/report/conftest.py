@@ -15,7 +15,7 @@ from pipeline.report.run_page import page_of_run
 @pytest.fixture
 def quick(monkeypatch):
     monkeypatch.setattr(measuring, "measure_latency", lambda models, *_: dict.fromkeys(models, Latency(2.0, 1.0, 4.0)))
-    monkeypatch.setattr(measuring, "_memory", lambda _: 123.0)
+    monkeypatch.setattr(measuring, "_memory", lambda *_: 123.0)
 
 
 @pytest.fixture

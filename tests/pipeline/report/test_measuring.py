@@ -67,3 +67,14 @@ def test_each_device_is_measured(pruned_run, quick, monkeypatch):
         assert list(model.latency) == ["cpu", "cpu:0"]
         assert list(model.latency["cpu"]) == list(SHAPES)
         assert list(model.latency["cpu:0"]) == [*SHAPES, told_shape("cpu:0")]
+
+
+def test_an_encoder_with_few_positions_is_measured_with_rows_that_it_takes(pruned_run, quick, monkeypatch):
+    monkeypatch.setattr(measuring, "most_tokens", lambda _: 48)
+    tensors, _ = read_tensors(pruned_run / "dev_logits.safetensors")
+    models = {"teacher": ["finetune/model"], "student": ["trial/model"]}
+    for model in measure_models(pruned_run, models, tensors, tensors["labels"], score_function(["accuracy"], 2)):
+        assert list(model.latency["cpu"]) == [(1, 32), (1, 48), (8, 48), (32, 48)]
+        assert model.tokens == 48
+        assert model.gflops == count_flops(load_classifier(pruned_run / model.folder), 1, 48) / 1e9
+        assert told_shape("cpu", model.tokens) in model.latency["cpu"]

@@ -62,7 +62,7 @@ def test_long_names_leave_room():
     estimate = Estimate(0.8, 0.7, 0.9)
     path = "/a/very/long/path/that/no/picture/has/room/for/runs/mrpc"
     model = MeasuredModel(
-        path, "model", estimate, 1, 1, 1.0, 1.0, {"cpu": {(1, 128): Latency(2.0, 1.0, 3.0)}}, 1.0, None
+        path, "model", estimate, 1, 1, 1.0, 128, 1.0, {"cpu": {(1, 128): Latency(2.0, 1.0, 3.0)}}, 1.0, None
     )
     for picture in (score_picture([model]), latency_picture([model], "cpu", (1, 128))):
         (shown,) = {text for text in texts(picture) if text.endswith("runs/mrpc")}
