@@ -174,10 +174,11 @@ def data_of(folder: Path, task: str | None = None, data_dir: str | None = None) 
     data = GLUEDataModule(name, data_dir or place, str(folder), cache_dir=values.get("cache_dir"), **shape)
     check_labels(folder, data.task)
     check_inputs(config, data.tokenizer, data.max_length, is_pair=data.is_pair, where=str(folder))
-    try:
-        data.digest("dev")
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{error}: give --data.data_dir, the folder that they lie in now") from error
+    if data.data_dir is not None or is_description(name):  # others are on the hub
+        try:
+            data.digest("dev")
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{error}: give --data.data_dir, the folder that they lie in now") from error
     return data
 
 
