@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from datamodules import sample_vocabulary, write_sample_data
 from lightning_modules import save_sample_encoder
 from pipeline.errors import OneLineErrors
 from pipeline.plain_text import printable
-from storage import CHECKSUMS_FILE, check_output, file_digest, write_text
+from storage import CHECKSUMS_FILE, check_output, file_digest, new_file, write_text
 
 __all__ = ["sample_data"]
 
@@ -35,16 +36,23 @@ def sample_data(args: list[str]) -> None:
     def is_ours(path: Path) -> bool:
         return path.is_file() and listed.get(path) == file_digest(path)
 
-    listing = directory / CHECKSUMS_FILE
+    listing, encoder = directory / CHECKSUMS_FILE, directory / _ENCODER
     check_output(listing, overwrite=options.overwrite or bool(listed))
-    if not options.overwrite:
-        _check_encoder(directory.resolve() / _ENCODER, listed)
-    files = write_sample_data(directory, overwrite=options.overwrite, is_ours=is_ours)
-    encoder = save_sample_encoder(directory / _ENCODER, sample_vocabulary())
-    names = sorted(path.relative_to(directory).as_posix() for path in [*files, *encoder.iterdir()])
+    with tempfile.TemporaryDirectory() as temporary:
+        made = sorted(save_sample_encoder(Path(temporary) / _ENCODER, sample_vocabulary()).iterdir())
+        if not options.overwrite:
+            _check_encoder(directory.resolve() / _ENCODER, listed, {file.name: file_digest(file) for file in made})
+        files = write_sample_data(directory, overwrite=options.overwrite, is_ours=is_ours)
+        if encoder.is_symlink():  # what it leads to is not to be written into
+            encoder.unlink()
+        # One by one, so that files of others in the folder stay.
+        for file in made:
+            with new_file(encoder / file.name) as new:
+                shutil.copyfile(file, new)
+    names = sorted(path.relative_to(directory).as_posix() for path in [*files, *(encoder / file.name for file in made)])
     write_text(listing, "".join(f"{file_digest(directory / name)}  {name}\n" for name in names))
-    made = f"wrote {len(files)} files of generated GLUE tasks under {directory}, and a tiny encoder to {encoder}"
-    print(printable(made))
+    wrote = f"wrote {len(files)} files of generated GLUE tasks under {directory}, and a tiny encoder to {encoder}"
+    print(printable(wrote))
 
 
 def _listed(directory: Path) -> dict[Path, str]:
@@ -58,11 +66,8 @@ def _listed(directory: Path) -> dict[Path, str]:
     return {directory / name: digest for name, digest in digests.items()}
 
 
-def _check_encoder(folder: Path, listed: dict[Path, str]) -> None:
+def _check_encoder(folder: Path, listed: dict[Path, str], digests: dict[str, str]) -> None:
     """Refuse to replace an encoder that is neither what an earlier call wrote nor what this one would write."""
-    with tempfile.TemporaryDirectory() as temporary:
-        new = save_sample_encoder(Path(temporary) / _ENCODER, sample_vocabulary())
-        digests = {file.name: file_digest(file) for file in new.iterdir()}
 
     def is_ours(path: Path) -> bool:
         digest = file_digest(path) if path.is_file() else None

@@ -34,10 +34,9 @@ def report(args: list[str]) -> None:
     from pipeline.report.run_page import page_of_run
 
     folder = Path(options.run)
-    record = read_run(folder)
     target = Path(options.output) if options.output else folder / "report.html"
     check_page(target, overwrite=options.overwrite)
-    for file in write_page(page_of_run(record), target, overwrite=options.overwrite):
+    for file in write_page(page_of_run(read_run(folder)), target, overwrite=options.overwrite):
         print(printable(str(file)))
 
 
@@ -64,7 +63,7 @@ def compare(args: list[str]) -> None:
     folders = [Path(run) for run in options.runs]
     if len(folders) < 2 or len(set(folders)) < len(folders):
         raise ValueError(f"runs are {', '.join(options.runs)}: name at least two, each once")
-    records = [read_run(folder) for folder in folders]
     check_page(Path(options.output), overwrite=options.overwrite)
+    records = [read_run(folder) for folder in folders]
     for file in write_page(page_of_runs(records), Path(options.output), overwrite=options.overwrite):
         print(printable(str(file)))

@@ -37,6 +37,7 @@ def sent(address, path, body=None, **headers):
 
 def main(folder, port):
     serve._REMEMBERED = 5
+    (folder / "config.json").write_text('{"model_type": "bert"}')
     found = {}
     listening = serve.listen("127.0.0.1", port)
     page = serve.page_of([serve.Side("model", folder, Fake())])

@@ -24,6 +24,7 @@ from pipeline.classifier import open_answer, open_classifier
 from pipeline.export import OPSET, export_model
 from pipeline.export_check import read_check
 from pipeline.latency import Latency
+from pipeline.manifest import Manifest
 from pipeline.report.run_page import _exported
 from storage import DamagedError, is_intact_folder, write_checksums
 from tests.tiny import FAMILIES, random_masks, tiny_classifier
@@ -247,7 +248,7 @@ def test_the_dense_teacher_in_8_bits_stands_beside_the_student(student, tiny_tas
     shutil.copytree(student, run / "student")
     shutil.copytree(tiny_task.teacher, run / "finetune/model")
     (run / "config.yaml").write_text(f"data: {{task: sst2, data_dir: {tiny_task.data_dir}}}\n")
-    (run / "manifest.json").write_text("{}")
+    Manifest(run).write()
     cli.main(["export", str(run / "student"), "--format", "torch", "--int8", "--max_score_loss", "1"])
     said = capsys.readouterr().out
     assert "dense teacher, int8" in said
