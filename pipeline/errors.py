@@ -7,6 +7,8 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NoReturn
@@ -103,6 +105,16 @@ class OneLineErrors(ArgumentParser):
             )
         fail(_place(message) + message + _nearest(message, getattr(ex, "subcommand_parser", self)))
 
+    @contextmanager
+    def _denials_told(self) -> Iterator[None]:
+        """Report a class that must not be imported, also where the parser itself does not catch its own error."""
+        try:
+            yield
+        except ImportError as error:
+            if _DENIED.search(str(error)) is None:
+                raise
+            self.error(str(error), error)
+
     def parse_args(self, *args: Any, **kwargs: Any) -> Namespace:  # type: ignore[override]  # noqa: ANN401
         """Parse a command line; what is wrong in a file that it names is told with the file and its line.
 
@@ -115,7 +127,8 @@ class OneLineErrors(ArgumentParser):
         """
         token = _NAMED.set([]) if _NAMED.get() is None else None
         try:
-            parsed: Namespace = super().parse_args(*args, **kwargs)
+            with self._denials_told():
+                parsed: Namespace = super().parse_args(*args, **kwargs)
             return parsed
         finally:
             if token is not None:
@@ -140,7 +153,8 @@ class OneLineErrors(ArgumentParser):
             named.append(Path(path))
         token = _AT_WORK.set(Path(path))
         try:
-            parsed: Namespace = super().parse_path(path, *args, **kwargs)
+            with self._denials_told():
+                parsed: Namespace = super().parse_path(path, *args, **kwargs)
             return parsed
         finally:
             _AT_WORK.reset(token)

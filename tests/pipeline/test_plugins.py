@@ -190,6 +190,16 @@ def test_nor_is_one_on_the_command_line(asked, place, fit, capsys):
     assert not (place / "mark").exists()
 
 
+def test_nor_is_one_in_a_group_of_settings(place, capsys):
+    """There the parser does not catch its own error."""
+    Path("foreign.yaml").write_text("seed: 1\nstudent: {class_path: foreign.OwnLoss}\n")
+    asked = ["run", "--model_name_or_path", "encoder", "--data.task", "rte", "--config", "foreign.yaml"]
+    message = error_of(asked, capsys)
+    assert not (place / "mark").exists()
+    assert "foreign.yaml" in message
+    assert "foreign.OwnLoss is not imported: name a class of callbacks, " in message
+
+
 @pytest.mark.parametrize("kind", [Any, Callable, type, ModuleType, object, dict])
 @pytest.mark.parametrize("path", ["foreign.OwnLoss", "torch.hub.os.system", "foreign"])
 def test_nor_is_one_in_an_argument_of_another_kind(kind, path, place):
