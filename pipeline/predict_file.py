@@ -178,17 +178,46 @@ def _check_outputs(options: Any, target: RecordFormat) -> Path | None:  # noqa: 
 
 
 def _is_output(path: Path, target: RecordFormat) -> bool:
-    """Whether a file is an earlier output, by the names of its columns, or empty."""
+    """Whether a file is an earlier output, by its last columns and what stands in them, or empty."""
     if not path.is_file() or not path.stat().st_size:
         return path.is_file()
     try:
         with path.open("rb") as stream, open_records(stream, replace(target, header=True, encoding=None)) as records:
-            first = None if records.columns is not None else next(iter(records), None)
-            names = first.columns if isinstance(first, Record) else records.columns or ()
+            named = records.columns is None or _LABEL in records.columns
+            return named and all(isinstance(row, Record) and _is_labelled(row) for row in records)
     except ValueError:
         return False
-    ours = list(itertools.dropwhile(lambda column: column != _LABEL, names))
-    return ours[1:2] in ([], [_PROBABILITY]) and ours[:1] == [_LABEL]
+
+
+def _is_labelled(row: Record) -> bool:
+    """Whether a row ends as those do that are written here; it does not if somebody has corrected its label.
+
+    Examples:
+        >>> names = ("text", "predicted", "probability", "probability_no", "probability_yes")
+        >>> _is_labelled(Record(2, names, ("x", "no", "0.75", "0.75", "0.25"), ""))
+        True
+        >>> _is_labelled(Record(2, names, ("x", "yes", "0.75", "0.75", "0.25"), ""))
+        False
+        >>> _is_labelled(Record(2, names[:2], ("x", "3.25"), ""))
+        True
+    """
+    cells = dict(itertools.dropwhile(lambda cell: cell[0] != _LABEL, zip(row.columns, row.cells, strict=True)))
+    names = list(cells)
+    try:
+        if names == [_LABEL]:
+            score = spelled(cells[_LABEL])
+            return score == spelled(_rounded(float(score)))
+        numbers = {name: float(spelled(cells[name])) for name in names[1:]}
+    except ValueError:
+        return False
+    own = f"{_PROBABILITY}_{spelled(cells.get(_LABEL))}"
+    labels = {name: number for name, number in numbers.items() if name != _PROBABILITY}
+    return (
+        names[1:2] == [_PROBABILITY]
+        and all(name.startswith(f"{_PROBABILITY}_") for name in labels)
+        and own in labels
+        and labels[own] == numbers[_PROBABILITY] == max(labels.values())
+    )
 
 
 def _are_bad_rows(path: Path) -> bool:
@@ -347,7 +376,7 @@ class _Writer:
         self._stream.write(f"{line}\n".encode())
 
     def _predicted(self, found: Sequence[float]) -> dict[str, Any]:
-        rounded = [float(f"{value:.6g}") for value in found]
+        rounded = [_rounded(value) for value in found]
         if self._regression:
             return {_LABEL: rounded[0]}
         best = max(range(len(found)), key=lambda number: found[number])
@@ -384,6 +413,10 @@ class _BadRows:
             where = "" if self._apart is None else f"; {self._apart} has them all"
             line = f"{self._name}: {self.count} of {done} rows are bad and were left out{where}"
             print(printable(line), file=sys.stderr)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.6g}")
 
 
 def _spelled(cell: object) -> str:

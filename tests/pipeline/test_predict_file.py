@@ -297,6 +297,38 @@ def test_a_file_of_others_is_kept(tiny_task, tmp_path, capsys, monkeypatch):
     assert json.loads(listing.read_text())["row"] == "bad"
 
 
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl"])
+def test_an_earlier_output_that_somebody_corrected_is_kept(ending, tiny_task, tmp_path, capsys):
+    source, target = tmp_path / "my.csv", tmp_path / f"out.{ending}"
+    source.write_text('text,n\n"good, it is",1\nbad,2\n')
+    for _ in range(2):
+        predict(tiny_task, source, target)
+    written = target.read_text()
+    labels = (
+        ("negative", "positive")
+        if "negative" in written.rsplit("bad", 1)[1].split("0.")[0]
+        else ("positive", "negative")
+    )
+    head, row = written.rsplit("bad", 1)
+    corrected = f"{head}bad{row.replace(*labels, 1)}"
+    assert corrected != written
+    target.write_text(corrected)
+    predict(tiny_task, source, target, status=2)
+    assert target.read_text() == corrected
+    assert f"{target} exists and is not an earlier output of this command" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "theirs", ["text,predicted\nmine,positive\n", "text,predicted\nmine,1\n", "text,predicted,note\nmine,0.5,x\n"]
+)
+def test_a_column_that_is_called_as_ours_makes_no_output(theirs, tiny_task, tmp_path):
+    source, target = tmp_path / "my.csv", tmp_path / "out.csv"
+    source.write_text("text\ngood\n")
+    target.write_text(theirs)
+    predict(tiny_task, source, target, status=2)
+    assert target.read_text() == theirs
+
+
 def test_links_and_pipes_are_written_into(tiny_task, tmp_path):
     source, link, fifo = tmp_path / "my.csv", tmp_path / "link.csv", tmp_path / "fifo"
     source.write_text("text\ngood\n")
