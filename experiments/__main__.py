@@ -17,13 +17,14 @@ from experiments.page import write_page
 from experiments.plan import Cell, Search, in_order, read_plan
 from experiments.table import Table
 from experiments.unused import UnusedRows
+from pipeline.isolation import stark_command
 
 _PLAN = Path(__file__).with_name("results.yaml")
 
 
 def _run(cell: Cell, search: Search, options: argparse.Namespace) -> None:
     """Call `stark run`."""
-    command = [sys.executable, "-m", "cli", "run", "--name", cell.name, "--root", str(options.root)]
+    command = stark_command(["run", "--name", cell.name, "--root", str(options.root)])
     command += ["--model_name_or_path", str(options.encoder), "--data.data_dir", str(options.data)]
     command += ["--workers", str(options.workers)]
     for name, value in search.settings.items():

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SOURCES = ("callbacks", "configs", "datamodules", "lightning_modules", "pipeline", "storage", "cli.py", "setup.cfg")
+PACKAGES = ("callbacks", "configs", "datamodules", "lightning_modules", "pipeline", "storage")
+SOURCES = (*PACKAGES, "cli.py", "stark_main.py", "setup.cfg")
 DOCUMENTS = ("pyproject.toml", "README.md", "LICENSE")
 
 
@@ -48,7 +49,9 @@ def test_has_every_template_and_module(installed):
 
 
 def test_command_runs_from_the_wheel(installed, tmp_path):
-    code = "import sys, cli; assert cli.__file__.startswith(sys.argv.pop(1)), cli.__file__; cli.main(sys.argv[1:])"
+    code = (
+        "import sys, stark_main, cli; assert cli.__file__.startswith(sys.argv.pop(1)), cli.__file__; stark_main.main()"
+    )
     layers = ["--config", "configs/distill.yaml", "--config", "configs/task/rte.yaml"]
     done = subprocess.run(
         [sys.executable, "-c", code, str(installed), "fit", *layers, "--print_config"],

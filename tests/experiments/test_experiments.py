@@ -19,6 +19,7 @@ from experiments.plan import Cell, Search, in_order, read_plan
 from experiments.reading import UNUSED, by_candidate, by_mode, trainings, values_of
 from experiments.table import TEACHER, Row, Table
 from experiments.unused import UnusedRows
+from pipeline.isolation import stark_command
 from pipeline.manifest import Manifest, Record
 from storage import read_tensors, write_tensors
 from tests.pipeline.runs import read
@@ -61,7 +62,7 @@ def finished(tiny_task, tmp_path_factory):
         ran.append(asked)
         if len(ran) == 2:
             raise subprocess.CalledProcessError(1, asked)
-        assert asked[:3] == [sys.executable, "-m", "cli"]
+        assert asked[:3] == stark_command([])
         cli.main(asked[3:])  # here, as a process would only import it all again
 
     with pytest.MonkeyPatch.context() as patch:
