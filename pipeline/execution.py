@@ -9,16 +9,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from pathlib import Path
 
 from callbacks import Interrupted
 from lightning_modules.checkpoints import val_scores
+from pipeline.belongings import check_own, drop_own_checkpoints, remove_own
 from pipeline.display import Display
 from pipeline.elsewhere import are_stopping, go_on, stop_all, was_lost
 from pipeline.manifest import Manifest
 from pipeline.plan import Decision, Stage, decide
-from storage import folder_lock, remove_folder
+from storage import folder_lock
 
-__all__ = ["begin", "drop_checkpoints", "execute_all", "run_fits"]
+__all__ = ["begin", "check_places", "drop_checkpoints", "execute_all", "run_fits"]
 
 _log = logging.getLogger(__name__)
 
@@ -38,16 +40,39 @@ def begin(stage: Stage, manifest: Manifest, decision: Decision) -> bool:
 
     Returns:
         Whether it goes on with what it left.
+
+    Raises:
+        FileExistsError: If a file of the user's is where the stage writes; nothing is removed then.
     """
     resume = decision.action == "continue"
+    if not (resume and stage.is_fit):  # which sees what it has to remove when it looks for its checkpoint
+        for made in check_places(stage, manifest):
+            _log.warning("%s goes with the model that it was made of: make it again", made)
     if stage.is_fit:
         folder = manifest.folder / stage.name
         with folder_lock(folder, _PATIENCE):
             if not resume:
                 # Before the record, or a crash in between would go on with checkpoints of other settings.
-                remove_folder(folder)
+                remove_own(folder)
     manifest.start(stage.name, stage.settings, {name: manifest.stages[name].result() for name in stage.needs})
     return resume
+
+
+def check_places(stage: Stage, manifest: Manifest) -> list[Path]:
+    """Find out whether a stage may make its folders anew.
+
+    Args:
+        stage: The stage.
+        manifest: Of the run.
+
+    Returns:
+        Cards and exports there, which go with the model that they were made of.
+
+    Raises:
+        FileExistsError: If a file of the user's is in one of them.
+    """
+    places = (stage.name,) if stage.is_fit else stage.outputs
+    return [made for place in places for made in check_own(manifest.folder / place)]
 
 
 def drop_checkpoints(name: str, manifest: Manifest) -> None:
@@ -63,7 +88,7 @@ def drop_checkpoints(name: str, manifest: Manifest) -> None:
     folder = manifest.folder / name / "checkpoints"
     if not manifest.stages[name].val_scores and (scores := val_scores(folder)):
         manifest.keep(name, scores)
-    remove_folder(folder)
+    drop_own_checkpoints(folder.parent)
 
 
 def execute_all(

@@ -22,14 +22,14 @@ from lightning_modules.metrics import score_function
 from lightning_modules.model_folder import load_tokenizer, save_classifier
 from pipeline.classifier import Answer, answer_of, open_answer
 from pipeline.errors import OneLineErrors
-from pipeline.export_check import Alone, Check, TeacherForm, alone_text, read_check, write_check
+from pipeline.export_check import Alone, Check, TeacherForm, alone_text, is_export, write_check
 from pipeline.exported import TORCH_FILE, is_exported, open_graph, quiet_exporters
 from pipeline.extras import need_extra
 from pipeline.latency import Latency, measure_latency, spread_text, threads_text
 from pipeline.model_data import data_of, run_of
 from pipeline.plain_text import PlainConsole
 from pipeline.program import plain_archive
-from storage import check_output, is_intact_folder, new_folder, write_checksums
+from storage import check_output, new_folder, write_checksums
 
 __all__ = ["OPSET", "Format", "export", "export_model"]
 
@@ -153,23 +153,12 @@ def export_model(
 
 
 def _free_place(folder: Path, target: Path, *, overwrite: bool) -> Path:
-    place = check_output(target, overwrite=overwrite, is_ours=_is_export)
+    place = check_output(target, overwrite=overwrite, is_ours=is_export)
     if place.exists() and not place.is_dir():
         raise FileExistsError(f"{target} is no folder: choose another --output")
     if folder.resolve().is_relative_to(place):
         raise ValueError(f"the model lies in {target}: choose another --output")
     return place
-
-
-def _is_export(folder: Path) -> bool:
-    """Whether a folder is an export, and nothing in it was changed or added since."""
-    if not is_intact_folder(folder):
-        return False
-    try:
-        read_check(folder)
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def _teacher_of(folder: Path) -> Path | None:

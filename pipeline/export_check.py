@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.latency import Latency
-from storage import write_json
+from storage import is_file, is_intact_folder, write_json
 
-__all__ = ["CHECK", "Alone", "Check", "TeacherForm", "alone_text", "read_check", "write_check"]
+__all__ = ["CHECK", "Alone", "Check", "TeacherForm", "alone_text", "is_export", "read_check", "write_check"]
 
 CHECK = "check.json"
 """In the folder of an exported model."""
@@ -118,6 +118,21 @@ def read_check(folder: Path) -> Check:
         return Check(**{**stored, **nested})
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{file} is not what stark export writes: {error}") from error
+
+
+def is_export(folder: Path) -> bool:
+    """Whether a folder is an export, and nothing in it was changed or added since.
+
+    Args:
+        folder: The folder.
+    """
+    if not is_file(folder / CHECK) or not is_intact_folder(folder):
+        return False
+    try:
+        read_check(folder)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def alone_text(alone: Alone) -> str:

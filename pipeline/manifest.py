@@ -175,13 +175,12 @@ class Manifest:
         self.write()
 
     def forget(self, names: set[str]) -> None:
-        """Drop the records of stages that are to run again.
+        """Drop the records of stages that are to run again; nothing is written.
 
         Args:
             names: Of the stages.
         """
         self.stages = {name: record for name, record in self.stages.items() if name not in names}
-        self.write()
 
     def damage(self, name: str) -> str | None:
         """What has happened to the files that a finished stage left.

@@ -11,12 +11,12 @@ from datamodules import GLUEDataModule
 from lightning_modules import encoder_layers, layers_to_keep, load_classifier
 from lightning_modules.input_checks import check_inputs, check_tokenizer_limit
 from pipeline.display import Display, comparison_lines, plan_table, summary_table
-from pipeline.execution import execute_all
+from pipeline.execution import check_places, execute_all
 from pipeline.machine import machine_of
 from pipeline.manifest import Manifest
 from pipeline.method import Method
 from pipeline.model_data import keep_description
-from pipeline.plan import plan, stages_from
+from pipeline.plan import Decision, Stage, plan, stages_from
 from pipeline.plugins import keep_plugins
 from pipeline.run_folder import CONFIG
 from pipeline.settings import RunOptions, RunSettings
@@ -43,7 +43,8 @@ def run(settings: RunSettings, config: str, options: RunOptions) -> None:
         options: Of this call: only show what would be done, or do a part of it again.
 
     Raises:
-        FileExistsError: If the run's folder holds something else, or another process works in it.
+        FileExistsError: If the run's folder holds something else, another process works in it, or a file of the user's
+            lies where a stage would begin anew.
         ValueError: If the manifest is damaged, or a setting cannot work.
     """
     for name in ("pytorch_lightning", "lightning_fabric"):
@@ -54,21 +55,14 @@ def run(settings: RunSettings, config: str, options: RunOptions) -> None:
     display, root = Display(), settings.folder
     data = _check(settings)
     if options.dry_run:
-        manifest = _open(settings)
-        method = Method(settings, data, manifest)
-        todo = method.stages()
-        if options.start is not None:
-            again = stages_from(options.start, todo)
-            manifest.stages = {name: record for name, record in manifest.stages.items() if name not in again}
-        display.console.print(plan_table(plan(todo, manifest)))
+        _, todo, decisions = _plan(settings, data, _open(settings), options.start)
+        display.console.print(plan_table(decisions))
         if todo[-1].name != "student":
             display.console.print("then the distillations that the search chooses, evaluate and student")
         return
     with folder_lock(root):
         manifest = _open(settings)
-        method = Method(settings, data, manifest)
-        if options.start is not None:
-            manifest.forget(stages_from(options.start, method.stages()))
+        method, _, _ = _plan(settings, data, manifest, options.start)
         manifest.config = hashlib.sha256(config.encode()).hexdigest()
         manifest.machine = machine_of(settings)
         manifest.write()
@@ -84,6 +78,27 @@ def run(settings: RunSettings, config: str, options: RunOptions) -> None:
     for line in comparison_lines(summary):
         display.console.print(line, highlight=False)
     display.console.print(f"The best student is in {root / 'student'}, all numbers in {root / 'summary.json'}")
+
+
+def _plan(
+    settings: RunSettings, data: GLUEDataModule, manifest: Manifest, start: str | None
+) -> tuple[Method, list[Stage], dict[str, Decision]]:
+    """Foresee what is to be done, and refuse now what a stage would refuse after all that comes before it.
+
+    Stages that are to run again are dropped from the manifest, which is not written.
+
+    Raises:
+        FileExistsError: If a file of the user's is where a stage would begin anew.
+    """
+    method = Method(settings, data, manifest)
+    todo = method.stages()
+    if start is not None:
+        manifest.forget(stages_from(start, todo))
+    decisions = plan(todo, manifest)
+    for stage in todo:
+        if decisions[stage.name].action == "run":
+            check_places(stage, manifest)
+    return method, todo, decisions
 
 
 def _open(settings: RunSettings) -> Manifest:

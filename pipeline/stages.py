@@ -27,6 +27,7 @@ from lightning_modules import encoder_layers, load_classifier, load_tokenizer, s
 from lightning_modules.checkpoints import latest_checkpoint
 from lightning_modules.classifying import Batch
 from lightning_modules.metrics import score_function
+from pipeline.belongings import remove_own
 from pipeline.candidates import Candidate
 from pipeline.elsewhere import fit_elsewhere
 from pipeline.isolation import stark_command
@@ -35,7 +36,7 @@ from pipeline.loggers import log_figures, logger_configs, logging_ends
 from pipeline.plugins import plugin_copies
 from pipeline.search import HeldOut, Prediction, cross_fit, folds, predict
 from pipeline.settings import FitSettings, RunSettings
-from storage import remove_folder, write_text
+from storage import write_text
 
 __all__ = [
     "cut_assistant",
@@ -270,7 +271,7 @@ def cut_assistant(settings: RunSettings, folder: Path, dense: Path, scores: Path
 
 def _save(model: PreTrainedModel, folder: Path, tokenizer: PreTrainedTokenizerFast) -> None:
     """Save the model that a stage leaves, in the place of the one that it left earlier, be that damaged."""
-    remove_folder(folder)
+    remove_own(folder)
     save_classifier(model, folder, tokenizer)
 
 
@@ -315,9 +316,9 @@ def _fit(
     """Run a fit, or go on with it where it was interrupted."""
     checkpoint = latest_checkpoint(folder / "checkpoints") if resume else None
     if checkpoint is None:
-        remove_folder(folder)  # it was interrupted before its first checkpoint, or has none that is intact
+        remove_own(folder)  # it was interrupted before its first checkpoint, or has none that is intact
     else:
-        remove_folder(folder / "model")  # it was killed between saving it and the record of the stage
+        remove_own(folder / "model")  # it was killed between saving it and the record of the stage
     config = folder / "stage.yaml"
     text = yaml.safe_dump(_fit_config(settings, folder, fit, module, arguments, extra), sort_keys=False)
     write_text(config, f"# stark fit --config {config}\n{text}")

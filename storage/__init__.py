@@ -1,7 +1,17 @@
 """Files that are there completely or not at all, and that tell when they have been damaged. Imports nothing of ours."""
 
 from storage.checksums import CHECKSUMS_FILE, file_digest, verify_checksums, write_checksums
-from storage.files import WriteError, copy_folder, inside, new_file, new_folder, remove_folder, write_json, write_text
+from storage.files import (
+    WriteError,
+    copy_folder,
+    inside,
+    is_temporary,
+    new_file,
+    new_folder,
+    remove_folder,
+    write_json,
+    write_text,
+)
 from storage.locks import folder_lock
 from storage.model_sizes import WEIGHTS_FILE, check_sizes, stored_shapes, weights_files
 from storage.outputs import check_output, is_intact_folder, is_signed, is_stream, open_output, signed, write_output
@@ -29,6 +39,7 @@ __all__ = [
     "is_intact_folder",
     "is_signed",
     "is_stream",
+    "is_temporary",
     "matching_files",
     "new_file",
     "new_folder",

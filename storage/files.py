@@ -23,6 +23,7 @@ __all__ = [
     "WriteError",
     "copy_folder",
     "inside",
+    "is_temporary",
     "new_file",
     "new_folder",
     "remove_folder",
@@ -33,6 +34,7 @@ __all__ = [
 
 # Name of the private folder in which a file or folder is made, after the name of what is made and a random part.
 _WORKSHOP = ".stark-new"
+_TEMPORARY = re.compile(rf"\..+\.[a-z0-9_]{{8}}{re.escape(_WORKSHOP)}")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
@@ -158,6 +160,15 @@ def remove_folder(path: Path) -> None:
     if os.path.lexists(path):
         with _workshop(path) as (_, old):
             path.rename(old)
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a folder is one in which a file or folder is being made, or was until its process was killed.
+
+    Args:
+        path: The folder.
+    """
+    return _TEMPORARY.fullmatch(path.name) is not None and path.is_dir() and not path.is_symlink()
 
 
 def inside(root: Path, relative: str) -> Path:

@@ -88,6 +88,7 @@ def test_what_is_no_model_of_a_finished_run_is_refused(pruned_run, tmp_path):
         entry_of(run / "sparsify/0.5_0.2")
     manifest = Manifest.read(run)
     manifest.forget({"evaluate"})
+    manifest.write()
     with pytest.raises(ValueError, match="is not finished"):
         entry_of(run / "student")
 

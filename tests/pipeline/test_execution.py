@@ -6,6 +6,7 @@ import signal
 import subprocess
 import threading
 import time
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,7 @@ from pipeline.display import Display
 from pipeline.execution import begin, execute_all, run_fits
 from pipeline.manifest import Manifest
 from pipeline.plan import Decision, Stage, decide
-from storage import ReadError
+from storage import ReadError, signed
 from tests.passing import unreadable
 
 
@@ -30,11 +31,11 @@ def make_stage(manifest, done, *, fails=False, is_fit=False, **settings):
     def work(watch, resume):
         done.append(resume)
         (manifest.folder / "one").mkdir(parents=True, exist_ok=True)
-        (manifest.folder / "one/file").write_text("x")
+        (manifest.folder / "one/metrics.csv").write_text("x")
         if fails:
             raise RuntimeError("power cut")
 
-    return Stage("one", (), settings, ("one/file",), work, is_fit=is_fit)
+    return Stage("one", (), settings, ("one/metrics.csv",), work, is_fit=is_fit)
 
 
 def run(stages, manifest, workers=1):
@@ -63,8 +64,39 @@ def test_only_a_fit_that_starts_anew_loses_its_folder(manifest, action, left):
     stage = make_stage(manifest, [], is_fit=True)
     stage.work([], False)
     assert begin(stage, manifest, Decision(action, "")) is left
-    assert (manifest.folder / "one/file").exists() is left
+    assert (manifest.folder / "one/metrics.csv").exists() is left
     assert decide(stage, manifest).action == "continue"
+
+
+@pytest.mark.parametrize("is_fit", [True, False])
+def test_a_stage_that_begins_anew_removes_no_file_of_the_users(manifest, is_fit):
+    notes = manifest.folder / "one/notes.txt"
+    notes.parent.mkdir(parents=True)
+    notes.write_text("Try a lower rate.")
+    done: list[bool] = []
+    stage = replace(make_stage(manifest, done, is_fit=is_fit), outputs=("one",))
+    with pytest.raises(FileExistsError, match=r"one/notes\.txt was not written by this run"):
+        run([stage], manifest)
+    assert (done, notes.read_text(), manifest.stages) == ([], "Try a lower rate.", {})
+    notes.rename(manifest.folder / "notes.txt")
+    run([stage], manifest)
+    assert done == [False]
+
+
+def test_a_fit_goes_on_beside_files_of_the_users(manifest):
+    stage = make_stage(manifest, [], is_fit=True)
+    stage.work([], False)
+    (manifest.folder / "one/notes.txt").write_text("x")
+    assert begin(stage, manifest, Decision("continue", ""))
+    assert (manifest.folder / "one/notes.txt").exists()
+
+
+def test_what_was_made_of_a_model_goes_with_it_and_is_named(manifest, caplog):
+    stage = replace(make_stage(manifest, []), outputs=("one",))
+    stage.work([], False)
+    (manifest.folder / "one/README.md").write_text(signed("# A card"))
+    run([stage], manifest)
+    assert "one/README.md goes with the model that it was made of" in caplog.text
 
 
 def fits(manifest, work, **needs):
@@ -74,9 +106,9 @@ def fits(manifest, work, **needs):
         def fit(watch, resume):
             (manifest.folder / name).mkdir(parents=True, exist_ok=True)
             work(name, resume)
-            (manifest.folder / name / "file").write_text(name)
+            (manifest.folder / name / "metrics.csv").write_text(name)
 
-        return Stage(name, needed, {}, (f"{name}/file",), fit, is_fit=True)
+        return Stage(name, needed, {}, (f"{name}/metrics.csv",), fit, is_fit=True)
 
     return [make(name, needed) for name, needed in needs.items()]
 
@@ -102,7 +134,7 @@ def test_a_finished_fit_leaves_its_scores_and_no_checkpoint(manifest, workers):
     with pytest.raises(RuntimeError, match="power cut"):
         run(fits(manifest, work, a=(), b=("a",)), manifest, workers)
     assert Manifest.read(manifest.folder).stages["a"].val_scores == [list(entry) for entry in VAL_SCORES]
-    assert sorted(path.name for path in manifest.folder.glob("*/*")) == ["checkpoints", "file"]
+    assert sorted(path.name for path in manifest.folder.glob("*/*")) == ["checkpoints", "metrics.csv"]
     assert (manifest.folder / "b/checkpoints/last.ckpt").is_file()
 
 
@@ -130,7 +162,7 @@ def test_what_a_kill_left_of_checkpoints_goes_with_the_next_command(manifest, mo
     again = Manifest.read(manifest.folder)
     run(stages, again, workers)
     assert again.stages["a"].val_scores
-    assert [path.name for path in (manifest.folder / "a").iterdir()] == ["file"]
+    assert [path.name for path in (manifest.folder / "a").iterdir()] == ["metrics.csv"]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -2,8 +2,9 @@ import json
 
 import pytest
 
-from pipeline.export_check import CHECK, Alone, Check, TeacherForm, alone_text, read_check, write_check
+from pipeline.export_check import CHECK, Alone, Check, TeacherForm, alone_text, is_export, read_check, write_check
 from pipeline.latency import Latency
+from storage import write_checksums
 
 LATENCY = {"1x32": Latency(1.0, 0.5, 2.0)}
 EARLIER = {
@@ -37,3 +38,17 @@ def test_any_other_check_is_refused(tmp_path, content):
     (tmp_path / CHECK).write_text(content)
     with pytest.raises(ValueError, match=r"check\.json is not what stark export writes: "):
         read_check(tmp_path)
+
+
+def test_an_export_is_a_whole_folder_with_its_check(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"x")
+    write_checksums(tmp_path)
+    assert not is_export(tmp_path)  # any folder may have checksums
+    write_check(tmp_path, Check(**EARLIER, latency=LATENCY, latency_before=LATENCY))
+    write_checksums(tmp_path)
+    assert is_export(tmp_path)
+    (tmp_path / "notes.txt").write_text("x")
+    assert not is_export(tmp_path)
+    (tmp_path / CHECK).write_text("{}")
+    write_checksums(tmp_path)
+    assert not is_export(tmp_path)

@@ -86,7 +86,10 @@ def test_keeps_what_validations_gave_until_the_fit_starts_anew(folder):
 
 
 def test_forgets(folder):
-    Manifest.read(folder).forget({"trial", "none"})
+    manifest = Manifest.read(folder)
+    manifest.forget({"trial", "none"})
+    assert list(Manifest.read(folder).stages) == ["trial", "sparsify"]
+    manifest.write()
     assert list(Manifest.read(folder).stages) == ["sparsify"]
 
 

@@ -47,6 +47,7 @@ def scored(pruned_run, tiny_task, tmp_path, monkeypatch):
         shutil.rmtree(folder / name)
     manifest = Manifest.read(folder)
     manifest.forget({name for name in manifest.stages if name.startswith("distill/")} | {"evaluate", "student"})
+    manifest.write()
     return folder
 
 
@@ -120,6 +121,7 @@ def test_halving_knows_what_finished_students_scored(pruned_run, scored, tiny_ta
     manifest = Manifest.read(finished)
     manifest.stages[STUDENTS[1]].val_scores = []
     manifest.forget({"search"})
+    manifest.write()
     main(options(tiny_task, tmp_path / "finished", "--search.mode", "halving"))
     assert trained[0] == (STUDENTS[1], 1)
     assert {name for name, _ in trained} == {STUDENTS[1]}

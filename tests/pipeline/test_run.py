@@ -193,6 +193,25 @@ def test_from_a_stage(pruned_run, tiny_task, tmp_path, monkeypatch, capsys):
     assert "no stage 'rewind': choose one of finetune, prune" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "place", ["finetune/notes.txt", "prune/model/notes.txt", "student/notes.txt", "student/README.md"]
+)
+def test_no_file_of_the_users_is_removed(pruned_run, tiny_task, tmp_path, monkeypatch, capsys, place):
+    """Not even after hours: what a stage at the end would remove is told before the first begins."""
+    folder = Path(shutil.copytree(pruned_run, tmp_path / "tiny"))
+    (folder / place).write_text("Written by hand.\n")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for name in ("finetune", "cut_student", "distill", "score_dense_teacher", "cut_teacher"):
+        monkeypatch.setattr(stages, name, None)
+    for more in (["--dry-run"], []):
+        with pytest.raises(SystemExit) as stopped:
+            main(options(tiny_task, tmp_path, "--finetuning.learning_rate", "1e-4", *more))
+        assert stopped.value.code == 2
+        assert f"{folder / place} was not written by this run" in capsys.readouterr().err
+        assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    main(options(tiny_task, tmp_path))  # which begins nothing anew
+
+
 def test_changed_data_and_damaged_files_run_what_depends_on_them(pruned_run, tiny_task, tmp_path, capsys):
     folder = Path(shutil.copytree(pruned_run, tmp_path / "tiny"))
     data = Path(shutil.copytree(tiny_task.data_dir, tmp_path / "data"))

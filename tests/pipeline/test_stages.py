@@ -75,8 +75,8 @@ def test_a_fit_whose_checkpoints_are_damaged_starts_anew(settings, tiny_task, tm
         weights = (tmp_path / "trial/model/model.safetensors").read_bytes()
         for path in (tmp_path / "trial/checkpoints").iterdir():
             path.write_bytes(path.read_bytes()[:1000])
-        (tmp_path / "trial/left.txt").write_text("of the first time")
+        (tmp_path / "trial/output.log").write_text("of the first time")
     assert "best.ckpt is no checkpoint, or damaged" in caplog.text
     stages.distill(settings, tmp_path / "trial", tiny_task.teacher, tiny_task.teacher, [], resume=True)
     assert (tmp_path / "trial/model/model.safetensors").read_bytes() == weights
-    assert not (tmp_path / "trial/left.txt").exists()
+    assert not (tmp_path / "trial/output.log").exists()

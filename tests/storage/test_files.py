@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 import storage
-from storage import WriteError, copy_folder, inside, new_file, new_folder, remove_folder, write_json, write_text
+from storage import (
+    WriteError,
+    copy_folder,
+    inside,
+    is_temporary,
+    new_file,
+    new_folder,
+    remove_folder,
+    write_json,
+    write_text,
+)
 
 
 def names(folder):
@@ -220,3 +230,12 @@ def test_names_inside_are_paths(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "linked").symlink_to(tmp_path / "real")  # the user's own link to all of it
     assert inside(tmp_path / "linked", "x") == tmp_path / "linked/x"
+
+
+def test_what_is_being_made_is_told_from_what_is_there(tmp_path):
+    with new_folder(tmp_path / "model") as temporary:
+        assert is_temporary(temporary.parent)
+        assert [path for path in tmp_path.iterdir() if not is_temporary(path)] == []
+    assert not is_temporary(tmp_path / "model")
+    (tmp_path / ".model.abcdefgh.stark-new").write_text("a file")
+    assert not is_temporary(tmp_path / ".model.abcdefgh.stark-new")

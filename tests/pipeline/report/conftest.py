@@ -25,6 +25,7 @@ def unfinished(pruned_run, tmp_path):
     shutil.copytree(pruned_run, run, ignore=shutil.ignore_patterns("sparsify", "distill", "summary.json"))
     manifest = Manifest.read(run)
     manifest.forget(manifest.stages.keys() - {"finetune", "prune", "trial"})
+    manifest.write()
     return run
 
 
