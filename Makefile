@@ -25,10 +25,9 @@ test: $(INSTALLED)  ## ruff, mypy and pytest
 test-faults: $(INSTALLED)  ## kill, damage and starve runs; prints a table, under 15 minutes
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/faults -m faults
 
-demo: $(INSTALLED)  ## the whole method on generated data, under 3 minutes
-	rm -rf runs/demo
+demo: $(INSTALLED)  ## the whole method on generated data, about a minute on two free cores
 	$(BIN)/stark sample-data sample_data
-	OMP_NUM_THREADS=1 $(BIN)/stark run --config configs/demo.yaml --name demo
+	OMP_NUM_THREADS=1 $(BIN)/stark run --config configs/demo.yaml --name demo --from finetune
 
 bench: $(INSTALLED)  ## ours against the plain way, under 25 minutes; prints a table for docs/performance.md
 	$(BIN)/python -m benchmarks

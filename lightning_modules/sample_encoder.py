@@ -16,7 +16,7 @@ _SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 def save_sample_encoder(
     directory: str | Path, vocabulary: Iterable[str], *, hidden_size: int = 128, seed: int = 0
 ) -> Path:
-    """Write the folder of a randomly initialised BERT encoder (4 layers of 4 heads and 256 neurons).
+    """Write the folder of a randomly initialised BERT encoder (4 layers of 4 heads and 64 neurons).
 
     `load_classifier` puts a new classifier on it. The global random state is left alone.
 
@@ -43,7 +43,8 @@ def save_sample_encoder(
         hidden_size=hidden_size,
         num_hidden_layers=4,
         num_attention_heads=4,
-        intermediate_size=256,
+        # Few, so that a small student has to lose what the classes need, and can learn it again.
+        intermediate_size=64,
         max_position_embeddings=128,
     )
     with torch.random.fork_rng(devices=[]):

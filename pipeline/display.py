@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+from rich.box import SIMPLE_HEAD
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -129,48 +130,58 @@ def plan_table(plan: Mapping[str, Decision]) -> Table:
 
 
 def summary_table(summary: dict[str, Any]) -> Table:
-    """The closing table of a run.
+    """The closing table of a run; with two metrics and several seeds it still fits 80 columns.
 
     Args:
         summary: The content of ``summary.json``.
 
     Returns:
-        A table with a row per model; the chosen one is marked.
+        A table with a row per model; the chosen one is marked. Sizes are in its caption, as all students have the same.
     """
-    metrics = [name for name in summary["models"][0]["dev"] if name != "score"]
-    student = summary["best"]["achieved"]
+    models, best = summary["models"], summary["best"]
+    metrics = [name for name in models[0]["dev"] if name != "score"]
+    teacher, student = (_parameters(model) for model in (models[0], best))
+    lost = best["achieved"]
     table = Table(
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=0,
         title=f"{summary['task']}, seed {summary['seed']}, search {summary['search']}",
-        caption=f"* best on the selection part; the students lost {student['heads']:.0%} of the heads and "
-        f"{student['neurons']:.0%} of the neurons",
+        caption="* best on the selection part\n"
+        f"teacher: {teacher}\n"
+        f"student: {student}\n"
+        f"removed: {lost['heads']:.0%} of the heads, {lost['neurons']:.0%} of the neurons",
+        caption_justify="left",
     )
-    table.add_column("model", no_wrap=True)
-    repeated = len({model["seed"] for model in summary["models"]} - {None}) > 1
+    table.add_column("model")
+    repeated = len({model["seed"] for model in models} - {None}) > 1
     for header in (
         *(["seed"] if repeated else []),
         "lam",
-        "teacher sparsity",
-        "selection score",
-        *(f"dev {name}" for name in metrics),
+        "teacher\nsparsity",
+        "selection\nscore",
+        *(f"dev\n{name}" for name in metrics),
+        "seconds",
     ):
         table.add_column(header, justify="right")
-    for header in ("parameters", "in the encoder", "seconds"):
-        table.add_column(header, justify="right")
-    for model in summary["models"]:
-        sparsity, best = model["teacher_sparsity"], model["folder"] == summary["best"]["folder"]
+    for model in models:
+        sparsity, is_best = model["teacher_sparsity"], model["folder"] == best["folder"]
         table.add_row(
-            model["name"] + (" *" if best else ""),
+            model["name"] + (" *" if is_best else ""),
             *(["" if model["seed"] is None else str(model["seed"])] if repeated else []),
             "" if model["lam"] is None else f"{model['lam']:g}",
             "" if sparsity is None else f"{sparsity:g}",
             f"{model['selection']['score']:.4f}",
             *(f"{model['dev'][name]:.4f}" for name in metrics),
-            f"{model['parameters'] / 1e6:.2f} M",
-            f"{model['encoder_parameters'] / 1e6:.2f} M",
             f"{model['seconds']:.0f}",
-            style="bold" if best else "",
+            style="bold" if is_best else "",
         )
     return table
+
+
+def _parameters(model: Mapping[str, Any]) -> str:
+    return f"{model['parameters'] / 1e6:.2f} M parameters, {model['encoder_parameters'] / 1e6:.2f} M in the encoder"
 
 
 def comparison_lines(summary: dict[str, Any]) -> list[str]:

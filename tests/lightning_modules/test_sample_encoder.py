@@ -22,7 +22,7 @@ def test_words_are_tokens_and_others_are_spelled(tmp_path):
     assert encoded.token_type_ids == [0, 0, 0, 1, 1]
     model = load_classifier(folder, label_names=["a", "b"])
     assert model.config.vocab_size == len(tokenizer)
-    assert [(layer.num_heads, layer.num_neurons) for layer in encoder_layers(model)] == [(4, 256)] * 4
+    assert [(layer.num_heads, layer.num_neurons) for layer in encoder_layers(model)] == [(4, 64)] * 4
 
 
 def test_hidden_size_is_checked(tmp_path):
