@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,13 @@ __all__ = ["LOST", "cancel_all", "check_ray", "run_on_ray"]
 LOST = 128 + 9
 """Exit status of a fit whose worker or node was lost."""
 
+_START_SECONDS = 180.0
+"""How long a cluster on this machine may take to start. Ray itself gives up after 30 s, which a busy machine takes."""
+_CONNECTING = {"RAY_gcs_server_port_wait_time_s": "4"}
+"""How often a cluster elsewhere is asked, each time for 41 s; Ray itself asks for a quarter of an hour."""
+
+# One thread starts the cluster, the others find it.
+_starting = threading.Lock()
 # Of those that run now, the files that tell them to stop. Ray's own way to cancel a task does not always reach it.
 _stop_files: set[Path] = set()
 
@@ -45,14 +56,10 @@ def run_on_ray(command: list[str], log: Path, *, cpus: int, gpus: int) -> int:
         Its exit status; `LOST` if its worker or node was lost.
 
     Raises:
-        ValueError: If the task cannot be run, such as where a node lacks the folder.
+        ValueError: If there is no cluster, or the task cannot be run, such as where a node lacks the folder.
     """
     ray, parent_variable = _ray(), PARENT_VARIABLE
-    if not ray.is_initialized():
-        # Nothing is reported to anybody.
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        local = {} if "RAY_ADDRESS" in os.environ else {"include_dashboard": False}
-        ray.init(logging_level="ERROR", log_to_driver=False, job_config=_job_config(), **local)
+    _start(ray)
     threads, stop_file = str(cpus), f"{log.absolute()}.stop"
     # Of a cluster that runs already, workers have not inherited our environment.
     path = {**SAFE_PATH, **{name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}}
@@ -99,6 +106,70 @@ def cancel_all() -> None:
     """Tell all fits to stop."""
     for file in list(_stop_files):
         file.touch()
+
+
+def _start(ray: Any, **how: Any) -> None:  # noqa: ANN401 - a module without types
+    """Find the cluster of this process, connect to that of ``RAY_ADDRESS``, or start one on this machine.
+
+    Raises:
+        ValueError: If that fails; no process of it is left.
+    """
+    with _starting:
+        if ray.is_initialized():
+            return
+        # Nothing is reported to anybody.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        patience = _CONNECTING
+        if "RAY_ADDRESS" not in os.environ:
+            how = {"include_dashboard": False, **how}
+            names = ("RAY_gcs_server_port_wait_time_s", "RAY_worker_register_timeout_seconds")
+            patience = dict.fromkeys(names, f"{_START_SECONDS:.0f}")
+        for name, value in patience.items():
+            os.environ.setdefault(name, value)
+        try:
+            with _patience(ray):
+                ray.init(logging_level="ERROR", log_to_driver=False, job_config=_job_config(), **how)
+        except Exception as error:  # Ray raises plain ones
+            _remove_parts(error)
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            if address := os.environ.get("RAY_ADDRESS"):
+                raise ValueError(f"no Ray cluster could be reached at RAY_ADDRESS {address}: {reason}") from error
+            raise ValueError(
+                f"Ray did not start on this machine ({reason}): give the same command again when it is less busy, or "
+                "start a cluster with `ray start --head` and set RAY_ADDRESS=auto"
+            ) from error
+
+
+@contextmanager
+def _patience(ray: Any) -> Iterator[None]:  # noqa: ANN401 - a module without types
+    """Let Ray wait for its own node: it asks for it again and again, for 30 s that are written in its code."""
+    services, deadline = ray._private.services, time.monotonic() + _START_SECONDS
+    ask = services.get_node
+
+    def get_node(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - Ray's own
+        while True:
+            try:
+                return ask(*args, **kwargs)
+            except RuntimeError as error:  # it is not there yet
+                if time.monotonic() >= deadline:
+                    raise TimeoutError(f"its processes were not ready after {_START_SECONDS:g} s") from error
+                time.sleep(0.2)
+
+    services.get_node = get_node
+    try:
+        yield
+    finally:
+        services.get_node = ask
+
+
+def _remove_parts(error: BaseException) -> None:
+    """End the processes of a node whose start failed; Ray itself does so only when this process ends."""
+    trace = error.__traceback__
+    while trace is not None:
+        node: Any = trace.tb_frame.f_locals.get("self")
+        if hasattr(node, "kill_all_processes"):
+            node.kill_all_processes(check_alive=False, allow_graceful=False)
+        trace = trace.tb_next
 
 
 def _job_config() -> Any:  # noqa: ANN401 - a class of a module without types

@@ -25,9 +25,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster():
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    job = on_ray._job_config()
-    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False, job_config=job)
+    on_ray._start(ray, num_cpus=2)
     yield
     ray.shutdown()
 
@@ -98,6 +96,60 @@ def test_a_run_on_ray_is_that_of_one_process(pruned_run, tiny_task, tmp_path):
         assert (tmp_path / "tiny" / name / "output.log").is_file()
         file = f"{name}/model/model.safetensors"
         assert (tmp_path / "tiny" / file).read_bytes() == (pruned_run / file).read_bytes()
+
+
+def test_a_cluster_that_does_not_start_is_one_line_and_leaves_nothing():
+    """In a process of its own, as this one has its cluster."""
+    code = """
+import os, subprocess, warnings
+import ray
+from pipeline import on_ray
+
+def absent(*args):
+    raise RuntimeError("no such node")
+
+warnings.simplefilter("error", ResourceWarning)
+on_ray._START_SECONDS, ray._private.services.get_node = 0.5, absent
+os.environ.pop("RAY_ADDRESS", None)
+try:
+    on_ray._start(ray, num_cpus=1)
+except ValueError as error:
+    print(error)
+listed = ["ps", "--no-headers", "--ppid", str(os.getpid()), "-o", "comm"]
+print("left:", subprocess.run(listed, capture_output=True).stdout)
+print(ray._private.services.get_node is absent, ray.is_initialized())
+"""
+    done = subprocess.run(python(code), capture_output=True, text=True, timeout=300, check=True)
+    lines = done.stdout.splitlines()
+    expected = "Ray did not start on this machine (its processes were not ready after 0.5 s): give "
+    assert lines[0].startswith(expected)
+    assert lines[1:] == ["left: b'ps\\n'", "True False"]
+
+
+def test_threads_start_one_cluster(monkeypatch):
+    """Of a library that is not thread-safe here."""
+    calls = []
+
+    class Slow:
+        _private = ray._private
+
+        @staticmethod
+        def is_initialized() -> bool:
+            return bool(calls)
+
+        @staticmethod
+        def init(**how) -> None:
+            time.sleep(0.1)
+            calls.append(how)
+
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    threads = [threading.Thread(target=on_ray._start, args=(Slow,)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(calls) == 1
+    assert "include_dashboard" not in calls[0]
 
 
 def test_without_ray_the_extra_is_named(monkeypatch):
