@@ -1,18 +1,26 @@
 """Callbacks: pruning, teacher sparsification and rewinding, usable in any fit."""
 
-from callbacks.compilation import Compilation
-from callbacks.expected_model import ExpectedModel
-from callbacks.finite_loss import FiniteLoss
-from callbacks.interruption import PARENT_VARIABLE, Interrupted, StopOnSignal
-from callbacks.layer_dropping import LayerDropping
-from callbacks.pause import Pause, Paused
-from callbacks.pruning import Pruning
-from callbacks.restoring import TeacherRestoring
-from callbacks.rewinding import Rewinding
-from callbacks.saving import SaveModelFolder
-from callbacks.sparsification import TeacherSparsification
-from callbacks.submission import SubmissionWriter
-from callbacks.teacher_cache import TeacherCache
+from typing import TYPE_CHECKING
+
+from storage.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from callbacks.compilation import Compilation
+    from callbacks.expected_model import ExpectedModel
+    from callbacks.finite_loss import FiniteLoss
+    from callbacks.interruption import StopOnSignal
+    from callbacks.layer_dropping import LayerDropping
+    from callbacks.pause import Pause, Paused
+    from callbacks.pruning import Pruning
+    from callbacks.restoring import TeacherRestoring
+    from callbacks.rewinding import Rewinding
+    from callbacks.saving import SaveModelFolder
+    from callbacks.signals import PARENT_VARIABLE, Interrupted
+    from callbacks.sparsification import TeacherSparsification
+    from callbacks.submission import SubmissionWriter
+    from callbacks.teacher_cache import TeacherCache
+else:
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "PARENT_VARIABLE",

@@ -14,27 +14,11 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_info
 
-__all__ = ["PARENT_VARIABLE", "Interrupted", "StopOnSignal"]
+from callbacks.signals import PARENT_VARIABLE, Interrupted
 
-PARENT_VARIABLE = "STARK_PARENT"
-"""Environment variable with the number of the process that waits for this fit; when it has died, the fit stops."""
+__all__ = ["StopOnSignal"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-class Interrupted(BaseException):
-    """A signal asked to stop; like KeyboardInterrupt it passes by every ``except Exception``."""
-
-    def __init__(self, signum: int, checkpoint: Path | None = None) -> None:
-        """Say which signal came.
-
-        Args:
-            signum: Its number; the exit status of a process that obeys it is 128 more.
-            checkpoint: Where the fit goes on, if one was running.
-        """
-        super().__init__(f"stopped by {signal.Signals(signum).name}")
-        self.signum = signum
-        self.checkpoint = checkpoint
 
 
 class StopOnSignal(Callback):

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pytorch_lightning import Callback, LightningModule, Trainer
 from transformers import PreTrainedModel
 
+from callbacks.choices import LayerChoice
 from callbacks.lifecycle import resumes
 from lightning_modules.base import ClassificationModule
 from lightning_modules.encoders import drop_layers_, encoder_layers, layers_to_keep
 
-__all__ = ["LayerChoice", "LayerDropping", "drop_layers"]
-
-LayerChoice = Literal["first", "last", "alternate"]
+__all__ = ["LayerDropping", "drop_layers"]
 
 
 def drop_layers(model: PreTrainedModel, layers: int, which: LayerChoice = "first") -> PreTrainedModel:

@@ -9,10 +9,10 @@ from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from callbacks.functional.importance import ScoreReduction
+from callbacks.choices import ScoreReduction, ScoringSplit
 from callbacks.functional.masks import achieved_sparsity, check_sparsity, masks_at_sparsity
 from callbacks.lifecycle import resumes
-from callbacks.scoring import ScoringSplit, UnitScores, score_units, scoring_batches
+from callbacks.scoring import UnitScores, score_units, scoring_batches
 from lightning_modules.base import ClassificationModule
 from lightning_modules.classifying import Batch
 from lightning_modules.encoders import shrink_

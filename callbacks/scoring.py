@@ -6,21 +6,20 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from callbacks.functional.importance import ScoreReduction, UnitReduction, batch_importance, normalize_per_layer
+from callbacks.choices import ScoreReduction, ScoringSplit
+from callbacks.functional.importance import UnitReduction, batch_importance, normalize_per_layer
 from lightning_modules.classifying import Batch, classify
 from lightning_modules.encoders import encoder_layers, unit_masks
 from lightning_modules.processes import all_gather, processes
 from storage import hash_tensors, read_tensors, write_tensors
 
-__all__ = ["ScoringSplit", "UnitLoss", "UnitScores", "score_units", "scoring_batches"]
-
-ScoringSplit = Literal["selection", "validation", "train"]
+__all__ = ["UnitLoss", "UnitScores", "score_units", "scoring_batches"]
 
 UnitLoss = Callable[[Tensor, Batch], Tensor]
 """From logits ``(batch, num_labels)`` and the batch to one loss per example, ``(batch,)``."""

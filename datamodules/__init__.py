@@ -1,14 +1,21 @@
 """Data sets as LightningDataModules."""
 
-from datamodules.batching import EpochBatchSampler, EvaluationSampler, LazyDataLoader, PadCollator
-from datamodules.columns import TokenColumns
-from datamodules.glue import GLUEDataModule
-from datamodules.grouping import Batches, evaluation_batches, length_grouped_batches, token_budget_batches
-from datamodules.own import OwnTask, is_description, open_task, read_own_task
-from datamodules.sample import sample_vocabulary, write_sample_data
-from datamodules.sources import GLUE_HUB_ID
-from datamodules.submission import write_submission
-from datamodules.tasks import TASKS, GLUETask, Layout, Task, find_task
+from typing import TYPE_CHECKING
+
+from storage.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from datamodules.batching import EpochBatchSampler, EvaluationSampler, LazyDataLoader, PadCollator
+    from datamodules.columns import TokenColumns
+    from datamodules.glue import GLUEDataModule
+    from datamodules.grouping import Batches, evaluation_batches, length_grouped_batches, token_budget_batches
+    from datamodules.own import OwnTask, is_description, open_task, read_own_task
+    from datamodules.sample import sample_vocabulary, write_sample_data
+    from datamodules.sources import GLUE_HUB_ID
+    from datamodules.submission import write_submission
+    from datamodules.tasks import TASKS, GLUETask, Layout, Task, find_task
+else:
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "GLUE_HUB_ID",

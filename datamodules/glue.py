@@ -3,7 +3,7 @@
 import hashlib
 import json
 from functools import cached_property, partial
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -27,14 +27,12 @@ from datamodules.grouping import (
     shared_batch_size,
     token_budget_batches,
 )
-from datamodules.own import open_task
+from datamodules.settings import DataSettings
 from datamodules.sources import Source, open_source
 from datamodules.splits import score_bins, stratified_rows
-from datamodules.tokenization import SegmentIds, load_tokenizer, tokenize_split, tokenizer_digest
+from datamodules.tokenization import load_tokenizer, tokenize_split, tokenizer_digest
 
-__all__ = ["GLUEDataModule", "Selection"]
-
-Selection = Literal["train", "validation"]
+__all__ = ["GLUEDataModule"]
 
 UNLABELLED = -100
 """The class of a row without a label, which torch's cross-entropy ignores."""
@@ -61,7 +59,7 @@ _SHAPE_SETTINGS = ("max_length", "batch_size", "pad_to_multiple_of")
 _NEEDED = {"fit": ("train", "selection"), "validate": ("selection",), "test": ("dev",), "predict": ("test",)}
 
 
-class GLUEDataModule(pl.LightningDataModule):
+class GLUEDataModule(DataSettings, pl.LightningDataModule):
     """Batches of a GLUE task or an own one, in parts that are kept apart.
 
     - ``train_dataloader``: train without the selection part, in batches of similar length that a seed and the epoch
@@ -86,114 +84,6 @@ class GLUEDataModule(pl.LightningDataModule):
         (['not_equivalent', 'equivalent'], ['accuracy', 'f1'])
     """
 
-    def __init__(
-        self,
-        task: str,
-        data_dir: str | None = None,
-        model_name_or_path: str = "bert-base-uncased",
-        max_length: int = 128,
-        selection_fraction: float = 0.1,
-        batch_size: int = 32,
-        selection: Selection = "train",
-        train_limit: int | None = None,
-        segment_ids: SegmentIds = "tokenizer",
-        pad_to_multiple_of: int = 8,
-        num_workers: int = 0,
-        cache_dir: str | None = None,
-        seed: int = 0,
-        tokens_per_batch: int | None = None,
-        cut_seed: int | None = None,
-        labelled_limit: int | None = None,
-        use_unlabelled: bool = False,
-        expected_content: dict[str, str] | None = None,
-    ) -> None:
-        """Check the arguments; nothing is read yet.
-
-        Args:
-            task: rte, mrpc, stsb, sst2, qnli, qqp, mnli, mnlimm, cola, wnli or ax; or a YAML file that describes an own
-                one, see `read_own_task`.
-            data_dir: the task's original files, a folder written by ``save_to_disk``, or a folder that has either in
-                it; None for the hub's ``glue``. Of an own task where its files lie; None for the YAML's folder.
-            model_name_or_path: where the tokenizer comes from; the command line links it from the model.
-            max_length: the most tokens of a row; longer ones are cut.
-            selection_fraction: the selection part's share of train, in (0, 1); without effect for
-                ``selection="validation"``.
-            batch_size: rows per batch and process; with ``tokens_per_batch`` of evaluation and scoring only.
-            selection: which split the selection part comes from.
-            train_limit: use only so many rows of train.
-            segment_ids: "stark" for checkpoints that were trained with the released code.
-            pad_to_multiple_of: rounds the length of each batch up, at most to ``max_length``; 1 leaves it. Each length
-                that occurs costs kernels, in bf16 on a CPU much time and memory; with 16, the short rows of SST-2
-                would be padded by 60 % of their tokens, with 8 by 25 %.
-            num_workers: of each loader; 0 is fastest, as handing a batch over takes longer than making it.
-            cache_dir: of tokenised splits; default ``$STARK_CACHE`` or ``~/.cache/stark-lightning``.
-            seed: of cuts and order.
-            tokens_per_batch: trains on batches of up to so many tokens per process, padding included, instead of
-                ``batch_size`` rows: few rows if they are long, many if they are short. Each epoch has the same shapes,
-                at most two per rounded length. At least ``max_length``, rounded up, so that any row fits.
-            cut_seed: of the cuts, where fits of several seeds shall have the same rows; None for ``seed``.
-            labelled_limit: only so many of train's rows have a label, beside the selection part; None for all.
-            use_unlabelled: train on the other rows as well, whose label is -100 (NaN for regression), which only a
-                teacher can say something of; `stark run` does so in its distillations.
-            expected_content: what `digest` must give for splits; `stark run` lets its stages check so that all of them
-                read the same rows.
-
-        Raises:
-            ValueError: an argument is out of range.
-        """
-        super().__init__()
-        self.task = open_task(task, data_dir)
-        self.label_names: list[str] = list(self.task.label_names)
-        self.metrics: list[str] = list(self.task.metrics)
-        for name, value, least in (
-            ("max_length", max_length, 4),
-            ("batch_size", batch_size, 1),
-            ("train_limit", train_limit, 2),
-            ("labelled_limit", labelled_limit, 1),
-            ("pad_to_multiple_of", pad_to_multiple_of, 1),
-            ("num_workers", num_workers, 0),
-            ("tokens_per_batch", tokens_per_batch, 1),
-        ):
-            if value is not None and value < least:
-                raise ValueError(f"{name} is {value} but must be at least {least}")
-        for name, choice, choices in (
-            ("selection", selection, get_args(Selection)),
-            ("segment_ids", segment_ids, get_args(SegmentIds)),
-        ):
-            if choice not in choices:
-                raise ValueError(f"{name} is {choice!r}: choose one of {', '.join(choices)}")
-        if not 0 < selection_fraction < 1:
-            raise ValueError(f"selection_fraction is {selection_fraction} but must lie between 0 and 1")
-        if tokens_per_batch is not None:
-            longest = -(-max_length // pad_to_multiple_of) * pad_to_multiple_of
-            if tokens_per_batch < longest:
-                raise ValueError(
-                    f"tokens_per_batch is {tokens_per_batch} but must be at least {longest}: max_length is "
-                    f"{max_length}, which padding rounds up to a multiple of {pad_to_multiple_of}"
-                )
-        self.model_name_or_path = model_name_or_path
-        self.data_dir = data_dir
-        self.max_length = max_length
-        self.batch_size = batch_size
-        self.tokens_per_batch = tokens_per_batch
-        self.selection: Selection = selection
-        self.selection_fraction = selection_fraction
-        self.train_limit = train_limit
-        self.labelled_limit = labelled_limit
-        self.use_unlabelled = use_unlabelled
-        self.segment_ids: SegmentIds = segment_ids
-        self.pad_to_multiple_of = pad_to_multiple_of
-        self.num_workers = num_workers
-        self.cache_dir = cache_dir
-        self.seed = seed
-        self.cut_seed = cut_seed
-        # Lightning's own, for data without a single row; otherwise each process has a batch.
-        self.allow_zero_length_dataloader_with_multiple_devices = True
-        self.expected_content = dict(expected_content or {})
-        self._splits: dict[str, TokenColumns] = {}
-        self._digests: dict[str, str] = {}
-        self._parts: dict[str, TokenColumns] = {}
-
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:
         """The tokenizer, loaded when it is first needed."""
@@ -215,6 +105,8 @@ class GLUEDataModule(pl.LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """Load the splits of a stage from the cache."""
+        # Lightning's own, for data without a single row; otherwise each process has a batch.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
         for split in self._needed(stage):
             self._split(split)
 
@@ -337,6 +229,19 @@ class GLUEDataModule(pl.LightningDataModule):
                 f"the tokenizer of {self.model_name_or_path} is not the one that the checkpoint was made with: restore "
                 "it or start a new run"
             )
+
+    # What has been read so far.
+    @cached_property
+    def _splits(self) -> dict[str, TokenColumns]:
+        return {}
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        return {}
+
+    @cached_property
+    def _parts(self) -> dict[str, TokenColumns]:
+        return {}
 
     @cached_property
     def _source(self) -> Source:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,13 +18,13 @@ from transformers.tokenization_utils_base import TruncationStrategy
 from transformers.utils.generic import PaddingStrategy
 
 from datamodules.columns import TokenColumns
+from datamodules.settings import SegmentIds
 from datamodules.sources import Source
 from datamodules.tasks import Task
 from datamodules.tsv import Rows
 from storage import ReadError, check_sizes, is_file, read_tensors, reading, write_tensors
 
 __all__ = [
-    "SegmentIds",
     "cache_folder",
     "encode",
     "load_tokenizer",
@@ -33,8 +33,6 @@ __all__ = [
     "tokenizer_digest",
     "truncate_pair",
 ]
-
-SegmentIds = Literal["tokenizer", "stark"]
 
 _log = logging.getLogger(__name__)
 

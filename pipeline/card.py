@@ -12,13 +12,13 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # documented, not in its __all__
+from jsonargparse import Namespace
 from transformers import AutoConfig
 
 from datamodules import GLUE_HUB_ID, GLUETask, Task
 from lightning_modules.encoders import SHRUNK_PREFIX
 from lightning_modules.metrics import score_function
 from lightning_modules.model_folder import one_line_errors
-from pipeline.errors import OneLineErrors
 from pipeline.latency import device_text, spread_text, threads_text
 from pipeline.manifest import Manifest
 from pipeline.markdown import as_code, as_text
@@ -35,24 +35,16 @@ __all__ = ["card", "card_of", "entry_of"]
 _RECIPE = ("seed", "seeds", "finetuning", "student", "distillation", "teacher", "search", "scoring")
 
 
-def card(args: list[str]) -> None:
+def card(options: Namespace) -> None:
     """Run `stark card`.
 
     Args:
-        args: The command line after `card`.
+        options: Its command line, parsed.
 
     Raises:
         ValueError: If the model is none of a finished run.
         FileExistsError: If the file is there and is not an unchanged card.
     """
-    parser = OneLineErrors(prog="stark card", description="Write a model card.")
-    parser.add_argument("model", type=str, help="model folder of a run, such as runs/NAME/student")
-    parser.add_argument("--license", type=str, help="as the hub spells it, such as apache-2.0")
-    parser.add_argument("--language", type=str, help="of the texts, such as en")
-    parser.add_argument("--repo", type=str, help="id on the hub that the example names; default: the folder")
-    parser.add_argument("--output", type=str, help="file to write; default MODEL/README.md")
-    parser.add_argument("--overwrite", action="store_true", help="replace a file that was written or changed by hand")
-    options = parser.parse_args(args)
     folder = Path(options.model)
     target = Path(options.output) if options.output else folder / "README.md"
     check_output(target, overwrite=options.overwrite, is_ours=is_signed)

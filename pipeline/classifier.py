@@ -11,7 +11,8 @@ from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from datamodules import PadCollator, TokenColumns, evaluation_batches
-from datamodules.tokenization import SegmentIds, tokenize_rows
+from datamodules.settings import SegmentIds
+from datamodules.tokenization import tokenize_rows
 from datamodules.tsv import Rows
 from lightning_modules import load_classifier
 from lightning_modules.classifying import Batch, classify

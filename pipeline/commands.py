@@ -11,27 +11,34 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
 from callbacks import PARENT_VARIABLE, Interrupted
-from pipeline.card import card
-from pipeline.errors import fail, own_error
-from pipeline.lightning_cli import CONFIGS, SUBCOMMANDS, StarkCLI
+from pipeline import parsers
+from pipeline.errors import OneLineErrors, fail, own_error
 from pipeline.plain_text import printable
-from pipeline.predict_file import predict_file
-from pipeline.push import push
-from pipeline.report.command import compare, report
-from pipeline.run import run
-from pipeline.sample import sample_data
-from pipeline.serve import serve
 from pipeline.settings import read_settings
+from pipeline.yaml_text import CONFIGS
 from storage import passing_reason
 
 __all__ = ["run_command"]
 
 # Of the disk, not of the program, whoever meets them first.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
+_FITS = ("fit", "validate", "test", "predict")
+_COMMANDS: dict[str, tuple[Callable[[], OneLineErrors], str]] = {
+    "card": (parsers.card, "pipeline.card.card"),
+    "compare": (parsers.compare, "pipeline.report.command.compare"),
+    "export": (parsers.export, "pipeline.export.export"),
+    "predict-file": (parsers.predict_file, "pipeline.predict_file.predict_file"),
+    "push": (parsers.push, "pipeline.push.push"),
+    "report": (parsers.report, "pipeline.report.command.report"),
+    "sample-data": (parsers.sample_data, "pipeline.sample.sample_data"),
+    "serve": (parsers.serve, "pipeline.serve.serve"),
+}
 
 
 def run_command(args: list[str]) -> None:
@@ -59,38 +66,26 @@ def run_command(args: list[str]) -> None:
         raise
 
 
+# A command line is read first; only then is imported what does the work, which takes seconds.
 def _dispatch(command: str, *rest: str) -> None:
     options = _find_configs(list(rest))
-    if command in SUBCOMMANDS:
-        StarkCLI([command, *options])
+    if command in _FITS:
+        _imported("pipeline.lightning_cli.StarkCLI")([command, *options])
+    elif command == "run":
+        settings = read_settings(options)
+        _imported("pipeline.run.run")(*settings)
     elif command in _COMMANDS:
-        _COMMANDS[command](options)
+        parser, function = _COMMANDS[command]
+        parsed = parser().parse_args(options)
+        _imported(function)(parsed)
     else:
         fail(f"unknown command {command!r}: see stark --help")
 
 
-def _run(options: list[str]) -> None:
-    run(*read_settings(options))
-
-
-def _export(options: list[str]) -> None:
-    # Its exporters take a second to import, which no other command needs.
-    from pipeline.export import export
-
-    export(options)
-
-
-_COMMANDS: dict[str, Callable[[list[str]], None]] = {
-    "card": card,
-    "compare": compare,
-    "export": _export,
-    "predict-file": predict_file,
-    "push": push,
-    "report": report,
-    "run": _run,
-    "sample-data": sample_data,
-    "serve": serve,
-}
+def _imported(path: str) -> Callable[..., object]:
+    module, _, name = path.rpartition(".")
+    found: Callable[..., object] = getattr(import_module(module), name)
+    return found
 
 
 @contextmanager

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
+from jsonargparse import Namespace
 from rich.table import Table
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -21,19 +22,17 @@ from lightning_modules.graph_form import graph_form, int8_weights_
 from lightning_modules.metrics import score_function
 from lightning_modules.model_folder import load_tokenizer, save_classifier
 from pipeline.classifier import Answer, answer_of, open_answer
-from pipeline.errors import OneLineErrors
 from pipeline.export_check import Alone, Check, TeacherForm, alone_text, is_export, write_check
 from pipeline.exported import TORCH_FILE, is_exported, open_graph, quiet_exporters
 from pipeline.extras import need_extra
 from pipeline.latency import Latency, measure_latency, spread_text, threads_text
 from pipeline.model_data import data_of, run_of
+from pipeline.parsers import Format
 from pipeline.plain_text import PlainConsole
 from pipeline.program import plain_archive
 from storage import check_output, new_folder, write_checksums
 
-__all__ = ["OPSET", "Format", "export", "export_model"]
-
-Format = Literal["onnx", "torch", "openvino", "dense"]
+__all__ = ["OPSET", "export", "export_model"]
 
 OPSET = 18
 """Of ONNX graphs: torch's exporter is written for it, and ONNX Runtime has had it since 1.14."""
@@ -46,28 +45,15 @@ _MOST_ALONE = 256
 _SHAPES = ((1, 32), (1, 128), (32, 128))
 
 
-def export(args: list[str]) -> None:
+def export(options: Namespace) -> None:
     """Run `stark export`.
 
     Args:
-        args: The command line after `export`.
+        options: Its command line, parsed.
 
     Raises:
         ValueError: If the exported model is not what it should be; nothing is left then.
     """
-    parser = OneLineErrors(prog="stark export", description="Turn a classifier into a form that is served without us.")
-    parser.add_argument("model", type=str, help="model folder, such as runs/NAME/student")
-    parser.add_argument("--format", type=Format, required=True, help="onnx, torch, openvino or dense")
-    parser.add_argument("--int8", action="store_true", help="weights of 8 bits; of onnx also the matrix products")
-    parser.add_argument("--output", type=str, help="folder to write; default MODEL-FORMAT or MODEL-FORMAT-int8")
-    parser.add_argument("--overwrite", action="store_true", help="replace whatever is there")
-    parser.add_argument("--data.task", type=str, help="what it is checked on; default: the data of its run")
-    parser.add_argument("--data.data_dir", type=str, help="their folder")
-    parser.add_argument(
-        "--max_logit_difference", type=float, help="more makes the export fail; default 0.001, of int8 any"
-    )
-    parser.add_argument("--max_score_loss", type=float, default=0.01, help="more makes the export fail")
-    options = parser.parse_args(args)
     folder, form = Path(options.model), options.format
     if options.max_logit_difference is None:
         options.max_logit_difference = float("inf") if options.int8 else 1e-3

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-__all__ = ["need_extra"]
+__all__ = ["need_extra", "needs_extra"]
+
+
+def needs_extra(what: str, extra: str, missing: str) -> str:
+    """Say that an extra is missing, and how to get it.
+
+    Args:
+        what: Needs it, such as ``--format onnx``.
+        extra: Its name in setup.cfg.
+        missing: The packages.
+
+    Returns:
+        A sentence.
+    """
+    install = f"pip install '.[{extra}]' in the folder of the source, or see README.md, Installing"
+    return f"{what} needs the extra [{extra}] ({missing}): {install}"
 
 
 def need_extra(extra: str, what: str, *modules: str) -> None:
@@ -21,9 +36,7 @@ def need_extra(extra: str, what: str, *modules: str) -> None:
     Examples:
         >>> need_extra("onnx", "--format onnx", "no_such_module")
         Traceback (most recent call last):
-        ValueError: --format onnx needs the extra [onnx] (no_such_module): pip install 'stark-lightning[onnx]'
+        ValueError: --format onnx needs the extra [onnx] (no_such_module): pip install '.[onnx]' in the folder ...
     """
     if missing := [name for name in modules if find_spec(name) is None]:
-        raise ValueError(
-            f"{what} needs the extra [{extra}] ({', '.join(missing)}): pip install 'stark-lightning[{extra}]'"
-        )
+        raise ValueError(needs_extra(what, extra, ", ".join(missing)))

@@ -11,8 +11,10 @@ import time
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from jsonargparse import Namespace
 from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
@@ -22,21 +24,18 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveCon
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities import rank_zero_info
 
-from callbacks import PARENT_VARIABLE, Paused, StopOnSignal  # the import also lets YAML use bare class names
+from callbacks import *  # noqa: F403 - of what has been imported, YAML may use bare class names
+from callbacks import PARENT_VARIABLE, Paused, StopOnSignal
 from datamodules import GLUEDataModule
 from lightning_modules import ClassificationModule
 from lightning_modules.checkpoints import SafeCheckpointIO, read_checkpoint
 from lightning_modules.processes import check_strategy
 from pipeline.errors import OneLineErrors
 from pipeline.plugins import PLUGINS_HELP, PluginPaths, load_plugins, named_plugins
+from pipeline.yaml_text import CONFIGS
 from storage import folder_lock, write_text
 
-__all__ = ["CONFIGS", "SUBCOMMANDS", "StarkCLI"]
-
-CONFIGS = Path(__file__).resolve().parent.parent / "configs"
-"""The YAML files that ship with the package."""
-
-SUBCOMMANDS = ("fit", "validate", "test", "predict")
+__all__ = ["StarkCLI"]
 
 _DEFAULT_SEED = 776
 _CHECKPOINTS = ("checkpoint", "last_checkpoint", "step_checkpoint")
@@ -92,6 +91,7 @@ class StarkCLI(LightningCLI):
         # An advertisement that Lightning prints at each start.
         logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_is_no_advertisement)
         self._plugins = load_plugins(named_plugins(args[1:]))
+        _whole_numbers_first()
         with ExitStack() as self._held:
             super().__init__(
                 ClassificationModule,
@@ -220,6 +220,19 @@ def _killed_by(launcher: Any) -> int:  # noqa: ANN401 - several classes, of whic
 
 def _is_no_advertisement(record: logging.LogRecord) -> bool:
     return "litlogger" not in record.getMessage()
+
+
+def _whole_numbers_first() -> None:
+    """Let ``--trainer.limit_train_batches 1`` be one batch.
+
+    Python takes ``Union[float, int]`` and ``Union[int, float]`` for the same and may give Lightning's Trainer the one
+    that some other module has written. The parser tries the types in their order, and 1.0 means all batches.
+    """
+    hints = Trainer.__init__.__annotations__
+    for name, hint in hints.items():
+        kinds = get_args(hint)
+        if int in kinds and float in kinds[: kinds.index(int)]:
+            hints[name] = reduce(or_, sorted(kinds, key=lambda kind: kind is not int))
 
 
 def _seed(seed: bool | int) -> int:

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
-
 from pipeline.extras import need_extra
 
 if TYPE_CHECKING:
@@ -22,7 +20,8 @@ __all__ = ["Loggers", "log_figures", "logger_configs", "logging_ends", "prepare_
 Loggers = Literal["tensorboard", "wandb", "mlflow"]
 
 _MODULES = {"tensorboard": ("tensorboard",), "wandb": ("wandb",), "mlflow": ("mlflow", "sqlalchemy", "alembic")}
-_CLASSES: dict[str, Any] = {"tensorboard": TensorBoardLogger, "wandb": WandbLogger, "mlflow": MLFlowLogger}
+# Of pytorch_lightning.loggers.
+_CLASSES = {"tensorboard": "TensorBoardLogger", "wandb": "WandbLogger", "mlflow": "MLFlowLogger"}
 
 
 def prepare_loggers(names: list[Loggers]) -> None:
@@ -58,7 +57,7 @@ def logger_configs(settings: RunSettings, folder: Path) -> list[dict[str, Any]]:
     found = [{"class_path": "pytorch_lightning.loggers.CSVLogger", "init_args": csv}]
     stage = folder.relative_to(settings.folder).as_posix()
     for name in names:
-        class_path = f"pytorch_lightning.loggers.{_CLASSES[name].__name__}"
+        class_path = f"pytorch_lightning.loggers.{_CLASSES[name]}"
         found.append({"class_path": class_path, "init_args": _arguments(name, settings, stage)})
     return found
 
@@ -87,13 +86,16 @@ def log_figures(settings: RunSettings, folder: Path, draw: Callable[[], Mapping[
     """
     if not settings.trainer.loggers:
         return
+    # It is only needed here, and takes seconds to import.
+    from pytorch_lightning import loggers
+
     stage = folder.relative_to(settings.folder).as_posix()
     figures = draw()
     with logging_ends(settings):
         for name in settings.trainer.loggers:
-            logger: Logger = _CLASSES[name](**_arguments(name, settings, stage))
+            logger = getattr(loggers, _CLASSES[name])(**_arguments(name, settings, stage))
             for title, figure in figures.items():
-                _log_figure(logger, title, figure)
+                _log_figure(name, logger, title, figure)
             logger.finalize("success")
 
 
@@ -113,12 +115,12 @@ def logging_ends(settings: RunSettings) -> Iterator[None]:
             wandb.finish()
 
 
-def _log_figure(logger: Logger, title: str, figure: Figure) -> None:
-    if isinstance(logger, TensorBoardLogger):
+def _log_figure(name: Loggers, logger: Any, title: str, figure: Figure) -> None:  # noqa: ANN401 - one of three classes
+    if name == "tensorboard":
         logger.experiment.add_figure(title, figure, close=False)
-    elif isinstance(logger, WandbLogger):
+    elif name == "wandb":
         import wandb
 
         logger.experiment.log({title: wandb.Image(figure)})
-    elif isinstance(logger, MLFlowLogger):
+    elif name == "mlflow":
         logger.experiment.log_figure(logger.run_id, figure, f"{title}.png")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from callbacks import PARENT_VARIABLE
+from pipeline.extras import needs_extra
 from pipeline.isolation import SAFE_PATH
 from pipeline.plain_text import printable
 
@@ -189,5 +190,5 @@ def _ray() -> Any:  # noqa: ANN401 - a module without types
         import ray
         import ray.exceptions
     except ImportError as error:
-        raise ValueError("--executor ray needs Ray: pip install 'stark-lightning[ray]'") from error
+        raise ValueError(needs_extra("--executor ray", "ray", "ray")) from error
     return ray

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, BinaryIO
 
+from jsonargparse import Namespace
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from datamodules.record_format import RecordFormat, record_format
@@ -22,7 +23,6 @@ from datamodules.records import BadRecord, Record, Records, is_unicode, open_rec
 from datamodules.tsv import empty_texts_note
 from lightning_modules.input_checks import check_segments
 from pipeline.classifier import Classifier, open_classifier
-from pipeline.errors import OneLineErrors
 from pipeline.model_data import config_of, texts_of
 from pipeline.plain_text import PlainConsole, printable
 from storage import check_output, is_stream, open_output
@@ -45,30 +45,15 @@ _FORMULA = re.compile(r"[=+\-@\t\r\n]")
 _RETURNING = SimpleNamespace(write=lambda line: line)
 
 
-def predict_file(args: list[str]) -> None:
+def predict_file(options: Namespace) -> None:
     """Run `stark predict-file`.
 
     Args:
-        args: The command line after `predict-file`.
+        options: Its command line, parsed.
 
     Raises:
         ValueError: If the model, the file or a column is not there.
     """
-    parser = OneLineErrors(prog="stark predict-file", description="Classify the rows of a CSV, TSV or JSON lines file.")
-    parser.add_argument("model", type=str, help="model folder, or one of stark export")
-    parser.add_argument("--input", type=str, required=True, help="my.csv, my.tsv, my.jsonl, or - for standard input")
-    parser.add_argument("--output", type=str, default="-", help="the same rows and their labels; - for standard output")
-    parser.add_argument("--overwrite", action="store_true", help="replace a file that is no earlier output")
-    parser.add_argument("--text", type=str, help="column of the text; default: text, or as the model's task calls it")
-    parser.add_argument("--text_pair", type=str, help="column of the second text; default: text_pair, or the task's")
-    parser.add_argument("--delimiter", type=str, help="of the input's fields; default: that of its ending")
-    parser.add_argument("--quoting", type=str, help="auto, none (marks are text), standard (fields may span lines)")
-    parser.add_argument("--encoding", type=str, help="of the input; default: UTF-8, or UTF-16 with its byte order mark")
-    parser.add_argument("--header", type=bool, help="false if the first line is a row; columns are then 0, 1, ...")
-    parser.add_argument("--escape_formulas", action="store_true", help="put ' before what spreadsheets may execute")
-    parser.add_argument("--batch_size", type=int, default=32, help="rows per batch")
-    parser.add_argument("--max_length", type=int, help="the most tokens of a row; default: as it was trained")
-    options = parser.parse_args(args)
     if options.batch_size < 1:
         raise ValueError(f"batch_size is {options.batch_size} but must be at least 1")
     folder, name = Path(options.model), "standard input" if options.input == "-" else options.input

@@ -15,9 +15,9 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]
     HTTPError,
     LocalTokenNotFoundError,
 )
+from jsonargparse import Namespace
 
 from lightning_modules import load_classifier
-from pipeline.errors import OneLineErrors
 from pipeline.exported import check_exported, is_exported
 from pipeline.plain_text import printable
 from storage import CHECKSUMS_FILE, verify_checksums
@@ -35,20 +35,15 @@ _CHECKED = (
 _UNCHECKED = ("README.md", "LICENSE", "LICENSE.txt", CHECKSUMS_FILE)
 
 
-def push(args: list[str]) -> None:
+def push(options: Namespace) -> None:
     """Run `stark push`.
 
     Args:
-        args: The command line after `push`.
+        options: Its command line, parsed.
 
     Raises:
         ValueError: If the folder is no model, or the hub refuses it.
     """
-    parser = OneLineErrors(prog="stark push", description="Upload a model folder to the Hugging Face hub.")
-    parser.add_argument("model", type=str, help="model folder, such as runs/NAME/student, or one of stark export")
-    parser.add_argument("repo", type=str, help="id on the hub, such as me/my-model; made if it is not there")
-    parser.add_argument("--private", action="store_true", help="make it private, if it has to be made")
-    options = parser.parse_args(args)
     folder = Path(options.model)
     if not (folder / "README.md").is_file():
         print(printable(f"{folder} has no model card: stark card {folder} writes one"), file=sys.stderr)

@@ -6,9 +6,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from jsonargparse import Namespace
+
 from datamodules import sample_vocabulary, write_sample_data
 from lightning_modules import save_sample_encoder
-from pipeline.errors import OneLineErrors
 from pipeline.plain_text import printable
 from storage import CHECKSUMS_FILE, check_output, file_digest, new_file, write_text
 
@@ -17,19 +18,15 @@ __all__ = ["sample_data"]
 _ENCODER = "encoder"
 
 
-def sample_data(args: list[str]) -> None:
+def sample_data(options: Namespace) -> None:
     """Write the sample data and the sample encoder.
 
     Args:
-        args: The command line after `sample-data`.
+        options: Its command line, parsed.
 
     Raises:
         FileExistsError: If a file is there that this command did not write; nothing is changed then.
     """
-    parser = OneLineErrors(prog="stark sample-data", description="Generate small GLUE tasks and a tiny encoder.")
-    parser.add_argument("directory", type=str, help="folder to write into")
-    parser.add_argument("--overwrite", action="store_true", help="replace files of the same names, whatever they hold")
-    options = parser.parse_args(args)
     directory = Path(options.directory)
     listed = _listed(directory.resolve())
 

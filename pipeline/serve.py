@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jsonargparse import Namespace
 from torch import Tensor
 
 from callbacks import Interrupted
 from datamodules import TokenColumns
 from datamodules.tokenization import tokenizer_digest
 from pipeline.classifier import Classifier, open_classifier
-from pipeline.errors import OneLineErrors
 from pipeline.extras import need_extra
 from pipeline.latency import device_text, threads_text
 from pipeline.markdown import as_code
@@ -74,23 +74,15 @@ class Answered:
     milliseconds: float
 
 
-def serve(args: list[str]) -> None:
+def serve(options: Namespace) -> None:
     """Run `stark serve` until a signal ends it.
 
     Args:
-        args: The command line after `serve`.
+        options: Its command line, parsed.
 
     Raises:
         ValueError: If gradio is not installed, a model is not there or does not fit, or the port is taken.
     """
-    parser = OneLineErrors(prog="stark serve", description="Classify typed text in the browser, beside the teacher.")
-    parser.add_argument("model", type=str, help="model folder, such as runs/NAME/student, or one of stark export")
-    parser.add_argument("--teacher", type=str, help="model beside it; default: the teacher of the run that it lies in")
-    parser.add_argument(
-        "--host", type=str, default="127.0.0.1", help="address; 0.0.0.0 lets other machines in, with a token"
-    )
-    parser.add_argument("--port", type=int, default=7860, help="port of the page")
-    options = parser.parse_args(args)
     need_extra("demo", "stark serve", "gradio")
     sides = sides_of(Path(options.model), None if options.teacher is None else Path(options.teacher))
     listening = listen(options.host, options.port)

@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]  # the first is public, too
-from pytorch_lightning.accelerators import AcceleratorRegistry
 
-from callbacks.functional.importance import ScoreReduction
-from callbacks.functional.masks import check_sparsity
-from callbacks.layer_dropping import LayerChoice
-from callbacks.scoring import ScoringSplit
-from datamodules import GLUEDataModule, is_description, open_task
+from callbacks.choices import LayerChoice, ScoreReduction, ScoringSplit
+from callbacks.functional.sparsity import check_sparsity
+from datamodules import is_description, open_task
+from datamodules.settings import DataSettings
 from pipeline.elsewhere import Executor
 from pipeline.errors import OneLineErrors
 from pipeline.loggers import Loggers, prepare_loggers
@@ -311,7 +309,7 @@ def _parser() -> OneLineErrors:
         "--baselines", type=list[Baseline], default=[], help="students made in other ways, for comparison"
     )
     set_by_stages = {"model_name_or_path", "seed", "cut_seed", "use_unlabelled", "expected_content"}
-    parser.add_class_arguments(GLUEDataModule, "data", skip=set_by_stages)
+    parser.add_class_arguments(DataSettings, "data", skip=set_by_stages)
     for name, part in _PARTS.items():
         parser.add_class_arguments(part, name)
     return parser
@@ -377,7 +375,7 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
         **parts,
     )
     # The task and the ranges of its settings are checked now, not after the first stage.
-    GLUEDataModule(model_name_or_path=settings.model_name_or_path, seed=settings.seed, **settings.data)
+    DataSettings(model_name_or_path=settings.model_name_or_path, seed=settings.seed, **settings.data)
     return settings, text, options
 
 
@@ -422,6 +420,9 @@ def _check_place(name: str) -> None:
 
 
 def _check_accelerator(name: str) -> None:
+    # It takes seconds to import, and nothing before needs it.
+    from pytorch_lightning.accelerators import AcceleratorRegistry
+
     known = AcceleratorRegistry.available_accelerators()
     if name not in ("auto", "gpu", *known):
         raise ValueError(f"trainer.accelerator is {name!r}: choose one of auto, gpu, {', '.join(known)}")

@@ -11,7 +11,10 @@ from jsonargparse import get_loader
 
 from storage import TooMuchError, compose_yaml
 
-__all__ = ["lines_of_keys", "load_yaml", "read_yaml_text"]
+__all__ = ["CONFIGS", "lines_of_keys", "load_yaml", "read_yaml_text"]
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+"""The YAML files that ship with the package."""
 
 _plain_load = get_loader("yaml")
 

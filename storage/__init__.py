@@ -1,5 +1,7 @@
 """Files that are there completely or not at all, and that tell when they have been damaged. Imports nothing of ours."""
 
+from typing import TYPE_CHECKING
+
 from storage.checksums import CHECKSUMS_FILE, file_digest, verify_checksums, write_checksums
 from storage.files import (
     WriteError,
@@ -12,12 +14,17 @@ from storage.files import (
     write_json,
     write_text,
 )
+from storage.lazy import lazy_names
 from storage.locks import folder_lock
 from storage.model_sizes import WEIGHTS_FILE, check_sizes, stored_shapes, weights_files
 from storage.outputs import check_output, is_intact_folder, is_signed, is_stream, open_output, signed, write_output
 from storage.reading import DamagedError, ReadError, files_below, is_file, matching_files, passing_reason, reading
-from storage.tensors import hash_tensors, read_tensors, write_tensors
 from storage.yaml_guard import TooMuchError, compose_yaml
+
+if TYPE_CHECKING:
+    from storage.tensors import hash_tensors, read_tensors, write_tensors
+else:
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "CHECKSUMS_FILE",

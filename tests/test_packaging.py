@@ -1,10 +1,11 @@
-"""An installed wheel works without the checkout."""
+"""README's ways to install, and that what they install works without the checkout."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
-import zipfile
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -12,24 +13,118 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("callbacks", "configs", "datamodules", "lightning_modules", "pipeline", "storage")
 SOURCES = (*PACKAGES, "cli.py", "stark_main.py", "setup.cfg")
-DOCUMENTS = ("pyproject.toml", "README.md", "LICENSE")
+DOCUMENTS = ("pyproject.toml", "README.md", "LICENSE", "Makefile", "constraints.txt")
+# Those of the libraries alone, without the checkout.
+LIBRARIES = [path for path in sys.path if Path(path).name == "site-packages"]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+INSTALLING = README.partition("\n## Installing\n")[2].partition("\n## ")[0]
+BY_MAKE, FROM_SOURCE, BY_WHEEL = re.findall(r"^```console\n(.*?)^```$", INSTALLING, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A copy of the source, so that nothing is left in the checkout, in a folder whose name has a space."""
+    return copy_to(tmp_path / "the source")
+
+
+def copy_to(folder):
+    folder.mkdir()
+    for name in (*SOURCES, *DOCUMENTS):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, folder / name)
+    return folder
+
+
+def fresh(folder):
+    """Make an environment that has the libraries, which would take minutes to install, but not stark."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    (site_packages(folder) / "libraries.pth").write_text("\n".join(LIBRARIES))
+    return folder
+
+
+def site_packages(environment):
+    return Path(sysconfig.get_path("purelib", vars={"base": str(environment), "platbase": str(environment)}))
+
+
+def follow(commands, folder, **variables):
+    """Run commands of the README as they stand; pip finds what is installed and asks nobody for more."""
+    offline = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    return subprocess.run(
+        ["bash", "-ec", commands],
+        cwd=folder,
+        env={**environment, **offline, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def path_with(environment):
+    return f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}"
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """The unpacked wheel, built from a copy so that nothing is left in the checkout."""
-    folder = tmp_path_factory.mktemp("wheel")
-    (folder / "source").mkdir()
-    for name in (*SOURCES, *DOCUMENTS):
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, folder / "source" / name)
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run([*command, "--wheel-dir", str(folder), str(folder / "source")], check=True)
-    (wheel,) = folder.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder / "installed")
-    shutil.rmtree(folder / "source")
-    return folder / "installed"
+def environment(tmp_path_factory):
+    """An environment with the wheel, made in the README's way, and without the source."""
+    folder = tmp_path_factory.mktemp("by wheel")
+    source, environment = copy_to(folder / "source"), fresh(folder / "environment")
+    done = follow(BY_WHEEL, source, PATH=path_with(environment))
+    assert done.returncode == 0, done.stdout + done.stderr
+    shutil.rmtree(source)
+    return environment
+
+
+@pytest.fixture(scope="module")
+def installed(environment):
+    return site_packages(environment)
+
+
+def check_command(environment, folder, code_in):
+    """That stark is there, and runs the code that it should."""
+    code = "import cli, pipeline.commands; print(cli.__file__, pipeline.commands.__file__, sep=chr(10))"
+    done = follow(f"stark report --help; python -c '{code}'", folder, PATH=path_with(environment))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage: stark report")
+    assert done.stdout.splitlines()[-2:] == [str(code_in / "cli.py"), str(code_in / "pipeline/commands.py")]
+
+
+def test_by_make(source, tmp_path):
+    # The Makefile makes an environment of its own, whose pip finds the libraries by PYTHONPATH.
+    done = follow(f"{BY_MAKE}\ncommand -v stark", source, PYTHON=sys.executable, PYTHONPATH=os.pathsep.join(LIBRARIES))
+    assert done.returncode == 0, done.stdout + done.stderr
+    told, installed, command = done.stdout.splitlines()
+    assert re.fullmatch(r"Installing \d{3} packages, pinned in constraints.txt, into .venv: .*", told)
+    assert installed.startswith("Installed")
+    assert command == str(source / ".venv/bin/stark")
+    (site_packages(source / ".venv") / "libraries.pth").write_text("\n".join(LIBRARIES))
+    check_command(source / ".venv", tmp_path, source)
+    assert follow("make venv", source).stdout == "make: Nothing to be done for 'venv'.\n"
+
+
+def test_from_the_source(source, tmp_path):
+    environment = fresh(tmp_path / "environment")
+    done = follow(FROM_SOURCE, source, PATH=path_with(environment))
+    assert done.returncode == 0, done.stdout + done.stderr
+    check_command(environment, tmp_path, site_packages(environment))
+
+
+def test_by_wheel(environment, tmp_path):
+    check_command(environment, tmp_path, site_packages(environment))
+
+
+def test_every_extra_is_listed():
+    lines = (ROOT / "setup.cfg").read_text().partition("[options.extras_require]\n")[2].partition("\n[")[0].splitlines()
+    extras = {line.removesuffix(" =") for line in lines if line.endswith(" =")}
+    cells = re.findall(r"^\| (`\[.*?) \|", INSTALLING, re.MULTILINE)
+    assert {name for cell in cells for name in re.findall(r"`\[(\w+)\]`", cell)} == extras
+
+
+def test_nothing_is_said_to_be_on_a_registry():
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+    pages += [path for package in PACKAGES for path in (ROOT / package).rglob("*.*") if path.suffix in (".py", ".md")]
+    said = [path for path in pages if re.search(r"pip install '?stark", path.read_text(encoding="utf-8"))]
+    assert said == []
 
 
 def test_has_every_config_and_no_tests(installed):
@@ -48,18 +143,9 @@ def test_has_every_template_and_module(installed):
             assert (installed / path.relative_to(ROOT)).is_file()
 
 
-def test_command_runs_from_the_wheel(installed, tmp_path):
-    code = (
-        "import sys, stark_main, cli; assert cli.__file__.startswith(sys.argv.pop(1)), cli.__file__; stark_main.main()"
-    )
-    layers = ["--config", "configs/distill.yaml", "--config", "configs/task/rte.yaml"]
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(installed), "fit", *layers, "--print_config"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(installed)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+def test_a_configuration_is_read_from_the_wheel(environment, tmp_path):
+    layers = "--config configs/distill.yaml --config configs/task/rte.yaml"
+    done = follow(f"stark fit {layers} --print_config", tmp_path, PATH=path_with(environment))
+    assert done.returncode == 0, done.stderr
     assert "class_path: lightning_modules.DistillationModule" in done.stdout
     assert "task: rte" in done.stdout

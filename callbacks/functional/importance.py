@@ -12,9 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["ScoreReduction", "UnitReduction", "batch_importance", "knowledgeableness", "normalize_per_layer"]
-
-ScoreReduction = Literal["example", "batch"]
+__all__ = ["UnitReduction", "batch_importance", "knowledgeableness", "normalize_per_layer"]
 
 UnitReduction = Literal["example", "batch", "signed"]
 """With ``signed``, which only a baseline asks for."""

@@ -10,32 +10,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from callbacks.functional.sparsity import check_sparsity
+
 __all__ = ["achieved_sparsity", "check_sparsity", "masks_at_sparsity", "rank_units"]
-
-
-def check_sparsity(sparsity: float) -> float:
-    """Return the sparsity if it is a fraction in [0, 1).
-
-    Args:
-        sparsity: Fraction of units to remove.
-
-    Returns:
-        The same value.
-
-    Raises:
-        ValueError: Otherwise.
-
-    Examples:
-        >>> check_sparsity(70)
-        Traceback (most recent call last):
-        ValueError: sparsity is 70: give the fraction of units to remove, at least 0 and below 1 (0.7 for 70 %)
-    """
-    if not 0 <= sparsity < 1:
-        hint = f" ({sparsity / 100:g} for {sparsity:g} %)" if 1 < sparsity < 100 else ""
-        raise ValueError(
-            f"sparsity is {sparsity:g}: give the fraction of units to remove, at least 0 and below 1{hint}"
-        )
-    return sparsity
 
 
 def rank_units(scores: Sequence[Tensor]) -> Tensor:

@@ -4,30 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.errors import OneLineErrors
+from jsonargparse import Namespace
+
 from pipeline.extras import need_extra
 from pipeline.plain_text import printable
 
 __all__ = ["compare", "report"]
 
-_OVERWRITE = "replace files of these names that are not earlier pages, or were changed since"
 
-
-def report(args: list[str]) -> None:
+def report(options: Namespace) -> None:
     """Run `stark report`.
 
     Args:
-        args: The command line after `report`.
+        options: Its command line, parsed.
 
     Raises:
         ValueError: If there is no such run, the output is no name of a page, or the extra is missing.
         FileExistsError: If a file is there that is not an earlier page.
     """
-    parser = OneLineErrors(prog="stark report", description="A run as one page, pictures first.")
-    parser.add_argument("run", type=str, help="folder of a run, finished or not, such as runs/NAME")
-    parser.add_argument("--output", type=str, help="HTML file; default RUN/report.html, and report.md beside it")
-    parser.add_argument("--overwrite", action="store_true", help=_OVERWRITE)
-    options = parser.parse_args(args)
     need_extra("report", "stark report", "jinja2", "matplotlib")
     from pipeline.report.page import check_page, write_page
     from pipeline.report.reading import read_run
@@ -40,21 +34,16 @@ def report(args: list[str]) -> None:
         print(printable(str(file)))
 
 
-def compare(args: list[str]) -> None:
+def compare(options: Namespace) -> None:
     """Run `stark compare`.
 
     Args:
-        args: The command line after `compare`.
+        options: Its command line, parsed.
 
     Raises:
         ValueError: If one of them is no run, the output is no name of a page, or the extra is missing.
         FileExistsError: If a file is there that is not an earlier page.
     """
-    parser = OneLineErrors(prog="stark compare", description="Several runs on one page.")
-    parser.add_argument("runs", type=str, nargs="+", help="folders of runs, such as runs/A runs/B")
-    parser.add_argument("--output", type=str, default="runs/compare.html", help="HTML file; Markdown beside it")
-    parser.add_argument("--overwrite", action="store_true", help=_OVERWRITE)
-    options = parser.parse_args(args)
     need_extra("report", "stark compare", "jinja2", "matplotlib")
     from pipeline.report.page import check_page, write_page
     from pipeline.report.reading import read_run

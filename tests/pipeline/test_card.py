@@ -41,6 +41,8 @@ def test_the_hub_reads_what_it_says(pruned_run, tmp_path, capsys):
     assert f"| this model | {100 * best['dev']['accuracy']:.1f} |" in text
     assert 'pipeline("text-classification", model="me/small")' in text
     assert "import lightning_modules" in text
+    assert "pip install stark" not in text
+    assert "ask whoever gave you this model for its wheel" in " ".join(text.split())
     assert "Licence: apache-2.0" in text
     assert "\n\n\n" not in text
     # Nothing of the machine that it was made on.
@@ -71,7 +73,9 @@ def test_the_lineage_is_that_of_the_summary(pruned_run):
     dense = str(card_of(pruned_run / "trial/model"))
     assert "sparse teacher:" not in dense.lower()
     assert "(`student of dense teacher`)" in dense
-    assert "import lightning_modules" not in str(card_of(pruned_run / "finetune/model"))
+    plain = str(card_of(pruned_run / "finetune/model"))
+    assert "import lightning_modules" not in plain
+    assert "wheel" not in plain
 
 
 def test_the_student_is_the_chosen_one(pruned_run):

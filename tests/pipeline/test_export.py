@@ -304,7 +304,7 @@ def test_without_the_extra_the_command_names_it(student, tmp_path):
     said = subprocess.run(command, capture_output=True, text=True, check=False)
     assert said.stderr == (
         "stark: error: --format onnx needs the extra [onnx] (onnx, onnxscript, onnxruntime): "
-        "pip install 'stark-lightning[onnx]'\n"
+        "pip install '.[onnx]' in the folder of the source, or see README.md, Installing\n"
     )
     assert said.returncode == 2
     assert (tmp_path / "made/model.pt2").is_file()

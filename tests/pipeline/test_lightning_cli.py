@@ -12,11 +12,13 @@ import pytest
 import torch
 import wandb
 import yaml
+from pytorch_lightning import Trainer
 
 from cli import main
 from lightning_modules import DistillationModule
 from pipeline import lightning_cli
-from pipeline.lightning_cli import CONFIGS, StarkCLI
+from pipeline.lightning_cli import StarkCLI
+from pipeline.yaml_text import CONFIGS
 
 
 @pytest.fixture
@@ -38,6 +40,15 @@ def test_labels_metrics_seed_and_tokenizer_are_typed_once(fit, tiny_task):
     assert set(cli.model.val_metrics) == {"pearson", "spearmanr"}
     assert cli.datamodule.seed == 12
     assert cli.datamodule.model_name_or_path == str(tiny_task.encoder)
+
+
+@pytest.mark.parametrize(("given", "understood"), [("1", 1), ("0.5", 0.5)])
+def test_whole_numbers_are_numbers_of_batches(fit, monkeypatch, given, understood):
+    # As it is where another module has written the union first.
+    monkeypatch.setitem(Trainer.__init__.__annotations__, "limit_train_batches", float | int | None)
+    cli = StarkCLI([*fit, "--trainer.limit_train_batches", given, "--trainer.fast_dev_run", "true"])
+    found = cli.config.fit.trainer.limit_train_batches
+    assert (type(found), found) == (type(understood), understood)
 
 
 def test_resumed_fit_keeps_the_metrics_and_the_config(fit, tmp_path, monkeypatch):

@@ -227,4 +227,4 @@ def test_the_extra_is_named(pruned_run, capsys, monkeypatch):
     monkeypatch.setattr("pipeline.extras.find_spec", lambda _: None)
     with pytest.raises(SystemExit):
         main(["serve", str(pruned_run / "student")])
-    assert "stark serve needs the extra [demo] (gradio): pip install 'stark-lightning[demo]'" in capsys.readouterr().err
+    assert "stark serve needs the extra [demo] (gradio): pip install '.[demo]' in" in capsys.readouterr().err

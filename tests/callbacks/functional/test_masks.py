@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from callbacks.functional.masks import achieved_sparsity, check_sparsity, masks_at_sparsity, rank_units
+from callbacks.functional.masks import achieved_sparsity, masks_at_sparsity, rank_units
 
 LEVELS = [level / 20 for level in range(20)]
 
@@ -95,11 +95,4 @@ def test_achieved_sparsity_of_no_units_is_zero():
 @pytest.mark.parametrize("sparsity", [-0.1, 1, 1.5, 70, math.nan])
 def test_a_sparsity_that_is_no_fraction_is_refused(sparsity):
     with pytest.raises(ValueError, match="give the fraction of units to remove"):
-        check_sparsity(sparsity)
-    with pytest.raises(ValueError, match="give the fraction of units to remove"):
         masks_at_sparsity([torch.ones(2)], sparsity)
-
-
-def test_percent_is_translated():
-    with pytest.raises(ValueError, match=r"\(0.7 for 70 %\)"):
-        check_sparsity(70)

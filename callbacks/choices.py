@@ -1,0 +1,16 @@
+"""What arguments of callbacks can be chosen from, for a command line that is read before torch is imported."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+__all__ = ["LayerChoice", "ScoreReduction", "ScoringSplit"]
+
+LayerChoice = Literal["first", "last", "alternate"]
+"""Which layers are kept."""
+
+ScoreReduction = Literal["example", "batch"]
+"""How gradients of a batch become importance, see `batch_importance`."""
+
+ScoringSplit = Literal["selection", "validation", "train"]
+"""The part of the data that units are scored on."""
