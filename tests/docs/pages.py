@@ -26,6 +26,7 @@ def follow(page, folder, warm):
         warm: Where `python` and `stark` are (see tests/warm).
     """
     environment = {**os.environ, "PATH": f"{warm}:{os.environ['PATH']}", "HF_HUB_OFFLINE": "1"}
+    environment["STARK_TESTS_BEFORE"] = "tests.docs.shorter"
     done = []
     for language, title, text in BLOCK.findall((DOCS / page).read_text(encoding="utf-8")):
         if title:

@@ -25,7 +25,7 @@ def main(real: str, place: str, own: str, *arguments: str) -> None:
     rest = list(arguments)
     while rest and rest[0] in FLAGS:
         del rest[0]
-    if not rest or (rest[0].startswith("-") and rest[0] != "-m"):
+    if not rest or (rest[0].startswith("-") and rest[0] not in ("-c", "-m")):
         os.execv(real, [real, *arguments])
     asked = {
         "arguments": rest,

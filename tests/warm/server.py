@@ -1,13 +1,15 @@
 """A process that has everything imported, and forks for each command that python.py hands on.
 
 It computes nothing itself, so that a fork finds no threads and no random numbers that were drawn. A fork does what
-`python` would do with the same arguments: the file, or the module, is run as ``__main__``.
+`python` would do with the same arguments: the file, module or text is run as ``__main__``. The module that
+STARK_TESTS_BEFORE names is imported before, so that a test can change what a command does.
 """
 
 from __future__ import annotations
 
 import atexit
 import gc
+import importlib
 import json
 import os
 import random
@@ -17,6 +19,7 @@ import signal
 import socket
 import sys
 import threading
+import types
 from typing import Any, NoReturn
 
 
@@ -100,11 +103,16 @@ def become(asked: dict[str, Any]) -> None:
 
         torch.set_num_threads(int(threads))
     first, *rest = asked["arguments"]
-    is_module = first == "-m"
     sys.path[:0] = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     if not asked["safe"]:
-        sys.path.insert(0, asked["folder"] if is_module else os.path.dirname(os.path.realpath(first)))
-    if is_module:
+        sys.path.insert(0, {"-c": "", "-m": asked["folder"]}.get(first, os.path.dirname(os.path.realpath(first))))
+    if before := os.environ.get("STARK_TESTS_BEFORE"):
+        importlib.import_module(before)
+    if first == "-c":
+        sys.argv = ["-c", *rest[1:]]
+        sys.modules["__main__"] = main = types.ModuleType("__main__")
+        exec(compile(rest[0], "<string>", "exec"), main.__dict__)
+    elif first == "-m":
         sys.argv = rest
         runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
     else:

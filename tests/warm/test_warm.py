@@ -39,7 +39,9 @@ def both(warm, tmp_path):
 
 
 @pytest.mark.parametrize("flags", [(), ("-P",), ("-u",)])
-@pytest.mark.parametrize("way", [("told.py", "a", "-b"), ("-m", "told", "a")], ids=["file", "module"])
+@pytest.mark.parametrize(
+    "way", [("told.py", "a", "-b"), ("-m", "told", "a"), ("-c", TOLD, "a")], ids=["file", "module", "text"]
+)
 def test_a_program_finds_what_it_would_find(both, tmp_path, flags, way):
     (tmp_path / "told.py").write_text(TOLD)
     status, out, err = both(*flags, *way, OF_MINE="value", PYTHONPATH=str(tmp_path))
@@ -69,8 +71,14 @@ def test_an_error_that_nobody_handles_ends_it(both, tmp_path, warm):
     assert ended.stderr.splitlines()[-1] == "ValueError: of mine"
 
 
-WAITS = "import signal, sys, time\nprint('here', flush=True)\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n"
-WAITS += "    sys.exit(7)\n"
+WAITS = """
+import sys, time
+try:
+    print("here", flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    sys.exit(7)
+"""
 
 
 def test_signals_reach_it(warm, tmp_path):
