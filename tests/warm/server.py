@@ -102,6 +102,10 @@ def become(asked: dict[str, Any]) -> None:
         import torch
 
         torch.set_num_threads(int(threads))
+    # What these read when they are imported; ranks that are not the first warn of nothing.
+    rank = int(os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or 0)
+    for module in ("lightning_utilities.core.rank_zero", "torchmetrics.utilities.prints"):
+        sys.modules[module].rank_zero_only.rank = rank
     first, *rest = asked["arguments"]
     sys.path[:0] = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     if not asked["safe"]:
