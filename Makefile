@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: venv test test-faults demo bench docs clean help
+.PHONY: venv test test-slow test-faults demo bench docs clean help
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -21,8 +21,13 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 test: $(INSTALLED)  ## ruff, mypy and pytest
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not gpu and not faults'
+	@# mypy beside the tests: its failure is one of make test as well.
+	$(BIN)/mypy & types=$$!; \
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not gpu and not faults and not slow'; \
+	tests=$$?; wait $$types && exit $$tests
+
+test-slow: $(INSTALLED)  ## what takes minutes by itself: the demo with three seeds, compilation with inductor
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m slow
 
 test-faults: $(INSTALLED)  ## kill, damage and starve runs; prints a table, under 15 minutes
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/faults -m faults

@@ -1,13 +1,17 @@
 """Settings and fixtures for all tests."""
 
 import os
+import sys
+from pathlib import Path
 
 # Before transformers is imported: no test may reach the network.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
+from filelock import FileLock
 
 from tests.tasks import TinyTask, make_tiny_task
+from tests.warm import start_warm
 
 
 def pytest_configure(config) -> None:
@@ -29,3 +33,23 @@ def unscored(monkeypatch) -> None:
 def tiny_task(tmp_path_factory) -> TinyTask:
     """Sample data, a random encoder, and a teacher with a head for it."""
     return make_tiny_task(tmp_path_factory.mktemp("tiny_task"))
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory) -> Path:
+    """Folder of a `python` and a `stark` that are forks of a warm process, one for all workers; see tests/warm."""
+    base, owner = tmp_path_factory.getbasetemp(), os.getpid()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base, owner = base.parent, os.getppid()
+    folder = base / "warm"
+    with FileLock(base / "warm.lock"):
+        if not folder.exists():
+            folder.mkdir()
+            return start_warm(folder, owner)
+    return folder / "bin"
+
+
+@pytest.fixture
+def warm_python(warm, monkeypatch) -> None:
+    """Let commands that the test or our code starts with `sys.executable` be forks of a warm process."""
+    monkeypatch.setattr(sys, "executable", str(warm / "python"))

@@ -60,13 +60,19 @@ def free_port() -> str:
         return str(free.getsockname()[1])
 
 
-def run_two(task: Path, folder: Path) -> list[dict[str, Any]]:
-    """Run this script as two processes, and return what each of them found."""
+def run_two(task: Path, folder: Path, python: Path) -> list[dict[str, Any]]:
+    """Run this script as two processes, and return what each of them found.
+
+    Args:
+        task: Folder of the tiny task.
+        folder: For what they leave.
+        python: What runs it.
+    """
     common = environment() | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
     processes = []
     for rank in range(2):
         ranks = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-        command = [sys.executable, "-m", "tests.processes", str(task), str(folder)]
+        command = [str(python), "-m", "tests.processes", str(task), str(folder)]
         with (folder / f"log{rank}").open("w") as log:
             processes.append(subprocess.Popen(command, env=common | ranks, cwd=ROOT, stdout=log, stderr=log))
     try:

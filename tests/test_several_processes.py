@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,10 +39,10 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def two(tiny_task, folder):
+def two(tiny_task, folder, warm):
     """What each of two processes found."""
     without_dropout(tiny_task, tiny_task.teacher.parent / "without_dropout")
-    return run_two(tiny_task.teacher.parent, folder)
+    return run_two(tiny_task.teacher.parent, folder, warm / "python")
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +185,7 @@ def test_only_process_0_writes(two):
 
 
 @pytest.fixture
-def command(tiny_task, tmp_path):
+def command(tiny_task, tmp_path, warm):
     """Arguments of a quick fit of two processes in ``tmp_path/fit``, and what starts it."""
 
     def run(*options: str, launcher: tuple[str, ...] = (), ends_with: int = 0) -> str:
@@ -197,7 +196,7 @@ def command(tiny_task, tmp_path):
             *("--trainer.default_root_dir", str(tmp_path / "fit"), "--trainer.max_epochs", "1"),
             *("--trainer.devices", "2", "--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"),
         ]
-        whole = [sys.executable, "-m", *launcher, *("-m",) * bool(launcher), "cli", *arguments, *options]
+        whole = [str(warm / "python"), "-m", *launcher, *("-m",) * bool(launcher), "cli", *arguments, *options]
         # A session of its own, so that processes which wait for each other can be ended together.
         with (tmp_path / "log").open("w+") as log:
             running = subprocess.Popen(

@@ -16,15 +16,30 @@ def student(tiny_task, tmp_path):
     return save_classifier(model, tmp_path / "student", load_tokenizer(tiny_task.teacher))
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.parametrize(
+    "backend",
+    [
+        "aot_eager",  # traces and differentiates as inductor does, and then makes no kernels
+        pytest.param(
+            "inductor",
+            marks=[
+                pytest.mark.slow,
+                pytest.mark.skipif(shutil.which("g++") is None, reason="its kernels need a C++ compiler"),
+            ],
+        ),
+    ],
+)
 @pytest.mark.filterwarnings("ignore")  # of torch's own making
-def test_weights_are_those_without_it_within_rounding(tiny_task, student, tmp_path, monkeypatch):
+def test_weights_are_those_without_it_within_rounding(tiny_task, student, tmp_path, monkeypatch, backend):
+    if backend != "inductor":
+        monkeypatch.setenv("CXX", "true")  # so that this is tested where there is no compiler, too
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "kernels"))
     calls = []
     original = torch.compile
 
     def compile_(function, **settings):
-        compiled = original(function, **settings)
+        assert "backend" not in settings  # torch's default is inductor
+        compiled = original(function, backend=backend, **settings)
         return lambda *a, **k: (calls.append(torch.is_grad_enabled()), compiled(*a, **k))[1]
 
     monkeypatch.setattr(torch, "compile", compile_)

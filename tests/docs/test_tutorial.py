@@ -1,8 +1,8 @@
 from tests.docs.pages import follow
 
 
-def test_the_tutorial_ends_with_labelled_rows(tmp_path):
-    follow("tutorial.md", tmp_path)
+def test_the_tutorial_ends_with_labelled_rows(tmp_path, warm):
+    follow("tutorial.md", tmp_path, warm)
     rows = (tmp_path / "labelled.csv").read_text().splitlines()
     assert rows[0] == "body,stars,predicted,probability,probability_bad,probability_good"
     assert len(rows) == len((tmp_path / "dev.csv").read_text().splitlines())

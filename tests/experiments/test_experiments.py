@@ -240,8 +240,8 @@ def test_the_plan_is_whole():
     assert {search.name for _, search in order[: len(cells)]} == {"main", "few_labels", "grid", "probe"}
 
 
-def test_an_error_is_one_line(tmp_path):
-    command = [sys.executable, "-m", "experiments", "--docs", str(tmp_path), "--plan", "nowhere.yaml"]
+def test_an_error_is_one_line(tmp_path, warm):
+    command = [str(warm / "python"), "-m", "experiments", "--docs", str(tmp_path), "--plan", "nowhere.yaml"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert ended.stderr == "experiments: error: [Errno 2] No such file or directory: 'nowhere.yaml'\n"

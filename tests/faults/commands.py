@@ -26,6 +26,15 @@ COMMAND = (
 BATCHES = 40
 BETWEEN_VALIDATIONS = 20
 
+# What commands import when they are asked for.
+HEAVY = (
+    "pipeline.lightning_cli",
+    "pipeline.predict_file",
+    "pipeline.report.command",
+    "pipeline.run",
+    "pipeline.sample",
+)
+
 PATIENCE = 300
 """Seconds after which a command counts as hanging."""
 
@@ -97,7 +106,7 @@ def run_victim(place: Path, fault: dict[str, Any], args: Sequence[str] = COMMAND
 
 def _fork(place: Path, args: Sequence[str], fault: dict[str, Any] | None) -> Outcome:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.faults.commands", "pipeline.commands", "pytest"])
+    context.set_forkserver_preload(["tests.faults.commands", "pipeline.commands", *HEAVY, "pytest"])
     output = _output_of(place)
     process = context.Process(target=_main, args=(str(place), str(output), tuple(args), fault))
     process.start()

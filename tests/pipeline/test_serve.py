@@ -6,7 +6,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import urllib.request
 from contextlib import contextmanager
@@ -35,9 +34,9 @@ def uploads(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def address(pruned_run, uploads):
+def address(pruned_run, uploads, warm):
     environment = {**os.environ, "GRADIO_TEMP_DIR": str(uploads), "TMPDIR": str(uploads)}
-    command = [sys.executable, "-m", "cli", "serve", str(pruned_run / "student"), "--port", str(free_port())]
+    command = [str(warm / "python"), "-m", "cli", "serve", str(pruned_run / "student"), "--port", str(free_port())]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     ) as server:
@@ -116,10 +115,10 @@ def test_models_of_one_run_share_a_tokenizer(pruned_run):
     assert student.tokenizer is teacher.tokenizer
 
 
-def test_memory_stays_flat_others_need_the_token_and_names_stay_text(tmp_path):
+def test_memory_stays_flat_others_need_the_token_and_names_stay_text(tmp_path, warm):
     folder = tmp_path / "a`b <img src=x onerror=alert(1)>"
     folder.mkdir()
-    command = [sys.executable, "-m", "tests.pipeline.serving", str(folder), str(free_port())]
+    command = [str(warm / "python"), "-m", "tests.pipeline.serving", str(folder), str(free_port())]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

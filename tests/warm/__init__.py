@@ -1,0 +1,38 @@
+"""Commands in forks of a warm process, for tests of what commands do; how they start is tested by others.
+
+`tests/test_stark_main.py`, `tests/test_cli.py`, `tests/test_packaging.py`, `tests/pipeline/test_isolation.py` and
+`tests/pipeline/test_streams.py` start Python itself.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def start_warm(folder: Path, owner: int) -> Path:
+    """Start a warm process.
+
+    Args:
+        folder: Where scripts and socket are made.
+        owner: Number of the process that it lives as long as.
+
+    Returns:
+        The folder of `python`, to be `sys.executable`, and `stark`, to be found on PATH.
+    """
+    scripts, place, real = folder / "bin", folder / "socket", sys.executable
+    scripts.mkdir()
+    start = f'#!/bin/sh\nexec "{real}" -I -S "{HERE / "python.py"}" "{real}" "{place}" "{scripts / "python"}"'
+    for name, arguments in (("python", ""), ("stark", f' -P "{Path(real).parent / "stark"}"')):
+        (scripts / name).write_text(f'{start}{arguments} "$@"\n')
+        (scripts / name).chmod(0o755)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    # A child of nobody's here, which need not be waited for.
+    command = ["sh", "-c", '"$@" &', "sh", real, "-P", str(HERE / "server.py"), str(place), str(owner)]
+    said = subprocess.run(command, env=environment, stdout=subprocess.PIPE, start_new_session=True, check=True).stdout
+    assert said == b"ready\n"
+    return scripts

@@ -1,0 +1,56 @@
+"""What stands in for `python` in tests that start commands: has a warm process fork and do the work (see server.py).
+
+Importing torch, Lightning and transformers takes seven seconds of a processor, far more than most of these commands
+need. This file imports little, as it is started each time. What it does not know is left to the real Python.
+"""
+
+import json
+import os
+import signal
+import socket
+import sys
+
+FLAGS = ("-P", "-u")
+
+
+def main(real: str, place: str, own: str, *arguments: str) -> None:
+    """Send arguments, folder, environment and streams; pass signals on; end as the fork ended.
+
+    Args:
+        real: Python.
+        place: The server's socket.
+        own: What the fork has to start to come here again.
+        arguments: Python's.
+    """
+    rest = list(arguments)
+    while rest and rest[0] in FLAGS:
+        del rest[0]
+    if not rest or (rest[0].startswith("-") and rest[0] not in ("-c", "-m")):
+        os.execv(real, [real, *arguments])
+    asked = {
+        "arguments": rest,
+        "environment": dict(os.environ),
+        "executable": own,
+        "folder": os.getcwd(),
+        "parent": os.getppid(),
+        "safe": "-P" in arguments[: len(arguments) - len(rest)] or bool(os.environ.get("PYTHONSAFEPATH")),
+    }
+    content = json.dumps(asked).encode()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.connect(place)
+        socket.send_fds(server, [len(content).to_bytes(8, "big")], [0, 1, 2])
+        server.sendall(content)
+        answers = server.makefile("r")
+        number = int(answers.readline())
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(signum, lambda signum, _: os.kill(number, signum))
+        status = int(answers.readline())
+    if status < 0:  # by a signal, as the fork
+        if -status != signal.SIGKILL:
+            signal.signal(-status, signal.SIG_DFL)
+        os.kill(os.getpid(), -status)
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,161 @@
+"""A process that has everything imported, and forks for each command that python.py hands on.
+
+It computes nothing itself, so that a fork finds no threads and no random numbers that were drawn. A fork does what
+`python` would do with the same arguments: the file, module or text is run as ``__main__``. The module that
+STARK_TESTS_BEFORE names is imported before, so that a test can change what a command does.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import importlib
+import json
+import os
+import random
+import runpy
+import select
+import signal
+import socket
+import sys
+import threading
+import types
+from typing import Any, NoReturn
+
+
+def serve(place: str, owner: int) -> dict[str, Any] | None:
+    """Answer as long as another process lives.
+
+    Args:
+        place: The socket to make; whoever started this reads standard output to its end before it comes there.
+        owner: Number of the process.
+
+    Returns:
+        In a fork, what it was asked to do.
+    """
+    import torch.distributed.run  # noqa: F401
+    import transformers.models.bert.modeling_bert  # noqa: F401  # else imported when it is asked for
+
+    # What commands import when they are asked for, and with it torch, Lightning and transformers.
+    import pipeline.card
+    import pipeline.lightning_cli
+    import pipeline.predict_file
+    import pipeline.report.command
+    import pipeline.run
+    import pipeline.sample
+    import pipeline.serve  # noqa: F401
+
+    gc.collect()
+    gc.freeze()  # a fork's collections touch none of it
+    if threading.active_count() > 1:
+        raise RuntimeError(f"a fork would lack the threads {threading.enumerate()}")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell has its background jobs ignore
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the watchers
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(place)
+        listening.listen(64)
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        print("ready", flush=True)
+        for stream in (1, 2):
+            os.dup2(nowhere, stream)
+        lives = os.pidfd_open(owner)
+        while lives not in select.select([listening, lives], [], [])[0]:
+            client = listening.accept()[0]
+            if os.fork() == 0:
+                listening.close()
+                os.close(lives)
+                return _watch(client)
+            client.close()
+    return None
+
+
+def _watch(client: socket.socket) -> dict[str, Any]:
+    """Fork once more; tell the fork's number and how it ended. If the client is killed, so is the fork."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    header, streams, *_ = socket.recv_fds(client, 8, 3)
+    with client.makefile("rb") as file:
+        asked = json.loads(file.read(int.from_bytes(header, "big")))
+    number = os.fork()
+    if number == 0:
+        client.close()
+        for own, stream in enumerate(streams):
+            os.dup2(stream, own)
+            os.close(stream)
+        return asked
+    for stream in (0, 1, 2, *streams):
+        os.close(stream)
+    status = 1
+    try:
+        client.sendall(f"{number}\n".encode())
+        ended = os.pidfd_open(number)
+        if ended not in select.select([ended, client], [], [])[0]:
+            os.kill(number, signal.SIGKILL)
+        client.sendall(f"{os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])}\n".encode())
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def become(asked: dict[str, Any]) -> None:
+    """Be the process that was asked for, from what a process has from its start on to its ``__main__``."""
+    os.environ.clear()
+    os.environ.update(asked["environment"])
+    os.chdir(asked["folder"])
+    os.getppid = lambda: asked["parent"]
+    sys.executable = asked["executable"]
+    random.seed()
+    if threads := os.environ.get("OMP_NUM_THREADS"):
+        import torch
+
+        torch.set_num_threads(int(threads))
+    # What these read when they are imported; ranks that are not the first warn of nothing.
+    rank = int(os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or 0)
+    for module in ("lightning_utilities.core.rank_zero", "torchmetrics.utilities.prints"):
+        sys.modules[module].rank_zero_only.rank = rank
+    first, *rest = asked["arguments"]
+    sys.path[:0] = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    if not asked["safe"]:
+        sys.path.insert(0, {"-c": "", "-m": asked["folder"]}.get(first, os.path.dirname(os.path.realpath(first))))
+    if before := os.environ.get("STARK_TESTS_BEFORE"):
+        importlib.import_module(before)
+    if first == "-c":
+        sys.argv = ["-c", *rest[1:]]
+        sys.modules["__main__"] = main = types.ModuleType("__main__")
+        exec(compile(rest[0], "<string>", "exec"), main.__dict__)
+    elif first == "-m":
+        sys.argv = rest
+        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = asked["arguments"]
+        runpy.run_path(first, run_name="__main__")
+
+
+def end(status: object) -> NoReturn:
+    """End as Python does, but for the second that it takes to free each object.
+
+    Args:
+        status: Of `SystemExit`.
+    """
+    if status is not None and not isinstance(status, int):
+        print(status, file=sys.stderr)
+        status = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    code = int(status or 0)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None and not stream.closed:
+                stream.flush()
+        except OSError:
+            code = 120
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    if (asked := serve(sys.argv[1], int(sys.argv[2]))) is not None:
+        try:
+            become(asked)
+        except SystemExit as stop:
+            end(stop.code)
+        end(0)
