@@ -12,7 +12,7 @@ venv: $(INSTALLED)  ## make .venv with the pinned versions
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
-	@echo "Installing $$(grep -c == constraints.txt) packages, pinned in constraints.txt, into .venv: about two minutes"
+	@echo "Installing $$(grep -c == constraints.txt) packages, pinned in constraints.txt, into .venv: about two minutes on two free cores"
 	@"$(PYTHON)" -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
