@@ -96,23 +96,26 @@ def test_the_order_of_callbacks_does_not_matter(whole_fits, tiny_task, tmp_path)
     assert best_of(trainer) == best_of(whole)
 
 
+def finetune(task, folder, *more, path=None):
+    """The trainer and the weights."""
+    trainer = make_trainer(folder, [EarlyStopping("val/score", mode="max", patience=5), *more], max_epochs=3)
+    seed_everything(3, verbose=False)
+    return trainer, fit(trainer, task.finetuning(), task.data(), path)
+
+
+@pytest.fixture(scope="module")
+def whole_finetuning(tiny_task, tmp_path_factory):
+    return finetune(tiny_task, tmp_path_factory.mktemp("whole"))
+
+
 @pytest.mark.parametrize("point", [("step", 4), ("val", 7), ("epoch", 0), ("step", 7), ("val", 14)])
-def test_finetuning_with_default_early_stopping_resumes_to_the_same_bits(tiny_task, tmp_path, point):
-    def trainer_in(folder, *more):
-        stopping = EarlyStopping("val/score", mode="max", patience=5)
-        return make_trainer(folder, [stopping, *more], max_epochs=3)
-
-    def module():
-        seed_everything(3, verbose=False)
-        return tiny_task.finetuning()
-
-    whole = trainer_in(tmp_path / "whole")
-    expected = fit(whole, module(), tiny_task.data())
+def test_finetuning_with_default_early_stopping_resumes_to_the_same_bits(whole_finetuning, tiny_task, tmp_path, point):
     path = tmp_path / "stopped.ckpt"
     with pytest.raises(Stopped):
-        fit(trainer_in(tmp_path, StopAt(path, point)), module(), tiny_task.data())
-    trainer = trainer_in(tmp_path)
-    assert differences(fit(trainer, module(), tiny_task.data(), path), expected) == []
+        finetune(tiny_task, tmp_path, StopAt(path, point))
+    trainer, weights = finetune(tiny_task, tmp_path, path=path)
+    whole, expected = whole_finetuning
+    assert differences(weights, expected) == []
     assert best_of(trainer) == best_of(whole)
     assert trainer.early_stopping_callback.state_dict() == whole.early_stopping_callback.state_dict()
 
