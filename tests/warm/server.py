@@ -8,6 +8,7 @@ STARK_TESTS_BEFORE names is imported before, so that a test can change what a co
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import importlib
 import json
@@ -78,16 +79,18 @@ def _watch(client: socket.socket) -> dict[str, Any]:
         return asked
     for stream in (0, 1, 2, *streams):
         os.close(stream)
-    status = 1
     try:
         client.sendall(f"{number}\n".encode())
         ended = os.pidfd_open(number)
-        if ended not in select.select([ended, client], [], [])[0]:
-            os.kill(number, signal.SIGKILL)
-        client.sendall(f"{os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])}\n".encode())
-        status = 0
-    finally:
-        os._exit(status)
+        lost = ended not in select.select([ended, client], [], [])[0]
+    except OSError:
+        lost = True
+    if lost:
+        os.kill(number, signal.SIGKILL)
+    status = os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
+    with contextlib.suppress(OSError):
+        client.sendall(f"{status}\n".encode())
+    os._exit(0)
 
 
 def become(asked: dict[str, Any]) -> None:
