@@ -14,7 +14,7 @@ import callbacks.sparsification
 from callbacks import Pruning, Rewinding, TeacherSparsification
 from lightning_modules import load_classifier, load_tokenizer, save_classifier
 from lightning_modules.resuming import random_states, refuse_changes, restore_random_states
-from tests.tasks import StopAt, Stopped, best_weights, differences, fit, make_trainer
+from tests.tasks import CopyAt, StopAt, Stopped, best_weights, differences, fit, make_trainer
 
 # A run is resumed in the folder that it has begun to fill.
 pytestmark = pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
@@ -66,16 +66,36 @@ def whole_fits(tiny_task, tmp_path_factory):
     return fits
 
 
+@pytest.fixture(scope="module")
+def stop_method(tiny_task, tmp_path_factory):
+    """What puts a folder into the state in which a fit that is stopped at a point leaves it, from one fit for all."""
+    folder, copies = tmp_path_factory.mktemp("stopped") / "fit", tmp_path_factory.mktemp("copies")
+    for settings in (EPOCHS, MID_EPOCH):
+        copy = CopyAt(folder, copies / point_name(settings), [point for its, point in POINTS if its is settings])
+        fit(make_trainer(folder, [*method(), copy], **settings), new_module(tiny_task), tiny_task.data())
+        shutil.rmtree(folder)
+
+    def stop(settings, point):
+        shutil.rmtree(folder, ignore_errors=True)
+        number = [point for its, point in POINTS if its is settings].index(point)
+        return shutil.copytree(copies / point_name(settings) / str(number), folder)
+
+    return stop
+
+
 @pytest.mark.parametrize(("settings", "point"), POINTS, ids=point_name)
-def test_a_fit_stopped_anywhere_resumes_to_the_same_bits(whole_fits, tiny_task, tmp_path, monkeypatch, settings, point):
-    path = stop(tmp_path, point, method(), settings, new_module(tiny_task), tiny_task.data())
+def test_a_fit_stopped_anywhere_resumes_to_the_same_bits(
+    whole_fits, stop_method, tiny_task, monkeypatch, settings, point
+):
+    folder = stop_method(settings, point)
+    path = folder / "stopped.ckpt"
     scored = []
     for module, name in ((callbacks.pruning, "score_units"), (callbacks.sparsification, "score_teacher")):
         original = getattr(module, name)
         monkeypatch.setattr(
             module, name, lambda *a, original=original, **k: (scored.append(original), original(*a, **k))[1]
         )
-    trainer = make_trainer(tmp_path, method(), **settings)
+    trainer = make_trainer(folder, method(), **settings)
     weights = fit(trainer, new_module(tiny_task), tiny_task.data(), path)
     whole, expected = whole_fits[settings.get("val_check_interval")]
     assert differences(weights, expected) == []
@@ -83,7 +103,7 @@ def test_a_fit_stopped_anywhere_resumes_to_the_same_bits(whole_fits, tiny_task, 
     assert differences(best_weights(trainer), best_weights(whole)) == []
     # The trial leaves no other trace than these, and by itself may choose the same units.
     for file in ("student_scores.safetensors", "teacher_scores.safetensors"):
-        assert (tmp_path / file).read_bytes() == Path(whole.default_root_dir, file).read_bytes()
+        assert (folder / file).read_bytes() == Path(whole.default_root_dir, file).read_bytes()
     # The student is not scored again, nor is a teacher that was sparse already.
     assert len(scored) == (not torch.load(path, weights_only=True)["callbacks"]["Rewinding"]["rewound"])
 
