@@ -1,5 +1,6 @@
 """A tiny task with a tiny teacher, and fits over them, shared by the tests of modules, callbacks and pipeline."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,6 +146,26 @@ class StopAt(Checkpoint):
         if point == self.point and not self.path.exists():
             trainer.save_checkpoint(self.path)
             raise Stopped
+
+
+class CopyAt(StopAt):
+    """Copies a fit's folder at points of the fit, each with the checkpoint that `StopAt` would have written there.
+
+    Args:
+        folder: The fit's.
+        copies: For a copy per point, called by the point's number.
+        points: As of `StopAt`.
+    """
+
+    def __init__(self, folder: Path, copies: Path, points: Sequence[tuple[str, int]]) -> None:
+        super().__init__(folder / "stopped.ckpt", ("none", 0))
+        self.copies, self.points = copies, list(points)
+
+    def _stop(self, trainer: Trainer, point: tuple[str, int]) -> None:
+        if point in self.points and not (copy := self.copies / str(self.points.index(point))).exists():
+            trainer.save_checkpoint(self.path)
+            shutil.copytree(self.path.parent, copy)
+            self.path.unlink()
 
 
 class Scored(Callback):

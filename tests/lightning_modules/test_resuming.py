@@ -14,7 +14,7 @@ import callbacks.sparsification
 from callbacks import Pruning, Rewinding, TeacherSparsification
 from lightning_modules import load_classifier, load_tokenizer, save_classifier
 from lightning_modules.resuming import random_states, refuse_changes, restore_random_states
-from tests.tasks import StopAt, Stopped, best_weights, differences, fit, make_trainer
+from tests.tasks import CopyAt, StopAt, Stopped, best_weights, differences, fit, make_trainer
 
 # A run is resumed in the folder that it has begun to fill.
 pytestmark = pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
@@ -66,16 +66,36 @@ def whole_fits(tiny_task, tmp_path_factory):
     return fits
 
 
+@pytest.fixture(scope="module")
+def stop_method(tiny_task, tmp_path_factory):
+    """What puts a folder into the state in which a fit that is stopped at a point leaves it, from one fit for all."""
+    folder, copies = tmp_path_factory.mktemp("stopped") / "fit", tmp_path_factory.mktemp("copies")
+    for settings in (EPOCHS, MID_EPOCH):
+        copy = CopyAt(folder, copies / point_name(settings), [point for its, point in POINTS if its is settings])
+        fit(make_trainer(folder, [*method(), copy], **settings), new_module(tiny_task), tiny_task.data())
+        shutil.rmtree(folder)
+
+    def stop(settings, point):
+        shutil.rmtree(folder, ignore_errors=True)
+        number = [point for its, point in POINTS if its is settings].index(point)
+        return shutil.copytree(copies / point_name(settings) / str(number), folder)
+
+    return stop
+
+
 @pytest.mark.parametrize(("settings", "point"), POINTS, ids=point_name)
-def test_a_fit_stopped_anywhere_resumes_to_the_same_bits(whole_fits, tiny_task, tmp_path, monkeypatch, settings, point):
-    path = stop(tmp_path, point, method(), settings, new_module(tiny_task), tiny_task.data())
+def test_a_fit_stopped_anywhere_resumes_to_the_same_bits(
+    whole_fits, stop_method, tiny_task, monkeypatch, settings, point
+):
+    folder = stop_method(settings, point)
+    path = folder / "stopped.ckpt"
     scored = []
     for module, name in ((callbacks.pruning, "score_units"), (callbacks.sparsification, "score_teacher")):
         original = getattr(module, name)
         monkeypatch.setattr(
             module, name, lambda *a, original=original, **k: (scored.append(original), original(*a, **k))[1]
         )
-    trainer = make_trainer(tmp_path, method(), **settings)
+    trainer = make_trainer(folder, method(), **settings)
     weights = fit(trainer, new_module(tiny_task), tiny_task.data(), path)
     whole, expected = whole_fits[settings.get("val_check_interval")]
     assert differences(weights, expected) == []
@@ -83,7 +103,7 @@ def test_a_fit_stopped_anywhere_resumes_to_the_same_bits(whole_fits, tiny_task, 
     assert differences(best_weights(trainer), best_weights(whole)) == []
     # The trial leaves no other trace than these, and by itself may choose the same units.
     for file in ("student_scores.safetensors", "teacher_scores.safetensors"):
-        assert (tmp_path / file).read_bytes() == Path(whole.default_root_dir, file).read_bytes()
+        assert (folder / file).read_bytes() == Path(whole.default_root_dir, file).read_bytes()
     # The student is not scored again, nor is a teacher that was sparse already.
     assert len(scored) == (not torch.load(path, weights_only=True)["callbacks"]["Rewinding"]["rewound"])
 
@@ -96,23 +116,26 @@ def test_the_order_of_callbacks_does_not_matter(whole_fits, tiny_task, tmp_path)
     assert best_of(trainer) == best_of(whole)
 
 
+def finetune(task, folder, *more, path=None):
+    """The trainer and the weights."""
+    trainer = make_trainer(folder, [EarlyStopping("val/score", mode="max", patience=5), *more], max_epochs=3)
+    seed_everything(3, verbose=False)
+    return trainer, fit(trainer, task.finetuning(), task.data(), path)
+
+
+@pytest.fixture(scope="module")
+def whole_finetuning(tiny_task, tmp_path_factory):
+    return finetune(tiny_task, tmp_path_factory.mktemp("whole"))
+
+
 @pytest.mark.parametrize("point", [("step", 4), ("val", 7), ("epoch", 0), ("step", 7), ("val", 14)])
-def test_finetuning_with_default_early_stopping_resumes_to_the_same_bits(tiny_task, tmp_path, point):
-    def trainer_in(folder, *more):
-        stopping = EarlyStopping("val/score", mode="max", patience=5)
-        return make_trainer(folder, [stopping, *more], max_epochs=3)
-
-    def module():
-        seed_everything(3, verbose=False)
-        return tiny_task.finetuning()
-
-    whole = trainer_in(tmp_path / "whole")
-    expected = fit(whole, module(), tiny_task.data())
+def test_finetuning_with_default_early_stopping_resumes_to_the_same_bits(whole_finetuning, tiny_task, tmp_path, point):
     path = tmp_path / "stopped.ckpt"
     with pytest.raises(Stopped):
-        fit(trainer_in(tmp_path, StopAt(path, point)), module(), tiny_task.data())
-    trainer = trainer_in(tmp_path)
-    assert differences(fit(trainer, module(), tiny_task.data(), path), expected) == []
+        finetune(tiny_task, tmp_path, StopAt(path, point))
+    trainer, weights = finetune(tiny_task, tmp_path, path=path)
+    whole, expected = whole_finetuning
+    assert differences(weights, expected) == []
     assert best_of(trainer) == best_of(whole)
     assert trainer.early_stopping_callback.state_dict() == whole.early_stopping_callback.state_dict()
 

@@ -1,6 +1,7 @@
 """Runs on tiny data, for the tests of the pipeline."""
 
 import json
+import shutil
 from pathlib import Path
 
 from pipeline.manifest import Manifest
@@ -35,6 +36,27 @@ def leave(folder: Path, name: str, content: str) -> None:
     else:
         manifest.stages["evaluate"].outputs[name] = digest
     manifest.write()
+
+
+def copy_begun(run: Path, folder: Path, *lacking: str) -> Path:
+    """Copy a finished run as it would be if some stages had not begun.
+
+    Args:
+        run: The finished one.
+        folder: The copy's.
+        lacking: Stages; those at the end lack as well.
+
+    Returns:
+        The copy's folder.
+    """
+    shutil.copytree(run, folder)
+    manifest = Manifest.read(folder)
+    manifest.forget({*lacking, "evaluate", "student"})
+    manifest.write()
+    for name in (*lacking, "student"):
+        shutil.rmtree(folder / name)
+    (folder / "summary.json").unlink()
+    return folder
 
 
 def without_seconds(summary: dict) -> dict:

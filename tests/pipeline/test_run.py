@@ -23,7 +23,7 @@ from pipeline.report.reading import read_run
 from pipeline.report.run_page import page_of_run
 from storage import file_digest, folder_lock
 from tests.own import write_own
-from tests.pipeline.runs import SEED, options, read, without_seconds
+from tests.pipeline.runs import SEED, copy_begun, options, read, without_seconds
 
 
 def test_leaves_what_the_readme_lists(pruned_run):
@@ -91,6 +91,8 @@ def test_same_command_again_runs_nothing(pruned_run, tiny_task, monkeypatch, cap
 
 def test_goes_on_after_an_interruption(pruned_run, tiny_task, tmp_path, monkeypatch):
     """Stopped in the third stage's second epoch, and then before a candidate: the result is the unbroken run's."""
+    cuts, students = ("sparsify/0.5_0.2", "sparsify/0.5_0.4"), ("distill/0.5_0.2", "distill/0.5_0.4")
+    copy_begun(pruned_run, tmp_path / "tiny", "trial", *cuts, "sparsify", *students)
 
     class PowerCutError(Exception):
         pass
@@ -322,6 +324,7 @@ def test_a_run_in_use_is_left_alone(pruned_run, tiny_task, capsys):
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_says_how_to_go_on(pruned_run, tiny_task, tmp_path, monkeypatch, capsys, signum):
     """In the actual distillation; the printed command ends with the unbroken run's result."""
+    copy_begun(pruned_run, tmp_path / "tiny", "distill/0.5_0.2")
 
     def send(module, batch, batch_idx):
         if module.trainer.global_step == 3 and "distill" in module.trainer.default_root_dir:

@@ -1,13 +1,14 @@
 """A process that has everything imported, and forks for each command that python.py hands on.
 
 It computes nothing itself, so that a fork finds no threads and no random numbers that were drawn. A fork does what
-`python` would do with the same arguments: the file, module or text is run as ``__main__``. The module that
-STARK_TESTS_BEFORE names is imported before, so that a test can change what a command does.
+`python` would do with the same arguments: the file, module or text is run as ``__main__``. `before` of the
+module that STARK_TESTS_BEFORE names is called first, so that a test can change what a command does.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import importlib
 import json
@@ -85,16 +86,18 @@ def _watch(client: socket.socket) -> dict[str, Any]:
         return asked
     for stream in (0, 1, 2, *streams):
         os.close(stream)
-    status = 1
     try:
         client.sendall(f"{number}\n".encode())
         ended = os.pidfd_open(number)
-        if ended not in select.select([ended, client], [], [])[0]:
-            os.kill(number, signal.SIGKILL)
-        client.sendall(f"{os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])}\n".encode())
-        status = 0
-    finally:
-        os._exit(status)
+        lost = ended not in select.select([ended, client], [], [])[0]
+    except OSError:
+        lost = True
+    if lost:
+        os.kill(number, signal.SIGKILL)
+    status = os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
+    with contextlib.suppress(OSError):
+        client.sendall(f"{status}\n".encode())
+    os._exit(0)
 
 
 def become(asked: dict[str, Any]) -> None:
@@ -117,8 +120,8 @@ def become(asked: dict[str, Any]) -> None:
     sys.path[:0] = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     if not asked["safe"]:
         sys.path.insert(0, {"-c": "", "-m": asked["folder"]}.get(first, os.path.dirname(os.path.realpath(first))))
-    if before := os.environ.get("STARK_TESTS_BEFORE"):
-        importlib.import_module(before)
+    if name := os.environ.get("STARK_TESTS_BEFORE"):
+        importlib.import_module(name).before()
     if first == "-c":
         sys.argv = ["-c", *rest[1:]]
         sys.modules["__main__"] = main = types.ModuleType("__main__")
