@@ -14,9 +14,16 @@ _SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def save_sample_encoder(
-    directory: str | Path, vocabulary: Iterable[str], *, hidden_size: int = 128, seed: int = 0
+    directory: str | Path,
+    vocabulary: Iterable[str],
+    *,
+    hidden_size: int = 128,
+    intermediate_size: int = 64,
+    seed: int = 0,
 ) -> Path:
-    """Write the folder of a randomly initialised BERT encoder (4 layers of 4 heads and 64 neurons).
+    """Write the folder of a randomly initialised BERT encoder of 4 layers of 4 heads.
+
+    Its neurons are so few that a small student has to lose what the sample tasks need, and can learn it again.
 
     `load_classifier` puts a new classifier on it. The global random state is left alone.
 
@@ -24,6 +31,7 @@ def save_sample_encoder(
         directory: The folder to make.
         vocabulary: Words to have as one token each; others are spelled by the characters that occur in these.
         hidden_size: Width, a multiple of 4.
+        intermediate_size: FFN neurons of each layer.
         seed: Same seed, same weights.
 
     Returns:
@@ -43,8 +51,7 @@ def save_sample_encoder(
         hidden_size=hidden_size,
         num_hidden_layers=4,
         num_attention_heads=4,
-        # Few, so that a small student has to lose what the classes need, and can learn it again.
-        intermediate_size=64,
+        intermediate_size=intermediate_size,
         max_position_embeddings=128,
     )
     with torch.random.fork_rng(devices=[]):

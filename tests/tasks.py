@@ -55,7 +55,7 @@ class TinyTask:
 
 def make_tiny_task(folder: Path) -> TinyTask:
     write_sample_data(folder / "data", rows=120)
-    encoder = save_sample_encoder(folder / "encoder", sample_vocabulary(), hidden_size=32)
+    encoder = save_sample_encoder(folder / "encoder", sample_vocabulary(), hidden_size=32, intermediate_size=256)
     task = TinyTask(folder / "data", encoder, folder / "teacher", folder / "cache")
     seed_everything(5, verbose=False)
     model = load_classifier(encoder, label_names=task.data().label_names)

@@ -49,7 +49,9 @@ def site_packages(environment):
 def follow(commands, folder, **variables):
     """Run commands of the README as they stand; pip finds what is installed and asks nobody for more."""
     offline = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    # Those of make are there when make runs the tests: it would tell of each folder that it enters.
+    others = ("PYTHONPATH", "VIRTUAL_ENV", "MAKELEVEL", "MAKEFLAGS", "MFLAGS")
+    environment = {name: value for name, value in os.environ.items() if name not in others}
     return subprocess.run(
         ["bash", "-ec", commands],
         cwd=folder,
