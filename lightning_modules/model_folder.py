@@ -292,13 +292,20 @@ def _check_local(path: str | Path, *patterns: str) -> None:
         raise ValueError("there is no such folder")
 
 
+# Parameters of encoders, by configuration.
+_described: dict[tuple[type[PreTrainedConfig], str], int] = {}
+
+
 def _check_memory(config: PreTrainedConfig, shapes: Mapping[str, Sequence[int]]) -> None:
     """Refuse a configuration whose encoder is much larger than the weights, which transformers would allocate."""
     if not shapes:
         return
-    with torch.device("meta"), torch.random.fork_rng(devices=[]):
-        encoder = AutoModelForSequenceClassification.from_config(config).base_model
-    described = sum(parameter.numel() for parameter in encoder.parameters())
+    key = type(config), config.to_json_string(use_diff=False)
+    if key not in _described:  # a run loads the same models many times
+        with torch.device("meta"), torch.random.fork_rng(devices=[]):
+            encoder = AutoModelForSequenceClassification.from_config(config).base_model
+        _described[key] = sum(parameter.numel() for parameter in encoder.parameters())
+    described = _described[key]
     stored = sum(math.prod(shape) for shape in shapes.values())
     if described > 2 * stored:
         raise ValueError(f"{CONFIG_FILE} describes {described:,} weights, but only {stored:,} are stored")

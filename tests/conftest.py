@@ -1,8 +1,11 @@
 """Settings and fixtures for all tests."""
 
+from __future__ import annotations
+
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Before transformers is imported: no test may reach the network.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -10,8 +13,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import pytest
 from filelock import FileLock
 
-from tests.tasks import TinyTask, make_tiny_task
 from tests.warm import start_warm
+
+if TYPE_CHECKING:  # the process that only hands tests to others need not wait for torch
+    from tests.tasks import TinyTask
 
 
 def pytest_configure(config) -> None:
@@ -32,6 +37,8 @@ def unscored(monkeypatch) -> None:
 @pytest.fixture(scope="session")
 def tiny_task(tmp_path_factory) -> TinyTask:
     """Sample data, a random encoder, and a teacher with a head for it."""
+    from tests.tasks import make_tiny_task
+
     return make_tiny_task(tmp_path_factory.mktemp("tiny_task"))
 
 

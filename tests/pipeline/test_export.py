@@ -17,7 +17,7 @@ import tokenizers
 import torch
 
 import cli
-from lightning_modules import load_classifier, load_tokenizer, save_classifier
+from lightning_modules import drop_layers_, load_classifier, load_tokenizer, save_classifier
 from lightning_modules.encoders import shrink_
 from pipeline import export
 from pipeline.classifier import open_answer, open_classifier
@@ -48,7 +48,8 @@ def quick(monkeypatch):
 @pytest.fixture(scope="module")
 def student(tiny_task, tmp_path_factory):
     """Uneven; one layer has no heads, the other one no neurons."""
-    model, tokenizer = load_classifier(tiny_task.teacher), load_tokenizer(tiny_task.teacher)
+    model = drop_layers_(load_classifier(tiny_task.teacher), [0, 1])
+    tokenizer = load_tokenizer(tiny_task.teacher)
     shrink_(model, *random_masks(model, empty_heads=0, empty_neurons=1))
     # Both classes are answered.
     rows = tokenizer(texts_of(tiny_task), padding=True, return_tensors="pt")
@@ -288,7 +289,7 @@ def find_spec(name, *rest):
 sys.meta_path.insert(0, Hidden())
 importlib.util.find_spec = find_spec
 from pathlib import Path
-from lightning_modules import load_classifier, load_tokenizer
+from lightning_modules import drop_layers_, load_classifier, load_tokenizer
 from pipeline import export
 export._write(load_classifier(sys.argv[1]), load_tokenizer(sys.argv[1]), "torch", Path(sys.argv[2]), int8=False)
 import cli
