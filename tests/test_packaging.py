@@ -91,6 +91,7 @@ def check_command(environment, folder, code_in):
     assert done.stdout.splitlines()[-2:] == [str(code_in / "cli.py"), str(code_in / "pipeline/commands.py")]
 
 
+@pytest.mark.slow
 def test_by_make(source, tmp_path):
     # The Makefile makes an environment of its own, whose pip finds the libraries by PYTHONPATH.
     done = follow(f"{BY_MAKE}\ncommand -v stark", source, PYTHON=sys.executable, PYTHONPATH=os.pathsep.join(LIBRARIES))

@@ -4,10 +4,12 @@ import re
 
 import nbclient
 import nbformat
+import pytest
 
 from tests.docs.pages import DOCS, ROOT
 
 
+@pytest.mark.slow
 def test_the_notebook_ends_with_three_students(monkeypatch):
     monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     notebook = nbformat.read(DOCS / "method.ipynb", as_version=4)

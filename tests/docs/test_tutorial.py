@@ -1,6 +1,9 @@
+import pytest
+
 from tests.docs.pages import follow
 
 
+@pytest.mark.slow
 def test_the_tutorial_ends_with_labelled_rows(tmp_path, warm):
     follow("tutorial.md", tmp_path, warm)
     rows = (tmp_path / "labelled.csv").read_text().splitlines()

@@ -76,6 +76,7 @@ def finished(tiny_task, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_rows_are_what_the_run_says(finished):
     cell = read_plan(finished / "plan.yaml")[0]
     main, grid, _ = cell.searches
@@ -97,6 +98,7 @@ def test_rows_are_what_the_run_says(finished):
     assert all(first >= second for first, second in zip(best, dense, strict=True))
 
 
+@pytest.mark.slow
 def test_unused_rows_are_those_in_no_part(finished, tiny_task):
     lines = (tiny_task.data_dir / "SST-2/train.tsv").read_text().splitlines()[1:]
     kept = (finished / "runs/unused/SST-2/dev.tsv").read_text().splitlines()[1:]
@@ -109,6 +111,7 @@ def test_unused_rows_are_those_in_no_part(finished, tiny_task):
     assert all(value * len(kept) == pytest.approx(round(value * len(kept))) for value in values)
 
 
+@pytest.mark.slow
 def test_what_is_known_of_the_unused_rows_is_not_asked_again(finished, tiny_task, monkeypatch):
     data = tiny_task.data(train_limit=LIMIT, seed=776)
     rows, model = UnusedRows(data, finished / "runs/unused"), finished / "runs/sst2_70/finetune/model"
@@ -119,6 +122,7 @@ def test_what_is_known_of_the_unused_rows_is_not_asked_again(finished, tiny_task
         rows.accuracy(tiny_task.teacher)
 
 
+@pytest.mark.slow
 def test_predictions_and_units_are_kept(finished):
     predictions, _ = read_tensors(finished / "docs/results/sst2_70_main.safetensors")
     table, cell = Table(finished / "docs/results.csv"), read_plan(finished / "plan.yaml")[0]
@@ -143,6 +147,7 @@ def test_two_methods_may_have_chosen_the_same_scores(tmp_path):
     assert kept["dense_teacher/1"].tolist() == kept["dense_teacher_best_of_k/1"].tolist() == [0.5, 1.5]
 
 
+@pytest.mark.slow
 def test_the_page_has_all_parts_and_pictures(finished):
     docs = finished / "docs"
     page = (docs / "results.md").read_text()
@@ -195,6 +200,7 @@ def test_trainings_are_what_a_search_takes():
     assert trainings(search("halving", four)) == 1 + (4 * 1 + 2 * 1 + 1 * 2) / 4
 
 
+@pytest.mark.slow
 def test_modes_are_compared_where_there_are_several(finished):
     table, cell = Table(finished / "docs/results.csv"), read_plan(finished / "plan.yaml")[0]
     main, grid, probe = cell.searches

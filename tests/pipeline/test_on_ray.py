@@ -87,6 +87,7 @@ def test_a_signal_reaches_the_fits(tmp_path):
     assert time.perf_counter() - start < 30
 
 
+@pytest.mark.slow
 def test_a_run_on_ray_is_that_of_one_process(pruned_run, tiny_task, tmp_path):
     """From its trial on; the finetuned teacher is copied."""
     shutil.copytree(pruned_run, tmp_path / "tiny")
