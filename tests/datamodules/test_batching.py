@@ -193,7 +193,7 @@ def test_loaded_batches_are_those_of_padding_row_by_row(segments, labels, multip
             assert batch[name].dtype == tensor.dtype
 
 
-@pytest.mark.parametrize("context", ["fork", "spawn"])
+@pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_workers_give_the_same_batches(context):
     rows = columns_of(some_rows(segments=True, labels=int)[:40])
     settings = {"batch_sampler": evaluation_batches(rows.lengths, 8), "collate_fn": PadCollator(4)}

@@ -170,6 +170,7 @@ def test_runtimes_say_what_the_model_says(form, int8, student, tiny_task, tmp_pa
             assert len(set(expected)) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("family", FAMILIES[1:])
 def test_every_family_is_exported(family, tiny_task, tmp_path):
