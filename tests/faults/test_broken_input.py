@@ -22,7 +22,6 @@ from datamodules.record_format import Quoting, record_format
 from datamodules.records import BadRecord, Record, open_records
 from datamodules.tasks import TASKS, Layout, Task
 from datamodules.tsv import parse_rows
-from pipeline import commands
 from tests.faults.commands import COMMAND, RUN, run_forked
 
 pytestmark = pytest.mark.faults
@@ -377,7 +376,7 @@ def check_command(args: list[str], place: Path) -> None:
 def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # Only what comes before the run is looked at.
-    monkeypatch.setattr(commands, "run", lambda *_: None)
+    monkeypatch.setattr("pipeline.run.run", lambda *_: None)
     (tmp_path / "broken.yaml").touch()
     return tmp_path
 
