@@ -27,7 +27,7 @@ test: $(INSTALLED)  ## ruff, mypy and pytest
 	tests=$$?; wait $$types && exit $$tests
 
 test-slow: $(INSTALLED)  ## what takes minutes by itself: demo with three seeds, tutorial, notebook, Ray, inductor
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m slow
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m slow
 
 test-faults: $(INSTALLED)  ## kill, damage and starve runs; prints a table, under 15 minutes
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/faults -m faults

@@ -14,7 +14,7 @@ def test_the_notebook_ends_with_three_students(monkeypatch):
     monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     notebook = nbformat.read(DOCS / "method.ipynb", as_version=4)
     for cell in notebook.cells:
-        cell.source = cell.source.replace('learning_rate=1e-3), "finetune", 4)', 'learning_rate=1e-3), "finetune", 2)')
+        cell.source = cell.source.replace('learning_rate=5e-4), "finetune", 4)', 'learning_rate=5e-4), "finetune", 2)')
         cell.source = cell.source.replace("return fit(module, name, 4,", "return fit(module, name, 1,")
         cell.source = cell.source.replace(
             'write_sample_data(work / "glue")', 'write_sample_data(work / "glue", rows=1500)'
