@@ -26,7 +26,7 @@ test: $(INSTALLED)  ## ruff, mypy and pytest
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not gpu and not faults and not slow'; \
 	tests=$$?; wait $$types && exit $$tests
 
-test-slow: $(INSTALLED)  ## what takes minutes by itself: demo with three seeds, tutorial, notebook, Ray, inductor
+test-slow: $(INSTALLED)  ## what takes minutes by itself: demo with three seeds, tutorial, installing, loggers, Ray, inductor
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m slow
 
 test-faults: $(INSTALLED)  ## kill, damage and starve runs; prints a table, under 15 minutes

@@ -105,6 +105,7 @@ def test_by_make(source, tmp_path):
     assert follow("make venv", source).stdout == "make: Nothing to be done for 'venv'.\n"
 
 
+@pytest.mark.slow
 def test_from_the_source(source, tmp_path):
     environment = fresh(tmp_path / "environment")
     done = follow(FROM_SOURCE, source, PATH=path_with(environment))
@@ -112,6 +113,7 @@ def test_from_the_source(source, tmp_path):
     check_command(environment, tmp_path, site_packages(environment))
 
 
+@pytest.mark.slow
 def test_by_wheel(environment, tmp_path):
     check_command(environment, tmp_path, site_packages(environment))
 
@@ -146,6 +148,7 @@ def test_has_every_template_and_module(installed):
             assert (installed / path.relative_to(ROOT)).is_file()
 
 
+@pytest.mark.slow
 def test_a_configuration_is_read_from_the_wheel(environment, tmp_path):
     layers = "--config configs/distill.yaml --config configs/task/rte.yaml"
     done = follow(f"stark fit {layers} --print_config", tmp_path, PATH=path_with(environment))

@@ -19,7 +19,7 @@ def student(tiny_task, tmp_path):
 @pytest.mark.parametrize(
     "backend",
     [
-        "aot_eager",  # traces and differentiates as inductor does, and then makes no kernels
+        "eager",  # traces as inductor does, and then runs what it traced
         pytest.param(
             "inductor",
             marks=[

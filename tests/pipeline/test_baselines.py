@@ -45,6 +45,7 @@ def test_every_ranking_is_a_baseline():
     assert set(get_args(Ranking)) == set(get_args(Baseline)[4:])
 
 
+@pytest.mark.slow
 def test_all_are_reported_and_none_is_chosen(compared):
     summary, found = read(compared), by_baseline(compared)
     assert {name: len(models) for name, models in found.items()} == {
@@ -62,6 +63,7 @@ def test_all_are_reported_and_none_is_chosen(compared):
     assert sizes == {summary["models"][1]["encoder_parameters"]}
 
 
+@pytest.mark.slow
 def test_the_best_of_k_is_that_of_the_selection_part(compared):
     summary = read(compared)
     tried = [summary["models"][2], *by_baseline(compared)["dense_teacher_best_of_k"]]
@@ -70,17 +72,20 @@ def test_the_best_of_k_is_that_of_the_selection_part(compared):
     assert len({weights(compared / model["folder"]) for model in tried}) == 3
 
 
+@pytest.mark.slow
 def test_other_seeds_have_the_same_rows(compared):
     stage = yaml.safe_load((compared / "baselines/dense_teacher_best_of_k/2/stage.yaml").read_text())
     assert stage["seed_everything"] != SEED
     assert stage["data"]["cut_seed"] == SEED
 
 
+@pytest.mark.slow
 def test_a_part_of_the_score_alone_is_a_lam(compared):
     assert weights(compared / "distill/expressiveness_0.2/model") == weights(compared / "distill/1_0.2/model")
     assert weights(compared / "distill/friendliness_0.2/model") != weights(compared / "distill/1_0.2/model")
 
 
+@pytest.mark.slow
 def test_rankings_remove_as_much_and_something_else(compared):
     units = {
         name: kept_units(load_classifier(compared / f"sparsify/{name}_0.2"))
@@ -91,6 +96,7 @@ def test_rankings_remove_as_much_and_something_else(compared):
     assert len({units[name].neurons for name in ("0.5", "random", "magnitude", "signed_friendliness")}) == 4
 
 
+@pytest.mark.slow
 def test_the_assistant_lies_between(compared):
     sizes = [
         sum(map(len, kept_units(load_classifier(compared / folder)).neurons))
@@ -101,6 +107,7 @@ def test_the_assistant_lies_between(compared):
     assert stage["model"]["init_args"]["teacher"].endswith("baselines/assistant/model")
 
 
+@pytest.mark.slow
 def test_without_a_teacher_the_labels_are_all(compared):
     stage = yaml.safe_load((compared / "baselines/no_teacher/stage.yaml").read_text())
     assert stage["model"]["class_path"] == "lightning_modules.FinetuningModule"

@@ -298,6 +298,7 @@ cli.main(["export", sys.argv[1], "--format", "onnx", "--data.task", "sst2"])
 """
 
 
+@pytest.mark.slow
 def test_without_the_extra_the_command_names_it(student, tmp_path):
     """In a process in which ONNX cannot be found the other formats work all the same."""
     command = [sys.executable, "-c", HIDE, str(student), str(tmp_path / "made")]

@@ -73,6 +73,7 @@ def test_resumed_fit_keeps_the_metrics_and_the_config(fit, tmp_path, monkeypatch
     assert steps == sorted(set(steps))  # no step twice, none lost but the interrupted epoch's last ones
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # the loggers' own
 @pytest.mark.parametrize(
     ("title", "left"),

@@ -27,7 +27,10 @@ def logged(tiny_task, tmp_path_factory):
     return folder / "tiny"
 
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # the loggers' own
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # the loggers' own
+    pytest.mark.slow,
+]
 
 
 def test_models_are_those_without(logged, pruned_run):

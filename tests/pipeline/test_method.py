@@ -56,6 +56,7 @@ def test_logits_of_dev_are_kept(repeated):
         assert float(right.double().mean()) == pytest.approx(model["dev"]["accuracy"])
 
 
+@pytest.mark.slow
 def test_workers_change_no_result(repeated, pruned_run, tiny_task, tmp_path, warm_python):
     """Halving, with two fits at a time, each in a process of its own."""
     shutil.copytree(pruned_run, tmp_path / "tiny")

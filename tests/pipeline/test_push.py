@@ -103,6 +103,7 @@ def push(folder, endpoint, home):
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
 
 
+@pytest.mark.slow
 def test_the_folder_arrives_in_one_commit(student, hub, tmp_path):
     folder, own = tmp_path / "folder", {file.name: file.read_bytes() for file in student.iterdir()}
     shutil.copytree(student, folder)

@@ -72,6 +72,7 @@ def test_halving_ends_with_the_student_of_an_exhaustive_search(scored, pruned_ru
     assert len(trained) == 3
 
 
+@pytest.mark.slow
 def test_interrupted_halving_loses_nothing(scored, tiny_task, tmp_path, trained, monkeypatch):
     command = options(tiny_task, tmp_path, "--search.mode", "halving")
 
@@ -100,6 +101,7 @@ def test_interrupted_halving_loses_nothing(scored, tiny_task, tmp_path, trained,
     assert search_of(scored) == search
 
 
+@pytest.mark.slow
 def test_another_halving_knows_what_was_scored_before(scored, tiny_task, tmp_path, trained):
     main(options(tiny_task, tmp_path, "--search.mode", "halving"))
     search = search_of(scored)
@@ -136,6 +138,7 @@ def test_a_candidate_without_scores_is_an_error(scored, tiny_task, tmp_path, mon
     assert not (scored / "search.json").exists()
 
 
+@pytest.mark.slow
 def test_halving_goes_on_to_an_exhaustive_search(scored, pruned_run, tiny_task, tmp_path, trained):
     main(options(tiny_task, tmp_path, "--search.mode", "halving"))
     main(options(tiny_task, tmp_path))

@@ -68,6 +68,7 @@ def test_it_says_what_student_and_teacher_say(address, pruned_run):
     )
 
 
+@pytest.mark.slow
 @needs_browser
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 390)])
 def test_a_person_sees_both(address, scheme, width):
@@ -115,6 +116,7 @@ def test_models_of_one_run_share_a_tokenizer(pruned_run):
     assert student.tokenizer is teacher.tokenizer
 
 
+@pytest.mark.slow
 def test_memory_stays_flat_others_need_the_token_and_names_stay_text(tmp_path, warm):
     folder = tmp_path / "a`b <img src=x onerror=alert(1)>"
     folder.mkdir()

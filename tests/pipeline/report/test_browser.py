@@ -6,7 +6,7 @@ import pytest
 
 from tests.browser import needs_browser, opened
 
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.slow]
 
 LOOK = """() => ({
   pictures: [...document.querySelectorAll("svg")].map((svg) => ({
