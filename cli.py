@@ -8,7 +8,7 @@ import sys
 __all__ = ["main"]
 
 _HOME = os.path.dirname(os.path.realpath(__file__))
-_PACKAGES = ("callbacks", "datamodules", "lightning_modules", "pipeline", "storage")
+_PACKAGES = ("callbacks", "datamodules", "lightning_modules", "pipeline", "stark")
 # What we import of the packages that setup.cfg requires.
 _LIBRARIES = (
     *("datasets", "huggingface_hub", "jsonargparse", "lightning_fabric", "numpy", "pytorch_lightning", "rich"),

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from storage.lazy import lazy_names
+from stark.storage.lazy import lazy_names
 
 if TYPE_CHECKING:
     from callbacks.compilation import Compilation

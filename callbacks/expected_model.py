@@ -9,7 +9,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from lightning_modules import ClassificationModule
-from storage import hash_tensors
+from stark.storage import hash_tensors
 
 __all__ = ["ExpectedModel", "loaded_digest"]
 

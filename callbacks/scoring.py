@@ -17,7 +17,7 @@ from callbacks.functional.importance import UnitReduction, batch_importance, nor
 from lightning_modules.classifying import Batch, classify
 from lightning_modules.encoders import encoder_layers, unit_masks
 from lightning_modules.processes import all_gather, processes
-from storage import hash_tensors, read_tensors, write_tensors
+from stark.storage import hash_tensors, read_tensors, write_tensors
 
 __all__ = ["UnitLoss", "UnitScores", "score_units", "scoring_batches"]
 

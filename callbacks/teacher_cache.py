@@ -16,7 +16,7 @@ from callbacks.choices import ScoringSplit
 from callbacks.scoring import scoring_batches
 from lightning_modules.distillation import DistillationModule
 from lightning_modules.teacher_outputs import TeacherOutputs, ask_teacher
-from storage import is_file
+from stark.storage import is_file
 
 __all__ = ["TeacherCache"]
 

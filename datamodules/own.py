@@ -17,7 +17,7 @@ from datamodules.record_format import RecordFormat, record_format
 from datamodules.records import BadRecord, Record, open_records, spelled
 from datamodules.tasks import SPLITS, Task, find_task
 from datamodules.tsv import Rows, parse_label, warn_of_empty_texts
-from storage import compose_yaml, file_digest
+from stark.storage import compose_yaml, file_digest
 
 __all__ = ["OwnSource", "OwnTask", "is_description", "open_task", "read_own_task"]
 

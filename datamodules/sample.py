@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from datamodules.tasks import GLUETask, find_task
-from storage import check_output, new_file
+from stark.storage import check_output, new_file
 
 __all__ = ["sample_vocabulary", "write_sample_data"]
 

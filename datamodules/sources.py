@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from datamodules.own import OwnSource, OwnTask
 from datamodules.tasks import GLUETask, Task
 from datamodules.tsv import Rows, find_file, find_folder, is_score, parse_rows, spelling, warn_of_empty_texts
-from storage import ReadError, file_digest, matching_files, reading
+from stark.storage import ReadError, file_digest, matching_files, reading
 
 __all__ = ["GLUE_HUB_ID", "HubSource", "SavedSource", "Source", "TSVSource", "open_source"]
 

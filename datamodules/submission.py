@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datamodules.tasks import Task
-from storage import write_text
+from stark.storage import write_text
 
 __all__ = ["check_submission", "write_submission"]
 

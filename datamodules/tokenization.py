@@ -22,7 +22,7 @@ from datamodules.settings import SegmentIds
 from datamodules.sources import Source
 from datamodules.tasks import Task
 from datamodules.tsv import Rows
-from storage import ReadError, check_sizes, is_file, read_tensors, reading, write_tensors
+from stark.storage import ReadError, check_sizes, is_file, read_tensors, reading, write_tensors
 
 __all__ = [
     "cache_folder",

@@ -20,7 +20,7 @@ from lightning_modules.classifying import predictions
 from pipeline.comparison import BEST_OF_K, DENSE, SPARSE
 from pipeline.run_folder import read_output
 from pipeline.summary import LOGITS, read_summary
-from storage import write_tensors
+from stark.storage import write_tensors
 
 __all__ = ["is_collected", "keep_predictions", "keep_units", "rows_of"]
 

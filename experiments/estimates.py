@@ -14,7 +14,7 @@ from experiments.plan import Cell
 from lightning_modules.metrics import score_function
 from pipeline.statistics import Cell as Compared
 from pipeline.statistics import Estimate, estimate_difference
-from storage import read_tensors
+from stark.storage import read_tensors
 
 __all__ = ["Difference", "differences"]
 

@@ -16,7 +16,7 @@ from experiments.plan import Cell
 from experiments.reading import by_candidate, by_mode, finest, gaps, trainings, values_of
 from experiments.table import Table
 from pipeline.comparison import DENSE
-from storage import new_file, read_tensors
+from stark.storage import new_file, read_tensors
 
 __all__ = ["draw_figures", "half_width"]
 

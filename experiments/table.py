@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-from storage import write_text
+from stark.storage import write_text
 
 __all__ = ["TEACHER", "Row", "Table"]
 

@@ -14,7 +14,7 @@ from lightning_modules import load_classifier
 from lightning_modules.classifying import classify, predictions
 from lightning_modules.model_folder import model_digest
 from pipeline.elsewhere import usable_cores
-from storage import write_json, write_text
+from stark.storage import write_json, write_text
 
 __all__ = ["UnusedRows"]
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
 
-from storage import DamagedError, ReadError, WriteError, is_file, matching_files, new_file, reading
+from stark.storage import DamagedError, ReadError, WriteError, is_file, matching_files, new_file, reading
 
 __all__ = ["SafeCheckpointIO", "bring_home", "latest_checkpoint", "read_checkpoint", "val_scores", "write_checkpoint"]
 

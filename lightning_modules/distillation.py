@@ -17,7 +17,7 @@ from lightning_modules.input_checks import HasInputs, check_inputs, check_tokens
 from lightning_modules.model_folder import load_classifier, load_tokenizer
 from lightning_modules.teacher_outputs import TeacherOutputs
 from lightning_modules.units import KeptUnits
-from storage import hash_tensors
+from stark.storage import hash_tensors
 
 __all__ = ["DistillationModule"]
 

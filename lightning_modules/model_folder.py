@@ -28,7 +28,7 @@ from transformers import (
 
 from lightning_modules.encoders import adapter_of, find_adapter
 from lightning_modules.model_inputs import ModelInputs
-from storage import (
+from stark.storage import (
     WEIGHTS_FILE,
     DamagedError,
     ReadError,

@@ -21,7 +21,7 @@ from lightning_modules.encoders import encoder_layers, shrink_to_
 from lightning_modules.model_folder import load_tokenizer, one_line_errors, save_classifier, set_labels_
 from lightning_modules.model_inputs import ModelInputs
 from lightning_modules.units import KeptUnits
-from storage import check_sizes, weights_files
+from stark.storage import check_sizes, weights_files
 
 __all__ = ["STARK_LABELS", "import_stark_checkpoint", "plain_state"]
 

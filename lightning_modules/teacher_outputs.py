@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from lightning_modules.classifying import Batch, classify, classify_with_hidden_states
 from lightning_modules.processes import all_gather_object, processes
-from storage import read_tensors, write_tensors
+from stark.storage import read_tensors, write_tensors
 
 __all__ = ["TeacherOutputs", "ask_teacher"]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pipeline.export_check import is_export
-from storage import CHECKSUMS_FILE, is_file, is_signed, is_temporary, matching_files, reading, remove_folder
+from stark.storage import CHECKSUMS_FILE, is_file, is_signed, is_temporary, matching_files, reading, remove_folder
 
 __all__ = ["check_own", "drop_own_checkpoints", "remove_own"]
 

@@ -28,7 +28,7 @@ from pipeline.report.measuring import measure_models
 from pipeline.report.wording import environment, score_text, shape_text
 from pipeline.run_folder import has_output, read_config, read_output
 from pipeline.summary import LOGITS, SUMMARY, read_summary
-from storage import check_output, is_signed, signed, write_output
+from stark.storage import check_output, is_signed, signed, write_output
 
 __all__ = ["card", "card_of", "entry_of"]
 

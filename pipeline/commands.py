@@ -21,7 +21,7 @@ from pipeline.errors import OneLineErrors, fail, own_error
 from pipeline.plain_text import printable
 from pipeline.settings import read_settings
 from pipeline.yaml_text import CONFIGS
-from storage import passing_reason
+from stark.storage import passing_reason
 
 __all__ = ["run_command"]
 

@@ -23,7 +23,7 @@ from pipeline.yaml_text import lines_of_keys, load_yaml, read_yaml_text
 __all__ = ["OneLineErrors", "fail", "own_error"]
 
 _OWN_CODE = Path(__file__).resolve().parent.parent
-_PACKAGES = ("callbacks", "datamodules", "lightning_modules", "pipeline", "storage")
+_PACKAGES = ("callbacks", "datamodules", "lightning_modules", "pipeline", "stark")
 _LONGEST = 1000
 # What the parser says of names that it does not know; of a group's it says the group apart.
 _UNKNOWN = re.compile(

@@ -18,7 +18,7 @@ from pipeline.display import Display
 from pipeline.elsewhere import are_stopping, go_on, stop_all, was_lost
 from pipeline.manifest import Manifest
 from pipeline.plan import Decision, Stage, decide
-from storage import folder_lock
+from stark.storage import folder_lock
 
 __all__ = ["begin", "check_places", "drop_checkpoints", "execute_all", "run_fits"]
 

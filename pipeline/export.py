@@ -30,7 +30,7 @@ from pipeline.model_data import data_of, run_of
 from pipeline.parsers import Format
 from pipeline.plain_text import PlainConsole
 from pipeline.program import plain_archive
-from storage import check_output, new_folder, write_checksums
+from stark.storage import check_output, new_folder, write_checksums
 
 __all__ = ["OPSET", "export", "export_model"]
 

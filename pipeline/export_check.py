@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.latency import Latency
-from storage import is_file, is_intact_folder, write_json
+from stark.storage import is_file, is_intact_folder, write_json
 
 __all__ = ["CHECK", "Alone", "Check", "TeacherForm", "alone_text", "is_export", "read_check", "write_check"]
 

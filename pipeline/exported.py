@@ -18,7 +18,7 @@ from transformers import AutoConfig
 from lightning_modules.classifying import Batch
 from pipeline.extras import need_extra
 from pipeline.program import load_program
-from storage import DamagedError, ReadError, reading, verify_checksums
+from stark.storage import DamagedError, ReadError, reading, verify_checksums
 
 __all__ = [
     "ONNX_FILE",

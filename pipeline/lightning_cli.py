@@ -33,7 +33,7 @@ from lightning_modules.processes import check_strategy
 from pipeline.errors import OneLineErrors
 from pipeline.plugins import PLUGINS_HELP, PluginPaths, load_plugins, named_plugins
 from pipeline.yaml_text import CONFIGS
-from storage import folder_lock, write_text
+from stark.storage import folder_lock, write_text
 
 __all__ = ["StarkCLI"]
 

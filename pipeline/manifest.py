@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from storage import DamagedError, file_digest, files_below, inside, is_file, reading, write_json
+from stark.storage import DamagedError, file_digest, files_below, inside, is_file, reading, write_json
 
 __all__ = ["Manifest", "Record"]
 

@@ -12,7 +12,7 @@ from pipeline.plan import Stage
 from pipeline.repetition import Repetition
 from pipeline.settings import RunSettings
 from pipeline.summary import LOGITS, Trained, read_summary, summarize
-from storage import copy_folder, inside, write_json
+from stark.storage import copy_folder, inside, write_json
 
 __all__ = ["Method"]
 

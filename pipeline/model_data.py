@@ -12,7 +12,7 @@ from lightning_modules.input_checks import check_inputs
 from lightning_modules.model_folder import labels_of, one_line_errors
 from lightning_modules.model_inputs import ModelInputs
 from pipeline.run_folder import CONFIG, read_config
-from storage import new_file
+from stark.storage import new_file
 
 __all__ = ["check_labels", "config_of", "data_of", "keep_description", "run_of", "settings_of", "task_of", "texts_of"]
 

@@ -15,7 +15,7 @@ import yaml
 from jsonargparse import set_parsing_settings
 
 from pipeline.yaml_text import load_yaml, read_yaml_text
-from storage import write_text
+from stark.storage import write_text
 
 __all__ = [
     "IMPORTABLE",

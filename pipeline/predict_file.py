@@ -25,7 +25,7 @@ from lightning_modules.input_checks import check_segments
 from pipeline.classifier import Classifier, open_classifier
 from pipeline.model_data import config_of, texts_of
 from pipeline.plain_text import PlainConsole, printable
-from storage import check_output, is_stream, open_output
+from stark.storage import check_output, is_stream, open_output
 
 __all__ = ["predict_file"]
 

@@ -20,7 +20,7 @@ from jsonargparse import Namespace
 from lightning_modules import load_classifier
 from pipeline.exported import check_exported, is_exported
 from pipeline.plain_text import printable
-from storage import CHECKSUMS_FILE, verify_checksums
+from stark.storage import CHECKSUMS_FILE, verify_checksums
 
 __all__ = ["files_of", "push", "push_folder"]
 

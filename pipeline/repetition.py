@@ -19,7 +19,7 @@ from pipeline.plan import Decision, Stage, decide
 from pipeline.run_folder import read_json
 from pipeline.search import FOLDS, best_of, halving_epochs, survivors
 from pipeline.summary import Trained
-from storage import is_file, write_json
+from stark.storage import is_file, write_json
 
 __all__ = ["Repetition"]
 

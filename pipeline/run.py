@@ -21,7 +21,7 @@ from pipeline.plugins import keep_plugins
 from pipeline.run_folder import CONFIG
 from pipeline.settings import RunOptions, RunSettings
 from pipeline.summary import read_summary
-from storage import folder_lock, write_text
+from stark.storage import folder_lock, write_text
 
 __all__ = ["run"]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pipeline.manifest import Manifest
 from pipeline.yaml_text import load_yaml, read_yaml_text
-from storage import DamagedError, read_tensors
+from stark.storage import DamagedError, read_tensors
 
 __all__ = ["CONFIG", "has_output", "read_config", "read_json", "read_output"]
 

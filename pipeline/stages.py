@@ -36,7 +36,7 @@ from pipeline.loggers import log_figures, logger_configs, logging_ends
 from pipeline.plugins import plugin_copies
 from pipeline.search import HeldOut, Prediction, cross_fit, folds, predict
 from pipeline.settings import FitSettings, RunSettings
-from storage import write_text
+from stark.storage import write_text
 
 __all__ = [
     "cut_assistant",

@@ -18,7 +18,7 @@ from pipeline.manifest import Manifest
 from pipeline.measure import evaluate, size
 from pipeline.run_folder import read_json
 from pipeline.settings import RunSettings
-from storage import write_tensors
+from stark.storage import write_tensors
 
 __all__ = ["LOGITS", "SUMMARY", "Trained", "read_summary", "summarize"]
 

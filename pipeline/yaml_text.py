@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from jsonargparse import get_loader
 
-from storage import TooMuchError, compose_yaml
+from stark.storage import TooMuchError, compose_yaml
 
 __all__ = ["CONFIGS", "lines_of_keys", "load_yaml", "read_yaml_text"]
 
@@ -58,7 +58,7 @@ def load_yaml(text: str) -> Any:  # noqa: ANN401 - anything that YAML can hold
         {'epochs': 3, 'layers': [1, 2]}
         >>> load_yaml("&a [*a]")
         Traceback (most recent call last):
-        storage.yaml_guard.TooMuchError: an alias (*) leads back into what it is part of, or values are nested ...
+        stark.storage.yaml_guard.TooMuchError: an alias (*) leads back into what it is part of, or values are nested ...
     """
     try:
         compose_yaml(text)

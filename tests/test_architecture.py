@@ -1,25 +1,31 @@
-"""The shape of the code base: who imports whom, and a test for every module."""
+"""The shape of the code base: who imports whom, no circles, and a test for every module."""
 
 import ast
 import importlib
-import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("storage", "datamodules", "lightning_modules", "callbacks", "pipeline")
+PACKAGES = ("stark", "datamodules", "lightning_modules", "callbacks", "pipeline")
 OURS = {*PACKAGES, "cli", "configs", "stark_main", "tests"}
-# What each part may import of ours; `functional` packages are looked at by themselves.
+# What each package may import of ours.
 ALLOWED = {
-    "storage": {"storage"},
-    "datamodules": {"datamodules", "storage"},
-    "lightning_modules": {"lightning_modules", "storage"},
-    "callbacks": {"callbacks", "datamodules", "lightning_modules", "storage"},
-    "pipeline": {"pipeline", "callbacks", "configs", "datamodules", "lightning_modules", "storage"},
+    "stark": {"stark"},
+    "datamodules": {"datamodules", "stark"},
+    "lightning_modules": {"lightning_modules", "stark"},
+    "callbacks": {"callbacks", "datamodules", "lightning_modules", "stark"},
+    "pipeline": {"pipeline", "callbacks", "configs", "datamodules", "lightning_modules", "stark"},
     "cli": {"cli", "pipeline"},
     "stark_main": {"cli"},
 }
+# The folders of a package: each may import from itself and from those before it.
+ROOMS = {
+    "stark": ("storage",),
+}
+# The libraries that a package does without, so that it can be used without them.
+WITHOUT = {"stark": {"pytorch_lightning", "lightning_fabric", "datasets", "jsonargparse"}}
 
 
 def modules(*packages):
@@ -28,6 +34,13 @@ def modules(*packages):
 
 MODULES = [*modules(*PACKAGES), Path("cli.py"), Path("stark_main.py")]
 TESTED_MODULES = [path for path in modules(*PACKAGES) if path.name != "__init__.py"]
+
+
+def dotted(path):
+    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+
+
+NAMES = {dotted(path): path for path in MODULES}
 
 
 def imported(path):
@@ -48,11 +61,29 @@ def test_imports_go_one_way(path):
     assert found <= ALLOWED[path.with_suffix("").parts[0]]
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if "functional" in path.parts], ids=str)
-def test_functional_code_imports_only_torch(path):
+@pytest.mark.parametrize("path", [path for path in MODULES if path.parts[0] in ROOMS and len(path.parts) > 2], ids=str)
+def test_rooms_import_from_those_below(path):
+    package, room = path.parts[:2]
+    below = ROOMS[package][: ROOMS[package].index(room) + 1]
     for name in imported(path):
-        top = name.split(".")[0]
-        assert top == "torch" or top in sys.stdlib_module_names or "functional" in name.split("."), name
+        parts = name.split(".")
+        if parts[0] == package and len(parts) > 1 and parts[1] in ROOMS[package]:
+            assert parts[1] in below, f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_every_folder_is_a_room(package):
+    assert {path.parts[1] for path in modules(package) if len(path.parts) > 2} == set(ROOMS[package])
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.parts[0] in WITHOUT], ids=str)
+def test_heavy_libraries_stay_above(path):
+    assert {name.split(".")[0] for name in imported(path)} & WITHOUT[path.parts[0]] == set()
+
+
+def test_there_is_no_circle():
+    below = {name: path for name, path in NAMES.items() if not name.startswith("pipeline")}
+    TopologicalSorter({name: (imported(path) & below.keys()) - {name} for name, path in below.items()}).prepare()
 
 
 @pytest.mark.parametrize("path", TESTED_MODULES, ids=str)
@@ -62,10 +93,10 @@ def test_every_module_has_its_test(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
 def test_names_that_are_offered_exist(path):
-    module = importlib.import_module(".".join(path.with_suffix("").parts).removesuffix(".__init__"))
+    module = importlib.import_module(dotted(path))
     assert [name for name in getattr(module, "__all__", []) if not hasattr(module, name)] == []
 
 
 def test_there_is_something_to_look_at():
     assert {path.parts[0] for path in MODULES} == {*PACKAGES, "cli.py", "stark_main.py"}
-    assert sum("functional" in path.parts for path in MODULES) >= 6
+    assert len(MODULES) > 100

@@ -17,7 +17,7 @@ import pytest
 import cli
 from cli import main
 from lightning_modules import load_classifier, load_tokenizer, save_classifier
-from storage import folder_lock
+from stark.storage import folder_lock
 from tests.tasks import TinyTask
 
 FAST = ["--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"]
@@ -84,7 +84,7 @@ def start(folder: Path, *, path: str = ".") -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("file", ["callbacks.py", "storage/__init__.py", "random.py", "json/__init__.py", "yaml.py"])
+@pytest.mark.parametrize("file", ["callbacks.py", "stark/__init__.py", "random.py", "json/__init__.py", "yaml.py"])
 def test_a_folder_that_hides_a_module_is_named(file, tmp_path):
     hiding = tmp_path / file
     hiding.parent.mkdir(exist_ok=True)
@@ -113,15 +113,15 @@ def test_folders_that_hide_nothing_are_no_matter(tmp_path):
 
 
 def test_another_distribution_with_our_names_is_named(tmp_path, monkeypatch, capsys):
-    (tmp_path / "storage").mkdir()
-    (tmp_path / "storage/__init__.py").touch()
+    (tmp_path / "stark").mkdir()
+    (tmp_path / "stark/__init__.py").touch()
     found = importlib.util.spec_from_file_location(
-        "storage", tmp_path / "storage/__init__.py", submodule_search_locations=[str(tmp_path / "storage")]
+        "stark", tmp_path / "stark/__init__.py", submodule_search_locations=[str(tmp_path / "stark")]
     )
     find = importlib.util.find_spec
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: found if name == "storage" else find(name))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: found if name == "stark" else find(name))
     message = error_of(["nothing"], capsys)
-    assert f"storage is taken from {tmp_path / 'storage'}, not from stark-lightning" in message
+    assert f"stark is taken from {tmp_path / 'stark'}, not from stark-lightning" in message
     assert message.endswith("uninstall the distribution that has put it there")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("callbacks", "configs", "datamodules", "lightning_modules", "pipeline", "storage")
+PACKAGES = ("callbacks", "configs", "datamodules", "lightning_modules", "pipeline", "stark")
 SOURCES = (*PACKAGES, "cli.py", "stark_main.py", "setup.cfg")
 DOCUMENTS = ("pyproject.toml", "README.md", "LICENSE", "Makefile", "constraints.txt")
 # Those of the libraries alone, without the checkout.
@@ -143,7 +143,7 @@ def test_has_every_template_and_module(installed):
     assert len(templates) == 3
     for path in templates:
         assert (installed / path.relative_to(ROOT)).read_bytes() == path.read_bytes()
-    for package in ("callbacks", "datamodules", "lightning_modules", "pipeline", "storage"):
+    for package in ("callbacks", "datamodules", "lightning_modules", "pipeline", "stark"):
         for path in (ROOT / package).rglob("*.py"):
             assert (installed / path.relative_to(ROOT)).is_file()
 

@@ -12,7 +12,7 @@ import jinja2
 
 from pipeline.markdown import as_text, fence_of
 from pipeline.report.pictures import Picture
-from storage import check_output, is_signed, signed, write_output
+from stark.storage import check_output, is_signed, signed, write_output
 
 __all__ = ["Number", "Page", "Table", "check_page", "write_page"]
 

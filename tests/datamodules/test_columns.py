@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from datamodules.columns import TokenColumns
-from storage import read_tensors, write_tensors
+from stark.storage import read_tensors, write_tensors
 
 ROWS = [[2, 7, 3], [2, 3], [2, 9, 9, 3]]
 

@@ -11,7 +11,7 @@ from datamodules.sample import sample_vocabulary
 from datamodules.sources import TSVSource, open_source
 from datamodules.tasks import find_task
 from datamodules.tokenization import encode, load_tokenizer, tokenize_split, tokenizer_digest, truncate_pair
-from storage import write_tensors
+from stark.storage import write_tensors
 from tests.payload import Payload
 
 

@@ -21,7 +21,7 @@ from experiments.table import TEACHER, Row, Table
 from experiments.unused import UnusedRows
 from pipeline.isolation import stark_command
 from pipeline.manifest import Manifest, Record
-from storage import read_tensors, write_tensors
+from stark.storage import read_tensors, write_tensors
 from tests.pipeline.runs import read
 
 LIMIT = 60

@@ -17,7 +17,7 @@ from lightning_modules.checkpoints import (
     val_scores,
     write_checkpoint,
 )
-from storage import DamagedError, ReadError, WriteError
+from stark.storage import DamagedError, ReadError, WriteError
 from tests.passing import PASSING, few_descriptors, unreadable
 from tests.payload import Payload
 from tests.tasks import StopAt, Stopped, differences, fit, make_trainer

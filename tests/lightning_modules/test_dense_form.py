@@ -8,7 +8,7 @@ import torch
 from lightning_modules.dense_form import dense_form
 from lightning_modules.encoders import drop_layers_, encoder_layers, shrink_
 from lightning_modules.model_folder import save_classifier
-from storage import write_tensors
+from stark.storage import write_tensors
 from tests.tiny import FAMILIES, random_masks, tiny_batch, tiny_classifier
 
 # Nothing of ours is imported there; run elsewhere, so that our packages are not even found.

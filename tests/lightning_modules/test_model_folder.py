@@ -21,7 +21,7 @@ from lightning_modules.model_folder import (
 )
 from lightning_modules.sample_encoder import save_sample_encoder
 from lightning_modules.units import KeptUnits
-from storage import CHECKSUMS_FILE, DamagedError, ReadError, write_checksums
+from stark.storage import CHECKSUMS_FILE, DamagedError, ReadError, write_checksums
 from tests.passing import PASSING, unreadable
 from tests.tiny import FAMILIES, random_masks, tiny_batch, tiny_classifier
 

@@ -3,7 +3,7 @@ import torch
 
 from lightning_modules.classifying import classify, classify_with_hidden_states
 from lightning_modules.teacher_outputs import TeacherOutputs, ask_teacher
-from storage import DamagedError
+from stark.storage import DamagedError
 from tests.tiny import tiny_batch, tiny_classifier
 
 

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from pipeline.manifest import Manifest
-from storage import file_digest
+from stark.storage import file_digest
 from tests.tasks import TinyTask
 
 SEED = 776

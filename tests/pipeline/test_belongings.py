@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.belongings import check_own, drop_own_checkpoints, remove_own
 from pipeline.export_check import Check, write_check
-from storage import ReadError, new_file, signed, write_checksums
+from stark.storage import ReadError, new_file, signed, write_checksums
 from tests.passing import unreadable
 
 FIT = (

@@ -18,7 +18,7 @@ from pipeline.display import Display
 from pipeline.execution import begin, execute_all, run_fits
 from pipeline.manifest import Manifest
 from pipeline.plan import Decision, Stage, decide
-from storage import ReadError, signed
+from stark.storage import ReadError, signed
 from tests.passing import unreadable
 
 

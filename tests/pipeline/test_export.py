@@ -26,7 +26,7 @@ from pipeline.export_check import read_check
 from pipeline.latency import Latency
 from pipeline.manifest import Manifest
 from pipeline.report.run_page import _exported
-from storage import DamagedError, is_intact_folder, write_checksums
+from stark.storage import DamagedError, is_intact_folder, write_checksums
 from tests.tiny import FAMILIES, random_masks, tiny_classifier
 
 DOCUMENTED = re.compile(r"```python\n(.*?)```", re.DOTALL)

@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.export_check import CHECK, Alone, Check, TeacherForm, alone_text, is_export, read_check, write_check
 from pipeline.latency import Latency
-from storage import write_checksums
+from stark.storage import write_checksums
 
 LATENCY = {"1x32": Latency(1.0, 0.5, 2.0)}
 EARLIER = {

@@ -14,7 +14,7 @@ from openvino import opset14 as ops
 import cli
 from pipeline.classifier import open_answer
 from pipeline.exported import check_exported, is_exported, open_exported
-from storage import CHECKSUMS_FILE, DamagedError, write_checksums
+from stark.storage import CHECKSUMS_FILE, DamagedError, write_checksums
 from tests.tiny import tiny_classifier
 
 BATCH = {name: torch.tensor([[1, 2, 3], [4, 5, 0]]) for name in ("input_ids", "attention_mask", "token_type_ids")}

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pipeline.manifest import Manifest
-from storage import DamagedError
+from stark.storage import DamagedError
 
 SETTINGS = {"seed": 1, "data.task": "sst2", "trainer.val_check_interval": None}
 

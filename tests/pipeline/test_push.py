@@ -17,7 +17,7 @@ import cli
 from lightning_modules import load_classifier, save_classifier
 from lightning_modules.encoders import shrink_
 from pipeline.push import files_of
-from storage import write_checksums
+from stark.storage import write_checksums
 from tests.tiny import random_masks
 
 ROOT = Path(__file__).parents[2]

@@ -21,7 +21,7 @@ from pipeline.model_data import data_of
 from pipeline.report import measuring
 from pipeline.report.reading import read_run
 from pipeline.report.run_page import page_of_run
-from storage import file_digest, folder_lock
+from stark.storage import file_digest, folder_lock
 from tests.own import write_own
 from tests.pipeline.runs import SEED, copy_begun, options, read, without_seconds
 

@@ -8,7 +8,7 @@ import pytest
 from cli import main
 from pipeline.manifest import Manifest, Record
 from pipeline.run_folder import read_config, read_json, read_output
-from storage import DamagedError, read_tensors, write_tensors
+from stark.storage import DamagedError, read_tensors, write_tensors
 
 
 def edited_summary(path):

@@ -7,7 +7,7 @@ from pipeline import summary
 from pipeline.manifest import Manifest, Record
 from pipeline.measure import Evaluation
 from pipeline.settings import read_settings
-from storage import write_json
+from stark.storage import write_json
 
 
 @pytest.fixture

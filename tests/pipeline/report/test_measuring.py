@@ -7,7 +7,7 @@ from lightning_modules.metrics import score_function
 from pipeline.measure import count_flops
 from pipeline.report import measuring
 from pipeline.report.measuring import SHAPES, _memory, kept_of, measure_models, told_shape
-from storage import read_tensors
+from stark.storage import read_tensors
 from tests.pipeline.runs import read
 
 

@@ -3,7 +3,7 @@ import shutil
 import pytest
 
 from pipeline.report.reading import read_run
-from storage import read_tensors
+from stark.storage import read_tensors
 
 
 def test_a_finished_run(pruned_run):

@@ -53,7 +53,7 @@ def reading(path: Path | str) -> Iterator[None]:
         >>> with reading("a.ckpt"):
         ...     raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         Traceback (most recent call last):
-        storage.reading.ReadError: a.ckpt could not be read (Too many open files): nothing was changed; ...
+        stark.storage.reading.ReadError: a.ckpt could not be read (Too many open files): nothing was changed; ...
     """
     try:
         yield

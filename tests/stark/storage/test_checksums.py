@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from storage import CHECKSUMS_FILE, DamagedError, verify_checksums, write_checksums
+from stark.storage import CHECKSUMS_FILE, DamagedError, verify_checksums, write_checksums
 
 
 @pytest.fixture

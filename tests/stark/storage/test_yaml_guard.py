@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from storage import TooMuchError, compose_yaml
+from stark.storage import TooMuchError, compose_yaml
 
 
 @pytest.mark.parametrize("loader", [yaml.SafeLoader, yaml.BaseLoader])

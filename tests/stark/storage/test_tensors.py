@@ -6,7 +6,7 @@ import pickle
 import pytest
 import torch
 
-from storage import DamagedError, hash_tensors, read_tensors, write_tensors
+from stark.storage import DamagedError, hash_tensors, read_tensors, write_tensors
 from tests.payload import Payload
 
 TENSORS = {"a": torch.arange(6, dtype=torch.float64).reshape(2, 3), "empty": torch.zeros(0), "b": torch.tensor([1])}

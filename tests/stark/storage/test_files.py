@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import storage
-from storage import (
+from stark.storage import (
     WriteError,
     copy_folder,
     inside,
@@ -119,11 +118,9 @@ def test_of_two_that_make_the_same_folder_the_first_stays(tmp_path):
 
 
 KILLED = """
-import os, signal, sys, types
+import os, signal
 from pathlib import Path
-sys.modules["storage"] = package = types.ModuleType("storage")  # without torch, which takes seconds
-package.__path__ = [sys.argv[1]]
-from storage.files import new_file, new_folder
+from stark.storage.files import new_file, new_folder
 
 with new_file(Path("file")) as file, new_folder(Path("folder")) as folder:
     file.write_text("half")
@@ -134,8 +131,7 @@ with new_file(Path("file")) as file, new_folder(Path("folder")) as folder:
 
 def test_what_killed_processes_left_is_cleared_away_and_what_living_ones_write_is_not(tmp_path):
     """Whether a process lives is asked of its lock, which knows other containers with equal names and numbers."""
-    package = str(Path(storage.__file__).parent)
-    killed = subprocess.run([sys.executable, "-c", KILLED, package], cwd=tmp_path, check=False)
+    killed = subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert [name.split(".")[1] for name in names(tmp_path)] == ["file", "folder"]
     with new_file(tmp_path / "file") as theirs, new_folder(tmp_path / "folder") as folder:

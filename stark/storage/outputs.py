@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from storage.checksums import verify_checksums
-from storage.files import WriteError, new_file
-from storage.reading import DamagedError
+from stark.storage.checksums import verify_checksums
+from stark.storage.files import WriteError, new_file
+from stark.storage.reading import DamagedError
 
 __all__ = ["check_output", "is_intact_folder", "is_signed", "is_stream", "open_output", "signed", "write_output"]
 

@@ -6,15 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from storage import (
-    check_output,
-    is_intact_folder,
-    is_signed,
-    open_output,
-    signed,
-    write_checksums,
-    write_output,
-)
+from stark.storage import check_output, is_intact_folder, is_signed, open_output, signed, write_checksums, write_output
 
 
 def test_an_existing_file_is_kept_unless_it_is_ours_or_overwrite_is_given(tmp_path):

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from storage import folder_lock
+from stark.storage import folder_lock
 
 HOLD = """
 import sys, time

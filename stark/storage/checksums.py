@@ -7,8 +7,8 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from storage.files import write_text
-from storage.reading import DamagedError, files_below, is_file, reading
+from stark.storage.files import write_text
+from stark.storage.reading import DamagedError, files_below, is_file, reading
 
 __all__ = ["CHECKSUMS_FILE", "DamagedError", "file_digest", "verify_checksums", "write_checksums"]
 

@@ -32,7 +32,7 @@ def compose_yaml(text: str, loader: type[yaml.SafeLoader | yaml.BaseLoader] = ya
         '3'
         >>> compose_yaml("&a [*a]")
         Traceback (most recent call last):
-        storage.yaml_guard.TooMuchError: an alias (*) leads back into what it is part of, or values are nested ...
+        stark.storage.yaml_guard.TooMuchError: an alias (*) leads back into what it is part of, or values are nested ...
     """
     try:
         node: yaml.Node | None = yaml.compose(text, Loader=loader)

@@ -6,7 +6,7 @@ import os
 import pytest
 import torch
 
-from storage import (
+from stark.storage import (
     DamagedError,
     ReadError,
     file_digest,

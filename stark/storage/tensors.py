@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from storage.files import WriteError, new_file
-from storage.reading import DamagedError, ReadError, is_file, reading
+from stark.storage.files import WriteError, new_file
+from stark.storage.reading import DamagedError, ReadError, is_file, reading
 
 __all__ = ["hash_tensors", "read_tensors", "write_tensors"]
 

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from storage.checksums import CHECKSUMS_FILE, file_digest, verify_checksums, write_checksums
-from storage.files import (
+from stark.storage.checksums import CHECKSUMS_FILE, file_digest, verify_checksums, write_checksums
+from stark.storage.files import (
     WriteError,
     copy_folder,
     inside,
@@ -14,15 +14,23 @@ from storage.files import (
     write_json,
     write_text,
 )
-from storage.lazy import lazy_names
-from storage.locks import folder_lock
-from storage.model_sizes import WEIGHTS_FILE, check_sizes, stored_shapes, weights_files
-from storage.outputs import check_output, is_intact_folder, is_signed, is_stream, open_output, signed, write_output
-from storage.reading import DamagedError, ReadError, files_below, is_file, matching_files, passing_reason, reading
-from storage.yaml_guard import TooMuchError, compose_yaml
+from stark.storage.lazy import lazy_names
+from stark.storage.locks import folder_lock
+from stark.storage.model_sizes import WEIGHTS_FILE, check_sizes, stored_shapes, weights_files
+from stark.storage.outputs import (
+    check_output,
+    is_intact_folder,
+    is_signed,
+    is_stream,
+    open_output,
+    signed,
+    write_output,
+)
+from stark.storage.reading import DamagedError, ReadError, files_below, is_file, matching_files, passing_reason, reading
+from stark.storage.yaml_guard import TooMuchError, compose_yaml
 
 if TYPE_CHECKING:
-    from storage.tensors import hash_tensors, read_tensors, write_tensors
+    from stark.storage.tensors import hash_tensors, read_tensors, write_tensors
 else:
     __getattr__, __dir__ = lazy_names(__name__)
 

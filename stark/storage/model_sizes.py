@@ -14,8 +14,8 @@ from typing import Any
 
 from safetensors import safe_open
 
-from storage.files import inside
-from storage.reading import is_file, reading
+from stark.storage.files import inside
+from stark.storage.reading import is_file, reading
 
 __all__ = ["WEIGHTS_FILE", "check_sizes", "stored_shapes", "weights_files"]
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from storage.reading import ReadError, matching_files
+from stark.storage.reading import ReadError, matching_files
 
 __all__ = [
     "WriteError",

@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from storage.lazy import lazy_names
+from stark.storage.lazy import lazy_names
 
 INIT = '''"""A package."""
 from typing import TYPE_CHECKING
 
-from storage.lazy import lazy_names
+from stark.storage.lazy import lazy_names
 
 if TYPE_CHECKING:
     from lazily.first import A, b

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from storage import check_sizes, stored_shapes, weights_files
+from stark.storage import check_sizes, stored_shapes, weights_files
 
 SHAPES = {f"layer.{number}.weight": (32, 64) for number in range(4)}
 PLAUSIBLE = {

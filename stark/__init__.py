@@ -1,0 +1,1 @@
+"""The method without Lightning: what needs torch and transformers alone."""
