@@ -88,7 +88,7 @@ def test_classes_are_pickled_by_their_module(lazily):
     assert pickle.loads(pickle.dumps(lazily.A)) is lazily.A
 
 
-@pytest.mark.parametrize("package", ["callbacks", "datamodules", "storage"])
+@pytest.mark.parametrize("package", ["callbacks", "datamodules", "stark.storage"])
 def test_each_name_that_is_read_is_offered(package):
     find, _ = lazy_names(package)
     offered = importlib.import_module(package).__all__

@@ -12,7 +12,7 @@ from stark.storage import folder_lock
 HOLD = """
 import sys, time
 from pathlib import Path
-from storage import folder_lock
+from stark.storage import folder_lock
 
 with folder_lock(Path(sys.argv[1])):
     print("held", flush=True)
