@@ -43,8 +43,9 @@ from benchmarks.measuring import (
 from benchmarks.models import write_models
 from benchmarks.plain import as_released_, distil_loss, padded, train_epoch, training_tools
 from datamodules import GLUEDataModule
-from lightning_modules import DistillationModule, load_classifier
-from lightning_modules.classifying import Batch
+from lightning_modules import DistillationModule
+from stark.forward.classifying import Batch
+from stark.model_folders.model_folder import load_classifier
 
 __all__ = ["main"]
 

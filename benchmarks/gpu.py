@@ -26,9 +26,9 @@ from benchmarks.measuring import Sample, alternate, header, matrix_rate, ratio_l
 from benchmarks.models import SIZES, random_classifier, uneven_student
 from benchmarks.plain import as_released_, distil_loss, finetune_loss, plain_scores
 from callbacks.sparsification import score_teacher
-from lightning_modules.classifying import Batch, classify
 from lightning_modules.functional.distillation import distillation_loss
 from pipeline.measure import count_flops
+from stark.forward.classifying import Batch, classify
 
 __all__ = ["main"]
 

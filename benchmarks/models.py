@@ -12,7 +12,9 @@ from transformers import AutoModelForSequenceClassification, BertConfig, BertTok
 
 from benchmarks.data import vocabulary
 from callbacks.functional.masks import masks_at_sparsity
-from lightning_modules import encoder_layers, save_classifier, shrink_
+from stark.encoders.cutting import shrink_
+from stark.encoders.layers import encoder_layers
+from stark.model_folders.model_folder import save_classifier
 
 __all__ = ["SIZES", "random_classifier", "tokenizer", "uneven_masks", "uneven_student", "write_models"]
 

@@ -19,9 +19,11 @@ from transformers import PreTrainedModel, get_linear_schedule_with_warmup
 from callbacks.functional.importance import knowledgeableness, normalize_per_layer
 from callbacks.functional.masks import masks_at_sparsity
 from datamodules import LazyDataLoader, PadCollator
-from lightning_modules import encoder_layers, shrink_, unit_masks
-from lightning_modules.classifying import Batch, classify
 from lightning_modules.functional.distillation import distillation_loss, task_loss
+from stark.encoders.cutting import shrink_
+from stark.encoders.layers import encoder_layers
+from stark.encoders.masking import unit_masks
+from stark.forward.classifying import Batch, classify
 
 __all__ = [
     "LEVELS",

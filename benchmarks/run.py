@@ -32,8 +32,9 @@ from benchmarks.plain import (
     training_tools,
 )
 from datamodules import GLUEDataModule
-from lightning_modules import load_classifier, load_tokenizer, save_classifier, shrink_
-from lightning_modules.classifying import Batch
+from stark.encoders.cutting import shrink_
+from stark.forward.classifying import Batch
+from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
 
 __all__ = ["main"]
 

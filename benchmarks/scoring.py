@@ -21,7 +21,7 @@ from benchmarks.plain import as_released_, check_levels, padded, plain_masks, pl
 from callbacks.functional.importance import normalize_per_layer
 from callbacks.sparsification import score_teacher, teacher_masks
 from datamodules import GLUEDataModule
-from lightning_modules import load_classifier
+from stark.model_folders.model_folder import load_classifier
 
 __all__ = ["main"]
 

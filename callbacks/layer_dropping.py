@@ -3,31 +3,13 @@
 from __future__ import annotations
 
 from pytorch_lightning import Callback, LightningModule, Trainer
-from transformers import PreTrainedModel
 
-from callbacks.choices import LayerChoice
 from callbacks.lifecycle import resumes
 from lightning_modules.base import ClassificationModule
-from lightning_modules.encoders import drop_layers_, encoder_layers, layers_to_keep
+from stark.choices import LayerChoice
+from stark.encoders.layer_dropping import drop_layers
 
-__all__ = ["LayerDropping", "drop_layers"]
-
-
-def drop_layers(model: PreTrainedModel, layers: int, which: LayerChoice = "first") -> PreTrainedModel:
-    """Keep some of a model's layers.
-
-    Args:
-        model: The model; it is changed.
-        layers: How many layers to keep.
-        which: ``first``, ``last`` or ``alternate``.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: If the model has fewer layers.
-    """
-    return drop_layers_(model, layers_to_keep(len(encoder_layers(model)), layers, which))
+__all__ = ["LayerDropping"]
 
 
 class LayerDropping(Callback):

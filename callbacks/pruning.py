@@ -9,14 +9,14 @@ from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from callbacks.choices import ScoreReduction, ScoringSplit
 from callbacks.functional.masks import achieved_sparsity, check_sparsity, masks_at_sparsity
 from callbacks.lifecycle import resumes
 from callbacks.scoring import UnitScores, score_units, scoring_batches
 from lightning_modules.base import ClassificationModule
-from lightning_modules.classifying import Batch
-from lightning_modules.encoders import shrink_
 from lightning_modules.functional.distillation import task_loss
+from stark.choices import ScoreReduction, ScoringSplit
+from stark.encoders.cutting import shrink_
+from stark.forward.classifying import Batch
 
 __all__ = ["EXPRESSIVENESS", "Pruning", "expressiveness_loss", "prune"]
 

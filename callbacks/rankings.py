@@ -14,9 +14,9 @@ from callbacks.functional.masks import masks_at_sparsity
 from callbacks.pruning import EXPRESSIVENESS
 from callbacks.scoring import UnitScores, score_units
 from callbacks.sparsification import FRIENDLINESS
-from lightning_modules.classifying import Batch, classify
-from lightning_modules.encoders import EncoderLayer, encoder_layers
 from lightning_modules.functional.distillation import distillation_loss, kl_divergence
+from stark.encoders.layers import EncoderLayer, encoder_layers
+from stark.forward.classifying import Batch, classify
 
 __all__ = ["SCORED", "Ranking", "magnitudes", "ranked_masks", "score_baselines"]
 

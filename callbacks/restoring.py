@@ -14,8 +14,8 @@ from callbacks.pruning import EXPRESSIVENESS
 from callbacks.scoring import UnitScores, scoring_batches
 from callbacks.sparsification import FRIENDLINESS, teacher_masks
 from lightning_modules.distillation import DistillationModule
-from lightning_modules.encoders import unit_masks
 from lightning_modules.teacher_outputs import ask_teacher
+from stark.encoders.masking import unit_masks
 
 __all__ = ["TeacherRestoring", "restored_sparsity"]
 

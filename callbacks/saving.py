@@ -10,8 +10,8 @@ from pytorch_lightning.utilities import rank_zero_info
 from callbacks.lifecycle import load_best
 from datamodules import GLUEDataModule
 from lightning_modules.base import ClassificationModule
-from lightning_modules.model_folder import check_free, save_classifier
-from lightning_modules.model_inputs import ModelInputs, lowercases
+from stark.model_folders.model_folder import check_free, save_classifier
+from stark.model_folders.model_inputs import ModelInputs, lowercases
 
 __all__ = ["SaveModelFolder", "inputs_of"]
 

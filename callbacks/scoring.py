@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from callbacks.choices import ScoreReduction, ScoringSplit
 from callbacks.functional.importance import UnitReduction, batch_importance, normalize_per_layer
-from lightning_modules.classifying import Batch, classify
-from lightning_modules.encoders import encoder_layers, unit_masks
-from lightning_modules.processes import all_gather, processes
+from stark.choices import ScoreReduction, ScoringSplit
+from stark.encoders.layers import encoder_layers
+from stark.encoders.masking import unit_masks
+from stark.forward.classifying import Batch, classify
+from stark.processes import all_gather, processes
 from stark.storage import hash_tensors, read_tensors, write_tensors
 
 __all__ = ["UnitLoss", "UnitScores", "score_units", "scoring_batches"]

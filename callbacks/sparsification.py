@@ -11,7 +11,6 @@ from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from callbacks.choices import ScoreReduction, ScoringSplit
 from callbacks.functional.importance import knowledgeableness
 from callbacks.functional.masks import achieved_sparsity, check_sparsity, masks_at_sparsity
 from callbacks.layer_dropping import LayerDropping
@@ -19,11 +18,12 @@ from callbacks.lifecycle import has_trial, resumes
 from callbacks.pruning import EXPRESSIVENESS, Pruning, expressiveness_loss
 from callbacks.saving import inputs_of
 from callbacks.scoring import UnitScores, score_units, scoring_batches
-from lightning_modules.classifying import Batch, classify
 from lightning_modules.distillation import DistillationModule
 from lightning_modules.functional.distillation import distillation_loss
-from lightning_modules.model_folder import save_classifier
-from lightning_modules.model_inputs import ModelInputs
+from stark.choices import ScoreReduction, ScoringSplit
+from stark.forward.classifying import Batch, classify
+from stark.model_folders.model_folder import save_classifier
+from stark.model_folders.model_inputs import ModelInputs
 
 __all__ = ["FRIENDLINESS", "TeacherSparsification", "score_teacher", "teacher_masks"]
 

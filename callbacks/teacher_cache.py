@@ -12,10 +12,10 @@ from typing import Any, Protocol, runtime_checkable
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import nn
 
-from callbacks.choices import ScoringSplit
 from callbacks.scoring import scoring_batches
 from lightning_modules.distillation import DistillationModule
 from lightning_modules.teacher_outputs import TeacherOutputs, ask_teacher
+from stark.choices import ScoringSplit
 from stark.storage import is_file
 
 __all__ = ["TeacherCache"]

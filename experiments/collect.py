@@ -15,11 +15,12 @@ from callbacks.sparsification import FRIENDLINESS
 from experiments.plan import Cell, Search
 from experiments.reading import UNUSED
 from experiments.table import TEACHER, Row, Table
-from lightning_modules import kept_units, load_classifier
-from lightning_modules.classifying import predictions
 from pipeline.comparison import BEST_OF_K, DENSE, SPARSE
 from pipeline.run_folder import read_output
 from pipeline.summary import LOGITS, read_summary
+from stark.encoders.layers import kept_units
+from stark.forward.classifying import predictions
+from stark.model_folders.model_folder import load_classifier
 from stark.storage import write_tensors
 
 __all__ = ["is_collected", "keep_predictions", "keep_units", "rows_of"]

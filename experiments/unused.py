@@ -10,10 +10,9 @@ from pathlib import Path
 import torch
 
 from datamodules import GLUEDataModule
-from lightning_modules import load_classifier
-from lightning_modules.classifying import classify, predictions
-from lightning_modules.model_folder import model_digest
 from pipeline.elsewhere import usable_cores
+from stark.forward.classifying import classify, predictions
+from stark.model_folders.model_folder import load_classifier, model_digest
 from stark.storage import write_json, write_text
 
 __all__ = ["UnusedRows"]

@@ -2,29 +2,21 @@
 
 from lightning_modules.base import ClassificationModule
 from lightning_modules.distillation import DistillationModule
-from lightning_modules.encoders import (
-    ADAPTERS,
-    EncoderAdapter,
-    EncoderLayer,
-    count_parameters,
-    drop_layers_,
-    encoder_layers,
-    find_adapter,
-    kept_units,
-    layers_to_keep,
-    shrink_,
-    shrink_to_,
-    unit_masks,
-)
 from lightning_modules.finetuning import FinetuningModule
-from lightning_modules.model_folder import load_classifier, load_tokenizer, model_digest, save_classifier
-from lightning_modules.model_inputs import ModelInputs
-from lightning_modules.sample_encoder import save_sample_encoder
+from stark.encoders.cutting import shrink_, shrink_to_
+from stark.encoders.families.table import ADAPTERS
+from stark.encoders.family import EncoderAdapter
+from stark.encoders.layer_dropping import drop_layers_, layers_to_keep
+from stark.encoders.layers import EncoderLayer, count_parameters, encoder_layers, find_adapter, kept_units
+from stark.encoders.masking import unit_masks
+from stark.encoders.units import KeptUnits
+from stark.model_folders.model_folder import load_classifier, load_tokenizer, model_digest, save_classifier
+from stark.model_folders.model_inputs import ModelInputs
+from stark.model_folders.released_checkpoint import import_stark_checkpoint
+from stark.model_folders.sample_encoder import save_sample_encoder
 
 # Importing it makes the shrunk families known to the Auto classes of transformers.
-from lightning_modules.shrunk import ShrunkClassifier
-from lightning_modules.stark_checkpoint import import_stark_checkpoint
-from lightning_modules.units import KeptUnits
+from stark.model_folders.shrunk import ShrunkClassifier
 
 __all__ = [
     "ADAPTERS",

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from transformers import CONFIG_MAPPING, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, PreTrainedConfig, PreTrainedModel
 
-from lightning_modules.encoders import SHRUNK_PREFIX, EncoderLayer, encoder_layers, kept_units
-from lightning_modules.functional.shrinking import head_rows
+from stark.encoders.family import SHRUNK_PREFIX
+from stark.encoders.layers import EncoderLayer, encoder_layers, kept_units
+from stark.encoders.linears import head_rows
 
 __all__ = ["dense_form", "family_config"]
 

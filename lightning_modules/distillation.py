@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from lightning_modules.base import ClassificationModule
-from lightning_modules.classifying import Batch, classify
-from lightning_modules.encoders import kept_units, shrink_
 from lightning_modules.functional.distillation import Reduction, distillation_loss
-from lightning_modules.input_checks import HasInputs, check_inputs, check_tokens
-from lightning_modules.model_folder import load_classifier, load_tokenizer
 from lightning_modules.teacher_outputs import TeacherOutputs
-from lightning_modules.units import KeptUnits
+from stark.encoders.cutting import shrink_
+from stark.encoders.layers import kept_units
+from stark.encoders.units import KeptUnits
+from stark.forward.classifying import Batch, classify
+from stark.model_folders.input_checks import HasInputs, check_inputs, check_tokens
+from stark.model_folders.model_folder import load_classifier, load_tokenizer
 from stark.storage import hash_tensors
 
 __all__ = ["DistillationModule"]

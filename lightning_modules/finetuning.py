@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from lightning_modules.base import ClassificationModule
-from lightning_modules.classifying import Batch
 from lightning_modules.functional.distillation import Reduction, task_loss
-from lightning_modules.model_folder import load_classifier, load_tokenizer
+from stark.forward.classifying import Batch
+from stark.model_folders.model_folder import load_classifier, load_tokenizer
 
 __all__ = ["FinetuningModule"]
 

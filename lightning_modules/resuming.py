@@ -12,7 +12,7 @@ import torch
 from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
-from lightning_modules.processes import mean_over_processes
+from stark.processes import mean_over_processes
 
 __all__ = [
     "EpochBatches",

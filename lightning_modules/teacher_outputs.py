@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from lightning_modules.classifying import Batch, classify, classify_with_hidden_states
-from lightning_modules.processes import all_gather_object, processes
+from stark.forward.classifying import Batch, classify, classify_with_hidden_states
+from stark.processes import all_gather_object, processes
 from stark.storage import read_tensors, write_tensors
 
 __all__ = ["TeacherOutputs", "ask_teacher"]

@@ -16,9 +16,7 @@ from jsonargparse import Namespace
 from transformers import AutoConfig
 
 from datamodules import GLUE_HUB_ID, GLUETask, Task
-from lightning_modules.encoders import SHRUNK_PREFIX
 from lightning_modules.metrics import score_function
-from lightning_modules.model_folder import one_line_errors
 from pipeline.latency import device_text, spread_text, threads_text
 from pipeline.manifest import Manifest
 from pipeline.markdown import as_code, as_text
@@ -28,6 +26,8 @@ from pipeline.report.measuring import measure_models
 from pipeline.report.wording import environment, score_text, shape_text
 from pipeline.run_folder import has_output, read_config, read_output
 from pipeline.summary import LOGITS, SUMMARY, read_summary
+from stark.encoders.family import SHRUNK_PREFIX
+from stark.model_folders.model_folder import one_line_errors
 from stark.storage import check_output, is_signed, signed, write_output
 
 __all__ = ["card", "card_of", "entry_of"]

@@ -14,13 +14,12 @@ from datamodules import PadCollator, TokenColumns, evaluation_batches
 from datamodules.settings import SegmentIds
 from datamodules.tokenization import tokenize_rows
 from datamodules.tsv import Rows
-from lightning_modules import load_classifier
-from lightning_modules.classifying import Batch, classify
-from lightning_modules.input_checks import check_inputs, most_tokens
-from lightning_modules.model_folder import labels_of, load_tokenizer
-from lightning_modules.model_inputs import ModelInputs, lowercases
 from pipeline.exported import is_exported, open_exported
 from pipeline.model_data import config_of, settings_of
+from stark.forward.classifying import Batch, classify
+from stark.model_folders.input_checks import check_inputs, most_tokens
+from stark.model_folders.model_folder import labels_of, load_classifier, load_tokenizer
+from stark.model_folders.model_inputs import ModelInputs, lowercases
 
 __all__ = ["Answer", "Classifier", "answer_of", "open_answer", "open_classifier"]
 

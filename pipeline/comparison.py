@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_modules.classifying import predictions
 from pipeline.statistics import Cell, Metric, estimate_difference, mcnemar
+from stark.forward.classifying import predictions
 
 __all__ = ["DENSE", "SPARSE", "best_by_method", "compare"]
 

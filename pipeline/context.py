@@ -12,11 +12,11 @@ from pytorch_lightning import Callback
 from callbacks.expected_model import loaded_digest
 from callbacks.rankings import SCORED
 from datamodules import GLUEDataModule
-from lightning_modules import load_classifier, load_tokenizer, model_digest
 from pipeline import stages
 from pipeline.candidates import Candidate, RankedTeacher
 from pipeline.plan import CONTENT, Stage
 from pipeline.settings import RunSettings
+from stark.model_folders.model_folder import load_classifier, load_tokenizer, model_digest
 
 __all__ = ["RunContext"]
 

@@ -15,9 +15,9 @@ import transformers
 from torch import Tensor
 from transformers import AutoConfig
 
-from lightning_modules.classifying import Batch
 from pipeline.extras import need_extra
 from pipeline.program import load_program
+from stark.forward.classifying import Batch
 from stark.storage import DamagedError, ReadError, reading, verify_checksums
 
 __all__ = [

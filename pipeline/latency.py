@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lightning_modules.classifying import Batch
+from stark.forward.classifying import Batch
 
 __all__ = ["Latency", "device_text", "measure_latency", "spread_text", "threads_text"]
 

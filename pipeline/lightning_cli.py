@@ -29,7 +29,7 @@ from callbacks import PARENT_VARIABLE, Paused, StopOnSignal
 from datamodules import GLUEDataModule
 from lightning_modules import ClassificationModule
 from lightning_modules.checkpoints import SafeCheckpointIO, read_checkpoint
-from lightning_modules.processes import check_strategy
+from lightning_modules.strategies import check_strategy
 from pipeline.errors import OneLineErrors
 from pipeline.plugins import PLUGINS_HELP, PluginPaths, load_plugins, named_plugins
 from pipeline.yaml_text import CONFIGS

@@ -7,7 +7,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from callbacks.scoring import UnitScores
-from lightning_modules import kept_units, load_classifier
+from stark.encoders.layers import kept_units
+from stark.model_folders.model_folder import load_classifier
 
 __all__ = ["mask_figures", "score_figures"]
 

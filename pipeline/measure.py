@@ -14,10 +14,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedModel
 
 from datamodules import GLUEDataModule
-from lightning_modules import FinetuningModule, count_parameters, encoder_layers
-from lightning_modules.classifying import classify, predictions
+from lightning_modules import FinetuningModule
 from lightning_modules.metrics import build_metrics, computed, score_of
 from pipeline.settings import RunSettings
+from stark.encoders.layers import count_parameters, encoder_layers
+from stark.forward.classifying import classify, predictions
 
 __all__ = ["Evaluation", "count_flops", "evaluate", "size"]
 

@@ -8,10 +8,10 @@ from typing import Any
 from transformers import AutoConfig, PreTrainedConfig
 
 from datamodules import GLUEDataModule, Task, is_description, open_task
-from lightning_modules.input_checks import check_inputs
-from lightning_modules.model_folder import labels_of, one_line_errors
-from lightning_modules.model_inputs import ModelInputs
 from pipeline.run_folder import CONFIG, read_config
+from stark.model_folders.input_checks import check_inputs
+from stark.model_folders.model_folder import labels_of, one_line_errors
+from stark.model_folders.model_inputs import ModelInputs
 from stark.storage import new_file
 
 __all__ = ["check_labels", "config_of", "data_of", "keep_description", "run_of", "settings_of", "task_of", "texts_of"]

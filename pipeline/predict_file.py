@@ -21,10 +21,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from datamodules.record_format import RecordFormat, record_format
 from datamodules.records import BadRecord, Record, Records, is_unicode, open_records, spelled
 from datamodules.tsv import empty_texts_note
-from lightning_modules.input_checks import check_segments
 from pipeline.classifier import Classifier, open_classifier
 from pipeline.model_data import config_of, texts_of
 from pipeline.plain_text import PlainConsole, printable
+from stark.model_folders.input_checks import check_segments
 from stark.storage import check_output, is_stream, open_output
 
 __all__ = ["predict_file"]

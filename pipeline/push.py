@@ -17,9 +17,9 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]
 )
 from jsonargparse import Namespace
 
-from lightning_modules import load_classifier
 from pipeline.exported import check_exported, is_exported
 from pipeline.plain_text import printable
+from stark.model_folders.model_folder import load_classifier
 from stark.storage import CHECKSUMS_FILE, verify_checksums
 
 __all__ = ["files_of", "push", "push_folder"]

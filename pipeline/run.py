@@ -8,8 +8,6 @@ import logging
 import warnings
 
 from datamodules import GLUEDataModule
-from lightning_modules import encoder_layers, layers_to_keep, load_classifier
-from lightning_modules.input_checks import check_inputs, check_tokenizer_limit
 from pipeline.display import Display, comparison_lines, plan_table, summary_table
 from pipeline.execution import check_places, execute_all
 from pipeline.machine import machine_of
@@ -21,6 +19,10 @@ from pipeline.plugins import keep_plugins
 from pipeline.run_folder import CONFIG
 from pipeline.settings import RunOptions, RunSettings
 from pipeline.summary import read_summary
+from stark.encoders.layer_dropping import layers_to_keep
+from stark.encoders.layers import encoder_layers
+from stark.model_folders.input_checks import check_inputs, check_tokenizer_limit
+from stark.model_folders.model_folder import load_classifier
 from stark.storage import folder_lock, write_text
 
 __all__ = ["run"]

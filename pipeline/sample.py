@@ -9,8 +9,8 @@ from pathlib import Path
 from jsonargparse import Namespace
 
 from datamodules import sample_vocabulary, write_sample_data
-from lightning_modules import save_sample_encoder
 from pipeline.plain_text import printable
+from stark.model_folders.sample_encoder import save_sample_encoder
 from stark.storage import CHECKSUMS_FILE, check_output, file_digest, new_file, write_text
 
 __all__ = ["sample_data"]

@@ -14,11 +14,11 @@ from transformers import PreTrainedModel
 
 from callbacks.scoring import UnitScores
 from callbacks.sparsification import teacher_masks
-from lightning_modules import unit_masks
-from lightning_modules.classifying import Batch, classify, predictions
 from lightning_modules.metrics import correlation
 from pipeline.candidates import Candidate
 from pipeline.settings import PredictionRule, SearchSettings
+from stark.encoders.masking import unit_masks
+from stark.forward.classifying import Batch, classify, predictions
 
 __all__ = [
     "FOLDS",

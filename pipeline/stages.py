@@ -17,15 +17,12 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from callbacks import rankings
-from callbacks.layer_dropping import drop_layers
 from callbacks.pruning import EXPRESSIVENESS, expressiveness_loss, prune
 from callbacks.rankings import Ranking
 from callbacks.scoring import UnitScores, score_units, scoring_batches
 from callbacks.sparsification import FRIENDLINESS, score_teacher
 from datamodules import GLUEDataModule
-from lightning_modules import encoder_layers, load_classifier, load_tokenizer, save_classifier, shrink_
 from lightning_modules.checkpoints import latest_checkpoint
-from lightning_modules.classifying import Batch
 from lightning_modules.metrics import score_function
 from pipeline.belongings import remove_own
 from pipeline.candidates import Candidate
@@ -36,6 +33,11 @@ from pipeline.loggers import log_figures, logger_configs, logging_ends
 from pipeline.plugins import plugin_copies
 from pipeline.search import HeldOut, Prediction, cross_fit, folds, predict
 from pipeline.settings import FitSettings, RunSettings
+from stark.encoders.cutting import shrink_
+from stark.encoders.layer_dropping import drop_layers
+from stark.encoders.layers import encoder_layers
+from stark.forward.classifying import Batch
+from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
 from stark.storage import write_text
 
 __all__ = [

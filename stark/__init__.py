@@ -1,1 +1,48 @@
-"""The method without Lightning: what needs torch and transformers alone."""
+"""Pruning and distillation of encoder classifiers without Lightning: what needs torch and transformers alone.
+
+Importing it makes shrunk models (``stark-bert``, ...) known to the Auto classes of transformers.
+"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stark.storage.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from stark.encoders.cutting import shrink_, shrink_to_
+    from stark.encoders.layer_dropping import drop_layers_
+    from stark.encoders.layers import count_parameters, encoder_layers, kept_units
+    from stark.encoders.masking import unit_masks
+    from stark.encoders.units import KeptUnits
+    from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
+else:
+    __getattr__, __dir__ = lazy_names(__name__)
+
+__all__ = [
+    "KeptUnits",
+    "count_parameters",
+    "drop_layers_",
+    "encoder_layers",
+    "kept_units",
+    "load_classifier",
+    "load_tokenizer",
+    "save_classifier",
+    "shrink_",
+    "shrink_to_",
+    "unit_masks",
+]
+
+
+def _is_command() -> bool:
+    """Whether this process is the command `stark`, which imports torch and transformers after it has read its options.
+
+    Its ``--help`` would take seconds otherwise.
+    """
+    command = Path(__file__).parents[1] / "cli.py"
+    programs = (getattr(sys.modules.get(name), "__file__", None) for name in ("cli", "__main__"))
+    return any(program is not None and Path(program).resolve() == command.resolve() for program in programs)
+
+
+if not _is_command():
+    import stark.model_folders.shrunk  # noqa: F401 - registers the shrunk families

@@ -11,15 +11,10 @@ from pytorch_lightning import Callback, LightningModule, Trainer, seed_everythin
 from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
 
 from datamodules import GLUEDataModule, sample_vocabulary, write_sample_data
-from lightning_modules import (
-    DistillationModule,
-    FinetuningModule,
-    load_classifier,
-    load_tokenizer,
-    save_classifier,
-    save_sample_encoder,
-)
+from lightning_modules import DistillationModule, FinetuningModule
 from lightning_modules.checkpoints import SafeCheckpointIO
+from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
+from stark.model_folders.sample_encoder import save_sample_encoder
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import pytest
 
 import cli
 from cli import main
-from lightning_modules import load_classifier, load_tokenizer, save_classifier
+from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
 from stark.storage import folder_lock
 from tests.tasks import TinyTask
 

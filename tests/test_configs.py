@@ -8,7 +8,7 @@ import pytest
 
 from cli import main
 from datamodules import find_task
-from lightning_modules import load_classifier, load_tokenizer, save_classifier
+from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 # One folder's results are the next one's input, as a reader of the README would run them.

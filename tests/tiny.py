@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
-from lightning_modules.encoders import encoder_layers
-from lightning_modules.stark_checkpoint import plain_state
+from stark.encoders.layers import encoder_layers
+from stark.model_folders.released_checkpoint import plain_state
 
 FAMILIES = ("bert", "roberta", "xlm-roberta", "electra", "distilbert")
 VOCAB_SIZE = 120
@@ -134,3 +134,13 @@ def golden_masks(case: Golden, level: str, *, rounded: bool) -> tuple[list[Tenso
             kept = ranking[: len(ranking) - dropped]
             chosen.append(torch.isin(torch.arange(len(ranking)), kept))
     return masks
+
+
+def logits(model, batch=None):
+    with torch.no_grad():
+        return model(**(batch or tiny_batch())).logits
+
+
+def ones(model):
+    layers = encoder_layers(model)
+    return [torch.ones(layer.num_heads) for layer in layers], [torch.ones(layer.num_neurons) for layer in layers]

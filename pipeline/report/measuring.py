@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from lightning_modules import count_parameters, kept_units, load_classifier
-from lightning_modules.classifying import predictions
-from lightning_modules.input_checks import most_tokens
 from pipeline.classifier import Answer, answer_of
 from pipeline.latency import Latency, measure_latency
 from pipeline.measure import count_flops
 from pipeline.statistics import Estimate, Metric, estimate_score
+from stark.encoders.layers import count_parameters, kept_units
+from stark.forward.classifying import predictions
+from stark.model_folders.input_checks import most_tokens
+from stark.model_folders.model_folder import load_classifier
 
 __all__ = ["SHAPES", "TOKENS", "Kept", "MeasuredModel", "kept_of", "measure_models", "told_shape"]
 

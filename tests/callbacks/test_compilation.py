@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from callbacks import Compilation
-from lightning_modules import drop_layers_, load_classifier, load_tokenizer, save_classifier
+from stark.encoders.layer_dropping import drop_layers_
+from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
 from tests.tasks import fit, make_trainer
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from callbacks.expected_model import ExpectedModel, loaded_digest
-from lightning_modules import load_classifier, load_tokenizer
+from stark.model_folders.model_folder import load_classifier, load_tokenizer
 from tests.tasks import make_trainer
 
 

@@ -1,13 +1,11 @@
 import pytest
-import torch
 from pytorch_lightning import LightningModule
 from torch import nn
 
 from callbacks import LayerDropping
-from callbacks.layer_dropping import drop_layers
-from lightning_modules import encoder_layers, load_classifier
+from stark.encoders.layers import encoder_layers
+from stark.model_folders.model_folder import load_classifier
 from tests.tasks import differences, fit, make_trainer
-from tests.tiny import tiny_batch, tiny_classifier
 
 
 @pytest.mark.parametrize(("which", "kept"), [("first", [0, 1]), ("last", [2, 3]), ("alternate", [0, 2])])
@@ -19,15 +17,6 @@ def test_the_student_starts_with_the_chosen_layers_of_the_teacher(tiny_task, tmp
     teacher.bert.encoder.layer = nn.ModuleList(teacher.bert.encoder.layer[number] for number in kept)
     assert differences(module.student.state_dict(), teacher.state_dict()) == []
     assert len(encoder_layers(module.teacher)) == 4
-
-
-def test_a_model_cannot_keep_more_layers_than_it_has():
-    model = tiny_classifier(layers=2)
-    with torch.no_grad():
-        before = model(**tiny_batch()).logits
-        assert torch.equal(drop_layers(model, 2)(**tiny_batch()).logits, before)
-    with pytest.raises(ValueError, match="cannot keep 3 of 2 layers"):
-        drop_layers(model, 3)
 
 
 def test_a_foreign_module_is_refused(tmp_path):

@@ -7,7 +7,10 @@ from pytorch_lightning import LightningModule
 from callbacks import Pruning
 from callbacks.pruning import EXPRESSIVENESS, expressiveness_loss, prune
 from callbacks.scoring import UnitScores, score_units, scoring_batches
-from lightning_modules import encoder_layers, kept_units, load_classifier, save_classifier, shrink_, unit_masks
+from stark.encoders.cutting import shrink_
+from stark.encoders.layers import encoder_layers, kept_units
+from stark.encoders.masking import unit_masks
+from stark.model_folders.model_folder import load_classifier, save_classifier
 from tests.tasks import differences, fit, make_trainer
 from tests.tiny import GOLDEN_CASES, golden, golden_masks
 

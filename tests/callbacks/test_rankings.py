@@ -5,9 +5,10 @@ import torch
 
 from callbacks.rankings import magnitudes, ranked_masks, score_baselines
 from callbacks.sparsification import score_teacher, teacher_masks
-from lightning_modules import encoder_layers, unit_masks
-from lightning_modules.classifying import classify
 from lightning_modules.functional.distillation import distillation_loss, kl_divergence
+from stark.encoders.layers import encoder_layers
+from stark.encoders.masking import unit_masks
+from stark.forward.classifying import classify
 from tests.tiny import FAMILIES, tiny_batch, tiny_classifier
 
 

@@ -4,8 +4,10 @@ import torch
 from callbacks import TeacherCache, TeacherRestoring
 from callbacks.restoring import restored_sparsity
 from callbacks.sparsification import score_teacher, teacher_masks
-from lightning_modules import FinetuningModule, load_classifier, shrink_
-from lightning_modules.classifying import classify
+from lightning_modules import FinetuningModule
+from stark.encoders.cutting import shrink_
+from stark.forward.classifying import classify
+from stark.model_folders.model_folder import load_classifier
 from tests.tasks import StopAt, Stopped, differences, fit, make_trainer
 
 

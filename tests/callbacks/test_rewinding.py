@@ -7,7 +7,8 @@ from callbacks import Pruning, Rewinding, SaveModelFolder, TeacherSparsification
 from callbacks.pruning import EXPRESSIVENESS, expressiveness_loss, prune
 from callbacks.scoring import score_units, scoring_batches
 from callbacks.sparsification import score_teacher
-from lightning_modules import kept_units, load_classifier, load_tokenizer, save_classifier
+from stark.encoders.layers import kept_units
+from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
 from tests.tasks import Scored, best_weights, differences, fit, make_trainer
 
 EPOCHS = {"max_epochs": 4, "min_epochs": 3}

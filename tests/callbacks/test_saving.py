@@ -2,8 +2,9 @@ import pytest
 from pytorch_lightning import LightningModule
 
 from callbacks import LayerDropping, Pruning, SaveModelFolder
-from lightning_modules import kept_units, load_classifier, load_tokenizer
-from lightning_modules.model_inputs import ModelInputs
+from stark.encoders.layers import kept_units
+from stark.model_folders.model_folder import load_classifier, load_tokenizer
+from stark.model_folders.model_inputs import ModelInputs
 from tests.tasks import Scored, best_weights, differences, fit, make_trainer
 
 

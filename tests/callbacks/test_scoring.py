@@ -7,7 +7,9 @@ from torch.nn import functional as F
 from callbacks.functional.masks import masks_at_sparsity
 from callbacks.pruning import EXPRESSIVENESS, expressiveness_loss
 from callbacks.scoring import UnitScores, score_units, scoring_batches
-from lightning_modules.encoders import encoder_layers, shrink_, unit_masks
+from stark.encoders.cutting import shrink_
+from stark.encoders.layers import encoder_layers
+from stark.encoders.masking import unit_masks
 from tests.tiny import FAMILIES, GOLDEN_CASES, golden, random_masks, tiny_batch, tiny_classifier
 
 LOSSES = {EXPRESSIVENESS: expressiveness_loss}

@@ -8,9 +8,11 @@ from callbacks.functional.importance import knowledgeableness
 from callbacks.pruning import EXPRESSIVENESS
 from callbacks.scoring import UnitScores, scoring_batches
 from callbacks.sparsification import FRIENDLINESS, score_teacher, teacher_masks
-from lightning_modules import encoder_layers, kept_units, load_classifier, shrink_
-from lightning_modules.classifying import classify
-from lightning_modules.model_inputs import ModelInputs
+from stark.encoders.cutting import shrink_
+from stark.encoders.layers import encoder_layers, kept_units
+from stark.forward.classifying import classify
+from stark.model_folders.model_folder import load_classifier
+from stark.model_folders.model_inputs import ModelInputs
 from tests.tasks import differences, fit, make_trainer
 from tests.tiny import GOLDEN_CASES, golden, golden_masks, tiny_batch, tiny_classifier
 

@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from lightning_modules.dense_form import dense_form
-from lightning_modules.encoders import drop_layers_, encoder_layers, shrink_
-from lightning_modules.model_folder import save_classifier
+from stark.encoders.cutting import shrink_
+from stark.encoders.layer_dropping import drop_layers_
+from stark.encoders.layers import encoder_layers
+from stark.model_folders.model_folder import save_classifier
 from stark.storage import write_tensors
 from tests.tiny import FAMILIES, random_masks, tiny_batch, tiny_classifier
 

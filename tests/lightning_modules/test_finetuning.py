@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from lightning_modules import load_classifier
+from stark.model_folders.model_folder import load_classifier
 from tests.tasks import fit, make_trainer
 
 

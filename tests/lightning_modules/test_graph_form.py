@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules.encoders import shrink_
 from lightning_modules.graph_form import graph_form, int8_weights_
+from stark.encoders.cutting import shrink_
 from tests.tiny import FAMILIES, random_masks, tiny_batch, tiny_classifier
 
 

@@ -12,8 +12,8 @@ from pytorch_lightning.callbacks import EarlyStopping
 import callbacks.pruning
 import callbacks.sparsification
 from callbacks import Pruning, Rewinding, TeacherSparsification
-from lightning_modules import load_classifier, load_tokenizer, save_classifier
 from lightning_modules.resuming import random_states, refuse_changes, restore_random_states
+from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
 from tests.tasks import CopyAt, StopAt, Stopped, best_weights, differences, fit, make_trainer
 
 # A run is resumed in the folder that it has begun to fill.

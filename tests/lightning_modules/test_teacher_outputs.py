@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from lightning_modules.classifying import classify, classify_with_hidden_states
 from lightning_modules.teacher_outputs import TeacherOutputs, ask_teacher
+from stark.forward.classifying import classify, classify_with_hidden_states
 from stark.storage import DamagedError
 from tests.tiny import tiny_batch, tiny_classifier
 

@@ -9,11 +9,12 @@ import yaml
 
 from callbacks.rankings import Ranking
 from cli import main
-from lightning_modules import kept_units, load_classifier
 from pipeline import baselines
 from pipeline.candidates import Candidate
 from pipeline.context import RunContext
 from pipeline.settings import Baseline, read_settings
+from stark.encoders.layers import kept_units
+from stark.model_folders.model_folder import load_classifier
 from tests.pipeline.runs import SEED, options, read
 
 

@@ -8,13 +8,13 @@ import pytest
 from huggingface_hub import ModelCard
 
 import cli
-from lightning_modules import load_classifier
 from pipeline import card as module
 from pipeline.card import card_of, entry_of
 from pipeline.latency import Latency
 from pipeline.manifest import Manifest
 from pipeline.report import measuring
 from pipeline.yaml_text import load_yaml
+from stark.model_folders.model_folder import load_classifier
 from tests.pipeline.runs import leave, read
 
 

@@ -4,12 +4,12 @@ import pytest
 import torch
 import transformers
 
-from lightning_modules import load_classifier, load_tokenizer, save_classifier
-from lightning_modules.encoders import shrink_
-from lightning_modules.model_inputs import ModelInputs
 from pipeline import classifier as module
 from pipeline.classifier import answer_of, open_classifier
 from pipeline.manifest import Manifest
+from stark.encoders.cutting import shrink_
+from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
+from stark.model_folders.model_inputs import ModelInputs
 from tests.tiny import FAMILIES, random_masks, tiny_batch, tiny_classifier
 
 TEXTS = ["a good and charming film", "bad", "so so " * 40, "a very good film"]

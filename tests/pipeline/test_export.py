@@ -17,8 +17,6 @@ import tokenizers
 import torch
 
 import cli
-from lightning_modules import drop_layers_, load_classifier, load_tokenizer, save_classifier
-from lightning_modules.encoders import shrink_
 from pipeline import export
 from pipeline.classifier import open_answer, open_classifier
 from pipeline.export import OPSET, export_model
@@ -26,6 +24,9 @@ from pipeline.export_check import read_check
 from pipeline.latency import Latency
 from pipeline.manifest import Manifest
 from pipeline.report.run_page import _exported
+from stark.encoders.cutting import shrink_
+from stark.encoders.layer_dropping import drop_layers_
+from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
 from stark.storage import DamagedError, is_intact_folder, write_checksums
 from tests.tiny import FAMILIES, random_masks, tiny_classifier
 

@@ -4,10 +4,13 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score
 
-from lightning_modules import FinetuningModule, kept_units, load_classifier, load_tokenizer, save_classifier, shrink_
-from lightning_modules.classifying import classify
+from lightning_modules import FinetuningModule
 from pipeline.measure import evaluate, size
 from pipeline.settings import read_settings
+from stark.encoders.cutting import shrink_
+from stark.encoders.layers import kept_units
+from stark.forward.classifying import classify
+from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@ import shutil
 
 import pytest
 
-from lightning_modules import load_classifier, load_tokenizer, save_classifier
-from lightning_modules.model_inputs import ModelInputs
 from pipeline.manifest import Manifest
 from pipeline.model_data import check_labels, data_of, keep_description, run_of, settings_of, task_of, texts_of
+from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
+from stark.model_folders.model_inputs import ModelInputs
 from tests.own import write_own
 
 INPUTS = ModelInputs(48, "stark", ("body",), "classification", True, "reviews")

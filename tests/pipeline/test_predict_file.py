@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 import cli
 from datamodules.record_format import record_format
 from datamodules.records import open_records
-from lightning_modules import load_classifier, load_tokenizer, save_classifier
-from lightning_modules.model_inputs import ModelInputs
 from pipeline import predict_file as module
 from pipeline.manifest import Manifest
+from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
+from stark.model_folders.model_inputs import ModelInputs
 
 TEXTS = ["a good and charming film", "bad", "so, so\nsaid he", "a very good film"]
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from lightning_modules.dense_form import family_config
-from lightning_modules.encoders import shrink_
 from pipeline.exported import TORCH_FILE, open_graph
 from pipeline.program import load_program, plain_archive
+from stark.encoders.cutting import shrink_
 from tests.payload import Payload
 from tests.tiny import random_masks, tiny_classifier
 

@@ -14,9 +14,9 @@ import pytest
 from huggingface_hub import close_session, constants
 
 import cli
-from lightning_modules import load_classifier, save_classifier
-from lightning_modules.encoders import shrink_
 from pipeline.push import files_of
+from stark.encoders.cutting import shrink_
+from stark.model_folders.model_folder import load_classifier, save_classifier
 from stark.storage import write_checksums
 from tests.tiny import random_masks
 

@@ -12,7 +12,6 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from cli import main
-from lightning_modules import kept_units, load_classifier
 from pipeline import stages
 from pipeline.card import card_of
 from pipeline.latency import Latency
@@ -21,6 +20,8 @@ from pipeline.model_data import data_of
 from pipeline.report import measuring
 from pipeline.report.reading import read_run
 from pipeline.report.run_page import page_of_run
+from stark.encoders.layers import kept_units
+from stark.model_folders.model_folder import load_classifier
 from stark.storage import file_digest, folder_lock
 from tests.own import write_own
 from tests.pipeline.runs import SEED, copy_begun, options, read, without_seconds

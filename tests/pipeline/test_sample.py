@@ -8,7 +8,7 @@ import pytest
 
 from cli import main
 from datamodules import GLUEDataModule, write_sample_data
-from lightning_modules import load_tokenizer
+from stark.model_folders.model_folder import load_tokenizer
 
 
 def test_every_task_can_be_read_with_the_sample_encoder(tmp_path, capsys):

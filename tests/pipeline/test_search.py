@@ -8,8 +8,6 @@ from scipy.stats import pearsonr
 from sklearn.metrics import accuracy_score
 
 from callbacks.sparsification import score_teacher, teacher_masks
-from lightning_modules import load_classifier, shrink_
-from lightning_modules.classifying import classify
 from pipeline.candidates import Candidate
 from pipeline.search import (
     FOLDS,
@@ -24,6 +22,9 @@ from pipeline.search import (
     survivors,
 )
 from pipeline.settings import SearchSettings
+from stark.encoders.cutting import shrink_
+from stark.forward.classifying import classify
+from stark.model_folders.model_folder import load_classifier
 
 
 @pytest.mark.parametrize("eta", [2, 3, 4])

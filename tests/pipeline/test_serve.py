@@ -13,9 +13,9 @@ from contextlib import contextmanager
 import pytest
 
 from cli import main
-from lightning_modules import load_classifier, save_classifier
 from pipeline.classifier import open_classifier
 from pipeline.serve import Side, ask, said, sides_of
+from stark.model_folders.model_folder import load_classifier, save_classifier
 from tests.browser import needs_browser, opened
 from tests.pipeline.serving import sent
 

@@ -6,9 +6,10 @@ import yaml
 
 from callbacks import Pruning, TeacherSparsification
 from callbacks.scoring import UnitScores
-from lightning_modules import kept_units, load_classifier
 from pipeline import stages
 from pipeline.settings import read_settings
+from stark.encoders.layers import kept_units
+from stark.model_folders.model_folder import load_classifier
 from tests.tasks import fit, make_trainer
 
 

@@ -1,0 +1,87 @@
+"""Layers removed from a model."""
+
+from collections.abc import Sequence
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from stark.choices import LayerChoice
+from stark.encoders.cutting import own_config_
+from stark.encoders.family import SHRUNK_PREFIX
+from stark.encoders.layers import encoder_layers, find_adapter, kept_units, layer_list
+
+__all__ = ["drop_layers", "drop_layers_", "layers_to_keep"]
+
+
+def layers_to_keep(num_layers: int, k: int, which: LayerChoice) -> list[int]:
+    """Which layers a student of ``k`` layers takes over.
+
+    ``first`` and ``last`` are neighbours; ``alternate`` takes the first of each of ``k`` groups of nearly equal size.
+
+    Raises:
+        ValueError: If ``k`` is not between 1 and ``num_layers``, or ``which`` is unknown.
+
+    Source: GeneZC/StarK run_distillation.py takes the first layers.
+
+    Examples:
+        >>> layers_to_keep(12, 4, "first"), layers_to_keep(12, 4, "last"), layers_to_keep(12, 4, "alternate")
+        ([0, 1, 2, 3], [8, 9, 10, 11], [0, 3, 6, 9])
+    """
+    if not 1 <= k <= num_layers:
+        raise ValueError(f"cannot keep {k} of {num_layers} layers")
+    chosen = {
+        "first": list(range(k)),
+        "last": list(range(num_layers - k, num_layers)),
+        "alternate": [group * num_layers // k for group in range(k)],
+    }
+    if which not in chosen:
+        raise ValueError(f"which layers to keep is one of {', '.join(chosen)}, not '{which}'")
+    return chosen[which]
+
+
+def drop_layers_(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:
+    """Remove all but some layers, in place; a plain model stays a plain one.
+
+    Args:
+        model: A classifier; it may be shrunk.
+        keep: Ascending numbers of the layers that stay.
+
+    Returns:
+        The same model.
+
+    Raises:
+        ValueError: If ``keep`` is empty, not ascending, or names a layer that the model does not have.
+    """
+    layers = layer_list(model)
+    if not keep or list(keep) != sorted(set(keep)) or keep[0] < 0 or keep[-1] >= len(layers):
+        raise ValueError(f"layers to keep must be ascending numbers below {len(layers)}, got {list(keep)}")
+    units = kept_units(model)
+    model.base_model.set_submodule(find_adapter(model).layers, nn.ModuleList(layers[number] for number in keep))
+    for number, layer in enumerate(layer_list(model)):
+        for module in layer.modules():
+            if hasattr(module, "layer_idx"):
+                module.layer_idx = number  # type: ignore[assignment]  # plain attribute of a module
+    config = own_config_(model, type(model.config))
+    config.num_hidden_layers = len(keep)
+    if getattr(config, "layer_types", None) is not None:
+        config.layer_types = [config.layer_types[number] for number in keep]
+    if config.model_type.startswith(SHRUNK_PREFIX):
+        config.kept_units = units.of_layers(keep).to_json()
+    return model
+
+
+def drop_layers(model: PreTrainedModel, layers: int, which: LayerChoice = "first") -> PreTrainedModel:
+    """Keep some of a model's layers.
+
+    Args:
+        model: The model; it is changed.
+        layers: How many layers to keep.
+        which: ``first``, ``last`` or ``alternate``.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: If the model has fewer layers.
+    """
+    return drop_layers_(model, layers_to_keep(len(encoder_layers(model)), layers, which))

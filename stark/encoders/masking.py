@@ -1,0 +1,65 @@
+"""Masks on heads and FFN neurons, while a context is open."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from stark.encoders.layers import encoder_layers
+
+__all__ = ["unit_masks"]
+
+
+@contextmanager
+def unit_masks(
+    model: PreTrainedModel, head_masks: Sequence[Tensor], neuron_masks: Sequence[Tensor]
+) -> Iterator[PreTrainedModel]:
+    """Multiply every head's context and every FFN neuron's activation by a mask while the context is open.
+
+    The masks may require gradients. A mask of zeros gives the output of the model without those units.
+
+    Args:
+        model: A classifier; it may be shrunk.
+        head_masks: Per layer ``(num_heads,)``, or ``(batch, num_heads)`` with a mask for each example.
+        neuron_masks: Per layer ``(num_neurons,)`` or ``(batch, num_neurons)``.
+
+    Yields:
+        The model.
+
+    Raises:
+        ValueError: If the number or a size of the masks does not fit the model.
+
+    Source: the paper's mask variables; GeneZC/StarK modeling_sparsebert.py multiplies at the same two places.
+    """
+    layers = encoder_layers(model)
+    for kind, masks, sizes in (
+        ("head", head_masks, [layer.num_heads for layer in layers]),
+        ("neuron", neuron_masks, [layer.num_neurons for layer in layers]),
+    ):
+        if len(masks) != len(layers):
+            raise ValueError(f"{len(masks)} {kind} masks for {len(layers)} layers")
+        for number, (mask, size) in enumerate(zip(masks, sizes, strict=True)):
+            if mask.dim() not in (1, 2) or mask.shape[-1] != size:
+                shape = tuple(mask.shape)
+                raise ValueError(f"{kind} mask of layer {number} has shape {shape}, not ({size},) or (batch, {size})")
+    with ExitStack() as hooks:
+        for layer, head_mask, neuron_mask in zip(layers, head_masks, neuron_masks, strict=True):
+            for linear, mask, width in (
+                (layer.attention_output, head_mask, layer.head_size),
+                (layer.ffn_out, neuron_mask, 1),
+            ):
+                hooks.callback(linear.register_forward_pre_hook(_multiply_input(mask, width)).remove)
+        yield model
+
+
+def _multiply_input(mask: Tensor, width: int) -> Callable[[nn.Module, tuple[Tensor]], Tensor]:
+    def hook(_: nn.Module, inputs: tuple[Tensor]) -> Tensor:
+        (hidden,) = inputs  # (batch, length, units * width)
+        factors = mask.repeat_interleave(width, dim=-1)
+        if factors.dim() == 2:
+            factors = factors[:, None]
+        # In the wider of the two types, so that a float32 mask gets a float32 gradient from a bfloat16 model.
+        return (hidden * factors).to(hidden.dtype)
+
+    return hook

@@ -1,0 +1,160 @@
+"""Which heads and neurons each layer of an encoder still has, and which layers a student takes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+__all__ = ["KeptUnits"]
+
+
+Indices = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class KeptUnits:
+    """Heads and neurons that each layer kept, counted as in the original (dense) model's layer.
+
+    Args:
+        heads: Per layer, ascending indices of its heads.
+        neurons: Per layer, ascending indices of its FFN neurons.
+
+    Raises:
+        ValueError: If the two differ in their number of layers, or indices are not ascending from 0 on.
+
+    Examples:
+        >>> units = KeptUnits(heads=((0, 1, 3), ()), neurons=((0, 1, 2, 3, 7), (5,)))
+        >>> units.to_json()
+        {'heads': ['0-1,3', ''], 'neurons': ['0-3,7', '5']}
+        >>> KeptUnits.from_json(units.to_json()) == units
+        True
+    """
+
+    heads: tuple[Indices, ...]
+    neurons: tuple[Indices, ...]
+
+    def __post_init__(self) -> None:
+        """Check the indices."""
+        if len(self.heads) != len(self.neurons):
+            raise ValueError(f"kept units name {len(self.heads)} layers of heads but {len(self.neurons)} of neurons")
+        for kind, layers in (("head", self.heads), ("neuron", self.neurons)):
+            for number, indices in enumerate(layers):
+                if any(index < 0 for index in indices) or any(a >= b for a, b in pairwise(indices)):
+                    raise ValueError(f"kept {kind}s of layer {number} are not ascending indices: {list(indices)}")
+
+    @classmethod
+    def all_of(cls, num_heads: Sequence[int], num_neurons: Sequence[int]) -> "KeptUnits":
+        """Every unit of layers with these sizes.
+
+        Examples:
+            >>> KeptUnits.all_of([2], [3])
+            KeptUnits(heads=((0, 1),), neurons=((0, 1, 2),))
+        """
+        return cls(tuple(tuple(range(n)) for n in num_heads), tuple(tuple(range(n)) for n in num_neurons))
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Sequence[str]]) -> "KeptUnits":
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: If ``data`` is something else.
+        """
+        if not isinstance(data, Mapping) or set(data) != {"heads", "neurons"}:
+            raise ValueError(f"kept units need the keys heads and neurons, got {data!r}")
+        return cls(*(tuple(_parse_ranges(text) for text in data[kind]) for kind in ("heads", "neurons")))
+
+    def to_json(self) -> dict[str, list[str]]:
+        """Ranges per layer, such as ``"0-3,7"``, short enough to be read in a config.json."""
+        return {
+            "heads": [_format_ranges(indices) for indices in self.heads],
+            "neurons": [_format_ranges(indices) for indices in self.neurons],
+        }
+
+    def select(self, head_masks: Sequence[Tensor], neuron_masks: Sequence[Tensor]) -> "KeptUnits":
+        """The units that are left when masks over *these* units are applied; so cuts compose.
+
+        Args:
+            head_masks: Per layer ``(num_heads,)``, 1 or True keeps.
+            neuron_masks: Per layer ``(num_neurons,)``.
+
+        Raises:
+            ValueError: If a mask does not fit or holds something else than 0 and 1.
+
+        Examples:
+            >>> units = KeptUnits(heads=((1, 3),), neurons=((0, 4, 5),))
+            >>> units.select([torch.tensor([0, 1])], [torch.tensor([True, False, True])])
+            KeptUnits(heads=((3,),), neurons=((0, 5),))
+        """
+        return KeptUnits(_select("head", self.heads, head_masks), _select("neuron", self.neurons, neuron_masks))
+
+    def masks_within(self, current: "KeptUnits") -> tuple[list[Tensor], list[Tensor]]:
+        """Boolean masks over the units of ``current`` that leave exactly these ones.
+
+        Returns:
+            Head masks and neuron masks, one tensor per layer.
+
+        Raises:
+            ValueError: If ``current`` lacks one of these units.
+
+        Examples:
+            >>> units = KeptUnits(heads=((3,),), neurons=((0, 5),))
+            >>> units.masks_within(KeptUnits(heads=((1, 3),), neurons=((0, 4, 5),)))
+            ([tensor([False,  True])], [tensor([ True, False,  True])])
+        """
+        return _masks("heads", self.heads, current.heads), _masks("neurons", self.neurons, current.neurons)
+
+    def of_layers(self, layers: Sequence[int]) -> "KeptUnits":
+        """The units of some of the layers, in that order."""
+        return KeptUnits(tuple(self.heads[i] for i in layers), tuple(self.neurons[i] for i in layers))
+
+
+def _select(kind: str, layers: tuple[Indices, ...], masks: Sequence[Tensor]) -> tuple[Indices, ...]:
+    if len(masks) != len(layers):
+        raise ValueError(f"{len(masks)} {kind} masks for {len(layers)} layers")
+    kept = []
+    for number, (indices, mask) in enumerate(zip(layers, masks, strict=True)):
+        if tuple(mask.shape) != (len(indices),):
+            raise ValueError(f"{kind} mask of layer {number} has shape {tuple(mask.shape)}, not ({len(indices)},)")
+        values = mask.tolist()
+        if any(value not in (0, 1) for value in values):
+            raise ValueError(f"{kind} mask of layer {number} holds other values than 0 (drop) and 1 (keep)")
+        kept.append(tuple(index for index, value in zip(indices, values, strict=True) if value))
+    return tuple(kept)
+
+
+def _masks(kind: str, wanted: tuple[Indices, ...], present: tuple[Indices, ...]) -> list[Tensor]:
+    if len(wanted) != len(present):
+        raise ValueError(f"kept {kind} are given for {len(wanted)} layers, the model has {len(present)}")
+    masks = []
+    for number, (want, have) in enumerate(zip(wanted, present, strict=True)):
+        wanted_here = set(want)
+        if missing := sorted(wanted_here - set(have)):
+            raise ValueError(f"layer {number} does not have the {kind} {_format_ranges(missing)}")
+        # The device is named because transformers builds models under torch.device('meta').
+        masks.append(torch.tensor([index in wanted_here for index in have], dtype=torch.bool, device="cpu"))
+    return masks
+
+
+def _format_ranges(indices: Sequence[int]) -> str:
+    ranges: list[list[int]] = []
+    for index in indices:
+        if ranges and index == ranges[-1][1] + 1:
+            ranges[-1][1] = index
+        else:
+            ranges.append([index, index])
+    return ",".join(f"{first}-{last}" if last > first else f"{first}" for first, last in ranges)
+
+
+def _parse_ranges(text: str) -> Indices:
+    indices: list[int] = []
+    try:
+        for part in text.split(",") if text else []:
+            first, _, last = part.partition("-")
+            if indices and int(first) <= indices[-1]:  # found before it takes memory
+                raise ValueError(first)
+            indices.extend(range(int(first), int(last or first) + 1))
+    except (AttributeError, ValueError):
+        raise ValueError(f"not a list of ranges such as '0-3,7': {text!r}") from None
+    return tuple(indices)

@@ -1,0 +1,1 @@
+"""From a batch to logits, without what the logits do not need."""

@@ -1,0 +1,1 @@
+"""Folders that hold a model: saving, loading and checking them."""

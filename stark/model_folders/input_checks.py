@@ -1,0 +1,163 @@
+"""Checks before anything is computed: whether a model's tables are large enough for the inputs that it will get."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from transformers import PreTrainedConfig, PreTrainedTokenizerFast
+
+from stark.encoders.families.table import adapter_of
+from stark.model_folders.model_inputs import LEAST_TOKENS, ModelInputs, lowercases
+
+__all__ = ["HasInputs", "check_inputs", "check_segments", "check_tokenizer_limit", "check_tokens", "most_tokens"]
+
+# What two tokenizers with the same vocabulary may treat differently.
+_PROBES = (
+    "The QUICK Brown Fox didn't jump",
+    "Café, naïve Übergröße; façade",
+    "a.b@c-d (3.14%) #tag x_y",
+    "日本語 \ufb01ne \u00bd  two  spaces",
+)
+
+
+@runtime_checkable
+class HasInputs(Protocol):
+    """A data module that knows what its rows become."""
+
+    max_length: int
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether a row has two texts."""
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """Tokenizer of the rows."""
+
+
+def most_tokens(config: PreTrainedConfig) -> int:
+    """Count the tokens that an encoder has positions for.
+
+    Args:
+        config: Its configuration.
+
+    Returns:
+        The most tokens of a row. RoBERTa's positions begin after that of padding, so it has two fewer than rows in the
+        table.
+    """
+    unused = int(config.pad_token_id) + 1 if adapter_of(config.model_type).positions_after_padding else 0
+    return int(config.max_position_embeddings) - unused
+
+
+def check_inputs(
+    config: PreTrainedConfig,
+    tokenizer: PreTrainedTokenizerFast,
+    max_length: int,
+    *,
+    is_pair: bool,
+    where: str,
+    option: str = "--data.max_length",
+) -> None:
+    """Compare what rows become with the tables of an encoder, so that no row fails in the middle of the work.
+
+    Args:
+        config: The encoder's configuration.
+        tokenizer: Tokenizer of the rows.
+        max_length: The most tokens of a row.
+        is_pair: Whether a row has two texts.
+        where: Folder or id of the encoder, for messages.
+        option: How the user gives the length, for messages.
+
+    Raises:
+        ValueError: If a row could have more tokens, another token or another segment than the encoder has rows for.
+    """
+    if max_length < LEAST_TOKENS:
+        raise ValueError(f"max_length is {max_length} but must be at least {LEAST_TOKENS}")
+    if max_length > (most := most_tokens(config)):
+        raise ValueError(
+            f"max_length is {max_length} but {where} has positions for {most} tokens: give {option} {most}, or less; "
+            "longer rows are cut"
+        )
+    used = 1 + max(tokenizer.get_vocab().values())
+    if used > config.vocab_size:
+        raise ValueError(
+            f"the tokenizer of {where} has {used} tokens but the encoder's embedding has {config.vocab_size} rows: "
+            f"call resize_token_embeddings({used}) of the model and save it, or remove the tokens that were added"
+        )
+    if is_pair:
+        check_segments(config, tokenizer, where)
+
+
+def check_segments(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast, where: str) -> None:
+    """Check that an encoder has a row for each segment id of a pair of texts.
+
+    Args:
+        config: The encoder's configuration.
+        tokenizer: Tokenizer of the pairs.
+        where: Folder or id of the encoder, for messages.
+
+    Raises:
+        ValueError: If it has not.
+    """
+    rows = getattr(config, "type_vocab_size", None)  # DistilBERT ignores segments
+    used = 1 + max(_segments(tokenizer))
+    if rows is not None and used > rows:
+        raise ValueError(
+            f"the tokenizer of {where} gives pairs of texts {used} segment ids but the encoder has {rows}: write "
+            '"model_input_names": ["input_ids", "attention_mask"] into its tokenizer_config.json'
+        )
+
+
+def check_tokenizer_limit(
+    config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast, max_length: int, where: str
+) -> None:
+    """Check that rows to train on are no longer than the tokenizer of a pretrained model admits.
+
+    Args:
+        config: The model's configuration.
+        tokenizer: Its tokenizer.
+        max_length: The most tokens of a row.
+        where: Folder or id of the model, for messages.
+
+    Raises:
+        ValueError: If they are. A model that was trained here may be trained on longer rows: its tokenizer has the
+            length of the earlier fit, which is no limit.
+    """
+    if ModelInputs.read(config) is None and max_length > tokenizer.model_max_length:
+        raise ValueError(
+            f"max_length is {max_length} but the tokenizer of {where} takes at most {tokenizer.model_max_length}: give "
+            f"--data.max_length {tokenizer.model_max_length}, or less; longer rows are cut"
+        )
+
+
+def check_tokens(teacher: PreTrainedTokenizerFast, student: PreTrainedTokenizerFast, *, is_pair: bool = False) -> None:
+    """Check that a teacher gets from a student's tokenizer the tokens that it was trained on.
+
+    Args:
+        teacher: The teacher's tokenizer.
+        student: The student's tokenizer, which makes the tokens of both.
+        is_pair: Whether a row has two texts; then their segment ids are compared.
+
+    Raises:
+        ValueError: If the vocabularies, or the tokens or segments of the same text, are not the same.
+    """
+    if teacher.get_vocab() != student.get_vocab():
+        raise ValueError("have different vocabularies")
+    if lowercases(teacher) != lowercases(student):
+        kinds = {True: "lower-cases texts", False: "keeps their case"}
+        raise ValueError(
+            f"read texts differently: the student's tokenizer {kinds[lowercases(student)]}, the teacher's "
+            f"{kinds[lowercases(teacher)]}"
+        )
+    for text in _PROBES:
+        if student(text)["input_ids"] != teacher(text)["input_ids"]:
+            raise ValueError(f"read texts differently: their tokenizers give other tokens for {text!r}")
+    if is_pair and _segments(teacher) != _segments(student):
+        raise ValueError("read pairs differently: their tokenizers give other segment ids (token_type_ids)")
+
+
+def _segments(tokenizer: PreTrainedTokenizerFast) -> list[int]:
+    """The segment ids of a pair of texts; zeros where the tokenizer has none, as encoders take them."""
+    encoded = tokenizer("a", "b")
+    given: list[int] = encoded.get("token_type_ids") or [0] * len(encoded["input_ids"])
+    return given

@@ -1,0 +1,357 @@
+"""Model folders: safetensors weights, config.json and tokenizer files, readable by transformers and without pickle."""
+
+import copy
+import hashlib
+import logging
+import math
+import os
+import pickle
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from stark.encoders.families.table import adapter_of
+from stark.encoders.layers import find_adapter
+from stark.model_folders.model_inputs import ModelInputs
+from stark.storage import (
+    WEIGHTS_FILE,
+    DamagedError,
+    ReadError,
+    WriteError,
+    check_sizes,
+    file_digest,
+    is_file,
+    is_intact_folder,
+    matching_files,
+    new_folder,
+    reading,
+    stored_shapes,
+    verify_checksums,
+    weights_files,
+    write_checksums,
+)
+
+__all__ = [
+    "check_free",
+    "labels_of",
+    "load_classifier",
+    "load_tokenizer",
+    "model_digest",
+    "one_line_errors",
+    "save_classifier",
+    "set_labels_",
+]
+
+CONFIG_FILE = "config.json"
+TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model")
+# All that transformers reads for a model beside its configuration, and for a tokenizer, which needs one of the above.
+_MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "adapter_config.json")
+_TOKENIZER_READS = (*TOKENIZER_FILES, "special_tokens_map.json", "added_tokens.json", "merges.txt", "*.jinja")
+
+# What the libraries raise at files that are none of theirs; which of them is theirs to choose.
+_FOREIGN = (
+    *(OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, EOFError),
+    *(SafetensorError, pickle.UnpicklingError, StrictDataclassError),
+)
+
+_log = logging.getLogger(__name__)
+
+
+def save_classifier(
+    model: PreTrainedModel,
+    directory: str | Path,
+    tokenizer: PreTrainedTokenizerFast | None = None,
+    inputs: ModelInputs | None = None,
+) -> Path:
+    """Write a model folder; it appears under its name only when it is complete.
+
+    Args:
+        model: A classifier, dense or shrunk. Label names and kept units are those of its configuration.
+        directory: The folder to make. An empty folder of that name is replaced, and a model folder that this function
+            wrote, if nobody has changed it or put a file into it.
+        tokenizer: Saved along with the model, so that ``transformers.pipeline`` can use the folder; None takes that of
+            the folder or hub id that the model was loaded from, if there is one.
+        inputs: How the rows were prepared that the model was trained on; None keeps what its configuration says. The
+            tokenizer is saved with the same length as its ``model_max_length``.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: If the name is taken by something else.
+    """
+    folder = Path(directory)
+    check_free(folder)
+    tokenizer = _loaded_with(model) if tokenizer is None else tokenizer
+    with new_folder(folder) as temporary:
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+        try:
+            save_file(weights, temporary / WEIGHTS_FILE, metadata={"format": "pt"})
+        except SafetensorError as error:
+            raise WriteError(folder, str(error)) from error
+        config = copy.deepcopy(model.config)
+        config.architectures = [type(model).__name__]
+        config.dtype = model.dtype
+        if inputs is not None:
+            inputs.write_(config)
+        config.save_pretrained(temporary)
+        if tokenizer is not None:
+            known = ModelInputs.read(config)
+            if known is not None:
+                tokenizer = copy.copy(tokenizer)  # the caller's stays as it is
+                tokenizer.model_max_length = known.max_length
+            tokenizer.save_pretrained(temporary)
+        write_checksums(temporary)
+    return folder
+
+
+def check_free(folder: Path) -> None:
+    """Find out whether `save_classifier` may write a folder.
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        ValueError: If something is there that `save_classifier` did not write, or that was changed since.
+    """
+    is_empty = folder.is_dir() and not any(folder.iterdir())
+    if os.path.lexists(folder) and not is_empty and not is_intact_folder(folder):
+        raise ValueError(
+            f"{folder} exists and is not a model folder of ours, or was changed: not replaced; remove it, or choose "
+            "another name"
+        )
+
+
+def load_classifier(
+    path: str | Path, *, label_names: Sequence[str] | None = None, new_head: bool = True
+) -> PreTrainedModel:
+    """Load a classifier from a folder or from the Hugging Face hub, in float32 and eval mode.
+
+    Only safetensors files are read, and no code comes from the folder. Files that `SHA256SUMS` lists must have the
+    checksums in it. Reloading what `save_classifier` wrote gives bit-identical logits.
+
+    Args:
+        path: A local folder (model folder or any other of transformers), or, if it is a string, an id on the hub.
+        label_names: The classes in the order of their numbers; a single name means regression. None takes the
+            classifier as it is stored. A stored classifier with the same names is kept, as is one of that size that
+            only has transformers' default names ("LABEL_0"), which then gets these names. A plain pretrained encoder
+            gets a new classifier, drawn from torch's current random state.
+        new_head: Whether a new classifier may be made; no for a teacher.
+
+    Raises:
+        ValueError: If nothing usable is there (the message says what is wrong), the stored classifier has other label
+            names, or it would have to be new and must not be.
+        ReadError: If a file could not be read now.
+    """
+    with one_line_errors(path), _quiet():
+        _check_local(path, CONFIG_FILE)
+        verify_checksums(Path(path), (CONFIG_FILE, *_MODEL_FILES))
+        values = PreTrainedConfig.get_config_dict(str(path))[0]
+        adapter_of(values.get("model_type"))
+        shapes = stored_shapes(Path(path))
+        check_sizes(values, shapes)
+        config = AutoConfig.from_pretrained(str(path), trust_remote_code=False)
+        _check_memory(config, shapes)
+        stored_names = labels_of(config)
+        if label_names is not None:
+            set_labels_(config, label_names)
+        model, loaded = AutoModelForSequenceClassification.from_pretrained(
+            str(path),
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+        missing, mismatched = set(loaded["missing_keys"]), {key for key, *_ in loaded["mismatched_keys"]}
+        _check_encoder(model, missing | mismatched | set(loaded["unexpected_keys"]))
+        has_classifier = not missing
+        if has_classifier and label_names is not None and list(label_names) != stored_names:
+            if any(name != f"LABEL_{number}" for number, name in enumerate(stored_names)):
+                raise ValueError(
+                    f"its classifier has the labels {stored_names}, not {list(label_names)}: name the task's labels in "
+                    "the model's order, or take a model of this task"
+                )
+            action = "replaced by a new one" if mismatched else "taken"
+            _log.warning("%s: its classifier has no label names; it is %s for %s", path, action, list(label_names))
+        if (missing or mismatched) and (label_names is None or not new_head):
+            raise ValueError("it has no trained classifier for these labels" if label_names else "it has no classifier")
+    for parameter in model.parameters():
+        # Out of the mapped file into aligned memory: matrix products round differently by alignment.
+        parameter.data = parameter.data.clone()
+    if odd := [name for name, values in model.named_parameters() if not _is_finite(values.data)]:
+        raise ValueError(f"cannot load {path}: {len(odd)} weights are infinite or not a number, such as {odd[0]}")
+    classifier: PreTrainedModel = model.eval()
+    if Path(path).is_dir():
+        classifier.name_or_path = str(Path(path).resolve())
+    return classifier
+
+
+def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
+    """Load the fast tokenizer of a folder or of an id on the Hugging Face hub.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    with one_line_errors(path), _quiet():
+        _check_local(path, *TOKENIZER_FILES)
+        verify_checksums(Path(path), (CONFIG_FILE, *_TOKENIZER_READS))
+        if is_file(Path(path, CONFIG_FILE)):  # transformers makes a configuration of it, whose labels it counts out
+            check_sizes(PreTrainedConfig.get_config_dict(str(path))[0])
+        tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
+        if not isinstance(tokenizer, PreTrainedTokenizerFast):
+            raise ValueError("it has no fast tokenizer (tokenizer.json)")
+    return tokenizer
+
+
+def model_digest(path: str | Path) -> str:
+    """Identify a model by what it computes, not by where it lies.
+
+    Args:
+        path: A local folder, or an id on the hub.
+
+    Returns:
+        SHA-256 over configuration, weights and tokenizer files of the folder, hexadecimal; of a model on the hub its id
+        and commit.
+
+    Raises:
+        ValueError: If nothing is there.
+    """
+    folder = Path(path)
+    with reading(path):
+        is_local = folder.is_dir()
+    if not is_local:
+        with one_line_errors(path), _quiet():
+            _check_local(path)
+            config = AutoConfig.from_pretrained(str(path), trust_remote_code=False)
+        return f"{path}@{config._commit_hash}"
+    patterns = (CONFIG_FILE, *_MODEL_FILES, *_TOKENIZER_READS)
+    files = sorted({file for pattern in patterns for file in matching_files(folder, pattern) if is_file(file)})
+    if not is_file(folder / CONFIG_FILE) or not weights_files(folder):
+        raise ValueError(f"{folder} is not a model folder: it needs {CONFIG_FILE} and {WEIGHTS_FILE}")
+    return hashlib.sha256("".join(f"{file_digest(file)}  {file.name}\n" for file in files).encode()).hexdigest()
+
+
+def set_labels_(config: PreTrainedConfig, label_names: Sequence[str]) -> None:
+    """Name the classes of a configuration in the order of their numbers; a single one means regression.
+
+    Raises:
+        ValueError: If there is no name, or one twice.
+    """
+    if not label_names or len(set(label_names)) != len(label_names):
+        raise ValueError(f"label names must be given and differ: {list(label_names)}")
+    config.id2label = dict(enumerate(label_names))
+    config.label2id = {name: number for number, name in enumerate(label_names)}
+    config.problem_type = "regression" if len(label_names) == 1 else "single_label_classification"
+
+
+def labels_of(config: PreTrainedConfig) -> list[str]:
+    """The names of a configuration's classes in the order of their numbers."""
+    names: Any = config.id2label  # by number, or by its text
+    return [names[number] for number in range(config.num_labels or 0)]
+
+
+def _loaded_with(model: PreTrainedModel) -> PreTrainedTokenizerFast | None:
+    """The tokenizer of the place that a model was loaded from; a model made from a configuration has no such place."""
+    source = str(model.name_or_path)  # load_classifier makes the path of a folder absolute
+    if not source or (Path(source).is_absolute() and not any(matching_files(Path(source), p) for p in TOKENIZER_FILES)):
+        return None
+    return load_tokenizer(source)
+
+
+def _check_local(path: str | Path, *patterns: str) -> None:
+    """Say more than transformers does about local folders: one of the files must be there; a `Path` is no hub id.
+
+    All of them are opened, as transformers takes a file that cannot be opened for a missing one.
+    """
+    folder = Path(path)
+    if folder.is_dir():
+        files = [file for pattern in patterns for file in matching_files(folder, pattern)]
+        if patterns and not files:
+            raise ValueError(f"no {' or '.join(patterns)} in it")
+        for file in filter(is_file, files):
+            with reading(file), file.open("rb") as stream:
+                stream.read(1)
+    elif isinstance(path, Path) or folder.exists() or folder.is_absolute() or len(folder.parts) > 2:
+        raise ValueError("there is no such folder")
+
+
+# Parameters of encoders, by configuration.
+_described: dict[tuple[type[PreTrainedConfig], str], int] = {}
+
+
+def _check_memory(config: PreTrainedConfig, shapes: Mapping[str, Sequence[int]]) -> None:
+    """Refuse a configuration whose encoder is much larger than the weights, which transformers would allocate."""
+    if not shapes:
+        return
+    key = type(config), config.to_json_string(use_diff=False)
+    if key not in _described:  # a run loads the same models many times
+        with torch.device("meta"), torch.random.fork_rng(devices=[]):
+            encoder = AutoModelForSequenceClassification.from_config(config).base_model
+        _described[key] = sum(parameter.numel() for parameter in encoder.parameters())
+    described = _described[key]
+    stored = sum(math.prod(shape) for shape in shapes.values())
+    if described > 2 * stored:
+        raise ValueError(f"{CONFIG_FILE} describes {described:,} weights, but only {stored:,} are stored")
+
+
+def _is_finite(values: Tensor) -> bool:
+    # The extremes are not a number where any value is none; they take a tenth of the time of isfinite.
+    return values.numel() == 0 or all(bool(extreme.isfinite()) for extreme in torch.aminmax(values))
+
+
+def _check_encoder(model: PreTrainedModel, keys: Iterable[str]) -> None:
+    """Refuse if embeddings or layers lack weights, or have others than the configuration says."""
+    if any(key.startswith(("cls.0.", "cls.3.")) for key in keys):
+        raise ValueError("it has the layout of a published StarK checkpoint: convert it with import_stark_checkpoint")
+    body = (find_adapter(model).layers.split(".")[0], "embeddings")
+    names = (key.removeprefix(f"{model.base_model_prefix}.") for key in keys)
+    if wrong := sorted(name for name in names if name.split(".")[0].startswith(body)):
+        raise ValueError(f"{len(wrong)} weights are missing or do not fit {CONFIG_FILE}, such as {wrong[0]}")
+
+
+@contextmanager
+def one_line_errors(path: str | Path) -> Iterator[None]:
+    """Turn what goes wrong while loading into a ValueError of one line that names the folder or id.
+
+    What could not be read now is a `ReadError` instead.
+    """
+    try:
+        with reading(path):
+            yield
+    except (DamagedError, ReadError):  # they say it all
+        raise
+    except _FOREIGN as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ValueError(f"cannot load {path}: {reason}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the progress bars and the report on weights; what matters of it is checked here."""
+    verbosity, bars = transformers.logging.get_verbosity(), transformers.logging.is_progress_bar_enabled()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers.logging.set_verbosity(verbosity)
+        if bars:
+            transformers.logging.enable_progress_bar()

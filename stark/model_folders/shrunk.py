@@ -1,0 +1,127 @@
+"""The shrunk families: for each adapter a ``stark-<family>`` configuration and classifier, known to the Auto classes.
+
+Importing this module registers them, so that ``AutoModelForSequenceClassification.from_pretrained`` and
+``transformers.pipeline`` load shrunk model folders like any other.
+"""
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from transformers import (
+    CONFIG_MAPPING,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    TOKENIZER_MAPPING,
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+
+from stark.encoders.cutting import cut_
+from stark.encoders.families.table import ADAPTERS
+from stark.encoders.family import SHRUNK_PREFIX
+from stark.encoders.layers import encoder_layers
+from stark.encoders.units import KeptUnits
+from stark.forward.lean_attention import attention_mask_of, lean_attention
+
+__all__ = ["ShrunkClassifier"]
+
+
+if TYPE_CHECKING:
+    _Classifier = PreTrainedModel
+else:
+    # The family's own class comes next in the order of bases, and it brings PreTrainedModel.
+    _Classifier = object
+
+
+class ShrunkClassifier(_Classifier):
+    """Mixin of every shrunk classifier: builds the layers at the sizes of ``config.kept_units``.
+
+    The classes derived from it are named ``Stark<family's classifier>``, such as
+    ``StarkBertForSequenceClassification``, and are attributes of this module.
+    """
+
+    def __init__(self, config: PreTrainedConfig) -> None:
+        """Build the original model and cut it.
+
+        Args:
+            config: A configuration with ``kept_units``.
+
+        Raises:
+            ValueError: If ``kept_units`` does not fit the configuration.
+        """
+        super().__init__(config)
+        layers = encoder_layers(self)
+        original = KeptUnits.all_of([layer.num_heads for layer in layers], [layer.num_neurons for layer in layers])
+        cut_(self, *KeptUnits.from_json(config.kept_units).masks_within(original))
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        *args: Any,  # noqa: ANN401 - the rest differs between families and is theirs
+        **kwargs: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        """As the family's own; in evaluation the last layer computes only what the logits need, the first token.
+
+        While training or compiled, with hidden states or attentions asked for, or with a mask that is not
+        ``(batch, length)``, it computes all tokens. What `torch.export` makes of it (not strict) spares the same. A
+        hook on the last layer sees what is computed: give ``output_hidden_states=True`` where all of it is wanted.
+        """
+        shown = ("output_hidden_states", "output_attentions")
+        if (
+            self.training
+            or torch.compiler.is_dynamo_compiling()
+            or (attention_mask is not None and attention_mask.dim() != 2)
+            or any(getattr(self.config, name) if kwargs.get(name) is None else kwargs[name] for name in shown)
+        ):
+            return super().forward(input_ids, attention_mask, *args, **kwargs)
+        with lean_attention(self) as lean:
+            if lean and attention_mask is not None:
+                attention_mask = attention_mask_of(attention_mask)
+            return super().forward(input_ids, attention_mask, *args, **kwargs)
+
+
+def _register(family: str) -> None:
+    config_base = CONFIG_MAPPING[family]
+    model_base: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[config_base]
+    config_class: Any = type(
+        f"Stark{config_base.__name__}",
+        (config_base,),
+        {
+            "__module__": __name__,
+            "__doc__": f"`{config_base.__name__}` of the original model, with the units that its layers kept.",
+            "__annotations__": {"kept_units": dict[str, list[str]] | None},
+            "kept_units": None,
+            "model_type": SHRUNK_PREFIX + family,
+        },
+    )
+
+    @functools.wraps(model_base.forward)  # with the family's own signature, by which pipelines choose the inputs
+    def forward(self: ShrunkClassifier, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        return ShrunkClassifier.forward(self, *args, **kwargs)
+
+    model_class: Any = type(
+        f"Stark{model_base.__name__}",
+        (ShrunkClassifier, model_base),
+        {
+            "__module__": __name__,
+            "__doc__": f"`{model_base.__name__}` without the heads and neurons that were removed.",
+            "config_class": config_class,
+            "forward": forward,
+        },
+    )
+    AutoConfig.register(config_class.model_type, config_class)
+    AutoModelForSequenceClassification.register(config_class, model_class)
+    AutoTokenizer.register(config_class, TOKENIZER_MAPPING[config_base])
+    # Pickling and saved class paths look the classes up here.
+    for made in (config_class, model_class):
+        globals()[made.__name__] = made
+        __all__.append(made.__name__)
+
+
+for _family in ADAPTERS:
+    _register(_family)

@@ -1,0 +1,19 @@
+"""The table of families."""
+
+import pytest
+
+from stark.encoders.families.table import ADAPTERS
+from stark.encoders.layers import encoder_layers
+from tests.tiny import FAMILIES, tiny_classifier
+
+
+def test_every_family_is_tested():
+    assert set(FAMILIES) == set(ADAPTERS)
+
+
+def test_unknown_family_is_refused():
+    model = tiny_classifier()
+    model.config.model_type = "t5"
+    message = r"no adapter for model type 't5': one of bert, .* is supported \(stark/encoders/layers.py\)"
+    with pytest.raises(ValueError, match=message):
+        encoder_layers(model)

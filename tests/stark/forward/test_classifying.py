@@ -1,0 +1,47 @@
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from stark.forward.classifying import classify, classify_with_hidden_states
+from tests.tiny import FAMILIES, tiny_batch, tiny_classifier
+
+
+class Waits(TorchDispatchMode):
+    """Notes what a GPU would have to be waited for: values of tensors that Python gets to see."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if any(name in str(function) for name in ("_local_scalar_dense", "nonzero", "is_nonzero", "equal.default")):
+            self.found.append(str(function))
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_logits_are_those_of_the_model(family, attention):
+    model = tiny_classifier(family).eval()
+    model.set_attn_implementation(attention)
+    batch = {**tiny_batch(), "idx": torch.arange(3)}
+    assert not batch["attention_mask"].all()
+    inputs = {name: tensor for name, tensor in batch.items() if name not in ("labels", "idx")}
+    torch.testing.assert_close(classify(model, batch), model(**inputs).logits)
+    logits, states = classify_with_hidden_states(model, batch)
+    expected = model(**inputs, output_hidden_states=True)
+    torch.testing.assert_close(logits, expected.logits)
+    assert len(states) == len(expected.hidden_states)
+    for found, wanted in zip(states, expected.hidden_states, strict=True):
+        torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_nothing_is_waited_for(family):
+    model, batch = tiny_classifier(family).train(), tiny_batch()
+    with Waits() as waits:
+        model(**batch)
+    assert waits.found  # transformers looks whether anything is masked
+    with Waits() as waits:
+        classify(model, batch).sum().backward()
+    assert waits.found == []
