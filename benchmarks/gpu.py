@@ -25,10 +25,10 @@ from benchmarks.latency import DENSE, students_of
 from benchmarks.measuring import Sample, alternate, header, matrix_rate, ratio_line, ratios
 from benchmarks.models import SIZES, random_classifier, uneven_student
 from benchmarks.plain import as_released_, distil_loss, finetune_loss, plain_scores
-from callbacks.sparsification import score_teacher
-from lightning_modules.functional.distillation import distillation_loss
 from pipeline.measure import count_flops
 from stark.forward.classifying import Batch, classify
+from stark.losses.soft_targets import distillation_loss
+from stark.scores.friendliness import score_teacher
 
 __all__ = ["main"]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification, BertConfig, BertTokenizer, PreTrainedModel
 
 from benchmarks.data import vocabulary
-from callbacks.functional.masks import masks_at_sparsity
+from stark.budgets.sparsity import masks_at_sparsity
 from stark.encoders.cutting import shrink_
 from stark.encoders.layers import encoder_layers
 from stark.model_folders.model_folder import save_classifier

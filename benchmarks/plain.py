@@ -16,14 +16,16 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, get_linear_schedule_with_warmup
 
-from callbacks.functional.importance import knowledgeableness, normalize_per_layer
-from callbacks.functional.masks import masks_at_sparsity
 from datamodules import LazyDataLoader, PadCollator
-from lightning_modules.functional.distillation import distillation_loss, task_loss
+from stark.budgets.sparsity import masks_at_sparsity
 from stark.encoders.cutting import shrink_
 from stark.encoders.layers import encoder_layers
 from stark.encoders.masking import unit_masks
 from stark.forward.classifying import Batch, classify
+from stark.losses.soft_targets import distillation_loss
+from stark.problems.problem import task_loss
+from stark.scores.importance import normalize_per_layer
+from stark.scores.knowledgeableness import knowledgeableness
 
 __all__ = [
     "LEVELS",

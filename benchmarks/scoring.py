@@ -18,10 +18,11 @@ from benchmarks.data import LENGTHS, write_task
 from benchmarks.measuring import Sample, alternate, header, hold, in_child, ratio_lines, report, stopwatch
 from benchmarks.models import write_models
 from benchmarks.plain import as_released_, check_levels, padded, plain_masks, plain_scores
-from callbacks.functional.importance import normalize_per_layer
-from callbacks.sparsification import score_teacher, teacher_masks
 from datamodules import GLUEDataModule
 from stark.model_folders.model_folder import load_classifier
+from stark.scores.friendliness import score_teacher
+from stark.scores.importance import normalize_per_layer
+from stark.scores.knowledgeableness import teacher_masks
 
 __all__ = ["main"]
 

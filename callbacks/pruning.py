@@ -6,43 +6,21 @@ from pathlib import Path
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_info
-from torch import Tensor, nn
-from transformers import PreTrainedModel
+from torch import nn
 
-from callbacks.functional.masks import achieved_sparsity, check_sparsity, masks_at_sparsity
 from callbacks.lifecycle import resumes
-from callbacks.scoring import UnitScores, score_units, scoring_batches
+from callbacks.scoring import scoring_batches
 from lightning_modules.base import ClassificationModule
-from lightning_modules.functional.distillation import task_loss
+from stark.budgets.sparsity import check_sparsity
 from stark.choices import ScoreReduction, ScoringSplit
-from stark.encoders.cutting import shrink_
-from stark.forward.classifying import Batch
+from stark.encoders.layers import kept_units
+from stark.encoders.units import KeptUnits
+from stark.pruning import prune
+from stark.scores.expressiveness import EXPRESSIVENESS, expressiveness_loss
+from stark.scores.scoring import score_units
+from stark.scores.unit_scores import UnitScores
 
-__all__ = ["EXPRESSIVENESS", "Pruning", "expressiveness_loss", "prune"]
-
-EXPRESSIVENESS = "expressiveness"
-
-
-def prune(model: PreTrainedModel, scores: UnitScores, sparsity: float, round_to: int = 8) -> PreTrainedModel:
-    """Remove the least expressive heads and, separately, neurons of a model for good.
-
-    Args:
-        model: The model that was scored; it is changed.
-        scores: Its scores.
-        sparsity: Fraction of the heads and of the neurons to remove, over all layers.
-        round_to: Keep a multiple of this many neurons in each layer; see `Pruning`.
-
-    Returns:
-        The shrunk model.
-    """
-    heads, neurons = scores.normalized(EXPRESSIVENESS)
-    head_masks = masks_at_sparsity(heads, sparsity)
-    neuron_masks = masks_at_sparsity(neurons, sparsity, round_to)
-    rank_zero_info(
-        f"Pruning: asked for sparsity {sparsity:g}; heads {achieved_sparsity(head_masks):.3f}, "
-        f"neurons {achieved_sparsity(neuron_masks):.3f}"
-    )
-    return shrink_(model, head_masks, neuron_masks)
+__all__ = ["Pruning", "log_pruning"]
 
 
 class Pruning(Callback):
@@ -95,9 +73,10 @@ class Pruning(Callback):
             return
         if not isinstance(pl_module, ClassificationModule):
             raise TypeError(f"Pruning needs a ClassificationModule, {type(pl_module).__name__} is none")
-        pl_module.classifier = prune(
-            pl_module.classifier, self._score(trainer, pl_module), self.sparsity, self.round_to
-        )
+        scores = self._score(trainer, pl_module)
+        before = kept_units(pl_module.classifier)
+        pl_module.classifier = prune(pl_module.classifier, scores, self.sparsity, self.round_to)
+        log_pruning(before, kept_units(pl_module.classifier), self.sparsity)
 
     def _score(self, trainer: Trainer, module: ClassificationModule) -> UnitScores:
         if self.scores is not None:
@@ -115,14 +94,16 @@ class Pruning(Callback):
         return scores
 
 
-def expressiveness_loss(logits: Tensor, batch: Batch) -> Tensor:
-    """Loss whose mask gradients are expressiveness: the task loss of each example, ``(batch,)``.
+def log_pruning(before: KeptUnits, after: KeptUnits, sparsity: float) -> None:
+    """Log the sparsity that was reached beside the one that was asked for.
 
     Args:
-        logits: Shape ``(batch, num_labels)``.
-        batch: With ``labels``.
-
-    Returns:
-        The losses.
+        before: Units of the model before it was pruned.
+        after: Those that it kept.
+        sparsity: The fraction that was asked for.
     """
-    return task_loss(logits, batch["labels"], reduction="none")
+    heads, neurons = (
+        1 - sum(map(len, kept)) / max(sum(map(len, had)), 1)
+        for had, kept in ((before.heads, after.heads), (before.neurons, after.neurons))
+    )
+    rank_zero_info(f"Pruning: asked for sparsity {sparsity:g}; heads {heads:.3f}, neurons {neurons:.3f}")

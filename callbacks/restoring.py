@@ -8,34 +8,18 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import nn
 
-from callbacks.functional.importance import knowledgeableness
-from callbacks.functional.masks import check_sparsity
-from callbacks.pruning import EXPRESSIVENESS
-from callbacks.scoring import UnitScores, scoring_batches
-from callbacks.sparsification import FRIENDLINESS, teacher_masks
+from callbacks.scoring import scoring_batches
 from lightning_modules.distillation import DistillationModule
 from lightning_modules.teacher_outputs import ask_teacher
+from stark.budgets.sparsity import check_sparsity
 from stark.encoders.masking import unit_masks
+from stark.schedules.restoring import restored_sparsity
+from stark.scores.expressiveness import EXPRESSIVENESS
+from stark.scores.friendliness import FRIENDLINESS
+from stark.scores.knowledgeableness import knowledgeableness, teacher_masks
+from stark.scores.unit_scores import UnitScores
 
-__all__ = ["TeacherRestoring", "restored_sparsity"]
-
-
-def restored_sparsity(sparsity: float, epoch: int, epochs: int) -> float:
-    r"""The teacher's sparsity in an epoch: $s (1 - e / (E - 1))$, so that the last one has the dense teacher.
-
-    Args:
-        sparsity: s, of the first epoch.
-        epoch: e, counted from 0.
-        epochs: E; of a single epoch the teacher stays sparse.
-
-    Returns:
-        The sparsity.
-
-    Examples:
-        >>> [restored_sparsity(0.5, epoch, 3) for epoch in range(3)]
-        [0.5, 0.25, 0.0]
-    """
-    return sparsity * (1 - epoch / (epochs - 1)) if epochs > 1 else sparsity
+__all__ = ["TeacherRestoring"]
 
 
 class TeacherRestoring(Callback):

@@ -2,98 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
-import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_info
-from torch import Tensor, nn
-from transformers import PreTrainedModel
+from torch import nn
 
-from callbacks.functional.importance import knowledgeableness
-from callbacks.functional.masks import achieved_sparsity, check_sparsity, masks_at_sparsity
 from callbacks.layer_dropping import LayerDropping
 from callbacks.lifecycle import has_trial, resumes
-from callbacks.pruning import EXPRESSIVENESS, Pruning, expressiveness_loss
+from callbacks.pruning import Pruning
 from callbacks.saving import inputs_of
-from callbacks.scoring import UnitScores, score_units, scoring_batches
+from callbacks.scoring import scoring_batches
 from lightning_modules.distillation import DistillationModule
-from lightning_modules.functional.distillation import distillation_loss
+from stark.budgets.sparsity import achieved_sparsity, check_sparsity
 from stark.choices import ScoreReduction, ScoringSplit
-from stark.forward.classifying import Batch, classify
 from stark.model_folders.model_folder import save_classifier
 from stark.model_folders.model_inputs import ModelInputs
+from stark.scores.expressiveness import EXPRESSIVENESS
+from stark.scores.friendliness import FRIENDLINESS, score_teacher
+from stark.scores.knowledgeableness import knowledgeableness, teacher_masks
+from stark.scores.unit_scores import UnitScores
 
-__all__ = ["FRIENDLINESS", "TeacherSparsification", "score_teacher", "teacher_masks"]
-
-FRIENDLINESS = "friendliness"
-
-
-def score_teacher(
-    teacher: PreTrainedModel,
-    student: PreTrainedModel,
-    batches: Iterable[Batch],
-    *,
-    temperature: float = 2.0,
-    weight: float = 0.5,
-    reduction: ScoreReduction = "example",
-) -> UnitScores:
-    """Score the teacher's units by expressiveness and by friendliness, from one forward pass of each model.
-
-    Friendliness is the importance for the loss of distillation with the student's logits held constant.
-
-    Source: the paper's section 3.2; GeneZC/StarK `run_sparsification.py`.
-
-    Args:
-        teacher: The dense teacher.
-        student: The trial student.
-        batches: On the models' device, in a fixed order.
-        temperature: T of the distillation.
-        weight: Weight of the teacher's part in the distillation.
-        reduction: See `batch_importance`.
-
-    Returns:
-        Raw scores.
-    """
-
-    def friendliness_loss(logits: Tensor, batch: Batch) -> Tensor:
-        with torch.no_grad():
-            student_logits = classify(student, batch)
-        return distillation_loss(
-            student_logits=student_logits,
-            teacher_logits=logits,
-            labels=batch["labels"],
-            temperature=temperature,
-            weight=weight,
-            reduction="none",
-        )
-
-    was_training = student.training
-    student.eval()
-    try:
-        losses = {EXPRESSIVENESS: expressiveness_loss, FRIENDLINESS: friendliness_loss}
-        return score_units(teacher, batches, losses, reduction)
-    finally:
-        student.train(was_training)
-
-
-def teacher_masks(scores: UnitScores, lam: float, sparsity: float) -> tuple[list[Tensor], list[Tensor]]:
-    """Head and neuron masks of the sparse teacher, for any lam and sparsity from one scoring.
-
-    Args:
-        scores: Expressiveness and friendliness of the teacher's units.
-        lam: Weight of expressiveness in [0, 1].
-        sparsity: Fraction of the heads and of the neurons to remove, over all layers.
-
-    Returns:
-        One mask per layer for heads, and one for neurons; True keeps.
-    """
-    expressive, friendly = scores.normalized(EXPRESSIVENESS), scores.normalized(FRIENDLINESS)
-    heads, neurons = (
-        masks_at_sparsity(knowledgeableness(e, f, lam), sparsity) for e, f in zip(expressive, friendly, strict=True)
-    )
-    return heads, neurons
+__all__ = ["TeacherSparsification"]
 
 
 class TeacherSparsification(Callback):

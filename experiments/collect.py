@@ -9,9 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from callbacks.pruning import EXPRESSIVENESS
-from callbacks.scoring import UnitScores
-from callbacks.sparsification import FRIENDLINESS
 from experiments.plan import Cell, Search
 from experiments.reading import UNUSED
 from experiments.table import TEACHER, Row, Table
@@ -19,8 +16,11 @@ from pipeline.comparison import BEST_OF_K, DENSE, SPARSE
 from pipeline.run_folder import read_output
 from pipeline.summary import LOGITS, read_summary
 from stark.encoders.layers import kept_units
-from stark.forward.classifying import predictions
 from stark.model_folders.model_folder import load_classifier
+from stark.problems.problem import predictions
+from stark.scores.expressiveness import EXPRESSIVENESS
+from stark.scores.friendliness import FRIENDLINESS
+from stark.scores.unit_scores import UnitScores
 from stark.storage import write_tensors
 
 __all__ = ["is_collected", "keep_predictions", "keep_units", "rows_of"]

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from datamodules.tasks import find_task
 from experiments.plan import Cell
-from lightning_modules.metrics import score_function
 from pipeline.statistics import Cell as Compared
 from pipeline.statistics import Estimate, estimate_difference
+from stark.problems.metrics import score_function
 from stark.storage import read_tensors
 
 __all__ = ["Difference", "differences"]

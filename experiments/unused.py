@@ -11,8 +11,9 @@ import torch
 
 from datamodules import GLUEDataModule
 from pipeline.elsewhere import usable_cores
-from stark.forward.classifying import classify, predictions
+from stark.forward.classifying import classify
 from stark.model_folders.model_folder import load_classifier, model_digest
+from stark.problems.problem import predictions
 from stark.storage import write_json, write_text
 
 __all__ = ["UnusedRows"]

@@ -23,7 +23,6 @@ from transformers import (
 )
 
 from lightning_modules.checkpoints import bring_home
-from lightning_modules.metrics import build_metrics, computed, score_of
 from lightning_modules.resuming import (
     batches_done,
     loss_weight,
@@ -37,10 +36,12 @@ from lightning_modules.resuming import (
     validation_is_due,
 )
 from lightning_modules.strategies import check_strategy, reset_random_streams, settle_buckets_
-from stark.forward.classifying import Batch, classify, predictions
+from stark.forward.classifying import Batch, classify
 from stark.forward.lean_training import HasTokenIds, UsedRows, cheap_dropout_, follow_, plain_, use_rows_
 from stark.model_folders.input_checks import HasInputs, check_inputs, check_tokenizer_limit
 from stark.model_folders.model_folder import labels_of
+from stark.problems.metrics import build_metrics, computed, score_of
+from stark.problems.problem import predictions
 from stark.processes import all_gather_object
 
 __all__ = ["ClassificationModule"]

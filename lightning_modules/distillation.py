@@ -10,14 +10,15 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from lightning_modules.base import ClassificationModule
-from lightning_modules.functional.distillation import Reduction, distillation_loss
 from lightning_modules.teacher_outputs import TeacherOutputs
 from stark.encoders.cutting import shrink_
 from stark.encoders.layers import kept_units
 from stark.encoders.units import KeptUnits
 from stark.forward.classifying import Batch, classify
+from stark.losses.soft_targets import distillation_loss
 from stark.model_folders.input_checks import HasInputs, check_inputs, check_tokens
 from stark.model_folders.model_folder import load_classifier, load_tokenizer
+from stark.problems.problem import Reduction
 from stark.storage import hash_tensors
 
 __all__ = ["DistillationModule"]

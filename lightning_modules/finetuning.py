@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from lightning_modules.base import ClassificationModule
-from lightning_modules.functional.distillation import Reduction, task_loss
 from stark.forward.classifying import Batch
 from stark.model_folders.model_folder import load_classifier, load_tokenizer
+from stark.problems.problem import Reduction, task_loss
 
 __all__ = ["FinetuningModule"]
 

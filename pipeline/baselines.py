@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from callbacks.rankings import SCORED, Ranking
 from pipeline import stages
 from pipeline.candidates import Candidate, RankedTeacher, candidates
 from pipeline.context import RunContext
 from pipeline.plan import Stage
 from pipeline.search import halving_epochs, survivors
 from pipeline.summary import Trained
+from stark.scores.rankings import SCORED, Ranking
 
 __all__ = ["baseline_stages"]
 

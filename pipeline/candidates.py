@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from callbacks.rankings import Ranking
 from pipeline.settings import TeacherSettings
+from stark.scores.rankings import Ranking
 
 __all__ = ["Candidate", "RankedTeacher", "candidates"]
 

@@ -16,7 +16,6 @@ from jsonargparse import Namespace
 from transformers import AutoConfig
 
 from datamodules import GLUE_HUB_ID, GLUETask, Task
-from lightning_modules.metrics import score_function
 from pipeline.latency import device_text, spread_text, threads_text
 from pipeline.manifest import Manifest
 from pipeline.markdown import as_code, as_text
@@ -28,6 +27,7 @@ from pipeline.run_folder import has_output, read_config, read_output
 from pipeline.summary import LOGITS, SUMMARY, read_summary
 from stark.encoders.family import SHRUNK_PREFIX
 from stark.model_folders.model_folder import one_line_errors
+from stark.problems.metrics import score_function
 from stark.storage import check_output, is_signed, signed, write_output
 
 __all__ = ["card", "card_of", "entry_of"]

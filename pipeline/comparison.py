@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline.statistics import Cell, Metric, estimate_difference, mcnemar
-from stark.forward.classifying import predictions
+from stark.problems.problem import predictions
 
 __all__ = ["DENSE", "SPARSE", "best_by_method", "compare"]
 

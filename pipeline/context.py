@@ -10,13 +10,13 @@ from typing import Any
 from pytorch_lightning import Callback
 
 from callbacks.expected_model import loaded_digest
-from callbacks.rankings import SCORED
 from datamodules import GLUEDataModule
 from pipeline import stages
 from pipeline.candidates import Candidate, RankedTeacher
 from pipeline.plan import CONTENT, Stage
 from pipeline.settings import RunSettings
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, model_digest
+from stark.scores.rankings import SCORED
 
 __all__ = ["RunContext"]
 

@@ -17,7 +17,6 @@ from transformers.exporters.base import HfExporter
 from datamodules import GLUEDataModule
 from lightning_modules.dense_form import dense_form, family_config
 from lightning_modules.graph_form import graph_form, int8_weights_
-from lightning_modules.metrics import score_function
 from pipeline.classifier import Answer, answer_of, open_answer
 from pipeline.export_check import Alone, Check, TeacherForm, alone_text, is_export, write_check
 from pipeline.exported import TORCH_FILE, is_exported, open_graph, quiet_exporters
@@ -27,8 +26,10 @@ from pipeline.model_data import data_of, run_of
 from pipeline.parsers import Format
 from pipeline.plain_text import PlainConsole
 from pipeline.program import plain_archive
-from stark.forward.classifying import Batch, predictions
+from stark.forward.classifying import Batch
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
+from stark.problems.metrics import score_function
+from stark.problems.problem import predictions
 from stark.storage import check_output, new_folder, write_checksums
 
 __all__ = ["OPSET", "export", "export_model"]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from callbacks.scoring import UnitScores
 from stark.encoders.layers import kept_units
 from stark.model_folders.model_folder import load_classifier
+from stark.scores.unit_scores import UnitScores
 
 __all__ = ["mask_figures", "score_figures"]
 

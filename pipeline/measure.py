@@ -15,10 +15,11 @@ from transformers import PreTrainedModel
 
 from datamodules import GLUEDataModule
 from lightning_modules import FinetuningModule
-from lightning_modules.metrics import build_metrics, computed, score_of
 from pipeline.settings import RunSettings
 from stark.encoders.layers import count_parameters, encoder_layers
-from stark.forward.classifying import classify, predictions
+from stark.forward.classifying import classify
+from stark.problems.metrics import build_metrics, computed, score_of
+from stark.problems.problem import predictions
 
 __all__ = ["Evaluation", "count_flops", "evaluate", "size"]
 

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from callbacks.scoring import UnitScores
-from callbacks.sparsification import teacher_masks
-from lightning_modules.metrics import correlation
 from pipeline.candidates import Candidate
 from pipeline.settings import PredictionRule, SearchSettings
 from stark.encoders.masking import unit_masks
-from stark.forward.classifying import Batch, classify, predictions
+from stark.forward.classifying import Batch, classify
+from stark.problems.metrics import correlation
+from stark.problems.problem import predictions
+from stark.scores.knowledgeableness import teacher_masks
+from stark.scores.unit_scores import UnitScores
 
 __all__ = [
     "FOLDS",

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]  # the first is public, too
 
-from callbacks.functional.sparsity import check_sparsity
 from datamodules import is_description, open_task
 from datamodules.settings import DataSettings
 from pipeline.elsewhere import Executor
@@ -18,6 +17,7 @@ from pipeline.errors import OneLineErrors
 from pipeline.loggers import Loggers, prepare_loggers
 from pipeline.on_ray import check_ray
 from pipeline.plugins import PLUGINS_HELP, Plugin, PluginPaths, load_plugins
+from stark.budgets.checks import check_sparsity
 from stark.choices import LayerChoice, ScoreReduction, ScoringSplit
 
 __all__ = [

@@ -16,14 +16,10 @@ from pytorch_lightning.accelerators import CUDAAccelerator
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from callbacks import rankings
-from callbacks.pruning import EXPRESSIVENESS, expressiveness_loss, prune
-from callbacks.rankings import Ranking
-from callbacks.scoring import UnitScores, score_units, scoring_batches
-from callbacks.sparsification import FRIENDLINESS, score_teacher
+from callbacks.pruning import log_pruning
+from callbacks.scoring import scoring_batches
 from datamodules import GLUEDataModule
 from lightning_modules.checkpoints import latest_checkpoint
-from lightning_modules.metrics import score_function
 from pipeline.belongings import remove_own
 from pipeline.candidates import Candidate
 from pipeline.elsewhere import fit_elsewhere
@@ -35,9 +31,17 @@ from pipeline.search import HeldOut, Prediction, cross_fit, folds, predict
 from pipeline.settings import FitSettings, RunSettings
 from stark.encoders.cutting import shrink_
 from stark.encoders.layer_dropping import drop_layers
-from stark.encoders.layers import encoder_layers
+from stark.encoders.layers import encoder_layers, kept_units
 from stark.forward.classifying import Batch
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
+from stark.problems.metrics import score_function
+from stark.pruning import prune
+from stark.scores import rankings
+from stark.scores.expressiveness import EXPRESSIVENESS, expressiveness_loss
+from stark.scores.friendliness import FRIENDLINESS, score_teacher
+from stark.scores.rankings import Ranking
+from stark.scores.scoring import score_units
+from stark.scores.unit_scores import UnitScores
 from stark.storage import write_text
 
 __all__ = [
@@ -98,7 +102,9 @@ def cut_student(settings: RunSettings, folder: Path, dense: Path) -> None:
             settings.scoring.reduction,
         )
         scores.save(folder / "student_scores.safetensors")
+        before = kept_units(model)
         model = prune(model, scores, student.sparsity, student.round_to)
+        log_pruning(before, kept_units(model), student.sparsity)
     _save(model, folder / "model", load_tokenizer(dense))
     _log(settings, folder, lambda figures: figures.mask_figures(folder / "model", dense))
 

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from datamodules import GLUEDataModule
 from lightning_modules import FinetuningModule
-from lightning_modules.metrics import score_function
 from pipeline.comparison import SPARSE, best_by_method, compare
 from pipeline.manifest import Manifest
 from pipeline.measure import evaluate, size
 from pipeline.run_folder import read_json
 from pipeline.settings import RunSettings
 from stark.model_folders.model_folder import load_classifier
+from stark.problems.metrics import score_function
 from stark.storage import write_tensors
 
 __all__ = ["LOGITS", "SUMMARY", "Trained", "read_summary", "summarize"]

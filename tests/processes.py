@@ -30,13 +30,14 @@ from callbacks import (
     TeacherSparsification,
 )
 from callbacks.finite_loss import NonFiniteLossError
-from callbacks.scoring import UnitScores, score_units
 from datamodules import GLUEDataModule
 from lightning_modules import FinetuningModule
 from stark.encoders.cutting import shrink_
 from stark.encoders.layers import kept_units
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
 from stark.processes import all_gather_object, mean_over_processes
+from stark.scores.scoring import score_units
+from stark.scores.unit_scores import UnitScores
 from tests.tasks import StopAt, Stopped, TinyTask, fit, make_trainer
 from tests.tiny import FAMILIES, random_masks, tiny_batch, tiny_classifier
 

@@ -22,7 +22,10 @@ ALLOWED = {
 }
 # The folders of a package: each may import from itself and from those before it.
 ROOMS = {
-    "stark": ("storage", "encoders", "forward", "model_folders"),
+    "stark": (
+        *("storage", "problems", "encoders", "forward", "losses", "budgets", "scores", "schedules"),
+        "model_folders",
+    ),
 }
 # The libraries that a package does without, so that it can be used without them.
 WITHOUT = {"stark": {"pytorch_lightning", "lightning_fabric", "datasets", "jsonargparse"}}

@@ -10,12 +10,12 @@ from torch import nn
 import cli
 from benchmarks.plain import distil_loss
 from callbacks import Compilation, Pruning, Rewinding, TeacherCache, TeacherSparsification
-from callbacks.sparsification import score_teacher
 from pipeline.classifier import answer_of, open_classifier
 from pipeline.serve import Side, said
 from stark.encoders.layer_dropping import drop_layers_
 from stark.forward.classifying import classify
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
+from stark.scores.friendliness import score_teacher
 from tests.pipeline.runs import options, read
 from tests.tasks import StopAt, Stopped, differences, fit, make_trainer
 from tests.tiny import tiny_batch, tiny_classifier

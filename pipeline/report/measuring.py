@@ -18,9 +18,9 @@ from pipeline.latency import Latency, measure_latency
 from pipeline.measure import count_flops
 from pipeline.statistics import Estimate, Metric, estimate_score
 from stark.encoders.layers import count_parameters, kept_units
-from stark.forward.classifying import predictions
 from stark.model_folders.input_checks import most_tokens
 from stark.model_folders.model_folder import load_classifier
+from stark.problems.problem import predictions
 
 __all__ = ["SHAPES", "TOKENS", "Kept", "MeasuredModel", "kept_of", "measure_models", "told_shape"]
 

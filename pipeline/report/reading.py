@@ -11,11 +11,11 @@ from typing import Any
 
 from torch import Tensor
 
-from callbacks.pruning import EXPRESSIVENESS
-from callbacks.sparsification import FRIENDLINESS
 from pipeline.manifest import Manifest, Record
 from pipeline.run_folder import CONFIG, has_output, read_config, read_output
 from pipeline.summary import SUMMARY, read_summary
+from stark.scores.expressiveness import EXPRESSIVENESS
+from stark.scores.friendliness import FRIENDLINESS
 
 __all__ = ["Curve", "RunRecord", "UnitScatter", "read_run"]
 

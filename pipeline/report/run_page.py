@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning_modules.metrics import score_function
 from pipeline.comparison import DENSE, SPARSE
 from pipeline.export_check import CHECK, Check, TeacherForm, read_check
 from pipeline.exported import check_exported
@@ -28,6 +27,7 @@ from pipeline.report.reading import RunRecord
 from pipeline.report.wording import environment, score_text, shape_text
 from pipeline.run_folder import read_output
 from pipeline.summary import LOGITS
+from stark.problems.metrics import score_function
 
 __all__ = ["chosen_of", "measured_of", "page_of_run"]
 

@@ -8,7 +8,8 @@ from transformers import PreTrainedModel
 
 from stark.forward.lean_attention import attention_mask_of, lean_attention
 
-__all__ = ["Batch", "classify", "classify_with_hidden_states", "predictions"]
+__all__ = ["Batch", "classify", "classify_with_hidden_states"]
+
 
 Batch = dict[str, Tensor]
 
@@ -41,22 +42,6 @@ def classify_with_hidden_states(model: PreTrainedModel, batch: Batch) -> tuple[T
     """
     outputs = model(**_inputs(model, batch), output_hidden_states=True)
     return _float(outputs.logits), outputs.hidden_states
-
-
-def predictions(logits: Tensor) -> Tensor:
-    """Turn logits into class indices, or into scores for regression.
-
-    Args:
-        logits: ``(batch, num_labels)``; one label means regression.
-
-    Returns:
-        ``(batch,)``.
-
-    Examples:
-        >>> predictions(torch.tensor([[0.0, 1.0], [3.0, 2.0]])).tolist(), predictions(torch.tensor([[2.5]])).tolist()
-        ([1, 0], [2.5])
-    """
-    return logits.squeeze(-1) if logits.shape[-1] == 1 else logits.argmax(-1)
 
 
 def _inputs(model: PreTrainedModel, batch: Batch) -> Batch:

@@ -2,12 +2,12 @@ import pytest
 import torch
 
 from callbacks import TeacherCache, TeacherRestoring
-from callbacks.restoring import restored_sparsity
-from callbacks.sparsification import score_teacher, teacher_masks
 from lightning_modules import FinetuningModule
 from stark.encoders.cutting import shrink_
 from stark.forward.classifying import classify
 from stark.model_folders.model_folder import load_classifier
+from stark.scores.friendliness import score_teacher
+from stark.scores.knowledgeableness import teacher_masks
 from tests.tasks import StopAt, Stopped, differences, fit, make_trainer
 
 
@@ -61,11 +61,6 @@ def test_a_resumed_fit_has_the_same_bits(tiny_task, tmp_path, scores):
         distil(tiny_task, tmp_path / "b", [TeacherRestoring(file, 0.5, 0.6), stop], max_epochs=3)
     resumed = distil(tiny_task, tmp_path / "c", [TeacherRestoring(file, 0.5, 0.6)], checkpoint, max_epochs=3)
     assert differences(whole, resumed) == []
-
-
-def test_sparsities_fall_to_none_and_one_epoch_stays_sparse():
-    assert [restored_sparsity(0.4, epoch, 5) for epoch in range(5)] == pytest.approx([0.4, 0.3, 0.2, 0.1, 0.0])
-    assert restored_sparsity(0.4, 0, 1) == 0.4
 
 
 def test_what_cannot_be_is_refused(tiny_task, tmp_path, scores):

@@ -4,11 +4,13 @@ from pytorch_lightning import Callback, LightningModule
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from callbacks import Pruning, Rewinding, SaveModelFolder, TeacherSparsification
-from callbacks.pruning import EXPRESSIVENESS, expressiveness_loss, prune
-from callbacks.scoring import score_units, scoring_batches
-from callbacks.sparsification import score_teacher
+from callbacks.scoring import scoring_batches
 from stark.encoders.layers import kept_units
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
+from stark.pruning import prune
+from stark.scores.expressiveness import EXPRESSIVENESS, expressiveness_loss
+from stark.scores.friendliness import score_teacher
+from stark.scores.scoring import score_units
 from tests.tasks import Scored, best_weights, differences, fit, make_trainer
 
 EPOCHS = {"max_epochs": 4, "min_epochs": 3}

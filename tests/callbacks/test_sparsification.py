@@ -4,15 +4,16 @@ from pytorch_lightning import LightningModule
 from safetensors.torch import load_file
 
 from callbacks import LayerDropping, Pruning, TeacherSparsification
-from callbacks.functional.importance import knowledgeableness
-from callbacks.pruning import EXPRESSIVENESS
-from callbacks.scoring import UnitScores, scoring_batches
-from callbacks.sparsification import FRIENDLINESS, score_teacher, teacher_masks
+from callbacks.scoring import scoring_batches
 from stark.encoders.cutting import shrink_
 from stark.encoders.layers import encoder_layers, kept_units
 from stark.forward.classifying import classify
 from stark.model_folders.model_folder import load_classifier
 from stark.model_folders.model_inputs import ModelInputs
+from stark.scores.expressiveness import EXPRESSIVENESS
+from stark.scores.friendliness import FRIENDLINESS, score_teacher
+from stark.scores.knowledgeableness import knowledgeableness, teacher_masks
+from stark.scores.unit_scores import UnitScores
 from tests.tasks import differences, fit, make_trainer
 from tests.tiny import GOLDEN_CASES, golden, golden_masks, tiny_batch, tiny_classifier
 
@@ -66,30 +67,6 @@ def test_scores_rankings_and_maps_are_the_released_codes(name, which):
                 assert counts == [dropped[kind].get(str(n), 0) for n in range(len(counts))], (lam, level, kind)
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_scoring_leaves_both_models_as_they_were(training):
-    teacher, student = tiny_classifier().requires_grad_(False), tiny_classifier(layers=1, seed=1).train(training)
-    before = [tensor.clone() for model in (teacher, student) for tensor in model.state_dict().values()]
-    state = torch.get_rng_state()
-    first, second = (score_teacher(teacher, student, [tiny_batch()]) for _ in range(2))
-    assert torch.equal(first.heads[FRIENDLINESS][0], second.heads[FRIENDLINESS][0])  # no dropout in it
-    assert all(module.training == training for module in student.modules())
-    assert not any(module.training for module in teacher.modules())
-    assert not any(parameter.requires_grad for parameter in teacher.parameters())
-    assert all(parameter.requires_grad for parameter in student.parameters())
-    assert all(p.grad is None for model in (teacher, student) for p in model.parameters())
-    after = [tensor for model in (teacher, student) for tensor in model.state_dict().values()]
-    assert all(torch.equal(*pair) for pair in zip(before, after, strict=True))
-    assert torch.equal(state, torch.get_rng_state())
-
-
-def test_friendliness_depends_on_the_student_and_expressiveness_does_not():
-    teacher = tiny_classifier()
-    one, other = (score_teacher(teacher, tiny_classifier(seed=seed), [tiny_batch()]) for seed in (1, 2))
-    assert torch.equal(one.neurons[EXPRESSIVENESS][0], other.neurons[EXPRESSIVENESS][0])
-    assert not torch.allclose(one.neurons[FRIENDLINESS][0], other.neurons[FRIENDLINESS][0])
-
-
 def test_the_temperature_and_weight_of_the_module_make_friendliness(tiny_task, tmp_path):
     module = tiny_task.distillation(student=tiny_task.encoder, temperature=4.0, distillation_weight=0.9)
     data = tiny_task.data()
@@ -116,7 +93,7 @@ def sparse_teacher(task, folder, callback):
 def test_another_lam_and_sparsity_are_cut_from_stored_scores_without_scoring(tiny_task, tmp_path, monkeypatch):
     scored = sparse_teacher(tiny_task, tmp_path / "scored", TeacherSparsification(0.2, 0.6))
     sparse_teacher(tiny_task, tmp_path / "first", TeacherSparsification(0.9, 0.3))
-    monkeypatch.setattr("callbacks.sparsification.score_units", None)
+    monkeypatch.setattr("callbacks.sparsification.score_teacher", None)
     file = str(tmp_path / "first" / "teacher_scores.safetensors")
     cut = sparse_teacher(tiny_task, tmp_path / "cut", TeacherSparsification(0.2, 0.6, scores=file))
     assert kept_units(cut.teacher) == kept_units(scored.teacher)

@@ -9,7 +9,7 @@ from pytorch_lightning.plugins import MixedPrecision
 from lightning_modules.base import classifier_from_config
 from stark.encoders.cutting import shrink_
 from stark.forward.classifying import classify
-from tests.lightning_modules.test_metrics import ORACLES
+from tests.stark.problems.test_metrics import ORACLES
 from tests.tasks import fit, make_trainer
 from tests.tiny import random_masks, tiny_batch, tiny_classifier
 

@@ -8,8 +8,8 @@ from transformers import AutoTokenizer
 
 from callbacks import TeacherSparsification
 from lightning_modules import DistillationModule
-from lightning_modules.functional.distillation import distillation_loss
 from stark.encoders.layers import encoder_layers, kept_units
+from stark.losses.soft_targets import distillation_loss
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
 from stark.model_folders.sample_encoder import save_sample_encoder
 from tests.tasks import fit, make_trainer

@@ -7,7 +7,6 @@ from typing import get_args
 import pytest
 import yaml
 
-from callbacks.rankings import Ranking
 from cli import main
 from pipeline import baselines
 from pipeline.candidates import Candidate
@@ -15,6 +14,7 @@ from pipeline.context import RunContext
 from pipeline.settings import Baseline, read_settings
 from stark.encoders.layers import kept_units
 from stark.model_folders.model_folder import load_classifier
+from stark.scores.rankings import Ranking
 from tests.pipeline.runs import SEED, options, read
 
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from lightning_modules.metrics import score_function
 from pipeline.comparison import best_by_method, compare
 from pipeline.statistics import mcnemar
+from stark.problems.metrics import score_function
 
 
 def model(folder, seed, score, baseline=None):

@@ -1,7 +1,7 @@
-from callbacks.rankings import SCORED
 from pipeline.candidates import Candidate, RankedTeacher
 from pipeline.context import RunContext
 from pipeline.settings import read_settings
+from stark.scores.rankings import SCORED
 from tests.pipeline.runs import options
 
 

@@ -1,9 +1,9 @@
 import pytest
 
-from callbacks.scoring import UnitScores
 from pipeline.logged_figures import mask_figures, score_figures
 from stark.encoders.layers import kept_units
 from stark.model_folders.model_folder import load_classifier
+from stark.scores.unit_scores import UnitScores
 
 
 def test_histograms_count_every_unit(pruned_run):

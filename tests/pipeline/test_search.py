@@ -7,7 +7,6 @@ import torch
 from scipy.stats import pearsonr
 from sklearn.metrics import accuracy_score
 
-from callbacks.sparsification import score_teacher, teacher_masks
 from pipeline.candidates import Candidate
 from pipeline.search import (
     FOLDS,
@@ -25,6 +24,8 @@ from pipeline.settings import SearchSettings
 from stark.encoders.cutting import shrink_
 from stark.forward.classifying import classify
 from stark.model_folders.model_folder import load_classifier
+from stark.scores.friendliness import score_teacher
+from stark.scores.knowledgeableness import teacher_masks
 
 
 @pytest.mark.parametrize("eta", [2, 3, 4])

@@ -5,11 +5,11 @@ import torch
 import yaml
 
 from callbacks import Pruning, TeacherSparsification
-from callbacks.scoring import UnitScores
 from pipeline import stages
 from pipeline.settings import read_settings
 from stark.encoders.layers import kept_units
 from stark.model_folders.model_folder import load_classifier
+from stark.scores.unit_scores import UnitScores
 from tests.tasks import fit, make_trainer
 
 

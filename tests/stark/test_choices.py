@@ -5,9 +5,9 @@ from typing import get_args
 import pytest
 import torch
 
-from callbacks.functional.importance import batch_importance
 from stark.choices import LayerChoice, ScoreReduction, ScoringSplit
 from stark.encoders.layer_dropping import layers_to_keep
+from stark.scores.importance import batch_importance
 
 
 def test_layers():

@@ -2,12 +2,12 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score
 
-from lightning_modules.metrics import score_function
 from pipeline.measure import count_flops
 from pipeline.report import measuring
 from pipeline.report.measuring import SHAPES, _memory, kept_of, measure_models, told_shape
 from stark.encoders.layers import kept_units
 from stark.model_folders.model_folder import load_classifier
+from stark.problems.metrics import score_function
 from stark.storage import read_tensors
 from tests.pipeline.runs import read
 

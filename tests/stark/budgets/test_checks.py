@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from callbacks.functional.sparsity import check_sparsity
+from stark.budgets.checks import check_sparsity
 
 
 @pytest.mark.parametrize("sparsity", [0, 0.3, math.nextafter(1, 0)])

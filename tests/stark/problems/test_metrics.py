@@ -10,7 +10,7 @@ import sklearn.metrics
 import torch
 
 from datamodules import find_task
-from lightning_modules.metrics import build_metrics, computed, score_function, score_of
+from stark.problems.metrics import build_metrics, computed, score_function, score_of
 
 ORACLES = {
     "accuracy": sklearn.metrics.accuracy_score,

@@ -3,13 +3,15 @@
 import pytest
 import torch
 
-from callbacks.rankings import magnitudes, ranked_masks, score_baselines
-from callbacks.sparsification import score_teacher, teacher_masks
-from lightning_modules.functional.distillation import distillation_loss, kl_divergence
 from stark.encoders.layers import encoder_layers
 from stark.encoders.masking import unit_masks
 from stark.forward.classifying import classify
-from tests.tiny import FAMILIES, tiny_batch, tiny_classifier
+from stark.losses.kl_divergence import kl_divergence
+from stark.losses.soft_targets import distillation_loss
+from stark.scores.friendliness import score_teacher
+from stark.scores.knowledgeableness import teacher_masks
+from stark.scores.rankings import ranked_masks, score_baselines
+from tests.tiny import tiny_batch, tiny_classifier
 
 
 @pytest.fixture
@@ -61,23 +63,6 @@ def test_kl_friendliness_is_of_the_divergence(models):
         before, after = (loss_without(teacher, student, [batch], diverging, step, 1, 0, 3) for step in (-1e-5, 1e-5))
         expected += abs(after - before) / 2e-5
     assert float(scores[0][3]) == pytest.approx(expected, rel=1e-4)
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_magnitudes_are_norms_of_what_a_cut_removes(family):
-    model = tiny_classifier(family)
-    heads, neurons = magnitudes(model)
-    for layer, head_norms, neuron_norms in zip(encoder_layers(model), heads, neurons, strict=True):
-        for linear in (layer.query, layer.key, layer.value, layer.attention_output, layer.ffn_in, layer.ffn_out):
-            linear.requires_grad_(False)
-        for head in range(layer.num_heads):
-            rows = slice(head * layer.head_size, (head + 1) * layer.head_size)
-            parts = [linear.weight[rows] for linear in (layer.query, layer.key, layer.value)]
-            parts.append(layer.attention_output.weight[:, rows])
-            norm = sum(float(part.square().sum()) for part in parts) ** 0.5
-            assert float(head_norms[head]) == pytest.approx(norm, rel=1e-5)
-        squares = layer.ffn_in.weight[7].square().sum() + layer.ffn_out.weight[:, 7].square().sum()
-        assert float(neuron_norms[7]) == pytest.approx(float(squares) ** 0.5, rel=1e-5)
 
 
 def test_lam_and_its_ends_are_those_of_the_teacher(models):

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from callbacks.functional.importance import batch_importance, knowledgeableness, normalize_per_layer
+from stark.scores.importance import batch_importance, normalize_per_layer
 
 
 def random_layers(*sizes, seed=0):
@@ -56,19 +56,3 @@ def test_each_layer_is_divided_by_its_own_norm():
 def test_a_layer_of_negligible_scores_stays_negligible():
     assert normalize_per_layer([torch.full((4,), 1e-12).double()])[0].max() < 1e-4
     assert normalize_per_layer([torch.zeros(4)])[0].tolist() == [0, 0, 0, 0]
-
-
-@pytest.mark.parametrize("lam", [0, 0.25, 0.5, 1])
-def test_lam_is_the_weight_of_expressiveness(lam):
-    expressive, friendly = random_layers(4, 2, seed=1), random_layers(4, 2, seed=2)
-    mixed = knowledgeableness(expressive, friendly, lam)
-    for layer, scores in enumerate(mixed):
-        for unit, score in enumerate(scores):
-            expected = lam * float(expressive[layer][unit]) + (1 - lam) * float(friendly[layer][unit])
-            assert float(score) == pytest.approx(expected, abs=1e-15)
-
-
-@pytest.mark.parametrize("lam", [-0.1, 1.1, 50, math.nan])
-def test_lam_outside_its_range_is_refused(lam):
-    with pytest.raises(ValueError, match=r"choose a weight of expressiveness in \[0, 1\]"):
-        knowledgeableness([], [], lam)

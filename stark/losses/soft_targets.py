@@ -6,50 +6,12 @@ Every loss takes the two sets of logits by keyword, because they have the same s
 
 from __future__ import annotations
 
-from typing import Literal
-
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["Reduction", "distillation_loss", "kl_divergence", "soft_cross_entropy", "task_loss"]
+from stark.problems.problem import Reduction, reduce_loss, task_loss
 
-Reduction = Literal["mean", "none"]
-
-
-def _reduce(loss: Tensor, reduction: Reduction) -> Tensor:
-    return loss.mean() if reduction == "mean" else loss
-
-
-def task_loss(logits: Tensor, labels: Tensor, reduction: Reduction = "mean") -> Tensor:
-    """Loss against the labels: cross-entropy, or squared error when there is one label name.
-
-    Source: GeneZC/StarK `models/ft.py` (reference: cross entropy, or MSE of `logit.squeeze(-1)`).
-
-    Args:
-        logits: Shape ``(batch, num_labels)``.
-        labels: Shape ``(batch,)``; class indices, or scores for regression. The loss of a row without a label (-100;
-            NaN for regression) is 0.
-        reduction: ``mean`` over the batch, rows without a label included, or ``none`` for shape ``(batch,)``.
-
-    Returns:
-        The loss.
-
-    Examples:
-        >>> import torch
-        >>> task_loss(torch.tensor([[2.0], [1.0]]), torch.tensor([0.0, 1.0]))
-        tensor(2.)
-        >>> task_loss(torch.zeros(2, 2), torch.tensor([1, -100]))  # ln 2 / 2
-        tensor(0.3466)
-    """
-    if logits.shape[-1] == 1:
-        predicted, labels = logits.squeeze(-1), labels.to(logits.dtype)
-        # Replaced before the difference: the gradient of what is NaN would be NaN, whatever it is multiplied by.
-        known = torch.where(labels.isnan(), predicted.detach(), labels)
-        return F.mse_loss(predicted, known, reduction=reduction)
-    if reduction == "none":
-        return F.cross_entropy(logits, labels, reduction="none")
-    return F.cross_entropy(logits, labels, reduction="sum") / len(labels)
+__all__ = ["distillation_loss", "soft_cross_entropy"]
 
 
 def soft_cross_entropy(
@@ -80,36 +42,7 @@ def soft_cross_entropy(
         tensor(0.6931)
     """
     target = F.softmax(teacher_logits / temperature, dim=-1)
-    return _reduce(-(target * F.log_softmax(student_logits / temperature, dim=-1)).sum(-1), reduction)
-
-
-def kl_divergence(
-    *, student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0, reduction: Reduction = "mean"
-) -> Tensor:
-    r"""Kullback-Leibler divergence of the student's softened distribution from the teacher's.
-
-    $$\sum_c p_c (\log p_c - \log q_c), \quad p = \mathrm{softmax}(t / T),\; q = \mathrm{softmax}(s / T)$$
-
-    Equals `soft_cross_entropy` minus the teacher's entropy. No factor T² is applied.
-
-    Args:
-        student_logits: Shape ``(batch, num_labels)``.
-        teacher_logits: Shape ``(batch, num_labels)``.
-        temperature: T, above 0.
-        reduction: ``mean`` over the batch, or ``none`` for shape ``(batch,)``.
-
-    Returns:
-        The loss.
-
-    Examples:
-        >>> import torch
-        >>> logits = torch.tensor([[1.0, 2.0]])
-        >>> kl_divergence(student_logits=logits, teacher_logits=logits)
-        tensor(0.)
-    """
-    log_p = F.log_softmax(teacher_logits / temperature, dim=-1)
-    log_q = F.log_softmax(student_logits / temperature, dim=-1)
-    return _reduce((log_p.exp() * (log_p - log_q)).sum(-1), reduction)
+    return reduce_loss(-(target * F.log_softmax(student_logits / temperature, dim=-1)).sum(-1), reduction)
 
 
 def distillation_loss(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from callbacks.functional.sparsity import check_sparsity
+from stark.budgets.checks import check_sparsity
 
 __all__ = ["achieved_sparsity", "check_sparsity", "masks_at_sparsity", "rank_units"]
 

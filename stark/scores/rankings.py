@@ -9,16 +9,21 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from callbacks.functional.importance import knowledgeableness, normalize_per_layer
-from callbacks.functional.masks import masks_at_sparsity
-from callbacks.pruning import EXPRESSIVENESS
-from callbacks.scoring import UnitScores, score_units
-from callbacks.sparsification import FRIENDLINESS
-from lightning_modules.functional.distillation import distillation_loss, kl_divergence
-from stark.encoders.layers import EncoderLayer, encoder_layers
+from stark.budgets.sparsity import masks_at_sparsity
+from stark.encoders.layers import encoder_layers
 from stark.forward.classifying import Batch, classify
+from stark.losses.kl_divergence import kl_divergence
+from stark.losses.soft_targets import distillation_loss
+from stark.scores.expressiveness import EXPRESSIVENESS
+from stark.scores.friendliness import FRIENDLINESS
+from stark.scores.importance import normalize_per_layer
+from stark.scores.knowledgeableness import knowledgeableness
+from stark.scores.magnitude import UnitValues, magnitudes
+from stark.scores.scoring import score_units
+from stark.scores.unit_scores import UnitScores
 
-__all__ = ["SCORED", "Ranking", "magnitudes", "ranked_masks", "score_baselines"]
+__all__ = ["SCORED", "Ranking", "ranked_masks", "score_baselines"]
+
 
 Ranking = Literal["expressiveness", "friendliness", "signed_friendliness", "kl_friendliness", "magnitude", "random"]
 """``expressiveness`` and ``friendliness``: one of the two parts of the knowledgeable score alone, lam 1 and lam 0.
@@ -30,37 +35,6 @@ SIGNED: Ranking = "signed_friendliness"
 KL: Ranking = "kl_friendliness"
 SCORED: tuple[Ranking, ...] = (SIGNED, KL)
 """Rankings that need `score_baselines`; the others come from the teacher's scores or need none."""
-
-UnitValues = tuple[list[Tensor], list[Tensor]]
-
-
-def magnitudes(model: PreTrainedModel) -> UnitValues:
-    r"""The L2 norm of each unit's weights, biases left out.
-
-    A head's are its rows of query, key and value and its columns of the attention output; a neuron's its row in front
-    and its column behind.
-
-    Args:
-        model: A classifier.
-
-    Returns:
-        Of heads and of neurons, one tensor per layer each.
-    """
-    layers = encoder_layers(model)
-    return [_head_norms(layer) for layer in layers], [_neuron_norms(layer) for layer in layers]
-
-
-def _head_norms(layer: EncoderLayer) -> Tensor:
-    inside = [linear.weight.detach() for linear in (layer.query, layer.key, layer.value)]
-    weights = torch.cat([*inside, layer.attention_output.weight.detach().T], dim=1).double()
-    norms: Tensor = torch.linalg.vector_norm(weights.view(layer.num_heads, -1), dim=-1)
-    return norms
-
-
-def _neuron_norms(layer: EncoderLayer) -> Tensor:
-    weights = torch.cat([layer.ffn_in.weight.detach(), layer.ffn_out.weight.detach().T], dim=1).double()
-    norms: Tensor = torch.linalg.vector_norm(weights, dim=-1)
-    return norms
 
 
 def score_baselines(

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from callbacks.functional.masks import achieved_sparsity, masks_at_sparsity, rank_units
+from stark.budgets.sparsity import achieved_sparsity, masks_at_sparsity, rank_units
 
 LEVELS = [level / 20 for level in range(20)]
 

@@ -12,7 +12,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["UnitReduction", "batch_importance", "knowledgeableness", "normalize_per_layer"]
+__all__ = ["UnitReduction", "batch_importance", "normalize_per_layer"]
+
 
 UnitReduction = Literal["example", "batch", "signed"]
 """With ``signed``, which only a baseline asks for."""
@@ -67,28 +68,3 @@ def normalize_per_layer(scores: Sequence[Tensor]) -> list[Tensor]:
         [tensor([0.6000, 0.8000])]
     """
     return [score / (torch.linalg.vector_norm(score) + _EPSILON) for score in scores]
-
-
-def knowledgeableness(expressiveness: Sequence[Tensor], friendliness: Sequence[Tensor], lam: float) -> list[Tensor]:
-    r"""Mix normalised scores: $K = \lambda E + (1 - \lambda) F$.
-
-    Source: the paper's knowledgeable score. The mixture is not normalised again.
-
-    Args:
-        expressiveness: Normalised, one tensor ``(U,)`` per layer.
-        friendliness: Normalised, same shapes.
-        lam: Weight of expressiveness in [0, 1].
-
-    Returns:
-        The knowledgeable score, same shapes.
-
-    Raises:
-        ValueError: If lam lies outside [0, 1].
-
-    Examples:
-        >>> knowledgeableness([torch.tensor([1.0, 0.0])], [torch.tensor([0.0, 1.0])], lam=0.25)
-        [tensor([0.2500, 0.7500])]
-    """
-    if not 0 <= lam <= 1:
-        raise ValueError(f"lam is {lam}: choose a weight of expressiveness in [0, 1]")
-    return [lam * e + (1 - lam) * f for e, f in zip(expressiveness, friendliness, strict=True)]

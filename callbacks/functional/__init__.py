@@ -1,1 +1,0 @@
-"""Pure functions behind the callbacks: tensors in, tensors out."""

@@ -1,1 +1,0 @@
-"""Pure functions behind the modules: tensors in, tensors out."""

@@ -1,0 +1,1 @@
+"""From scores to masks: how much is removed."""

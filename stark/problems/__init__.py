@@ -1,0 +1,1 @@
+"""Kinds of label, and their metrics."""

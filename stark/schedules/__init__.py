@@ -1,0 +1,1 @@
+"""How something changes over the epochs of a fit."""

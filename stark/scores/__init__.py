@@ -1,0 +1,1 @@
+"""Scores of heads and FFN neurons, one file each."""

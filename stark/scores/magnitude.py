@@ -1,0 +1,43 @@
+"""Magnitude: the size of a unit's weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from stark.encoders.layers import EncoderLayer, encoder_layers
+
+__all__ = ["magnitudes"]
+
+
+UnitValues = tuple[list[Tensor], list[Tensor]]
+
+
+def magnitudes(model: PreTrainedModel) -> UnitValues:
+    r"""The L2 norm of each unit's weights, biases left out.
+
+    A head's are its rows of query, key and value and its columns of the attention output; a neuron's its row in front
+    and its column behind.
+
+    Args:
+        model: A classifier.
+
+    Returns:
+        Of heads and of neurons, one tensor per layer each.
+    """
+    layers = encoder_layers(model)
+    return [_head_norms(layer) for layer in layers], [_neuron_norms(layer) for layer in layers]
+
+
+def _head_norms(layer: EncoderLayer) -> Tensor:
+    inside = [linear.weight.detach() for linear in (layer.query, layer.key, layer.value)]
+    weights = torch.cat([*inside, layer.attention_output.weight.detach().T], dim=1).double()
+    norms: Tensor = torch.linalg.vector_norm(weights.view(layer.num_heads, -1), dim=-1)
+    return norms
+
+
+def _neuron_norms(layer: EncoderLayer) -> Tensor:
+    weights = torch.cat([layer.ffn_in.weight.detach(), layer.ffn_out.weight.detach().T], dim=1).double()
+    norms: Tensor = torch.linalg.vector_norm(weights, dim=-1)
+    return norms

@@ -1,0 +1,119 @@
+"""Scores of heads and neurons, in memory and in a file."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from stark.encoders.layers import encoder_layers
+from stark.scores.importance import normalize_per_layer
+from stark.storage import hash_tensors, read_tensors, write_tensors
+
+__all__ = ["UnitScores"]
+
+
+_KINDS = ("heads", "neurons")
+
+
+@dataclass(frozen=True)
+class UnitScores:
+    """Raw importance of every unit by loss: ``scores.heads["expressiveness"][layer]`` is ``(num_heads,)``.
+
+    Args:
+        heads: By loss, one float64 tensor per layer.
+        neurons: By loss, one float64 tensor per layer.
+        model: Hash of the weights that were scored.
+    """
+
+    heads: dict[str, list[Tensor]]
+    neurons: dict[str, list[Tensor]]
+    model: str
+
+    def normalized(self, loss: str) -> tuple[list[Tensor], list[Tensor]]:
+        """Head and neuron scores of a loss, each layer divided by its norm.
+
+        Args:
+            loss: Such as ``expressiveness``.
+
+        Returns:
+            Heads and neurons, one tensor per layer each.
+        """
+        return normalize_per_layer(self.heads[loss]), normalize_per_layer(self.neurons[loss])
+
+    def plus(self, other: UnitScores) -> UnitScores:
+        """The scores of the rows of both: raw scores are sums over rows.
+
+        Args:
+            other: Scores of the same model by the same losses.
+
+        Returns:
+            Their sum.
+
+        Raises:
+            ValueError: If they are of another model.
+        """
+        if other.model != self.model:
+            raise ValueError("scores of two models cannot be added: score the same weights")
+        heads, neurons = (
+            {loss: [a + b for a, b in zip(own[loss], theirs[loss], strict=True)] for loss in own}
+            for own, theirs in ((self.heads, other.heads), (self.neurons, other.neurons))
+        )
+        return UnitScores(heads, neurons, self.model)
+
+    def save(self, path: Path) -> None:
+        """Write raw and normalised scores as safetensors, keys ``heads/expressiveness/raw/0``.
+
+        Args:
+            path: The file; its folder is made.
+        """
+        tensors: dict[str, Tensor] = {}
+        for kind in _KINDS:
+            for loss, raw in getattr(self, kind).items():
+                for layer, (score, normalized) in enumerate(zip(raw, normalize_per_layer(raw), strict=True)):
+                    tensors[f"{kind}/{loss}/raw/{layer}"] = score.contiguous()
+                    tensors[f"{kind}/{loss}/normalized/{layer}"] = normalized.contiguous()
+        write_tensors(path, tensors, model=self.model)
+
+    @classmethod
+    def load(cls, path: Path, model: PreTrainedModel, losses: Iterable[str]) -> UnitScores:
+        """Read saved scores for a model.
+
+        Args:
+            path: A file that `save` wrote.
+            model: The model to be cut, which must be the one that was scored.
+            losses: The names that are needed.
+
+        Returns:
+            The raw scores.
+
+        Raises:
+            ValueError: If the file is no such file, damaged, or of another model.
+        """
+        tensors, notes = read_tensors(path)
+        layers = encoder_layers(model)
+        wanted = {"heads": [layer.num_heads for layer in layers], "neurons": [layer.num_neurons for layer in layers]}
+        read = {kind: {loss: _raw_scores(tensors, f"{kind}/{loss}/raw") for loss in losses} for kind in _KINDS}
+        for kind in _KINDS:
+            for loss, scores in read[kind].items():
+                if (sizes := [score.numel() for score in scores]) != wanted[kind]:
+                    raise ValueError(
+                        f"{path}: scores {loss} are for {sizes} {kind} per layer, the model has {wanted[kind]}: score "
+                        "this model, or cut the one that was scored"
+                    )
+        if notes.get("model") != hash_tensors(model.state_dict()):
+            raise ValueError(
+                f"{path}: the scores are of a model with other weights: score this model, or cut the one that was "
+                "scored"
+            )
+        return cls(heads=read["heads"], neurons=read["neurons"], model=notes["model"])
+
+
+def _raw_scores(tensors: Mapping[str, Tensor], prefix: str) -> list[Tensor]:
+    """All layers that a file has."""
+    layers = itertools.takewhile(lambda layer: f"{prefix}/{layer}" in tensors, itertools.count())
+    return [tensors[f"{prefix}/{layer}"] for layer in layers]
