@@ -5,15 +5,17 @@ from typing import TYPE_CHECKING
 from stark.storage.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from datamodules.batching import EpochBatchSampler, EvaluationSampler, LazyDataLoader, PadCollator
-    from datamodules.columns import TokenColumns
+    from datamodules.batches.collating import PadCollator
+    from datamodules.batches.grouping import Batches, evaluation_batches, length_grouped_batches, token_budget_batches
+    from datamodules.batches.samplers import EpochBatchSampler, EvaluationSampler, LazyDataLoader
     from datamodules.glue import GLUEDataModule
-    from datamodules.grouping import Batches, evaluation_batches, length_grouped_batches, token_budget_batches
-    from datamodules.own import OwnTask, is_description, open_task, read_own_task
     from datamodules.sample import sample_vocabulary, write_sample_data
-    from datamodules.sources import GLUE_HUB_ID
+    from datamodules.sources.hub import GLUE_HUB_ID
     from datamodules.submission import write_submission
-    from datamodules.tasks import TASKS, GLUETask, Layout, Task, find_task
+    from datamodules.tasks.glue import TASKS, GLUETask, Layout, find_task
+    from datamodules.tasks.own import OwnTask, is_description, open_task, read_own_task
+    from datamodules.tasks.task import Task
+    from datamodules.tokens.columns import TokenColumns
 else:
     __getattr__, __dir__ = lazy_names(__name__)
 

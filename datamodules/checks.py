@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from datamodules.columns import TokenColumns
-from datamodules.tasks import Task
+from datamodules.tasks.task import Task
+from datamodules.tokens.columns import TokenColumns
 
 __all__ = ["doubts_of", "same_rows", "warn_of_doubts"]
 

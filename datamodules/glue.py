@@ -10,27 +10,22 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from datamodules.batching import (
-    EpochBatchSampler,
-    EvaluationSampler,
-    FormBatches,
-    LazyDataLoader,
-    NoRows,
-    PadCollator,
-)
-from datamodules.checks import warn_of_doubts
-from datamodules.columns import TokenColumns
-from datamodules.grouping import (
+from datamodules.batches.collating import NoRows, PadCollator
+from datamodules.batches.grouping import (
     evaluation_batches,
     length_grouped_batches,
     seeded_generator,
     shared_batch_size,
     token_budget_batches,
 )
+from datamodules.batches.samplers import EpochBatchSampler, EvaluationSampler, FormBatches, LazyDataLoader
+from datamodules.batches.splits import score_bins, stratified_rows
+from datamodules.checks import warn_of_doubts
 from datamodules.settings import DataSettings
-from datamodules.sources import Source, open_source
-from datamodules.splits import score_bins, stratified_rows
-from datamodules.tokenization import load_tokenizer, tokenize_split, tokenizer_digest
+from datamodules.sources.opening import open_source
+from datamodules.sources.source import Source
+from datamodules.tokens.columns import TokenColumns
+from datamodules.tokens.tokenization import load_tokenizer, tokenize_split, tokenizer_digest
 
 __all__ = ["GLUEDataModule"]
 

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from datamodules.tasks import GLUETask, find_task
+from datamodules.tasks.glue import GLUETask, find_task
 from stark.storage import check_output, new_file
 
 __all__ = ["sample_vocabulary", "write_sample_data"]

@@ -2,7 +2,7 @@
 
 from typing import Literal, get_args
 
-from datamodules.own import open_task
+from datamodules.tasks.own import open_task
 
 __all__ = ["DataSettings", "SegmentIds", "Selection"]
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from datamodules.tasks import Task
+from datamodules.tasks.task import Task
 from stark.storage import write_text
 
 __all__ = ["check_submission", "write_submission"]
@@ -43,7 +43,7 @@ def write_submission(task: Task, idx: Sequence[int], predictions: Sequence[int] 
 
     Examples:
         >>> import tempfile
-        >>> from datamodules.tasks import find_task
+        >>> from datamodules.tasks.glue import find_task
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     write_submission(find_task("rte"), [1, 0], [0, 1], Path(folder, "RTE.tsv")).read_text()
         'index\tprediction\n0\tnot_entailment\n1\tentailment\n'

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from datamodules.tasks import find_task
+from datamodules.tasks.glue import find_task
 from experiments.plan import Cell
 from pipeline.statistics import Cell as Compared
 from pipeline.statistics import Estimate, estimate_difference

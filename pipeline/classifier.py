@@ -12,8 +12,8 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerF
 
 from datamodules import PadCollator, TokenColumns, evaluation_batches
 from datamodules.settings import SegmentIds
-from datamodules.tokenization import tokenize_rows
-from datamodules.tsv import Rows
+from datamodules.sources.source import Rows
+from datamodules.tokens.tokenization import tokenize_rows
 from pipeline.exported import is_exported, open_exported
 from pipeline.model_data import config_of, settings_of
 from stark.forward.classifying import Batch, classify

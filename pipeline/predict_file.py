@@ -18,9 +18,9 @@ from typing import Any, BinaryIO
 from jsonargparse import Namespace
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from datamodules.record_format import RecordFormat, record_format
-from datamodules.records import BadRecord, Record, Records, is_unicode, open_records, spelled
-from datamodules.tsv import empty_texts_note
+from datamodules.sources.records import BadRecord, Record, Records, is_unicode, open_records, spelled
+from datamodules.sources.source import empty_texts_note
+from datamodules.tasks.record_format import RecordFormat, record_format
 from pipeline.classifier import Classifier, open_classifier
 from pipeline.model_data import config_of, texts_of
 from pipeline.plain_text import PlainConsole, printable

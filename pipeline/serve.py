@@ -19,7 +19,7 @@ from torch import Tensor
 
 from callbacks import Interrupted
 from datamodules import TokenColumns
-from datamodules.tokenization import tokenizer_digest
+from datamodules.tokens.tokenization import tokenizer_digest
 from pipeline.classifier import Classifier, open_classifier
 from pipeline.extras import need_extra
 from pipeline.latency import device_text, threads_text

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from datamodules import find_task, read_own_task
-from datamodules.sources import open_source
+from datamodules.sources.opening import open_source
 from tests.tasks import TinyTask
 
 DESCRIPTIONS = {

@@ -26,6 +26,7 @@ ROOMS = {
         *("storage", "problems", "encoders", "forward", "losses", "budgets", "scores", "schedules"),
         "model_folders",
     ),
+    "datamodules": ("tasks", "sources", "tokens", "batches"),
 }
 # The libraries that a package does without, so that it can be used without them.
 WITHOUT = {"stark": {"pytorch_lightning", "lightning_fabric", "datasets", "jsonargparse"}}

@@ -7,10 +7,12 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from datamodules import GLUEDataModule, tokenization
-from datamodules.grouping import evaluation_batches
-from datamodules.sources import TSVSource, open_source
-from datamodules.tasks import TASKS
+from datamodules import GLUEDataModule
+from datamodules.batches.grouping import evaluation_batches
+from datamodules.sources.glue_files import TSVSource
+from datamodules.sources.opening import open_source
+from datamodules.tasks.glue import TASKS
+from datamodules.tokens import tokenization
 
 
 def ignore_lightning(test):

@@ -6,8 +6,8 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from datamodules import GLUEDataModule
 from datamodules.sample import sample_vocabulary, write_sample_data
-from datamodules.sources import open_source
-from datamodules.tasks import find_task
+from datamodules.sources.opening import open_source
+from datamodules.tasks.glue import find_task
 
 TASKS = ("rte", "mrpc", "stsb", "sst2", "qnli", "qqp", "mnli", "mnlimm")
 

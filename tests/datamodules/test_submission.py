@@ -1,7 +1,7 @@
 import pytest
 
 from datamodules.submission import write_submission
-from datamodules.tasks import find_task
+from datamodules.tasks.glue import find_task
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 
 from cli import main
 from datamodules import read_own_task
-from datamodules.record_format import Quoting, record_format
-from datamodules.records import BadRecord, Record, open_records
-from datamodules.tasks import TASKS, Layout, Task
-from datamodules.tsv import parse_rows
+from datamodules.sources.glue_tsv import parse_rows
+from datamodules.sources.records import BadRecord, Record, open_records
+from datamodules.tasks.glue import TASKS, Layout
+from datamodules.tasks.record_format import Quoting, record_format
+from datamodules.tasks.task import Task
 from tests.faults.commands import COMMAND, RUN, run_forked
 
 pytestmark = pytest.mark.faults

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cli
-from datamodules.record_format import record_format
-from datamodules.records import open_records
+from datamodules.sources.records import open_records
+from datamodules.tasks.record_format import record_format
 from pipeline import predict_file as module
 from pipeline.manifest import Manifest
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier

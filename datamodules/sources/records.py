@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, BinaryIO, NamedTuple, cast
 
-from datamodules.record_format import Quoting, RecordFormat
+from datamodules.tasks.record_format import Quoting, RecordFormat
 
 __all__ = ["BadRecord", "Record", "Records", "is_unicode", "open_records", "spelled"]
 

@@ -17,11 +17,10 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from transformers.tokenization_utils_base import TruncationStrategy
 from transformers.utils.generic import PaddingStrategy
 
-from datamodules.columns import TokenColumns
 from datamodules.settings import SegmentIds
-from datamodules.sources import Source
-from datamodules.tasks import Task
-from datamodules.tsv import Rows
+from datamodules.sources.source import Rows, Source
+from datamodules.tasks.task import Task
+from datamodules.tokens.columns import TokenColumns
 from stark.storage import ReadError, check_sizes, is_file, read_tensors, reading, write_tensors
 
 __all__ = [

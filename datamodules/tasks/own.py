@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +9,13 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from datamodules.hashing import HashingReader
-from datamodules.record_format import RecordFormat, record_format
-from datamodules.records import BadRecord, Record, open_records, spelled
-from datamodules.tasks import SPLITS, Task, find_task
-from datamodules.tsv import Rows, parse_label, warn_of_empty_texts
-from stark.storage import compose_yaml, file_digest
+from datamodules.tasks.glue import find_task
+from datamodules.tasks.record_format import RecordFormat, record_format
+from datamodules.tasks.task import SPLITS, Task
+from stark.storage import compose_yaml
 
-__all__ = ["OwnSource", "OwnTask", "is_description", "open_task", "read_own_task"]
+__all__ = ["OwnTask", "is_description", "open_task", "read_own_task"]
 
-_log = logging.getLogger(__name__)
 
 _REQUIRED = ("train", "dev", "text", "label", "labels")
 _COLUMNS = ("text", "text_pair", "label")
@@ -49,71 +43,6 @@ class OwnTask(Task):
     files: Mapping[str, Path]
     formats: Mapping[str, RecordFormat]
     label: str
-
-
-@dataclass(frozen=True)
-class OwnSource:
-    """CSV, TSV or JSON lines files.
-
-    Attributes:
-        task: whose files.
-    """
-
-    task: OwnTask
-
-    def digest(self, split: str) -> str:
-        """Return what identifies the content of a split: the file, how it is read, and what its columns mean."""
-        return self._identity(file_digest(self._file(split)), split)
-
-    def rows(self, split: str) -> Rows:
-        """Return the rows of a split; the labels of test are not read. Empty texts are counted in a warning."""
-        path, task, labelled = self._file(split), self.task, split != "test"
-        ids = {} if task.is_regression else {name: number for number, name in enumerate(task.label_names)}
-        texts: tuple[list[str], ...] = tuple([] for _ in task.texts)
-        labels: list[float] = []
-        empty: list[int] = []
-        with path.open("rb", buffering=0) as file:
-            hashing = HashingReader(file)
-            try:
-                with open_records(io.BufferedReader(hashing), task.formats[split]) as records:
-                    records.check_columns(*task.texts, *([task.label] if labelled else []))
-                    for row in records:
-                        read = _texts(row, task.texts)
-                        for text, known in zip(read, texts, strict=True):
-                            known.append(text)
-                        if not all(text.strip() for text in read):
-                            empty.append(row.line)
-                        if labelled:
-                            labels.append(_label(row, task, ids))
-                    notes = records.notes
-            except ValueError as error:
-                raise ValueError(f"{path}, {error}" if str(error).startswith("line") else f"{path}: {error}") from error
-            digest = hashing.digest()
-        if not texts[0]:
-            raise ValueError(f"{path}: no rows in it (the {split} split of task {task.name!r})")
-        for note in notes:
-            _log.warning("%s: %s", path, note)
-        warn_of_empty_texts(str(path), empty)
-        pair = texts[1] if task.is_pair else None
-        numbers = list(range(len(texts[0])))
-        return Rows(texts[0], pair, labels if labelled else None, numbers, self._identity(digest, split))
-
-    def _identity(self, file: str, split: str) -> str:
-        """Return what identifies a file's content, how it is read, and what its columns mean."""
-        meaning: tuple[object, ...] = (self.task.texts, self.task.label, self.task.label_names, self.task.metrics)
-        form = self.task.formats[split]
-        # CSV and JSON lines without further keys are identified as they were before there were such keys.
-        if form not in (RecordFormat(), RecordFormat(json_lines=True)):
-            meaning = (*meaning, form)
-        return hashlib.sha256(f"{file} {meaning}".encode()).hexdigest()
-
-    def _file(self, split: str) -> Path:
-        if split not in self.task.files:
-            raise FileNotFoundError(f"task {self.task.name!r} has no {split} split, only {', '.join(self.task.splits)}")
-        path = self.task.files[split]
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such file (the {split} split of task {self.task.name!r})")
-        return path
 
 
 def open_task(name: str, data_dir: str | None = None) -> Task:
@@ -275,23 +204,3 @@ def _format(path: Path, entries: Mapping[str, _Entry], split: str) -> RecordForm
     except ValueError as error:
         line = next((entries[key].line for key in given if str(error).startswith(f"{key} is")), line)
         raise ValueError(f"{path}, line {line}: {error}") from error
-
-
-def _texts(row: Record | BadRecord, columns: tuple[str, ...]) -> list[str]:
-    if isinstance(row, BadRecord):
-        raise ValueError(f"line {row.line}: {row.reason}")
-    try:
-        return [row.text(column) for column in columns]
-    except ValueError as error:
-        raise ValueError(f"line {row.line}: {error}") from error
-
-
-def _label(row: Record | BadRecord, task: OwnTask, ids: Mapping[str, int]) -> float:
-    assert isinstance(row, Record)  # its texts were there
-    try:
-        value = row.cell(task.label)
-        if value is None or isinstance(value, list | dict):
-            raise ValueError(f"{task.label} is {spelled(value)[:100]}, not a label")
-        return parse_label(spelled(value), ids)
-    except ValueError as error:
-        raise ValueError(f"line {row.line}: {error}") from error

@@ -1,6 +1,6 @@
 import pytest
 
-from datamodules.record_format import RecordFormat, record_format
+from datamodules.tasks.record_format import RecordFormat, record_format
 
 
 def test_the_ending_tells_the_format():

@@ -3,13 +3,11 @@
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
 
-from datamodules.columns import TokenColumns
-from datamodules.grouping import Batches
+from datamodules.batches.grouping import Batches
 
-__all__ = ["EpochBatchSampler", "EvaluationSampler", "FormBatches", "LazyDataLoader", "NoRows", "PadCollator"]
+__all__ = ["EpochBatchSampler", "EvaluationSampler", "FormBatches", "LazyDataLoader"]
 
 
 class FormBatches(Protocol):
@@ -32,7 +30,7 @@ class EpochBatchSampler:
 
     Examples:
         >>> from functools import partial
-        >>> from datamodules.grouping import length_grouped_batches
+        >>> from datamodules.batches.grouping import length_grouped_batches
         >>> sampler = EpochBatchSampler(partial(length_grouped_batches, [3, 1, 2, 5, 4], 2, seed=0))
         >>> whole = list(sampler)
         >>> sampler.set_epoch(0, first_batch=1)
@@ -107,7 +105,7 @@ class EpochBatchSampler:
             Three rows, one of them alone in its batch, are one update of two batches:
 
             >>> from functools import partial
-            >>> from datamodules.grouping import length_grouped_batches
+            >>> from datamodules.batches.grouping import length_grouped_batches
             >>> sampler = EpochBatchSampler(partial(length_grouped_batches, [3, 1, 2], 2, seed=0))
             >>> sorted(sampler.loss_weight(step, accumulate=2) for step in range(2))
             [0.6666666666666666, 1.3333333333333333]
@@ -136,7 +134,7 @@ class EvaluationSampler(DistributedSampler[int]):
     would be dealt out twice) or warns about when predicting.
 
     Examples:
-        >>> from datamodules.grouping import evaluation_batches
+        >>> from datamodules.batches.grouping import evaluation_batches
         >>> list(EvaluationSampler(evaluation_batches([5, 9, 4, 9, 6], 2), num_replicas=2, rank=0))
         [2, 0, 3]
     """
@@ -173,71 +171,3 @@ class LazyDataLoader(DataLoader[Any]):
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         """Yield the batches."""
         yield from super().__iter__()
-
-
-class PadCollator:
-    """Makes a batch of tensors from tokenised rows.
-
-    A class, not a closure, so that workers can be given it.
-
-    Examples:
-        >>> import torch
-        >>> columns = {"input_ids": [2, 7, 3, 2, 3], "lengths": [3, 2], "idx": [0, 1]}
-        >>> rows = TokenColumns.from_tensors({name: torch.tensor(column) for name, column in columns.items()})
-        >>> batch = PadCollator(0)(rows)
-        >>> batch["input_ids"].tolist(), batch["attention_mask"].tolist()
-        ([[2, 7, 3], [2, 3, 0]], [[1, 1, 1], [1, 1, 0]])
-    """
-
-    def __init__(
-        self,
-        pad_token_id: int,
-        pad_token_type_id: int = 0,
-        pad_to_multiple_of: int = 1,
-        max_length: int | None = None,
-    ) -> None:
-        """Keep what rows are filled with.
-
-        Args:
-            pad_token_id: fills ``input_ids``.
-            pad_token_type_id: fills ``token_type_ids``.
-            pad_to_multiple_of: rows are padded to the longest of the batch, rounded up to a multiple of this.
-            max_length: padding does not go beyond it; an encoder may have no position for more.
-        """
-        self.fills = {"input_ids": pad_token_id, "token_type_ids": pad_token_type_id}
-        self.pad_to_multiple_of, self.max_length = pad_to_multiple_of, max_length
-
-    def __call__(self, rows: TokenColumns) -> dict[str, Tensor]:
-        """Return ``input_ids``, ``attention_mask``, ``idx``; ``token_type_ids`` and ``labels`` if rows have them."""
-        longest = int(rows.lengths.max())
-        width = -(-longest // self.pad_to_multiple_of) * self.pad_to_multiple_of
-        if self.max_length is not None:
-            width = max(longest, min(width, self.max_length))
-        return {**rows.padded(self.fills, width), **rows.fields}
-
-
-class NoRows:
-    """A collator that keeps nothing of a batch but its form: tensors of zero rows.
-
-    Lightning leaves out the whole evaluation, with its hooks, on a process that has no batch, while the others wait for
-    it there to share their metrics. So such a process is given a batch of which this leaves nothing.
-
-    Examples:
-        >>> import torch
-        >>> columns = {"input_ids": [2], "lengths": [1], "idx": [0]}
-        >>> rows = TokenColumns.from_tensors({name: torch.tensor(column) for name, column in columns.items()})
-        >>> {name: tensor.shape[0] for name, tensor in NoRows(PadCollator(0))(rows).items()}
-        {'input_ids': 0, 'attention_mask': 0, 'idx': 0}
-    """
-
-    def __init__(self, collator: PadCollator) -> None:
-        """Keep what forms the batch.
-
-        Args:
-            collator: of the other processes.
-        """
-        self.collator = collator
-
-    def __call__(self, rows: TokenColumns) -> dict[str, Tensor]:
-        """Return the collator's tensors without their rows."""
-        return {name: tensor[:0] for name, tensor in self.collator(rows).items()}

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.tasks import TASKS, find_task
-from datamodules.tsv import Rows, find_file, find_folder, parse_rows
+from datamodules.sources.glue_tsv import find_file, find_folder, parse_rows
+from datamodules.sources.source import Rows
+from datamodules.tasks.glue import TASKS, find_task
 
 MNLI = [f"c{i}" for i in range(8)]
 # (task, split, one line in the original layout, what must be read)

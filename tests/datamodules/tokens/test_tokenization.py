@@ -6,11 +6,12 @@ import shutil
 import pytest
 import torch
 
-from datamodules import tokenization
 from datamodules.sample import sample_vocabulary
-from datamodules.sources import TSVSource, open_source
-from datamodules.tasks import find_task
-from datamodules.tokenization import encode, load_tokenizer, tokenize_split, tokenizer_digest, truncate_pair
+from datamodules.sources.glue_files import TSVSource
+from datamodules.sources.opening import open_source
+from datamodules.tasks.glue import find_task
+from datamodules.tokens import tokenization
+from datamodules.tokens.tokenization import encode, load_tokenizer, tokenize_split, tokenizer_digest, truncate_pair
 from stark.storage import write_tensors
 from tests.payload import Payload
 

@@ -3,7 +3,7 @@ import pickle
 import pytest
 import torch
 
-from datamodules.columns import TokenColumns
+from datamodules.tokens.columns import TokenColumns
 from stark.storage import read_tensors, write_tensors
 
 ROWS = [[2, 7, 3], [2, 3], [2, 9, 9, 3]]

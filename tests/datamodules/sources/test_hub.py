@@ -1,9 +1,12 @@
+"""The hub's data set and folders of it."""
+
 import datasets
 import pytest
 
-from datamodules import sources
-from datamodules.sources import HubSource, SavedSource, TSVSource, open_source
-from datamodules.tasks import find_task
+from datamodules.sources import hub as sources
+from datamodules.sources.hub import HubSource, SavedSource
+from datamodules.sources.opening import open_source
+from datamodules.tasks.glue import find_task
 
 RTE = {
     "sentence1": ["a cat .", "a dog ."],
@@ -11,6 +14,7 @@ RTE = {
     "label": [0, 1],
     "idx": [0, 1],
 }
+
 FEATURES = datasets.Features(
     {
         "sentence1": datasets.Value("string"),
@@ -103,19 +107,6 @@ def test_saved_folder_with_bad_rows(tmp_path):
 def test_empty_split():
     with pytest.raises(ValueError, match=r"^here, train: no rows in it$"):
         sources._hub_rows(glue().select([]), find_task("rte"), "train", "here")
-
-
-def test_original_files(tmp_path):
-    (tmp_path / "rte").mkdir()
-    file = tmp_path / "rte" / "train.tsv"
-    file.write_text("h\n0\ta\tb\tentailment\n")
-    source = open_source(find_task("rte"), str(tmp_path))
-    assert isinstance(source, TSVSource)
-    before = source.digest("train")
-    assert source.rows("train")[:4] == (["a"], ["b"], [0], [0])
-    assert source.rows("train").digest == before
-    file.write_text("h\n0\ta\tc\tentailment\n")
-    assert source.digest("train") != before
 
 
 def test_a_saved_data_set_is_known_by_its_content_and_damage_is_named(tmp_path):

@@ -1,56 +1,19 @@
-"""Where the rows of a split come from: original files, the hub's data set, or a folder saved from it."""
+"""Rows of GLUE's data set on the hub, or in a folder that it was saved to."""
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from datamodules.own import OwnSource, OwnTask
-from datamodules.tasks import GLUETask, Task
-from datamodules.tsv import Rows, find_file, find_folder, is_score, parse_rows, spelling, warn_of_empty_texts
+from datamodules.sources.glue_tsv import spelling
+from datamodules.sources.source import Rows, is_score, warn_of_empty_texts
+from datamodules.tasks.glue import GLUETask
 from stark.storage import ReadError, file_digest, matching_files, reading
 
-__all__ = ["GLUE_HUB_ID", "HubSource", "SavedSource", "Source", "TSVSource", "open_source"]
+__all__ = ["GLUE_HUB_ID", "HubSource", "SavedSource", "saved_folder"]
+
 
 GLUE_HUB_ID = "nyu-mll/glue"
-
-
-class Source(Protocol):
-    """Gives the rows of a task's splits.
-
-    The two methods are separate because whoever finds the digest in the cache need not read the rows. Rows know the
-    digest of the bytes that they were parsed from, since a file can change between two readings.
-    """
-
-    def digest(self, split: str) -> str:
-        """Return what identifies the content of a split; FileNotFoundError where there is no such split."""
-
-    def rows(self, split: str) -> Rows:
-        """Return the rows of a split; FileNotFoundError where there is none, ValueError where a row is bad."""
-
-
-@dataclass(frozen=True)
-class TSVSource:
-    """GLUE's original files.
-
-    Attributes:
-        task: whose files.
-        folder: where they are.
-    """
-
-    task: GLUETask
-    folder: Path
-
-    def digest(self, split: str) -> str:
-        """Return the hash of the file."""
-        return file_digest(find_file(self.folder, self.task, split))
-
-    def rows(self, split: str) -> Rows:
-        """Return the rows of the file."""
-        path = find_file(self.folder, self.task, split)
-        content = path.read_bytes()
-        rows = parse_rows(content, self.task, split, path)
-        return rows._replace(digest=hashlib.sha256(content).hexdigest())
 
 
 @dataclass(frozen=True)
@@ -137,32 +100,7 @@ class SavedSource:
             raise ValueError(f"{path} is no data set of `save_to_disk`, or damaged: {reason}") from error
 
 
-def open_source(task: Task, data_dir: str | None) -> Source:
-    """Return where a task's rows come from.
-
-    Args:
-        task: whose rows.
-        data_dir: a folder of original files or one written by ``save_to_disk``, or a folder that has such a folder in
-            it under the task's name; None for the hub's data set.
-
-    Returns:
-        The source; it reads nothing yet. Of an own task the files that it names.
-
-    Raises:
-        FileNotFoundError: ``data_dir`` has nothing of this task.
-    """
-    if isinstance(task, OwnTask):
-        return OwnSource(task)
-    assert isinstance(task, GLUETask)  # there is no third kind
-    if data_dir is None:
-        return HubSource(task)
-    folder = Path(data_dir).expanduser()
-    if saved := _saved_folder(folder, task):
-        return SavedSource(task, saved)
-    return TSVSource(task, find_folder(folder, task))
-
-
-def _saved_folder(folder: Path, task: GLUETask) -> Path | None:
+def saved_folder(folder: Path, task: GLUETask) -> Path | None:
     """Return the ``save_to_disk`` folder of a task at or in a folder."""
     if (folder / "dataset_dict.json").is_file():
         return folder

@@ -4,8 +4,8 @@ from collections import Counter
 import pytest
 import torch
 
-from datamodules.grouping import seeded_generator
-from datamodules.splits import score_bins, stratified_rows
+from datamodules.batches.grouping import seeded_generator
+from datamodules.batches.splits import score_bins, stratified_rows
 
 
 def stratified_slowly(classes, size, *, seed, purpose):

@@ -4,7 +4,7 @@ from collections import Counter
 import pytest
 import torch
 
-from datamodules.grouping import (
+from datamodules.batches.grouping import (
     MEGA_BATCH,
     Batches,
     evaluation_batches,

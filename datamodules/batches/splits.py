@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from datamodules.grouping import seeded_generator
+from datamodules.batches.grouping import seeded_generator
 
 __all__ = ["score_bins", "stratified_rows"]
 

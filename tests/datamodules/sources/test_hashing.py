@@ -1,7 +1,7 @@
 import hashlib
 import io
 
-from datamodules.hashing import HashingReader
+from datamodules.sources.hashing import HashingReader
 
 CONTENT = bytes(range(256)) * 1000
 

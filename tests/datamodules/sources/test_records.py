@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datamodules.record_format import RecordFormat, record_format
-from datamodules.records import BadRecord, Record, open_records, spelled
+from datamodules.sources.records import BadRecord, Record, open_records, spelled
+from datamodules.tasks.record_format import RecordFormat, record_format
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 

@@ -1,0 +1,39 @@
+"""Where the rows of a split come from: original files, the hub's data set, or a folder saved from it."""
+
+from pathlib import Path
+
+from datamodules.sources.glue_files import TSVSource
+from datamodules.sources.glue_tsv import find_folder
+from datamodules.sources.hub import HubSource, SavedSource, saved_folder
+from datamodules.sources.own import OwnSource
+from datamodules.sources.source import Source
+from datamodules.tasks.glue import GLUETask
+from datamodules.tasks.own import OwnTask
+from datamodules.tasks.task import Task
+
+__all__ = ["open_source"]
+
+
+def open_source(task: Task, data_dir: str | None) -> Source:
+    """Return where a task's rows come from.
+
+    Args:
+        task: whose rows.
+        data_dir: a folder of original files or one written by ``save_to_disk``, or a folder that has such a folder in
+            it under the task's name; None for the hub's data set.
+
+    Returns:
+        The source; it reads nothing yet. Of an own task the files that it names.
+
+    Raises:
+        FileNotFoundError: ``data_dir`` has nothing of this task.
+    """
+    if isinstance(task, OwnTask):
+        return OwnSource(task)
+    assert isinstance(task, GLUETask)  # there is no third kind
+    if data_dir is None:
+        return HubSource(task)
+    folder = Path(data_dir).expanduser()
+    if saved := saved_folder(folder, task):
+        return SavedSource(task, saved)
+    return TSVSource(task, find_folder(folder, task))

@@ -1,0 +1,116 @@
+"""What a source of rows is."""
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+__all__ = ["Rows", "Source", "empty_texts_note", "is_score", "parse_label", "warn_of_empty_texts"]
+
+_log = logging.getLogger(__name__)
+
+
+# The lines that a note names.
+_MOST_LINES = 5
+# A float32's: 24 bits of ones.
+_LARGEST_SCORE = (2 - 2**-23) * 2.0**127
+
+
+class Rows(NamedTuple):
+    """The rows of a split, column by column.
+
+    Attributes:
+        text_a: the first texts.
+        text_b: the second texts, None for tasks of single texts.
+        labels: label ids, or scores for regression; None where the split is unlabelled.
+        idx: the test file's index, or the row number from 0 where there is none.
+        digest: of the content that they were read from, as `Source.digest` gives it; empty for rows from elsewhere.
+    """
+
+    text_a: list[str]
+    text_b: list[str] | None
+    labels: list[int] | list[float] | None
+    idx: list[int]
+    digest: str = ""
+
+
+def parse_label(text: str, ids: Mapping[str, int]) -> float:
+    """Return a label's id, or a score.
+
+    Args:
+        text: as it stands in a file.
+        ids: of the labels, by their spelling; empty where a finite score is expected.
+
+    Raises:
+        ValueError: it is neither; where it stands is for the caller to say.
+
+    Examples:
+        >>> parse_label("good", {"bad": 0, "good": 1}), parse_label("2.5", {})
+        (1, 2.5)
+    """
+    if ids:
+        if text not in ids:
+            around = text.strip(" \t'\"") in ids
+            hint = ", because of what stands around it: write labels as they are in the file" if around else ""
+            raise ValueError(f"label {text!r} is not one of {', '.join(ids)}{hint}")
+        return ids[text]
+    try:
+        score = float(text)
+    except ValueError:
+        score = math.nan
+    if not is_score(score) or "_" in text:  # which Python allows between digits
+        raise ValueError(f"score {text!r} is not a number, or not one that a float32 holds")
+    return score
+
+
+def is_score(score: float | None) -> bool:
+    """Whether a number can be learned as a score, which is a float32 then.
+
+    Examples:
+        >>> is_score(1e38), is_score(1e39), is_score(None)
+        (True, False, False)
+    """
+    return score is not None and math.isfinite(score) and abs(score) <= _LARGEST_SCORE
+
+
+def empty_texts_note(numbers: Sequence[int], unit: str = "line") -> str:
+    """Return a sentence on rows with an empty or blank text, which are rows like any other.
+
+    Args:
+        numbers: numbers of these rows or of their lines; at least one.
+        unit: what is numbered.
+
+    Examples:
+        >>> empty_texts_note([3, 7])
+        '2 rows have an empty text (lines 3, 7) and are used as they are'
+    """
+    first = ", ".join(map(str, numbers[:_MOST_LINES])) + (", ..." if len(numbers) > _MOST_LINES else "")
+    if len(numbers) == 1:
+        return f"1 row has an empty text ({unit} {first}) and is used as it is"
+    return f"{len(numbers)} rows have an empty text ({unit}s {first}) and are used as they are"
+
+
+def warn_of_empty_texts(where: str, numbers: Sequence[int], unit: str = "line") -> None:
+    """Log a warning if there are rows with an empty or blank text.
+
+    Args:
+        where: the file.
+        numbers: as in `empty_texts_note`, but there may be none.
+        unit: as in `empty_texts_note`.
+    """
+    if numbers:
+        _log.warning("%s: %s", where, empty_texts_note(numbers, unit))
+
+
+class Source(Protocol):
+    """Gives the rows of a task's splits.
+
+    The two methods are separate because whoever finds the digest in the cache need not read the rows. Rows know the
+    digest of the bytes that they were parsed from, since a file can change between two readings.
+    """
+
+    def digest(self, split: str) -> str:
+        """Return what identifies the content of a split; FileNotFoundError where there is no such split."""
+
+    def rows(self, split: str) -> Rows:
+        """Return the rows of a split; FileNotFoundError where there is none, ValueError where a row is bad."""

@@ -1,0 +1,1 @@
+"""Tasks: which columns, labels and metrics they have."""
