@@ -46,8 +46,8 @@ def main(args: list[str] | None = None) -> None:
     if (hidden := _hidden()) is not None:
         print(f"stark: error: {hidden}", file=sys.stderr)
         sys.exit(2)
-    from pipeline.isolation import SAFE_PATH
-    from pipeline.streams import standard_streams
+    from pipeline.fits.isolation import SAFE_PATH
+    from pipeline.parsing.streams import standard_streams
 
     if args is None:
         os.environ.update(SAFE_PATH)  # all that this process starts, also what libraries start
@@ -62,7 +62,7 @@ def _run(arguments: list[str]) -> None:
         print(_HELP, end="")
         return
     # Heavy imports come after the help.
-    from pipeline.commands import run_command
+    from pipeline.commands.dispatch import run_command
 
     run_command(arguments)
 
@@ -116,7 +116,7 @@ def _has_distributions(folder: str) -> bool:
 
 
 if __name__ == "__main__":
-    # Ranks are started as this file as well (see pipeline/isolation.py), where Lightning would otherwise say -m cli.
+    # Ranks are started as this file as well (see pipeline/fits/isolation.py); Lightning would otherwise say -m cli.
     __spec__ = None  # type: ignore[assignment]  # as that of every file that is run
     if _HOME not in sys.path:  # last, so that nothing is hidden by what lies beside this file
         sys.path.append(_HOME)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from transformers import PreTrainedModel
 
-from pipeline.measure import count_flops
+from pipeline.results.measure import count_flops
 
 __all__ = ["flops_of_batches"]
 

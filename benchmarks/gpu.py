@@ -25,7 +25,7 @@ from benchmarks.latency import DENSE, students_of
 from benchmarks.measuring import Sample, alternate, header, matrix_rate, ratio_line, ratios
 from benchmarks.models import SIZES, random_classifier, uneven_student
 from benchmarks.plain import as_released_, distil_loss, finetune_loss, plain_scores
-from pipeline.measure import count_flops
+from pipeline.results.measure import count_flops
 from stark.forward.classifying import Batch, classify
 from stark.losses.soft_targets import distillation_loss
 from stark.scores.friendliness import score_teacher

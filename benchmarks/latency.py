@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from benchmarks.measuring import Sample, alternate, header, matrix_rate, ratio_line, ratios, stopwatch
 from benchmarks.models import SIZES, random_classifier, uneven_student
-from pipeline.measure import count_flops
+from pipeline.results.measure import count_flops
 from stark.encoders.layer_dropping import drop_layers
 
 __all__ = ["DENSE", "main", "students_of"]

@@ -17,7 +17,7 @@ from experiments.page import write_page
 from experiments.plan import Cell, Search, in_order, read_plan
 from experiments.table import Table
 from experiments.unused import UnusedRows
-from pipeline.isolation import stark_command
+from pipeline.fits.isolation import stark_command
 
 _PLAN = Path(__file__).with_name("results.yaml")
 

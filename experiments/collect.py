@@ -12,9 +12,9 @@ from torch import Tensor
 from experiments.plan import Cell, Search
 from experiments.reading import UNUSED
 from experiments.table import TEACHER, Row, Table
-from pipeline.comparison import BEST_OF_K, DENSE, SPARSE
-from pipeline.run_folder import read_output
-from pipeline.summary import LOGITS, read_summary
+from pipeline.execution.outputs import read_output
+from pipeline.results.comparison import BEST_OF_K, DENSE, SPARSE
+from pipeline.results.summary import LOGITS, read_summary
 from stark.encoders.layers import kept_units
 from stark.model_folders.model_folder import load_classifier
 from stark.problems.problem import predictions

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from datamodules.tasks.glue import find_task
 from experiments.plan import Cell
-from pipeline.statistics import Cell as Compared
-from pipeline.statistics import Estimate, estimate_difference
+from pipeline.results.statistics import Cell as Compared
+from pipeline.results.statistics import Estimate, estimate_difference
 from stark.problems.metrics import score_function
 from stark.storage import read_tensors
 

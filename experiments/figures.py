@@ -15,7 +15,7 @@ from scipy.stats import t
 from experiments.plan import Cell
 from experiments.reading import by_candidate, by_mode, finest, gaps, trainings, values_of
 from experiments.table import Table
-from pipeline.comparison import DENSE
+from pipeline.results.comparison import DENSE
 from stark.storage import new_file, read_tensors
 
 __all__ = ["draw_figures", "half_width"]

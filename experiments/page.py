@@ -11,7 +11,7 @@ from experiments.figures import draw_figures, half_width
 from experiments.plan import Cell, Search
 from experiments.reading import UNUSED, by_candidate, by_mode, finest, gaps, rows_of_cell, trainings, values_of
 from experiments.table import TEACHER, Table
-from pipeline.comparison import BEST_OF_K, DENSE, SPARSE
+from pipeline.results.comparison import BEST_OF_K, DENSE, SPARSE
 from stark.storage import write_text
 
 __all__ = ["write_page"]

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from experiments.plan import Cell, Search
 from experiments.table import Row, Table
-from pipeline.comparison import SPARSE
-from pipeline.search import halving_epochs, survivors
+from pipeline.results.comparison import SPARSE
+from pipeline.search.halving import halving_epochs, survivors
 
 __all__ = ["UNUSED", "by_candidate", "by_mode", "finest", "gaps", "rows_of_cell", "trainings", "values_of"]
 

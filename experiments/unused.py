@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from datamodules import GLUEDataModule
-from pipeline.elsewhere import usable_cores
+from pipeline.fits.processes import usable_cores
 from stark.forward.classifying import classify
 from stark.model_folders.model_folder import load_classifier, model_digest
 from stark.problems.problem import predictions

@@ -8,17 +8,18 @@ import logging
 import warnings
 
 from datamodules import GLUEDataModule
-from pipeline.display import Display, comparison_lines, plan_table, summary_table
-from pipeline.execution import check_places, execute_all
-from pipeline.machine import machine_of
-from pipeline.manifest import Manifest
-from pipeline.method import Method
-from pipeline.model_data import keep_description
-from pipeline.plan import Decision, Stage, plan, stages_from
-from pipeline.plugins import keep_plugins
-from pipeline.run_folder import CONFIG
+from pipeline.deploy.model_data import keep_description
+from pipeline.execution.display import Display, plan_table
+from pipeline.execution.execute import check_places, execute_all
+from pipeline.execution.machine import machine_of
+from pipeline.execution.manifest import Manifest
+from pipeline.execution.outputs import CONFIG
+from pipeline.execution.plan import Decision, Stage, plan, stages_from
+from pipeline.method.method import Method
+from pipeline.parsing.plugins import keep_plugins
+from pipeline.results.summary import read_summary
+from pipeline.results.tables import comparison_lines, summary_table
 from pipeline.settings import RunOptions, RunSettings
-from pipeline.summary import read_summary
 from stark.encoders.layer_dropping import layers_to_keep
 from stark.encoders.layers import encoder_layers
 from stark.model_folders.input_checks import check_inputs, check_tokenizer_limit

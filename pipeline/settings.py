@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]  # the first is public, too
-
-from datamodules import is_description, open_task
-from datamodules.settings import DataSettings
-from pipeline.elsewhere import Executor
-from pipeline.errors import OneLineErrors
-from pipeline.loggers import Loggers, prepare_loggers
-from pipeline.on_ray import check_ray
-from pipeline.plugins import PLUGINS_HELP, Plugin, PluginPaths, load_plugins
+from datamodules import open_task
+from pipeline.parsing.plugins import Plugin
 from stark.budgets.checks import check_sparsity
 from stark.choices import LayerChoice, ScoreReduction, ScoringSplit
 
 __all__ = [
+    "PARTS",
     "Baseline",
     "DistillationSettings",
+    "Executor",
     "FitSettings",
+    "Loggers",
     "PredictionRule",
     "RunOptions",
     "RunSettings",
@@ -33,9 +28,11 @@ __all__ = [
     "StudentSettings",
     "TeacherSettings",
     "TrainerSettings",
-    "read_settings",
 ]
 
+
+Executor = Literal["local", "ray"]
+Loggers = Literal["tensorboard", "wandb", "mlflow"]
 SearchMode = Literal["exhaustive", "halving", "predict", "none"]
 PredictionRule = Literal["metric", "agreement", "metric_and_sparsity"]
 Baseline = Literal[
@@ -52,6 +49,9 @@ Baseline = Literal[
 ]
 """Other ways to a student of the same shape, reported beside the method's and never chosen; the last six are other
 rankings of the teacher's units, see `Ranking`."""
+
+# Where things lie, how often they are saved, and what is recorded apart.
+_WITHOUT_EFFECT = ("data_dir", "cache_dir", "num_workers", "expected_content", "loggers", "checkpoint_every_n_steps")
 
 
 @dataclass
@@ -257,10 +257,7 @@ class RunOptions:
     start: str | None = None
 
 
-# Where things lie, how often they are saved, and what is recorded apart.
-_WITHOUT_EFFECT = ("data_dir", "cache_dir", "num_workers", "expected_content", "loggers", "checkpoint_every_n_steps")
-
-_PARTS: dict[str, Callable[..., Any]] = {
+PARTS: dict[str, Callable[..., Any]] = {
     "finetuning": FitSettings,
     "student": StudentSettings,
     "distillation": DistillationSettings,
@@ -269,164 +266,4 @@ _PARTS: dict[str, Callable[..., Any]] = {
     "scoring": ScoringSettings,
     "trainer": TrainerSettings,
 }
-
-# The least and the most of every number that has no check of its own; otherwise torch or Lightning would stumble over
-# it in the middle of a run.
-_RANGES = {
-    "epochs": (0, math.inf),
-    "learning_rate": (0, 1e6),
-    "weight_decay": (0, 1e6),
-    "warmup_proportion": (0, 1),
-    "patience": (0, math.inf),
-    "temperature": (1e-6, 1e6),
-    "distillation_weight": (0, 1),
-    "round_to": (1, math.inf),
-    "sparsity_weight": (-1e6, 1e6),
-    "eta": (2, math.inf),
-    "devices": (1, math.inf),
-    "gradient_clip_val": (0, math.inf),
-    "accumulate_grad_batches": (1, math.inf),
-    "val_check_interval": (1, math.inf),
-    "checkpoint_every_n_steps": (1, math.inf),
-}
-_MOST_SEED = 2**32 - 1
-
-
-def _parser() -> OneLineErrors:
-    parser = OneLineErrors(prog="stark run", description="The whole method, from an encoder to the best small student.")
-    parser.add_argument("-c", "--config", action=ActionConfigFile, help="YAML file; later ones and options override")
-    parser.add_argument("--model_name_or_path", type=str, required=True, help="encoder: local folder or hub id")
-    parser.add_argument("--name", type=str, default="stark", help="the run's folder is ROOT/NAME")
-    parser.add_argument("--root", type=str, default="runs", help="folder of all runs")
-    parser.add_argument("--seed", type=int, default=776, help="every fit starts from it")
-    parser.add_argument("--seeds", type=list[int], default=[], help="repeat the trial and what follows with each")
-    parser.add_argument("--workers", type=int, default=1, help="fits that run at a time, each in its own process")
-    parser.add_argument("--executor", type=Executor, default="local", help="where they run: this machine, or Ray")
-    parser.add_argument("--plugins", type=PluginPaths, default=[], help=PLUGINS_HELP)
-    parser.add_argument("--dry-run", action="store_true", help="print which stages would run, and why")
-    parser.add_argument("--from", type=str, metavar="STAGE", help="run this stage and all that depend on it again")
-    parser.add_argument(
-        "--baselines", type=list[Baseline], default=[], help="students made in other ways, for comparison"
-    )
-    set_by_stages = {"model_name_or_path", "seed", "cut_seed", "use_unlabelled", "expected_content"}
-    parser.add_class_arguments(DataSettings, "data", skip=set_by_stages)
-    for name, part in _PARTS.items():
-        parser.add_class_arguments(part, name)
-    return parser
-
-
-def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
-    """Read the options of `stark run`.
-
-    Args:
-        args: The command line after `run`.
-
-    Returns:
-        The settings, the same as the text of a YAML file that gives them again, and the options of this call.
-
-    Raises:
-        ValueError: If a value is out of range.
-        SystemExit: With status 2 if an option or key is unknown or of the wrong type.
-    """
-    parser = _parser()
-    parsed = parser.parse_args(args)
-    options = RunOptions(
-        workers=parsed.pop("workers"),
-        executor=parsed.pop("executor"),
-        dry_run=parsed.pop("dry_run"),
-        start=parsed.pop("from"),
-    )
-    if options.executor == "ray":
-        check_ray()
-    if options.workers < 1:
-        raise ValueError(f"workers is {options.workers}: give at least 1")
-    for name in ("data", *_PARTS):
-        if not isinstance(parsed[name], Namespace):
-            raise ValueError(f"{name} is {parsed[name]!r}: it must be a mapping of settings, or left out")
-    plugins = load_plugins(parsed.plugins)
-    parsed.plugins = [str(plugin.path) for plugin in plugins]
-    _make_absolute_(parsed)
-    text = parser.dump(parsed, format="yaml", skip_none=False)
-    parts = {name: part(**parsed[name].as_dict()) for name, part in _PARTS.items()}
-    for name, part in parts.items():
-        _check_ranges(name, part)
-    _check_search(parts["teacher"], parts["search"])
-    _check_place(parsed.name)
-    _check_accelerator(parts["trainer"].accelerator)
-    prepare_loggers(parts["trainer"].loggers)
-    loggers = parts["trainer"].loggers
-    for name, values in (("seeds", parsed.seeds), ("baselines", parsed.baselines), ("trainer.loggers", loggers)):
-        if len(set(values)) < len(values):
-            raise ValueError(f"{name} are {values}: name each one once")
-    for seed in (parsed.seed, *parsed.seeds):
-        if not 0 <= seed <= _MOST_SEED:
-            raise ValueError(f"seed is {seed}: choose one from 0 to {_MOST_SEED}")
-    settings = RunSettings(
-        model_name_or_path=parsed.model_name_or_path,
-        name=parsed.name,
-        root=parsed.root,
-        seed=parsed.seed,
-        data=parsed.data.as_dict(),
-        seeds=parsed.seeds,
-        workers=options.workers,
-        executor=options.executor,
-        baselines=parsed.baselines,
-        plugins=plugins,
-        **parts,
-    )
-    # The task and the ranges of its settings are checked now, not after the first stage.
-    DataSettings(model_name_or_path=settings.model_name_or_path, seed=settings.seed, **settings.data)
-    return settings, text, options
-
-
-def _make_absolute_(parsed: Namespace) -> None:
-    """Name local files absolutely: the run's `config.yaml` then means the same from any folder."""
-    parsed.root = _absolute(parsed.root)
-    # Anything else is the id of a model on the hub.
-    if Path(parsed.model_name_or_path).is_dir():
-        parsed.model_name_or_path = _absolute(parsed.model_name_or_path)
-    if is_description(parsed.data.task):
-        parsed.data.task = _absolute(parsed.data.task)
-    for name in ("data_dir", "cache_dir"):
-        if parsed.data[name] is not None:
-            parsed.data[name] = _absolute(parsed.data[name])
-
-
-def _absolute(path: str) -> str:
-    return str(Path(path).expanduser().absolute())
-
-
-def _check_ranges(prefix: str, part: Any) -> None:  # noqa: ANN401 - any of the dataclasses
-    for name, value in vars(part).items():
-        # Not the other way round: a comparison with nan is False.
-        if name in _RANGES and value is not None and not _RANGES[name][0] <= value <= _RANGES[name][1]:
-            least, most = _RANGES[name]
-            asked = f"at least {least}" if most == math.inf else f"from {least:g} to {most:g}"
-            raise ValueError(f"{prefix}.{name} is {value}: choose a number {asked}")
-
-
-def _check_search(teacher: TeacherSettings, search: SearchSettings) -> None:
-    if search.mode == "none" and (len(teacher.lams), len(teacher.sparsities)) != (1, 1):
-        raise ValueError(
-            f"search.mode is none, but teacher.lams are {teacher.lams} and teacher.sparsities {teacher.sparsities}: "
-            "give one of each, or choose a mode that searches"
-        )
-
-
-def _check_place(name: str) -> None:
-    path = Path(name)
-    if not path.parts or path.is_absolute() or ".." in path.parts:
-        raise ValueError(f"name is {name!r}: give a name for a folder under --root")
-
-
-def _check_accelerator(name: str) -> None:
-    # It takes seconds to import, and nothing before needs it.
-    from pytorch_lightning.accelerators import AcceleratorRegistry
-
-    known = AcceleratorRegistry.available_accelerators()
-    if name not in ("auto", "gpu", *known):
-        raise ValueError(f"trainer.accelerator is {name!r}: choose one of auto, gpu, {', '.join(known)}")
-    classes = {key: AcceleratorRegistry[key]["accelerator"] for key in known}
-    wanted = [classes[key] for key in ("cuda", "mps")] if name == "gpu" else [classes[name]] if name in classes else []
-    if wanted and not any(accelerator.is_available() for accelerator in wanted):
-        raise ValueError(f"trainer.accelerator is {name!r}, but this machine has none: choose another, such as auto")
+"""The parts of a run\'s settings, by their keys in YAML."""

@@ -10,8 +10,8 @@ from torch import nn
 import cli
 from benchmarks.plain import distil_loss
 from callbacks import Compilation, Pruning, Rewinding, TeacherCache, TeacherSparsification
-from pipeline.classifier import answer_of, open_classifier
-from pipeline.serve import Side, said
+from pipeline.deploy.classifier import answer_of, open_classifier
+from pipeline.deploy.serve import Side, said
 from stark.encoders.layer_dropping import drop_layers_
 from stark.forward.classifying import classify
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier

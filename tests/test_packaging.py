@@ -84,11 +84,13 @@ def installed(environment):
 
 def check_command(environment, folder, code_in):
     """That stark is there, and runs the code that it should."""
-    code = "import cli, pipeline.commands; print(cli.__file__, pipeline.commands.__file__, sep=chr(10))"
+    code = (
+        "import cli, pipeline.commands.dispatch; print(cli.__file__, pipeline.commands.dispatch.__file__, sep=chr(10))"
+    )
     done = follow(f"stark report --help; python -c '{code}'", folder, PATH=path_with(environment))
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("usage: stark report")
-    assert done.stdout.splitlines()[-2:] == [str(code_in / "cli.py"), str(code_in / "pipeline/commands.py")]
+    assert done.stdout.splitlines()[-2:] == [str(code_in / "cli.py"), str(code_in / "pipeline/commands/dispatch.py")]
 
 
 @pytest.mark.slow

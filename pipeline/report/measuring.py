@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from pipeline.classifier import Answer, answer_of
-from pipeline.latency import Latency, measure_latency
-from pipeline.measure import count_flops
-from pipeline.statistics import Estimate, Metric, estimate_score
+from pipeline.deploy.classifier import Answer, answer_of
+from pipeline.results.latency import Latency, measure_latency
+from pipeline.results.measure import count_flops
+from pipeline.results.statistics import Estimate, Metric, estimate_score
 from stark.encoders.layers import count_parameters, kept_units
 from stark.model_folders.input_checks import most_tokens
 from stark.model_folders.model_folder import load_classifier
@@ -179,7 +179,7 @@ import json, os, sys
 sys.path.append(os.getcwd())  # last: it is where our packages lie, which need not be installed
 from pathlib import Path
 import torch
-from pipeline.classifier import open_answer
+from pipeline.deploy.classifier import open_answer
 torch.set_num_threads(int(sys.argv[2]))
 ids = torch.ones(32, int(sys.argv[3]), dtype=torch.long)
 open_answer(Path(sys.argv[1]))({"input_ids": ids, "attention_mask": ids})

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 import jinja2
 
-from pipeline.markdown import as_text, fence_of
 from pipeline.report.pictures import Picture
+from pipeline.results.markdown import as_text, fence_of
 from stark.storage import check_output, is_signed, signed, write_output
 
 __all__ = ["Number", "Page", "Table", "check_page", "write_page"]

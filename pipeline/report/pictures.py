@@ -15,9 +15,9 @@ import matplotlib as mpl
 from cycler import cycler
 from matplotlib.figure import Figure
 
-from pipeline.latency import device_text
 from pipeline.report.measuring import Kept, MeasuredModel
 from pipeline.report.reading import Curve, RunRecord, UnitScatter
+from pipeline.results.latency import device_text
 
 __all__ = [
     "Picture",

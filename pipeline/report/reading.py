@@ -11,9 +11,9 @@ from typing import Any
 
 from torch import Tensor
 
-from pipeline.manifest import Manifest, Record
-from pipeline.run_folder import CONFIG, has_output, read_config, read_output
-from pipeline.summary import SUMMARY, read_summary
+from pipeline.execution.manifest import Manifest, Record
+from pipeline.execution.outputs import CONFIG, has_output, read_config, read_output
+from pipeline.results.summary import SUMMARY, read_summary
 from stark.scores.expressiveness import EXPRESSIVENESS
 from stark.scores.friendliness import FRIENDLINESS
 

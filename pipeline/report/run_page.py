@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.comparison import DENSE, SPARSE
-from pipeline.export_check import CHECK, Check, TeacherForm, read_check
-from pipeline.exported import check_exported
-from pipeline.latency import device_text, spread_text, threads_text
+from pipeline.deploy.export.check import Check, TeacherForm, read_check
+from pipeline.deploy.export.opening import check_exported
+from pipeline.execution.belongings import EXPORT_CHECK
+from pipeline.execution.outputs import read_output
 from pipeline.report.measuring import Kept, MeasuredModel, kept_of, measure_models, told_shape
 from pipeline.report.page import Number, Page, Table
 from pipeline.report.pictures import (
@@ -25,8 +25,9 @@ from pipeline.report.pictures import (
 )
 from pipeline.report.reading import RunRecord
 from pipeline.report.wording import environment, score_text, shape_text
-from pipeline.run_folder import read_output
-from pipeline.summary import LOGITS
+from pipeline.results.comparison import DENSE, SPARSE
+from pipeline.results.latency import device_text, spread_text, threads_text
+from pipeline.results.summary import LOGITS
 from stark.problems.metrics import score_function
 
 __all__ = ["chosen_of", "measured_of", "page_of_run"]
@@ -244,7 +245,7 @@ def _tables(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[Table]
 def _exported(root: Path) -> Table | None:
     """What `stark export` found, and the dense teacher in the same form beside each student with weights of 8 bits."""
     rows = []
-    for file in sorted([*root.glob(f"*/{CHECK}"), *root.glob(f"*/*/{CHECK}")]):
+    for file in sorted([*root.glob(f"*/{EXPORT_CHECK}"), *root.glob(f"*/*/{EXPORT_CHECK}")]):
         check_exported(file.parent)
         check = read_check(file.parent)
         name, form = str(file.parent.relative_to(root)), f"{check.format}, int8" if check.int8 else check.format

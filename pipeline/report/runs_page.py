@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pipeline.comparison import DENSE
-from pipeline.latency import spread_text
 from pipeline.report.measuring import MeasuredModel, told_shape
 from pipeline.report.page import Page, Table
 from pipeline.report.pictures import Picture, latency_picture, score_picture
 from pipeline.report.reading import RunRecord
 from pipeline.report.run_page import chosen_of, measured_of
 from pipeline.report.wording import environment, score_text, shape_text
+from pipeline.results.comparison import DENSE
+from pipeline.results.latency import spread_text
 
 __all__ = ["page_of_runs"]
 

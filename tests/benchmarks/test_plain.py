@@ -5,7 +5,7 @@ import torch
 
 from benchmarks.flops import flops_of_batches
 from benchmarks.plain import PlainAdamW, as_released_, check_levels, distil_loss, plain_masks, plain_scores
-from pipeline.measure import count_flops
+from pipeline.results.measure import count_flops
 from stark.losses.soft_targets import distillation_loss
 from stark.scores.friendliness import score_teacher
 from stark.scores.knowledgeableness import teacher_masks

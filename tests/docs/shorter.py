@@ -1,6 +1,6 @@
 """What is shorter in the commands of a page: times are taken once; tests of pipeline measure for seconds."""
 
-from pipeline import latency
+from pipeline.results import latency
 
 
 def before() -> None:

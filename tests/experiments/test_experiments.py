@@ -19,8 +19,8 @@ from experiments.plan import Cell, Search, in_order, read_plan
 from experiments.reading import UNUSED, by_candidate, by_mode, trainings, values_of
 from experiments.table import TEACHER, Row, Table
 from experiments.unused import UnusedRows
-from pipeline.isolation import stark_command
-from pipeline.manifest import Manifest, Record
+from pipeline.execution.manifest import Manifest, Record
+from pipeline.fits.isolation import stark_command
 from stark.storage import read_tensors, write_tensors
 from tests.pipeline.runs import read
 

@@ -28,11 +28,12 @@ BETWEEN_VALIDATIONS = 20
 
 # What commands import when they are asked for.
 HEAVY = (
-    "pipeline.lightning_cli",
-    "pipeline.predict_file",
-    "pipeline.report.command",
+    "pipeline.fits.lightning_cli",
+    "pipeline.deploy.rows",
+    "pipeline.report.run_page",
+    "pipeline.report.runs_page",
     "pipeline.run",
-    "pipeline.sample",
+    "stark.model_folders.sample_encoder",
 )
 
 PATIENCE = 300
@@ -106,7 +107,7 @@ def run_victim(place: Path, fault: dict[str, Any], args: Sequence[str] = COMMAND
 
 def _fork(place: Path, args: Sequence[str], fault: dict[str, Any] | None) -> Outcome:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.faults.commands", "pipeline.commands", *HEAVY, "pytest"])
+    context.set_forkserver_preload(["tests.faults.commands", "pipeline.commands.dispatch", *HEAVY, "pytest"])
     output = _output_of(place)
     process = context.Process(target=_main, args=(str(place), str(output), tuple(args), fault))
     process.start()

@@ -150,7 +150,7 @@ def run_with(description: dict[str, Any], args: list[str]) -> None:
         args: Of the command.
     """
     import cli
-    from pipeline import commands  # noqa: F401 - so that seconds count from after it
+    from pipeline.commands import dispatch as commands  # noqa: F401 - so that seconds count from after it
 
     fault = arm(description)
     start = time.perf_counter()

@@ -1,8 +1,16 @@
 """Fixtures of the pipeline's tests."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from cli import main
+from pipeline.commands.run import read_settings
+from pipeline.execution.manifest import Manifest
+from pipeline.report import measuring
+from pipeline.results.latency import Latency
+from pipeline.stages import distil
 from tests.pipeline.runs import options
 
 
@@ -12,3 +20,41 @@ def pruned_run(tiny_task, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     main(options(tiny_task, folder))
     return folder / "tiny"
+
+
+@pytest.fixture
+def settings(tiny_task):
+    data = f"--data.data_dir {tiny_task.data_dir} --data.cache_dir {tiny_task.cache} --data.task sst2".split()
+    options = ["--student.sparsity", "0.5", "--data.batch_size", "16", "--seed", "1"]
+    return read_settings(["--model_name_or_path", str(tiny_task.encoder), *options, *data])[0]
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(measuring, "measure_latency", lambda models, *_: dict.fromkeys(models, Latency(2.0, 1.0, 4.0)))
+    monkeypatch.setattr(measuring, "_memory", lambda *_: 123.0)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """What is distilled, in its order: the folder and where it pauses."""
+    found, original = [], distil.distill
+
+    def distill(settings, folder, teacher, student, watch, resume=False, pause_after=None):
+        found.append((folder.relative_to(settings.folder).as_posix(), pause_after))
+        original(settings, folder, teacher, student, watch, resume, pause_after)
+
+    monkeypatch.setattr("pipeline.stages.distil.distill", distill)
+    return found
+
+
+@pytest.fixture
+def scored(pruned_run, tiny_task, tmp_path, monkeypatch):
+    """A run up to its scores, copied: the part that all modes share."""
+    folder = Path(shutil.copytree(pruned_run, tmp_path / "tiny"))
+    for name in ("distill", "student"):
+        shutil.rmtree(folder / name)
+    manifest = Manifest.read(folder)
+    manifest.forget({name for name in manifest.stages if name.startswith("distill/")} | {"evaluate", "student"})
+    manifest.write()
+    return folder

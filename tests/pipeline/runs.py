@@ -1,10 +1,17 @@
 """Runs on tiny data, for the tests of the pipeline."""
 
 import json
+import pkgutil
 import shutil
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
-from pipeline.manifest import Manifest
+import torch
+
+from pipeline import stages
+from pipeline.execution.manifest import Manifest
+from stark.model_folders.model_folder import load_classifier
 from stark.storage import file_digest
 from tests.tasks import TinyTask
 
@@ -63,3 +70,18 @@ def without_seconds(summary: dict) -> dict:
     """What of a summary must be the same each time."""
     models = [{**model, "seconds": 0} for model in summary["models"]]
     return {**summary, "models": models, "best": summary["best"]["folder"]}
+
+
+def same_weights(first, second) -> bool:
+    a, b = load_classifier(first).state_dict(), load_classifier(second).state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+NEEDED = ["--model_name_or_path", "bert", "--data.task", "rte", "--student.sparsity", "0.7"]
+
+
+def home_of(name: str) -> ModuleType:
+    """The module of `pipeline.stages` that defines a function."""
+    modules = (import_module(f"pipeline.stages.{found.name}") for found in pkgutil.iter_modules(stages.__path__))
+    (home,) = (m for m in modules if getattr(getattr(m, name, None), "__module__", None) == m.__name__)
+    return home

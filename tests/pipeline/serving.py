@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from pipeline import serve
+from pipeline.deploy import serve
 
 
 class Fake:

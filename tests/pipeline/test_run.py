@@ -9,22 +9,23 @@ from pathlib import Path
 
 import pytest
 import yaml
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from cli import main
 from pipeline import stages
-from pipeline.card import card_of
-from pipeline.latency import Latency
-from pipeline.manifest import Manifest
-from pipeline.model_data import data_of
+from pipeline.deploy.model_data import data_of
+from pipeline.execution.manifest import Manifest
 from pipeline.report import measuring
+from pipeline.report.card import card_of
 from pipeline.report.reading import read_run
 from pipeline.report.run_page import page_of_run
+from pipeline.results.latency import Latency
+from pipeline.stages import distil, fit
 from stark.encoders.layers import kept_units
 from stark.model_folders.model_folder import load_classifier
 from stark.storage import file_digest, folder_lock
 from tests.own import write_own
-from tests.pipeline.runs import SEED, copy_begun, options, read, without_seconds
+from tests.pipeline.runs import SEED, copy_begun, home_of, options, read, without_seconds
 
 
 def test_leaves_what_the_readme_lists(pruned_run):
@@ -84,7 +85,7 @@ def test_student_is_the_best_on_the_selection_part(pruned_run):
 def test_same_command_again_runs_nothing(pruned_run, tiny_task, monkeypatch, capsys):
     before = (pruned_run / "summary.json").read_bytes()
     for name in ("finetune", "cut_student", "distill", "score_dense_teacher", "cut_teacher"):
-        monkeypatch.setattr(stages, name, None)
+        monkeypatch.setattr(home_of(name), name, None)
     main(options(tiny_task, pruned_run.parent))
     assert "finished earlier" in capsys.readouterr().out
     assert (pruned_run / "summary.json").read_bytes() == before
@@ -107,7 +108,7 @@ def test_goes_on_after_an_interruption(pruned_run, tiny_task, tmp_path, monkeypa
             main(options(tiny_task, tmp_path))
     assert (tmp_path / "tiny/trial/checkpoints/last.ckpt").exists()
     with monkeypatch.context() as broken:
-        broken.setattr(stages, "cut_teacher", cut)
+        broken.setattr("pipeline.stages.sparsify.cut_teacher", cut)
         with pytest.raises(PowerCutError):
             main(options(tiny_task, tmp_path))
     main(options(tiny_task, tmp_path))
@@ -165,8 +166,10 @@ def test_a_changed_setting_runs_what_depends_on_it_and_nothing_else(pruned_run, 
 def test_one_more_candidate_costs_one_more_distillation(pruned_run, tiny_task, tmp_path, monkeypatch):
     folder = Path(shutil.copytree(pruned_run, tmp_path / "tiny"))
     distilled = []
-    original = stages.distill
-    monkeypatch.setattr(stages, "distill", lambda s, f, *a: (distilled.append(f.name), original(s, f, *a)))
+    original = distil.distill
+    monkeypatch.setattr(
+        "pipeline.stages.distil.distill", lambda s, f, *a: (distilled.append(f.name), original(s, f, *a))
+    )
     main(options(tiny_task, tmp_path, "--teacher.sparsities", "[0.2,0.4,0.0001]"))
     assert distilled == ["0.5_0.0001"]
     summary = read(folder)
@@ -183,8 +186,10 @@ def test_from_a_stage(pruned_run, tiny_task, tmp_path, monkeypatch, capsys):
     folder = Path(shutil.copytree(pruned_run, tmp_path / "tiny"))
     done = []
     for name in ("finetune", "cut_student", "distill", "score_dense_teacher", "cut_teacher"):
-        original = getattr(stages, name)
-        monkeypatch.setattr(stages, name, lambda *a, name=name, original=original: (done.append(name), original(*a)))
+        original = getattr(home_of(name), name)
+        monkeypatch.setattr(
+            home_of(name), name, lambda *a, name=name, original=original: (done.append(name), original(*a))
+        )
     main(options(tiny_task, tmp_path, "--from", "sparsify/0.5_0.4", "--dry-run"))
     assert plan_of(capsys.readouterr().out)["distill/0.5_0.4"][0] == "run"
     assert done == []
@@ -205,7 +210,7 @@ def test_no_file_of_the_users_is_removed(pruned_run, tiny_task, tmp_path, monkey
     (folder / place).write_text("Written by hand.\n")
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     for name in ("finetune", "cut_student", "distill", "score_dense_teacher", "cut_teacher"):
-        monkeypatch.setattr(stages, name, None)
+        monkeypatch.setattr(home_of(name), name, None)
     for more in (["--dry-run"], []):
         with pytest.raises(SystemExit) as stopped:
             main(options(tiny_task, tmp_path, "--finetuning.learning_rate", "1e-4", *more))
@@ -242,7 +247,7 @@ def test_rows_that_change_while_the_run_works_and_are_put_back(pruned_run, tiny_
     folder = shutil.copytree(pruned_run, tmp_path / "runs/tiny")
     data = shutil.copytree(tiny_task.data_dir, tmp_path / "data")
     command = options(tiny_task, folder.parent, "--data.data_dir", str(data))
-    file, original = data / "SST-2/train.tsv", stages._fit
+    file, original = data / "SST-2/train.tsv", fit.run_fit
     before = file.read_bytes()
 
     def meanwhile(*args):
@@ -253,40 +258,13 @@ def test_rows_that_change_while_the_run_works_and_are_put_back(pruned_run, tiny_
             file.write_bytes(before)
 
     with monkeypatch.context() as patch:
-        patch.setattr(stages, "_fit", meanwhile)
+        patch.setattr("pipeline.stages.distil.run_fit", meanwhile)
         with pytest.raises(SystemExit, match="2"):
             main([*command, "--from", "distill/0.5_0.4"])
     assert f"the train split of task 'sst2' in {data} changed while the run was working" in capsys.readouterr().err
     assert not Manifest.read(folder).stages["distill/0.5_0.4"].finished
     main(command)
     assert without_seconds(read(folder)) == without_seconds(read(pruned_run))
-
-
-@pytest.mark.parametrize("changed", ["model.safetensors", "config.json", "tokenizer.json"])
-def test_an_encoder_that_changes_while_the_run_works(tiny_task, tmp_path, monkeypatch, capsys, changed):
-    encoder = shutil.copytree(tiny_task.encoder, tmp_path / "encoder")
-    (encoder / "SHA256SUMS").unlink()  # as in a model from elsewhere
-    if changed == "model.safetensors":
-        weights = load_file(encoder / changed)
-        next(iter(weights.values())).add_(1)
-        save_file(weights, tmp_path / changed, metadata={"format": "pt"})
-    else:
-        values = {"config.json": ("0.1", "0.2"), "tokenizer.json": ('"good"', '"gut"')}[changed]
-        text = (encoder / changed).read_text()
-        assert values[0] in text
-        (tmp_path / changed).write_text(text.replace(*values))
-    original = stages._fit
-
-    def meanwhile(*args):
-        shutil.copy(tmp_path / changed, encoder / changed)
-        original(*args)
-
-    monkeypatch.setattr(stages, "_fit", meanwhile)
-    command = options(tiny_task, tmp_path / "runs", "--model_name_or_path", str(encoder))
-    with pytest.raises(SystemExit, match="2"):
-        main(command)
-    assert f"{encoder} changed while the run was working" in capsys.readouterr().err
-    assert not list((tmp_path / "runs").rglob("*.ckpt"))
 
 
 def test_its_own_settings_go_on_with_a_run_from_anywhere(pruned_run, tiny_task, tmp_path, monkeypatch, capsys):
@@ -367,7 +345,7 @@ def test_paths_that_lead_out_of_the_run_are_refused(pruned_run, tiny_task, tmp_p
 
 
 def test_one_fit_of_stark_yaml_is_the_chained_fits(pruned_run, tiny_task, tmp_path):
-    callbacks = yaml.safe_load((Path(stages.__file__).parent.parent / "configs/stark.yaml").read_text())
+    callbacks = yaml.safe_load((Path(stages.__file__).parents[2] / "configs/stark.yaml").read_text())
     listed = callbacks["trainer"]["callbacks+"]
     (rewinding,) = (callback for callback in listed if callback["class_path"] == "callbacks.Rewinding")
     rewinding["init_args"]["trial_epochs"] = 2

@@ -1,7 +1,7 @@
 """Commands in forks of a warm process, for tests of what commands do; how they start is tested by others.
 
-`tests/test_stark_main.py`, `tests/test_cli.py`, `tests/test_packaging.py`, `tests/pipeline/test_isolation.py` and
-`tests/pipeline/test_streams.py` start Python itself.
+`tests/test_stark_main.py`, `tests/test_cli.py`, `tests/test_packaging.py`, `tests/pipeline/fits/test_isolation.py` and
+`tests/pipeline/parsing/test_streams.py` start Python itself.
 """
 
 from __future__ import annotations

@@ -38,13 +38,12 @@ def serve(place: str, owner: int) -> dict[str, Any] | None:
     import transformers.models.bert.modeling_bert  # noqa: F401  # else imported when it is asked for
 
     # What commands import when they are asked for, and with it torch, Lightning and transformers.
-    import pipeline.card
-    import pipeline.lightning_cli
-    import pipeline.predict_file
-    import pipeline.report.command
-    import pipeline.run
-    import pipeline.sample
-    import pipeline.serve  # noqa: F401
+    for module in (
+        *("pipeline.deploy.export.export", "pipeline.deploy.rows", "pipeline.deploy.serve", "pipeline.report.card"),
+        *("pipeline.fits.lightning_cli", "pipeline.report.run_page", "pipeline.report.runs_page", "pipeline.run"),
+        "stark.model_folders.sample_encoder",
+    ):
+        importlib.import_module(module)
 
     gc.collect()
     gc.freeze()  # a fork's collections touch none of it

@@ -123,7 +123,7 @@ def test_missing_folders_and_files_are_named(tmp_path):
         find_file(tmp_path, find_task("ax"), "train")
 
 
-REAL = Path(__file__).parents[3] / "shared" / "data"
+REAL = Path(__file__).parents[4] / "shared" / "data"
 COUNTS = {
     "rte": (2490, 277, 3000),
     "mrpc": (3668, 408, 1725),

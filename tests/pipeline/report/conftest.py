@@ -4,18 +4,10 @@ import shutil
 
 import pytest
 
-from pipeline.latency import Latency
-from pipeline.manifest import Manifest
-from pipeline.report import measuring
+from pipeline.execution.manifest import Manifest
 from pipeline.report.page import write_page
 from pipeline.report.reading import read_run
 from pipeline.report.run_page import page_of_run
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    monkeypatch.setattr(measuring, "measure_latency", lambda models, *_: dict.fromkeys(models, Latency(2.0, 1.0, 4.0)))
-    monkeypatch.setattr(measuring, "_memory", lambda *_: 123.0)
 
 
 @pytest.fixture

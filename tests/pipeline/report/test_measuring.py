@@ -2,9 +2,9 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score
 
-from pipeline.measure import count_flops
 from pipeline.report import measuring
 from pipeline.report.measuring import SHAPES, _memory, kept_of, measure_models, told_shape
+from pipeline.results.measure import count_flops
 from stark.encoders.layers import kept_units
 from stark.model_folders.model_folder import load_classifier
 from stark.problems.metrics import score_function

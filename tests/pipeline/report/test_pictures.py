@@ -3,8 +3,7 @@ import xml.dom.minidom
 
 import torch
 
-from pipeline.latency import Latency
-from pipeline.manifest import Record
+from pipeline.execution.manifest import Record
 from pipeline.report.measuring import Kept, MeasuredModel
 from pipeline.report.pictures import (
     curve_picture,
@@ -16,7 +15,8 @@ from pipeline.report.pictures import (
     unit_picture,
 )
 from pipeline.report.reading import Curve, RunRecord, UnitScatter
-from pipeline.statistics import Estimate
+from pipeline.results.latency import Latency
+from pipeline.results.statistics import Estimate
 
 
 def texts(picture):

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 from transformers import AutoConfig, PreTrainedConfig
 
-from lightning_modules.dense_form import dense_form
+from pipeline.deploy.export.dense import dense_form
 from stark.encoders.cutting import shrink_
 from stark.encoders.layer_dropping import drop_layers_
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier

@@ -1,0 +1,29 @@
+"""The command `stark push`."""
+
+from __future__ import annotations
+
+from pipeline.parsing.errors import OneLineErrors
+
+__all__ = ["command", "parser"]
+
+
+def parser() -> OneLineErrors:
+    """Make the parser of `stark push`."""
+    parser = OneLineErrors(prog="stark push", description="Upload a model folder to the Hugging Face hub.")
+    parser.add_argument("model", type=str, help="model folder, such as runs/NAME/student, or one of stark export")
+    parser.add_argument("repo", type=str, help="id on the hub, such as me/my-model; made if it is not there")
+    parser.add_argument("--private", action="store_true", help="make it private, if it has to be made")
+    return parser
+
+
+def command(args: list[str]) -> None:
+    """Run the command.
+
+    Args:
+        args: The command line after its name.
+    """
+    options = parser().parse_args(args)
+    # It takes seconds to import.
+    from pipeline.deploy.push import push
+
+    push(options)

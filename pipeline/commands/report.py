@@ -1,0 +1,47 @@
+"""The command `stark report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.parsing.errors import OneLineErrors
+from pipeline.parsing.extras import need_extra
+from pipeline.parsing.plain_text import printable
+
+__all__ = ["command", "parser"]
+
+
+def parser() -> OneLineErrors:
+    """Make the parser of `stark report`."""
+    parser = OneLineErrors(prog="stark report", description="A run as one page, pictures first.")
+    parser.add_argument("run", type=str, help="folder of a run, finished or not, such as runs/NAME")
+    parser.add_argument("--output", type=str, help="HTML file; default RUN/report.html, and report.md beside it")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace files of these names that are not earlier pages, or were changed since",
+    )
+    return parser
+
+
+def command(args: list[str]) -> None:
+    """Run the command.
+
+    Args:
+        args: The command line after its name.
+
+    Raises:
+        ValueError: If there is no such run, the output is no name of a page, or the extra is missing.
+        FileExistsError: If a file is there that is not an earlier page.
+    """
+    options = parser().parse_args(args)
+    need_extra("report", "stark report", "jinja2", "matplotlib")
+    from pipeline.report.page import check_page, write_page
+    from pipeline.report.reading import read_run
+    from pipeline.report.run_page import page_of_run
+
+    folder = Path(options.run)
+    target = Path(options.output) if options.output else folder / "report.html"
+    check_page(target, overwrite=options.overwrite)
+    for file in write_page(page_of_run(read_run(folder)), target, overwrite=options.overwrite):
+        print(printable(str(file)))

@@ -1,0 +1,32 @@
+"""The command `stark serve`."""
+
+from __future__ import annotations
+
+from pipeline.parsing.errors import OneLineErrors
+
+__all__ = ["command", "parser"]
+
+
+def parser() -> OneLineErrors:
+    """Make the parser of `stark serve`."""
+    parser = OneLineErrors(prog="stark serve", description="Classify typed text in the browser, beside the teacher.")
+    parser.add_argument("model", type=str, help="model folder, such as runs/NAME/student, or one of stark export")
+    parser.add_argument("--teacher", type=str, help="model beside it; default: the teacher of the run that it lies in")
+    parser.add_argument(
+        "--host", type=str, default="127.0.0.1", help="address; 0.0.0.0 lets other machines in, with a token"
+    )
+    parser.add_argument("--port", type=int, default=7860, help="port of the page")
+    return parser
+
+
+def command(args: list[str]) -> None:
+    """Run the command.
+
+    Args:
+        args: The command line after its name.
+    """
+    options = parser().parse_args(args)
+    # It takes seconds to import.
+    from pipeline.deploy.serve import serve
+
+    serve(options)

@@ -1,0 +1,136 @@
+"""What an export was checked with before it was kept: ``check.json`` in its folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.execution.belongings import EXPORT_CHECK
+from pipeline.results.latency import Latency
+from stark.storage import write_json
+
+__all__ = ["Alone", "Check", "TeacherForm", "alone_text", "read_check", "write_check"]
+
+
+@dataclass(frozen=True)
+class Alone:
+    """Whether an exported model's answer for a row depends on the other rows of its batch.
+
+    Args:
+        rows: Number of dev rows that were classified again, each in a batch of its own.
+        changed: Number of rows with another class than in their batch.
+        logit_difference: Largest difference from the logits in their batch, over all rows and classes.
+    """
+
+    rows: int
+    changed: int
+    logit_difference: float
+
+
+@dataclass(frozen=True)
+class TeacherForm:
+    """The dense teacher of the model's run, exported in the same way: what 8 bits give without pruning.
+
+    Args:
+        score: Score on the dev rows, the mean of the task's metrics as GLUE takes it.
+        megabytes: Size of its folder.
+        latency: Latency by ``ROWSxLENGTH``.
+    """
+
+    score: float
+    megabytes: float
+    latency: dict[str, Latency]
+
+
+@dataclass(frozen=True)
+class Check:
+    """What an exported model says of the labelled dev rows, beside the model that it was made from.
+
+    Args:
+        format: Format of the export.
+        int8: Whether its weights have 8 bits.
+        task: Task whose dev rows were taken.
+        rows: Number of rows.
+        score: Score of the exported model, the mean of the task's metrics as GLUE takes it.
+        score_before: Score of the model.
+        logit_difference: Largest difference of the logits, over all rows and classes.
+        changed: Number of rows that get another class.
+        megabytes: Size of the exported folder.
+        megabytes_before: Size of the model folder.
+        latency: Latency by ``ROWSxLENGTH`` of the exported model.
+        latency_before: Latency of the model.
+        alone: With 8 bits, how far a row's answer depends on its batch. Earlier versions did not measure it.
+        teacher: With 8 bits, the dense teacher of the run that the model lies in.
+    """
+
+    format: str
+    int8: bool
+    task: str
+    rows: int
+    score: float
+    score_before: float
+    logit_difference: float
+    changed: int
+    megabytes: float
+    megabytes_before: float
+    latency: dict[str, Latency]
+    latency_before: dict[str, Latency]
+    alone: Alone | None = None
+    teacher: TeacherForm | None = None
+
+
+def write_check(folder: Path, check: Check) -> None:
+    """Write ``check.json``.
+
+    Args:
+        folder: Folder of the export.
+        check: Its content.
+    """
+    write_json(folder / EXPORT_CHECK, asdict(check))
+
+
+def read_check(folder: Path) -> Check:
+    """Read ``check.json``.
+
+    Args:
+        folder: Folder of an export.
+
+    Returns:
+        Its content.
+
+    Raises:
+        ValueError: If it is not what `stark export` writes.
+    """
+    file = folder / EXPORT_CHECK
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        alone, teacher = stored.get("alone"), stored.get("teacher")
+        nested = {
+            "latency": _latency(stored["latency"]),
+            "latency_before": _latency(stored["latency_before"]),
+            "alone": alone and Alone(**alone),
+            "teacher": teacher and TeacherForm(**{**teacher, "latency": _latency(teacher["latency"])}),
+        }
+        return Check(**{**stored, **nested})
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{file} is not what stark export writes: {error}") from error
+
+
+def alone_text(alone: Alone) -> str:
+    """How far a row's answer depends on its batch.
+
+    Args:
+        alone: What was found.
+
+    Examples:
+        >>> alone_text(Alone(256, 8, 0.25))
+        '8 of 256 rows get another class alone than in their batch (logits differ by up to 0.25)'
+    """
+    rows = f"{alone.changed} of {alone.rows} rows get another class alone than in their batch"
+    return f"{rows} (logits differ by up to {alone.logit_difference:.2g})"
+
+
+def _latency(stored: dict[str, Any]) -> dict[str, Latency]:
+    return {shape: Latency(**found) for shape, found in stored.items()}

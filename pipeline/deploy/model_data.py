@@ -1,0 +1,200 @@
+"""What a model folder is used with: what its rows become, and the data of the run that it lies in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig, PreTrainedConfig
+
+from datamodules import GLUEDataModule, Task, is_description, open_task
+from pipeline.execution.outputs import CONFIG, read_config
+from stark.model_folders.input_checks import check_inputs
+from stark.model_folders.model_folder import labels_of, one_line_errors
+from stark.model_folders.model_inputs import ModelInputs
+from stark.storage import new_file
+
+__all__ = ["check_labels", "config_of", "data_of", "keep_description", "run_of", "settings_of", "task_of", "texts_of"]
+
+_MANIFEST = "manifest.json"
+# Folder of a run that has the description of an own task, under its own name.
+_TASK = "task"
+# How rows become batches, which a model was trained with.
+_SHAPE = ("max_length", "segment_ids")
+
+
+def run_of(folder: Path) -> Path | None:
+    """The run that a folder lies in.
+
+    Args:
+        folder: Such as ``runs/mrpc/student``, or the run itself.
+
+    Returns:
+        Such as ``runs/mrpc``; None if it lies in none.
+    """
+    absolute = folder.resolve()
+    for place in (absolute, *absolute.parents):
+        if (place / CONFIG).is_file() and (place / _MANIFEST).is_file():
+            return place
+    return None
+
+
+def settings_of(folder: Path) -> dict[str, Any]:
+    """The settings of the data of a run.
+
+    Args:
+        folder: The run's, or that of a model in it.
+
+    Returns:
+        Such as ``{"task": "mrpc", "max_length": 128, ...}``; empty if the folder lies in no run.
+    """
+    run = run_of(folder)
+    return {} if run is None else dict(read_config(run)[1]["data"])
+
+
+def keep_description(task: str, run: Path) -> None:
+    """Copy the description of an own task into a run, which then needs no other file to know its task.
+
+    Args:
+        task: As in the run's settings; of GLUE's tasks nothing is copied.
+        run: The run's folder.
+    """
+    if is_description(task):
+        with new_file(run / _TASK / Path(task).name) as temporary:
+            temporary.write_bytes(Path(task).read_bytes())
+
+
+def task_of(folder: Path) -> Task | None:
+    """The task of a run, from the description that the run keeps. No data are read.
+
+    Args:
+        folder: The run's, or that of a model in it.
+
+    Returns:
+        None if the folder lies in no run.
+
+    Raises:
+        FileNotFoundError: If the run was made by an earlier version, which kept no description.
+    """
+    known = _recorded(folder)
+    return None if known is None else open_task(*known)
+
+
+def texts_of(folder: Path) -> tuple[str, ...] | None:
+    """Names of the columns of text that a model was trained on.
+
+    Args:
+        folder: The model's, or that of an exported one.
+
+    Returns:
+        One or two names, from the model's configuration, or for a model of an earlier version from its run; None if
+        neither knows them.
+    """
+    inputs = ModelInputs.read(config_of(folder))
+    if inputs is not None:
+        return inputs.texts
+    try:
+        task = task_of(folder)
+    except FileNotFoundError:
+        return None
+    return None if task is None else task.texts
+
+
+def config_of(folder: Path) -> PreTrainedConfig:
+    """The configuration of a model.
+
+    Args:
+        folder: The model's, or that of an exported one.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        ValueError: If there is none, or what it says of the model's inputs is wrong.
+    """
+    with one_line_errors(folder):
+        config: PreTrainedConfig = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
+        ModelInputs.read(config)
+    return config
+
+
+def check_labels(folder: Path, task: Task) -> None:
+    """Compare the labels of a model with those of a task, in their order.
+
+    Args:
+        folder: The model's, or that of an exported one.
+        task: The task whose rows it is given.
+
+    Raises:
+        ValueError: If they differ.
+    """
+    names = labels_of(config_of(folder))
+    if names != list(task.label_names):
+        raise ValueError(
+            f"{folder} has the labels {', '.join(names)}, task {task.name!r} has {', '.join(task.label_names)}: name "
+            "the task's labels in the model's order, or give the data that the model was trained for"
+        )
+
+
+def data_of(folder: Path, task: str | None = None, data_dir: str | None = None) -> GLUEDataModule:
+    """The data that a model is evaluated on: dev.
+
+    Args:
+        folder: The model's, or that of an exported one; its tokenizer is taken.
+        task: None for that of the run.
+        data_dir: None for that of the run.
+
+    Returns:
+        The data, with the lengths and segments that the model was trained with.
+
+    Raises:
+        ValueError: If the task is neither given nor known from a run, or the model has other labels or tables that are
+            too small.
+        FileNotFoundError: If the data are not there.
+    """
+    values = settings_of(folder)
+    if task is None and "task" not in values:
+        raise ValueError(f"{folder} lies in no run, so that its data are unknown: give --data.task and --data.data_dir")
+    if task is None:
+        recorded = _recorded(folder)
+        assert recorded is not None  # it lies in a run
+        name, place = recorded
+    else:
+        # A description names its own files.
+        name, place = task, None if is_description(task) else values.get("data_dir")
+    if data_dir is None and place is not None and not Path(place).expanduser().is_absolute():
+        raise FileNotFoundError(
+            f"{run_of(folder)} was made by an earlier version, which did not record where {place} lies: give "
+            "--data.data_dir"
+        )
+    config = config_of(folder)
+    inputs = ModelInputs.read(config)
+    known = values if inputs is None else vars(inputs)
+    shape = {key: known[key] for key in _SHAPE if key in known}
+    data = GLUEDataModule(name, data_dir or place, str(folder), cache_dir=values.get("cache_dir"), **shape)
+    check_labels(folder, data.task)
+    check_inputs(config, data.tokenizer, data.max_length, is_pair=data.is_pair, where=str(folder))
+    if data.data_dir is not None or is_description(name):  # others are on the hub
+        try:
+            data.digest("dev")
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{error}: give --data.data_dir, the folder that they lie in now") from error
+    return data
+
+
+def _recorded(folder: Path) -> tuple[str, str | None] | None:
+    """The task of a run and the place of its files, as `open_task` takes them; None for a folder in no run."""
+    run, values = run_of(folder), settings_of(folder)
+    if run is None:
+        return None
+    name, place = str(values["task"]), values.get("data_dir")
+    if not is_description(name):
+        return name, place
+    copy = run / _TASK / Path(name).name
+    if not copy.is_file() and not Path(name).is_absolute():
+        # Never a file of the current folder that happens to have the name.
+        raise FileNotFoundError(
+            f"{run} was made by an earlier version, which kept no description of its task: copy {Path(name).name} to "
+            f"{copy}"
+        )
+    return str(copy if copy.is_file() else name), place or str(Path(name).parent)

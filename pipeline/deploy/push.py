@@ -1,0 +1,120 @@
+"""`stark push`: a model folder onto the Hugging Face hub, with the user's own login."""
+
+from __future__ import annotations
+
+import fnmatch
+import sys
+from pathlib import Path
+
+from huggingface_hub import CommitOperationAdd, HfApi
+
+# HTTPError is that of its own HTTP library, whichever that is.
+from huggingface_hub.errors import (  # type: ignore[attr-defined]
+    HfHubHTTPError,
+    HFValidationError,
+    HTTPError,
+    LocalTokenNotFoundError,
+)
+from jsonargparse import Namespace
+
+from pipeline.deploy.export.opening import check_exported, is_exported
+from pipeline.parsing.plain_text import printable
+from stark.model_folders.model_folder import load_classifier
+from stark.storage import CHECKSUMS_FILE, verify_checksums
+
+__all__ = ["files_of", "push", "push_folder"]
+
+# What we and transformers write. Everything else that lies in the folder is not for others.
+_CHECKED = (
+    *("config.json", "generation_config.json", "check.json", "export.json"),
+    *("*.safetensors", "*.safetensors.index.json", "*.onnx", "*.onnx.data", "*.pt2", "openvino*.xml", "openvino*.bin"),
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt"),
+    *("vocab.txt", "vocab.json", "tokenizer.model", "spiece.model", "spm.model", "sentencepiece.bpe.model"),
+)
+# Not among the checksums: these are written by hand or later.
+_UNCHECKED = ("README.md", "LICENSE", "LICENSE.txt", CHECKSUMS_FILE)
+
+
+def push(options: Namespace) -> None:
+    """Run `stark push`.
+
+    Args:
+        options: Its command line, parsed.
+
+    Raises:
+        ValueError: If the folder is no model, or the hub refuses it.
+    """
+    folder = Path(options.model)
+    if not (folder / "README.md").is_file():
+        print(printable(f"{folder} has no model card: stark card {folder} writes one"), file=sys.stderr)
+    _, left_out = files_of(folder)
+    if left_out:
+        names = ", ".join(name if name.isprintable() else repr(name) for name in left_out)
+        print(printable(f"not files of a model, left out: {names}"), file=sys.stderr)
+    print(push_folder(folder, options.repo, private=options.private))
+
+
+def files_of(folder: Path) -> tuple[list[str], list[str]]:
+    """What is uploaded of a folder: files with the names of a model's, in the folder itself.
+
+    Args:
+        folder: A model folder, or one that `stark export` wrote.
+
+    Returns:
+        The names of the files to upload, and of everything else in the folder, sorted.
+
+    Raises:
+        ValueError: If there is no such folder, or it or one of the files to upload is a link.
+    """
+    if folder.is_symlink():
+        raise ValueError(f"{folder} is a link, which is not followed: name the folder itself")
+    if not folder.is_dir():
+        raise ValueError(f"cannot load {folder}: there is no such folder")
+    names = sorted(path.name for path in folder.iterdir())
+    chosen = [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in _CHECKED + _UNCHECKED)]
+    for name in chosen:
+        if (folder / name).is_symlink():
+            raise ValueError(f"{folder / name} is a link, which is not followed: copy the file into the folder")
+        if not (folder / name).is_file():
+            raise ValueError(f"{folder / name} is no file, but has the name of a model's: give it another name")
+    return chosen, [name for name in names if name not in chosen]
+
+
+def push_folder(folder: Path, repo: str, *, private: bool = False) -> str:
+    """Upload the files of a model folder in one commit.
+
+    Args:
+        folder: A model folder, which is loaded first, or one that `stark export` wrote. If it has ``SHA256SUMS``, its
+            files must have the checksums in it.
+        repo: Id on the hub.
+        private: Whether a new one is.
+
+    Returns:
+        Its address.
+
+    Raises:
+        ValueError: If the folder is no model or has links, nobody is logged in, or the hub refuses it.
+    """
+    names, _ = files_of(folder)
+    verify_checksums(folder, _CHECKED)
+    # A damaged one is not to be shared.
+    if is_exported(folder):
+        check_exported(folder)
+    else:
+        load_classifier(folder)
+    api = HfApi()
+    try:
+        url = api.create_repo(repo, private=private, exist_ok=True)
+        files = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=folder / name) for name in names]
+        api.create_commit(url.repo_id, files, commit_message="stark push")
+    except LocalTokenNotFoundError as error:
+        raise ValueError("nobody is logged in to the hub: hf auth login, or set HF_TOKEN") from error
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        hint = ": hf auth login, with a token that may write" if status in (401, 403) else ""
+        raise ValueError(f"the hub refuses {repo} ({status}){hint}") from error
+    except HFValidationError as error:
+        raise ValueError(f"{repo!r} is no id on the hub, such as me/my-model") from error
+    except HTTPError as error:
+        raise ValueError(f"the hub cannot be reached at {api.endpoint}: {error}") from error
+    return str(url)

@@ -1,0 +1,434 @@
+"""`stark predict-file`: labels and probabilities for people's own rows."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import itertools
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, BinaryIO
+
+from jsonargparse import Namespace
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from datamodules.sources.records import BadRecord, Record, Records, is_unicode, open_records, spelled
+from datamodules.sources.source import empty_texts_note
+from datamodules.tasks.record_format import RecordFormat, record_format
+from pipeline.deploy.classifier import Classifier, open_classifier
+from pipeline.deploy.model_data import config_of, texts_of
+from pipeline.parsing.plain_text import PlainConsole, printable
+from stark.model_folders.input_checks import check_segments
+from stark.storage import check_output, is_stream, open_output
+
+__all__ = ["predict_file"]
+
+_USUAL = ("text", "text_pair")
+_LABEL, _PROBABILITY = "predicted", "probability"
+# Rows that are read, sorted by length and written at a time.
+_CHUNK = 4096
+# How many bad rows are told one by one where a file has them all.
+_TOLD = 10
+# The share of bad rows beyond which the command fails: single ones are usual, more come of a wrong format.
+_MOST_BAD = 0.1
+_STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1")
+_HALVES = re.compile("[\ud800-\udfff]")
+# A spreadsheet takes such a cell for a formula.
+_FORMULA = re.compile(r"[=+\-@\t\r\n]")
+# What csv writes is what its method returns.
+_RETURNING = SimpleNamespace(write=lambda line: line)
+
+
+def predict_file(options: Namespace) -> None:
+    """Run `stark predict-file`.
+
+    Args:
+        options: Its command line, parsed.
+
+    Raises:
+        ValueError: If the model, the file or a column is not there.
+    """
+    if options.batch_size < 1:
+        raise ValueError(f"batch_size is {options.batch_size} but must be at least 1")
+    folder, name = Path(options.model), "standard input" if options.input == "-" else options.input
+    given = {key: getattr(options, key) for key in ("delimiter", "quoting", "encoding", "header")}
+    with ExitStack() as stack:
+        stream, size = stack.enter_context(_opened(options.input))
+        form = record_format(options.input, stream.peek(1000), **given)  # type: ignore[attr-defined]  # both kinds have it
+        target = _target(options.output, form)
+        bad = _BadRows(name, _check_outputs(options, target), options.overwrite, stack)
+        classifier = open_classifier(folder, options.max_length)
+        with _naming(name):
+            records = stack.enter_context(open_records(stream, form))
+        chunks = _chunks(_named(records, name))
+        first = next(chunks, [])
+        try:
+            columns = _columns(first, folder, options.text, options.text_pair, name)
+        except ValueError as error:
+            raise ValueError(f"{error}{records.hint if len(records.columns or ()) == 1 else ''}") from error
+        if len(columns) == 2:  # of somebody else's model nothing says that it takes pairs
+            check_segments(config_of(folder), classifier.tokenizer, options.model)
+        with _naming(name):
+            records.check_columns(*columns)
+        # Before the bar, which takes the place of standard output while it is shown.
+        output = stack.enter_context(_written(options.output, target, options.overwrite))
+        writer = _Writer(output, target, records, classifier, columns, name, options.escape_formulas)
+        shown = (TextColumn("{task.fields[rows]} rows"), BarColumn(), TimeElapsedColumn())
+        progress = stack.enter_context(Progress(*shown, console=PlainConsole(stderr=True)))
+        bar, done, empty = progress.add_task("", total=size, rows=0), 0, list[int]()
+        for chunk in itertools.chain([first], chunks):
+            good = []
+            for row in chunk:
+                reason = row.reason if isinstance(row, BadRecord) else writer.refuses(row)
+                if reason is not None:
+                    bad.add(BadRecord(row.line, reason, row.raw))
+                elif isinstance(row, Record):
+                    good.append(row)
+            empty += [row.line for row in good if not all(row.text(column).strip() for column in columns)]
+            if good:
+                writer.write(good, _probabilities(classifier, good, columns, options.batch_size))
+            done += len(chunk)
+            progress.update(bar, rows=done, completed=None if size is None else stream.tell())
+    bad.report(done)
+    notes = [*records.notes, *([empty_texts_note(empty)] if empty else []), *writer.notes]
+    for note in notes:
+        print(printable(f"{name}: {note}"), file=sys.stderr)
+    if bad.count > _MOST_BAD * done:
+        sys.exit(1)
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[tuple[BinaryIO, int | None]]:
+    """The bytes to read, and how many there are, where that is known."""
+    if name == "-":
+        if sys.stdin is None:
+            raise ValueError("standard input is closed")
+        yield sys.stdin.buffer, None
+        return
+    path = Path(name)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder, not a file of rows")
+    with path.open("rb") as stream:
+        yield stream, path.stat().st_size if path.is_file() else None
+
+
+@contextmanager
+def _written(name: str, target: RecordFormat, overwrite: bool) -> Iterator[BinaryIO]:
+    """What to write to; a file appears when it is complete."""
+    if name in _STANDARD_OUTPUT:
+        if sys.stdout is None:
+            raise ValueError("standard output is closed")
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    with open_output(Path(name), overwrite=overwrite, is_ours=lambda path: _is_output(path, target)) as stream:
+        if not target.compressed:
+            yield stream
+            return
+        with gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as compressed:
+            yield compressed  # type: ignore[misc]  # a stream of bytes, too
+
+
+def _target(name: str, form: RecordFormat) -> RecordFormat:
+    """How the output is written: as its ending says, or else as the input is."""
+    if name in _STANDARD_OUTPUT or not Path(name).suffixes:
+        return replace(form, compressed=False)
+    target = record_format(name)
+    is_other_csv = not form.json_lines and target.delimiter == "," and form.delimiter != "\t"
+    return replace(target, delimiter=form.delimiter) if is_other_csv else target
+
+
+def _check_outputs(options: Any, target: RecordFormat) -> Path | None:  # noqa: ANN401 - jsonargparse's namespace
+    """Refuse outputs that would replace something else, before the model is loaded; the place for bad rows."""
+    if options.output in _STANDARD_OUTPUT:
+        return None
+    output = Path(options.output)
+    apart = None if is_stream(output) else Path(f"{output}.bad.jsonl")
+    for path in filter(None, (output, apart)):
+        if options.input != "-" and Path(options.input).is_file() and path.resolve() == Path(options.input).resolve():
+            raise ValueError(f"{path} is the input, whose bad rows would be lost: choose another --output")
+    check_output(output, overwrite=options.overwrite, is_ours=lambda path: _is_output(path, target))
+    if apart is not None:
+        check_output(apart, overwrite=options.overwrite, is_ours=_are_bad_rows)
+    return apart
+
+
+def _is_output(path: Path, target: RecordFormat) -> bool:
+    """Whether a file is an earlier output, by its last columns and what stands in them, or empty."""
+    if not path.is_file() or not path.stat().st_size:
+        return path.is_file()
+    try:
+        with path.open("rb") as stream, open_records(stream, replace(target, header=True, encoding=None)) as records:
+            named = records.columns is None or _LABEL in records.columns
+            return named and all(isinstance(row, Record) and _is_labelled(row) for row in records)
+    except ValueError:
+        return False
+
+
+def _is_labelled(row: Record) -> bool:
+    """Whether a row ends as those do that are written here; it does not if somebody has corrected its label.
+
+    Examples:
+        >>> names = ("text", "predicted", "probability", "probability_no", "probability_yes")
+        >>> _is_labelled(Record(2, names, ("x", "no", "0.75", "0.75", "0.25"), ""))
+        True
+        >>> _is_labelled(Record(2, names, ("x", "yes", "0.75", "0.75", "0.25"), ""))
+        False
+        >>> _is_labelled(Record(2, names[:2], ("x", "3.25"), ""))
+        True
+    """
+    cells = dict(itertools.dropwhile(lambda cell: cell[0] != _LABEL, zip(row.columns, row.cells, strict=True)))
+    names = list(cells)
+    try:
+        if names == [_LABEL]:
+            score = spelled(cells[_LABEL])
+            return score == spelled(_rounded(float(score)))
+        numbers = {name: float(spelled(cells[name])) for name in names[1:]}
+    except ValueError:
+        return False
+    own = f"{_PROBABILITY}_{spelled(cells.get(_LABEL))}"
+    labels = {name: number for name, number in numbers.items() if name != _PROBABILITY}
+    return (
+        names[1:2] == [_PROBABILITY]
+        and all(name.startswith(f"{_PROBABILITY}_") for name in labels)
+        and own in labels
+        and labels[own] == numbers[_PROBABILITY] == max(labels.values())
+    )
+
+
+def _are_bad_rows(path: Path) -> bool:
+    """Whether a file has the bad rows of an earlier call, or is empty."""
+    if not path.is_file() or not path.stat().st_size:
+        return path.is_file()
+    with path.open("rb") as stream, open_records(stream, RecordFormat(json_lines=True)) as records:
+        first = next(iter(records), None)
+    return isinstance(first, Record) and set(first.columns) | {"row"} == {*BadRecord._fields[:2], "row"}
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def _named(records: Records, name: str) -> Iterator[Record | BadRecord]:
+    with _naming(name):
+        yield from records
+
+
+def _chunks(rows: Iterator[Record | BadRecord]) -> Iterator[list[Record | BadRecord]]:
+    while chunk := list(itertools.islice(rows, _CHUNK)):
+        yield chunk
+
+
+def _columns(
+    rows: Sequence[Record | BadRecord], folder: Path, text: str | None, pair: str | None, name: str
+) -> tuple[str, ...]:
+    """The columns of the texts: those that were named, the usual ones, or those of the model's task."""
+    known = list(dict.fromkeys(column for row in rows if isinstance(row, Record) for column in row.values))
+    if not known:
+        first = next((f", line {row.line}: {row.reason};" for row in rows if isinstance(row, BadRecord)), ":")
+        raise ValueError(f"{name}{first} there is no row that can be read")
+    trained = texts_of(folder)
+    own = _USUAL if trained is None else trained
+    if text is None:
+        usual = [names for names in (_USUAL[: len(own)], own) if names[0] in known]
+        if not usual:
+            raise ValueError(f"{name} has the columns {', '.join(known)}: name that of the text by --text")
+        text = usual[0][0]
+        pair = pair or next((column for column in usual[0][1:] if column in known), None)
+    chosen = (text,) if pair is None else (text, pair)
+    for column in chosen:
+        if column not in known:
+            raise ValueError(f"{name} has no column {column!r}, only {', '.join(known)}")
+    if trained is not None and len(chosen) != len(own):
+        single = "single texts: give no --text_pair"
+        wanted = "pairs: name the second column by --text_pair" if len(own) == 2 else single
+        raise ValueError(f"{folder} was trained on {wanted}")
+    return chosen
+
+
+def _probabilities(
+    classifier: Classifier, rows: Sequence[Record], columns: Sequence[str], batch_size: int
+) -> list[list[float]]:
+    texts = [[row.text(column) for row in rows] for column in columns]
+    found: list[list[float]] = classifier(texts[0], texts[1] if len(texts) > 1 else None, batch_size).tolist()
+    return found
+
+
+class _Writer:
+    """Writes rows with what was predicted, in UTF-8; all of a table have the columns of the first."""
+
+    def __init__(
+        self,
+        stream: BinaryIO,
+        form: RecordFormat,
+        records: Records,
+        classifier: Classifier,
+        texts: Sequence[str],
+        name: str,
+        escape_formulas: bool,
+    ) -> None:
+        self._stream, self._form, self._texts, self._labels = stream, form, texts, classifier.label_names
+        self._regression, self._escape, self._formulas = classifier.is_regression, escape_formulas, 0
+        self._new = [_LABEL]
+        if not self._regression:
+            self._new += [_PROBABILITY, *(f"{_PROBABILITY}_{label}" for label in self._labels)]
+        self._columns: tuple[str, ...] | None = None
+        if records.columns is None:
+            return
+        if taken := [column for column in self._new if column in records.columns]:
+            raise ValueError(f"{name} has a column {taken[0]!r} already: rename it")
+        if form.json_lines and len(set(records.columns)) < len(records.columns):
+            raise ValueError(
+                f"{name} has columns of the same name, which JSON lines cannot hold: choose another --output"
+            )
+        self._start(records.columns)
+
+    @property
+    def notes(self) -> list[str]:
+        """What should be known of what was written, in sentences."""
+        if not self._formulas:
+            return []
+        cells = "1 cell looks" if self._formulas == 1 else f"{self._formulas} cells look"
+        done = "and got a ' in front" if self._escape else "to a spreadsheet: --escape_formulas puts a ' in front"
+        return [f"{cells} like a formula {done}"]
+
+    def refuses(self, row: Record) -> str | None:
+        """What is wrong with a row."""
+        try:
+            for column in self._texts:
+                row.text(column)
+        except ValueError as error:
+            return str(error)
+        if row.columns is self._columns:
+            return None
+        if taken := [column for column in self._new if column in row.columns]:
+            return f"it has a {taken[0]!r} of its own: rename it"
+        if not self._form.json_lines:
+            for column, cell in zip(row.columns, row.cells, strict=True):
+                if not is_unicode(column + _spelled(cell)):
+                    return f"{column} has half a surrogate pair, which a table cannot hold"
+                if self._columns is not None and column not in self._columns:
+                    return f"it has {column}, which the first row has not"
+            if self._columns is None:
+                self._start(row.columns)
+        return None
+
+    def write(self, rows: Sequence[Record], probabilities: Sequence[Sequence[float]]) -> None:
+        for row, found in zip(rows, probabilities, strict=True):
+            predicted = self._predicted(found)
+            if not self._form.json_lines:
+                assert self._columns is not None
+                values = row.values
+                own = row.cells if row.columns is self._columns else [values.get(name) for name in self._columns]
+                self._write_cells([_spelled(cell) for cell in (*own, *predicted.values())])
+            elif row.columns is self._columns:
+                self._write(json.dumps({**row.values, **predicted}, ensure_ascii=False))
+            else:
+                # As it is in the file, so that numbers and halves of surrogate pairs keep their spelling.
+                self._write(f"{row.raw[:-1].rstrip()}, {json.dumps(predicted, ensure_ascii=False)[1:]}")
+
+    def _start(self, columns: Sequence[str]) -> None:
+        self._columns = tuple(columns)
+        if not self._form.json_lines:
+            self._write_cells([*columns, *self._new])
+
+    def _write_cells(self, cells: Iterable[str]) -> None:
+        # With this end of lines, fields with a single carriage return are quoted as well.
+        writer = csv.writer(_RETURNING, delimiter=self._form.delimiter, lineterminator="\r\n")
+        line: str = writer.writerow([self._safe(cell) for cell in cells])
+        self._write(line.removesuffix("\r\n"))
+
+    def _safe(self, cell: str) -> str:
+        if not _is_formula(cell):
+            return cell
+        self._formulas += 1
+        return f"'{cell}" if self._escape else cell
+
+    def _write(self, line: str) -> None:
+        self._stream.write(f"{line}\n".encode())
+
+    def _predicted(self, found: Sequence[float]) -> dict[str, Any]:
+        rounded = [_rounded(value) for value in found]
+        if self._regression:
+            return {_LABEL: rounded[0]}
+        best = max(range(len(found)), key=lambda number: found[number])
+        return dict(zip(self._new, [self._labels[best], rounded[best], *rounded], strict=True))
+
+
+class _BadRows:
+    """Counts bad rows and keeps them in a file beside the output, which there is only if there are any."""
+
+    def __init__(self, name: str, apart: Path | None, overwrite: bool, stack: ExitStack) -> None:
+        self._name, self._apart, self._overwrite, self._stack = name, apart, overwrite, stack
+        self._stream: BinaryIO | None = None
+        self._told: list[str] = []
+        self.count = 0
+
+    def add(self, row: BadRecord) -> None:
+        self.count += 1
+        if self._apart is None or self.count <= _TOLD:
+            self._told.append(f"{self._name}, line {row.line}: {row.reason}")
+        if self._apart is not None:
+            if self._stream is None:
+                kept = open_output(self._apart, overwrite=self._overwrite, is_ours=_are_bad_rows)
+                self._stream = self._stack.enter_context(kept)
+            values = {"line": row.line, "reason": row.reason, "row": row.raw}
+            self._stream.write(f"{json.dumps(_without_halves(values), ensure_ascii=False)}\n".encode())
+
+    def report(self, done: int) -> None:
+        """Tell of them; the file of an earlier call does not outlive this one."""
+        if self._apart is not None and self._stream is None:
+            self._apart.unlink(missing_ok=True)
+        for line in self._told:
+            print(printable(line), file=sys.stderr)
+        if self.count:
+            where = "" if self._apart is None else f"; {self._apart} has them all"
+            line = f"{self._name}: {self.count} of {done} rows are bad and were left out{where}"
+            print(printable(line), file=sys.stderr)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def _spelled(cell: object) -> str:
+    return "" if cell is None else spelled(cell)
+
+
+def _is_formula(cell: str) -> bool:
+    """Whether a spreadsheet takes a cell for a formula; numbers with a sign are none.
+
+    Examples:
+        >>> _is_formula("=1+1"), _is_formula("-5.5"), _is_formula("- a list")
+        (True, False, True)
+    """
+    if _FORMULA.match(cell) is None:
+        return False
+    try:
+        float(cell)
+    except ValueError:
+        return True
+    return False
+
+
+def _without_halves(values: dict[str, Any]) -> dict[str, Any]:
+    """The same with bytes that are no text, and halves of surrogate pairs, spelt out."""
+
+    def spelt(half: re.Match[str]) -> str:
+        code = ord(half[0])
+        return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
+
+    return {key: _HALVES.sub(spelt, value) if isinstance(value, str) else value for key, value in values.items()}

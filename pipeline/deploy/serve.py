@@ -1,0 +1,301 @@
+"""`stark serve`: a page on which typed text is classified by teacher and student side by side, with their latency."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import statistics
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jsonargparse import Namespace
+from torch import Tensor
+
+from callbacks import Interrupted
+from datamodules import TokenColumns
+from datamodules.tokens.tokenization import tokenizer_digest
+from pipeline.deploy.classifier import Classifier, open_classifier
+from pipeline.deploy.model_data import run_of, texts_of
+from pipeline.deploy.serve_guard import Guard, is_loopback
+from pipeline.parsing.extras import need_extra
+from pipeline.results.latency import device_text, threads_text
+from pipeline.results.markdown import as_code
+
+if TYPE_CHECKING:
+    from gradio import Blocks
+
+__all__ = ["Answered", "Side", "ask", "listen", "page_of", "said", "serve", "served", "sides_of"]
+
+_TEACHER = "finetune/model"
+# Calls in turns whose median is told, after one that is not counted.
+_ROUNDS = 5
+# Characters of a text. More than the tokens that a model takes can be made of, unless most of them are blank.
+_LONGEST = 100_000
+# Of a request with two texts, whose characters may be spelt as two escapes of six bytes each.
+_MAX_BYTES = 2 * 12 * _LONGEST + 10_000
+# Requests that wait while the models answer one, and connections that are open at a time.
+_MAX_WAITING = 20
+_MAX_CONNECTIONS = 200
+# How much Gradio remembers of sessions and requests; by itself it remembers 10,000.
+_REMEMBERED = 100
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the models on the page.
+
+    Args:
+        name: ``student``, ``teacher``, or ``model`` where it is alone.
+        folder: Where it lies.
+        classifier: The model.
+    """
+
+    name: str
+    folder: Path
+    classifier: Classifier
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a model says of one text.
+
+    Args:
+        values: Probabilities ``(num_labels,)``, or of regression the score ``(1,)``.
+        milliseconds: From tokens to values, median of five calls.
+    """
+
+    values: Tensor
+    milliseconds: float
+
+
+def serve(options: Namespace) -> None:
+    """Run `stark serve` until a signal ends it.
+
+    Args:
+        options: Its command line, parsed.
+
+    Raises:
+        ValueError: If gradio is not installed, a model is not there or does not fit, or the port is taken.
+    """
+    need_extra("demo", "stark serve", "gradio")
+    sides = sides_of(Path(options.model), None if options.teacher is None else Path(options.teacher))
+    listening = listen(options.host, options.port)
+    token = None if is_loopback(listening.getsockname()[0]) else secrets.token_urlsafe(32)
+    try:
+        with served(page_of(sides), listening, token) as thread:
+            place = f"[{options.host}]" if ":" in options.host else options.host
+            secret = "" if token is None else f"/?token={token}"
+            print(f"http://{place}:{options.port}{secret} (Ctrl-C ends it)", flush=True)
+            while thread.is_alive():
+                # Not for ever: a signal that another thread takes does not wake this one.
+                thread.join(timeout=0.5)
+    except Interrupted:
+        pass
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take a port.
+
+    Args:
+        host: The address to listen at.
+        port: The port.
+
+    Returns:
+        A socket that listens.
+
+    Raises:
+        ValueError: If there is no such port or address, or it is taken.
+    """
+    if not 0 < port < 2**16:
+        raise ValueError(f"port is {port}: choose one from 1 to 65535")
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise ValueError(f"cannot listen on {host}, port {port} ({error}): choose another --port or --host") from error
+
+
+@contextmanager
+def served(page: Blocks, listening: socket.socket, token: str | None) -> Iterator[threading.Thread]:
+    """Answer requests, in a thread of its own.
+
+    Args:
+        page: The page, from `page_of`.
+        listening: The socket, from `listen`; it is closed at the end.
+        token: What each request must bring; None for a page that only this machine can reach.
+
+    Yields:
+        The thread, when requests are answered.
+    """
+    import fastapi
+    import gradio
+    import uvicorn
+
+    # Without the descriptions of an interface that FastAPI makes, as Gradio has one.
+    outer = fastapi.FastAPI(openapi_url=None)
+    options: dict[str, Any] = {"run_history": False, "enable_monitoring": False, "mcp_server": False, "ssr_mode": False}
+    app = gradio.mount_gradio_app(outer, page, path="/", footer_links=["api", "settings"], show_error=False, **options)
+    config = uvicorn.Config(
+        Guard(app, max_bytes=_MAX_BYTES, token=token),
+        log_level="warning",  # so that addresses, and the token in them, are in no log
+        ws="none",
+        proxy_headers=False,
+        limit_concurrency=_MAX_CONNECTIONS,
+    )
+    server = uvicorn.Server(config)
+    # In a thread, as uvicorn's own handling of signals waits for connections that open pages keep.
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    try:
+        while thread.is_alive() and not server.started:
+            time.sleep(0.01)
+        yield thread
+    finally:
+        page.close(verbose=False)  # ends the streams of open pages
+        server.should_exit = True
+        thread.join(timeout=5)
+
+
+def sides_of(model: Path, teacher: Path | None = None) -> list[Side]:
+    """Load a model and its teacher.
+
+    Args:
+        model: A model folder, or one that `stark export` wrote.
+        teacher: None for that of the run that the model lies in.
+
+    Returns:
+        The student and the teacher; the model alone if it lies in no run, or is the teacher.
+
+    Raises:
+        ValueError: If a folder is no model, or the two have other labels.
+    """
+    run = run_of(model)
+    if teacher is None and run is not None and (run / _TEACHER).is_dir():
+        teacher = run / _TEACHER
+    if teacher is None or teacher.resolve() == model.resolve():
+        return [Side("model", model, open_classifier(model))]
+    sides = [Side(name, folder, open_classifier(folder)) for name, folder in (("student", model), ("teacher", teacher))]
+    own, other = (side.classifier.label_names for side in sides)
+    if own != other:
+        raise ValueError(f"{teacher} has the labels {', '.join(other)}, {model} has {', '.join(own)}: name its teacher")
+    return _share_tokenizer(*sides)
+
+
+def _share_tokenizer(first: Side, second: Side) -> list[Side]:
+    """Both, with one tokenizer if theirs do the same, so that `ask` need not tokenise twice."""
+    tokenizer = first.classifier.tokenizer
+    if tokenizer_digest(tokenizer) != tokenizer_digest(second.classifier.tokenizer):
+        return [first, second]
+    return [first, replace(second, classifier=replace(second.classifier, tokenizer=tokenizer))]
+
+
+def ask(classifiers: Sequence[Classifier], text: str, pair: str | None = None) -> list[Answered]:
+    """Classify one text with each model, in turns so that all meet the same machine.
+
+    The text is tokenised once for all calls of a model, and for both models if their tokenizers are one object.
+
+    Args:
+        classifiers: The models.
+        text: The text.
+        pair: The second text of a pair.
+
+    Returns:
+        In their order.
+    """
+    tokenised: dict[tuple[Any, ...], TokenColumns] = {}
+    rows = []
+    for classifier in classifiers:
+        key = (id(classifier.tokenizer), classifier.max_length, classifier.segment_ids)
+        if key not in tokenised:
+            tokenised[key] = classifier.tokenize([text], None if pair is None else [pair])
+        rows.append(tokenised[key])
+    calls = [[_timed(*call) for call in zip(classifiers, rows, strict=True)] for _ in range(1 + _ROUNDS)]
+    return [
+        Answered(own[0].values, statistics.median(call.milliseconds for call in own[1:]))
+        for own in zip(*calls, strict=True)
+    ]
+
+
+def _timed(classifier: Classifier, rows: TokenColumns) -> Answered:
+    start = time.perf_counter()
+    values = classifier.classify(rows)[0]
+    return Answered(values, 1000 * (time.perf_counter() - start))
+
+
+def said(sides: Sequence[Side], text: str, pair: str | None = None) -> list[tuple[dict[str, float] | str, str]]:
+    """What the page shows of each model for a text.
+
+    Args:
+        sides: The models.
+        text: The text.
+        pair: The second text of a pair.
+
+    Returns:
+        For each its labels with their probabilities, or of regression the score, and how long it took.
+    """
+    answers = ask([side.classifier for side in sides], text, pair)
+    shown = []
+    for side, own in zip(sides, answers, strict=True):
+        values = own.values.tolist()
+        labels = dict(zip(side.classifier.label_names, values, strict=True))
+        where = threads_text() if side.classifier.device == "cpu" else device_text(side.classifier.device)
+        line = f"{own.milliseconds:.1f} ms ({where}, median of {_ROUNDS} calls)"
+        if side.name == "student":
+            line += f", {answers[1].milliseconds / own.milliseconds:.1f} times as fast as the teacher"
+        shown.append((f"{values[0]:.3f}" if side.classifier.is_regression else labels, line))
+    return shown
+
+
+def page_of(sides: Sequence[Side]) -> Blocks:
+    """Make the page; whoever calls `classify` of its API gets the same as who looks at it.
+
+    Args:
+        sides: The student and the teacher, or a model alone.
+
+    Returns:
+        The page, not launched.
+    """
+    # Before it is imported, as it then asks its makers for its newest version.
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    # It keeps statistics of its own requests, and computes them anew at each one.
+    os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = str(_REMEMBERED)
+    import gradio
+
+    trained = texts_of(sides[0].folder)
+    places = [as_code(os.path.relpath(side.folder)) for side in sides]
+    names = ("text", "second text, if the model takes pairs") if trained is None else trained
+
+    def classify(text: str | None, pair: str | None = None) -> list[Any]:
+        texts = [text or "", pair or ""]
+        missing = [name for name, value in zip(names, texts, strict=False) if not value.strip()]
+        if missing and (trained is not None or not texts[0].strip()):
+            raise gradio.Error(f"Type a text for {missing[0]}.", print_exception=False)
+        for name, value in zip(names, texts, strict=False):
+            if len(value) > _LONGEST:
+                raise gradio.Error(
+                    f"{name} has {len(value):,} characters: at most {_LONGEST:,} are taken.", print_exception=False
+                )
+        answers = zip(said(sides, texts[0], texts[1] if texts[1].strip() else None), places, strict=True)
+        return [item for (labels, line), place in answers for item in (labels, f"{line}\n\n{place}")]
+
+    with gradio.Blocks(title=f"stark serve {sides[0].folder}", analytics_enabled=False) as page:
+        texts = [gradio.Textbox(label=name, lines=3, max_length=_LONGEST) for name in names]
+        button = gradio.Button("Classify", variant="primary")
+        shown: list[Any] = []
+        with gradio.Row():
+            for side, place in zip(sides, places, strict=True):
+                with gradio.Column(min_width=280):
+                    shown += [gradio.Label(label=side.name), gradio.Markdown(place)]
+        button.click(classify, texts, shown, api_name="classify")
+    page.state_session_capacity = _REMEMBERED
+    # One at a time, so that a latency is that of a machine which does nothing else; none passes the queue by.
+    page.queue(max_size=_MAX_WAITING, default_concurrency_limit=1, api_open=False)
+    # Of these Gradio has no setting: it remembers 2,000 results that nobody fetched, and each session until it ends.
+    page._queue.pending_messages_per_session = gradio.utils.LRUCache(_REMEMBERED)
+    page._queue.pending_event_ids_session = gradio.utils.LRUCache(_REMEMBERED)
+    return page

@@ -1,0 +1,1 @@
+"""Which stages run, and the record of what they left."""

@@ -1,0 +1,157 @@
+"""What in a run's folders the run may clear away when a stage begins anew, and what is not its own."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from stark.storage import (
+    CHECKSUMS_FILE,
+    is_file,
+    is_intact_folder,
+    is_signed,
+    is_temporary,
+    matching_files,
+    reading,
+    remove_folder,
+)
+
+__all__ = ["EXPORT_CHECK", "check_own", "drop_own_checkpoints", "is_export", "remove_own"]
+
+EXPORT_CHECK = "check.json"
+"""What an export was checked with, in its folder."""
+
+_CHECKPOINTS = "checkpoints"
+# Of Lightning's ModelCheckpoint, with the names that configs/trainer.yaml gives.
+_CHECKPOINT = re.compile(r"(best|last)(-v\d+)?\.ckpt")
+# What stages write, by the folder in a stage's own one. Names decide, not checksums: what is damaged is made again.
+_OF_A_FIT = (
+    *("stage.yaml", "config.yaml", "hparams.yaml", "metrics.csv", "metrics.*.csv", "output.log", "output.log.stop"),
+)
+_OF_A_MODEL = (
+    *("config.json", "generation_config.json", CHECKSUMS_FILE, "model.safetensors", "model-*-of-*.safetensors"),
+    *("model.safetensors.index.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
+    *("added_tokens.json", "vocab.txt", "vocab.json", "merges.txt", "*.model", "chat_template.jinja"),
+)
+_SCORES = ("student_scores.safetensors", "teacher_scores.safetensors", "baseline_scores.safetensors")
+
+
+def check_own(place: Path) -> list[Path]:
+    """Find out whether everything in a place was made by `stark`, so that nobody misses it.
+
+    That is what stages write, by its name, be it damaged; and a card or an export of the model that lies there, if
+    nobody has changed it. Everything else is the user's.
+
+    Args:
+        place: A folder or file of a stage; it need not exist.
+
+    Returns:
+        Cards and exports, which go with the model that they were made of.
+
+    Raises:
+        FileExistsError: If something of the user's is there.
+        ReadError: If it could not be found out now.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "metrics.csv").write_text("epoch")
+        ...     assert check_own(Path(folder)) == []
+        ...     _ = Path(folder, "notes.txt").write_text("Try a lower rate.")
+        ...     check_own(Path(folder))
+        Traceback (most recent call last):
+        FileExistsError: .../notes.txt was not written by this run, which would remove it: move it elsewhere, or ...
+    """
+    if place.is_symlink():
+        raise _error(place)
+    others = [path for path in _entries(place) if not _is_stages(place, path)] if place.is_dir() else []
+    for path in others:
+        if path.is_symlink() or not (is_export(path) or is_signed(path)):
+            raise _error(path)
+    return others
+
+
+def remove_own(place: Path) -> None:
+    """Remove a place that a stage makes anew, if nothing of the user's is there.
+
+    Args:
+        place: As in `check_own`.
+
+    Raises:
+        FileExistsError: As in `check_own`; nothing is removed then.
+    """
+    check_own(place)
+    remove_folder(place)
+
+
+def drop_own_checkpoints(fit: Path) -> None:
+    """Remove the checkpoints of a fit; other files that lie beside them stay.
+
+    Args:
+        fit: The fit's folder.
+    """
+    folder = fit / _CHECKPOINTS
+    try:
+        check_own(folder)
+    except FileExistsError:
+        if not folder.is_symlink():
+            for path in matching_files(folder, "*.ckpt"):
+                if _is_stages(folder, path):
+                    path.unlink()
+        return
+    remove_folder(folder)
+
+
+def _error(path: Path) -> FileExistsError:
+    return FileExistsError(
+        f"{path} was not written by this run, which would remove it: move it elsewhere, or remove it yourself"
+    )
+
+
+def _entries(place: Path) -> Iterator[Path]:
+    """Files and links below a folder, and exports as a whole; not what a killed write left."""
+    with reading(place), os.scandir(place) as listed:
+        found = sorted(listed, key=lambda entry: entry.name)
+    for entry in found:
+        path = Path(entry.path)
+        if is_temporary(path):
+            continue
+        if entry.is_dir(follow_symlinks=False) and not is_export(path):
+            yield from _entries(path)
+        else:
+            yield path
+
+
+def _is_stages(place: Path, path: Path) -> bool:
+    """Whether a file below a stage's place has a name that stages write."""
+    if path.is_symlink() or not is_file(path):
+        return False
+    parents, name = path.relative_to(place).parts[:-1], path.name
+    if parents == (_CHECKPOINTS,) or (place.name == _CHECKPOINTS and not parents):
+        return _CHECKPOINT.fullmatch(name) is not None
+    if parents == ("model",):
+        return _fits(name, _OF_A_MODEL)
+    return not parents and _fits(name, (*_OF_A_FIT, *_OF_A_MODEL, *_SCORES))
+
+
+def _fits(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def is_export(folder: Path) -> bool:
+    """Whether a folder is an export, and nothing in it was changed or added since.
+
+    Args:
+        folder: The folder.
+    """
+    if not is_file(folder / EXPORT_CHECK) or not is_intact_folder(folder):
+        return False
+    try:
+        check = json.loads((folder / EXPORT_CHECK).read_bytes())
+    except ValueError:
+        return False
+    return isinstance(check, dict) and {"format", "rows", "score_before"} <= check.keys()

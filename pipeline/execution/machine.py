@@ -1,0 +1,28 @@
+"""What decides on a CPU which bits come out, beside the settings and the data."""
+
+from __future__ import annotations
+
+import torch
+
+from pipeline.fits.processes import threads_of
+from pipeline.settings import RunSettings
+
+__all__ = ["machine_of"]
+
+
+def machine_of(settings: RunSettings) -> dict[str, str]:
+    """Describe this process and its fits: the order of additions depends on each of these.
+
+    Args:
+        settings: The run's settings.
+
+    Returns:
+        Such as ``{"threads": "2", "threads of a fit": "1", "torch": "2.13.0", "CPU": "AVX512"}``.
+    """
+    here = torch.get_num_threads()
+    return {
+        "threads": str(here),
+        "threads of a fit": str(threads_of(settings.workers) if settings.is_shared else here),
+        "torch": torch.__version__,
+        "CPU": torch.backends.cpu.get_cpu_capability(),
+    }

@@ -1,0 +1,111 @@
+"""Reading what a run left; a file that the manifest knows otherwise, or that is cut or foreign, is an error."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from torch import Tensor
+
+from pipeline.execution.manifest import Manifest
+from pipeline.parsing.yaml_text import load_yaml, read_yaml_text
+from stark.storage import DamagedError, read_tensors
+
+__all__ = ["CONFIG", "has_output", "read_config", "read_json", "read_output"]
+
+CONFIG = "config.yaml"
+_AGAIN = "give the run's command again, which makes it again"
+
+
+def read_config(root: Path) -> tuple[str, dict[str, Any]]:
+    """Read the settings of a run.
+
+    Args:
+        root: The run's folder.
+
+    Returns:
+        The text of its ``config.yaml``, and what it says.
+
+    Raises:
+        DamagedError: If the file is not what the run's last command wrote.
+        ValueError: If the folder is no run.
+    """
+    path, manifest = root / CONFIG, Manifest.read(root)
+    if not path.is_file():
+        raise DamagedError(f"{path} is missing: {_AGAIN}")
+    text = read_yaml_text(path)
+    # A run of an earlier version has no checksum of it.
+    if manifest.config and _digest(text.encode()) != manifest.config:
+        raise DamagedError(f"{path} is damaged or was changed since the run's last command: {_AGAIN}")
+    try:
+        values = load_yaml(text)
+    except yaml.YAMLError as error:
+        raise DamagedError(f"{path} is no YAML ({' '.join(str(error).split())}): {_AGAIN}") from error
+    if not isinstance(values, dict) or not isinstance(values.get("data"), dict):
+        raise DamagedError(f"{path} has no settings of a run: {_AGAIN}")
+    return text, values
+
+
+def has_output(manifest: Manifest, name: str) -> bool:
+    """Whether a finished stage left a file.
+
+    Args:
+        manifest: Of the run.
+        name: The file, by its path in the run's folder.
+    """
+    return any(name in record.outputs for record in manifest.stages.values())
+
+
+def read_json(root: Path, name: str, schema: int) -> dict[str, Any]:
+    """Read a JSON file that a finished stage left.
+
+    Args:
+        root: The run's folder.
+        name: The file, by its path in it.
+        schema: The value of ``schema`` that is understood.
+
+    Returns:
+        Its content.
+
+    Raises:
+        DamagedError: If it is missing, or not what the stage wrote.
+        ValueError: If it has another schema.
+    """
+    path = _intact(root, name)
+    try:
+        values = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise DamagedError(f"{path} is no JSON: {_AGAIN}") from error
+    found = values.get("schema") if isinstance(values, dict) else None
+    if found != schema:
+        raise ValueError(f"{path} has schema {found}, this version reads {schema}: choose another --name")
+    return dict(values)
+
+
+def read_output(root: Path, name: str) -> dict[str, Tensor]:
+    """Read tensors that a finished stage left.
+
+    Args:
+        root: The run's folder.
+        name: The file, by its path in it.
+
+    Returns:
+        The tensors.
+
+    Raises:
+        DamagedError: If it is missing, or not what the stage wrote.
+    """
+    return read_tensors(_intact(root, name))[0]
+
+
+def _intact(root: Path, name: str) -> Path:
+    if problem := Manifest.read(root).problem(name):
+        raise DamagedError(f"{problem}: {_AGAIN}")
+    return root / name
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,148 @@
+"""The plan of a run: its stages, what each depends on, and which of them have to run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pytorch_lightning import Callback
+
+from pipeline.execution.manifest import Manifest, Record
+
+__all__ = ["CONTENT", "Decision", "Stage", "decide", "plan", "stages_from"]
+
+# What stages that are repeated begin with.
+_SEED = re.compile(r"^seed_\d+/")
+CONTENT = "content of "
+"""Prefix of settings whose values are digests, which say nothing to a reader."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a run: files in, files out.
+
+    Args:
+        name: Such as ``trial`` or ``distill/0.5_0.1``.
+        needs: Names of the stages whose results go in.
+        settings: All settings on which its result depends, and digests of what comes from outside of the run.
+        outputs: Files and folders that it leaves, by their paths in the run's folder.
+        work: Does it. Gets callbacks that watch a fit, and whether to go on with what an interrupted one left.
+        is_fit: Whether it trains, in a folder of its name.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    settings: dict[str, Any]
+    outputs: tuple[str, ...]
+    work: Callable[[Sequence[Callback], bool], None]
+    is_fit: bool = False
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is to be done with a stage, and why.
+
+    Args:
+        action: ``skip`` what is finished, ``continue`` what has begun, ``run`` from the start.
+        reason: For a person.
+    """
+
+    action: Literal["skip", "continue", "run"]
+    reason: str
+
+
+def decide(stage: Stage, manifest: Manifest) -> Decision:
+    """Decide on a stage when all that it needs is finished.
+
+    Args:
+        stage: The stage.
+        manifest: What is known.
+
+    Returns:
+        The decision.
+    """
+    record = manifest.stages.get(stage.name)
+    if record is None:
+        return Decision("run", "it has not run yet")
+    if changed := _changed_setting(record, stage):
+        return Decision("run", changed)
+    for name in stage.needs:
+        if record.inputs.get(name) != manifest.stages[name].result():
+            return Decision("run", f"the result of {name} has changed")
+    if not record.finished:
+        return Decision("continue", "it was interrupted")
+    if damage := manifest.damage(stage.name):
+        return Decision("run", damage)  # a finished fit has no checkpoint that it could go on with
+    return Decision("skip", "finished earlier")
+
+
+def plan(stages: Sequence[Stage], manifest: Manifest) -> dict[str, Decision]:
+    """Foresee what a run would do.
+
+    Args:
+        stages: In their order.
+        manifest: What is known.
+
+    Returns:
+        A decision for each stage. Whether a stage behind one that runs again has to run as well is known only when that
+        has happened: then the reason says so.
+    """
+    decisions: dict[str, Decision] = {}
+    for stage in stages:
+        # What goes on from its checkpoint gives the result that it had.
+        waits = [name for name in stage.needs if decisions[name].action == "run" or not manifest.stages[name].finished]
+        record = manifest.stages.get(stage.name)
+        if not waits:
+            decisions[stage.name] = decide(stage, manifest)
+        elif record is None:
+            decisions[stage.name] = Decision("run", f"it has not run yet; after {waits[-1]}")
+        elif changed := _changed_setting(record, stage):
+            decisions[stage.name] = Decision("run", changed)
+        else:
+            decisions[stage.name] = Decision("run", f"unless {waits[-1]} gives the same result as before")
+    return decisions
+
+
+def stages_from(name: str, stages: Sequence[Stage]) -> set[str]:
+    """A stage and all that depend on it.
+
+    Args:
+        name: Of a stage; ``sparsify`` and ``distill`` mean all of that kind, ``trial`` that of every seed.
+        stages: In their order.
+
+    Returns:
+        Their names.
+
+    Raises:
+        ValueError: If there is no such stage.
+
+    Examples:
+        >>> chain = [Stage(n, needs, {}, (), lambda *_: None) for n, needs in (("a", ()), ("b", ("a",)), ("c", ()))]
+        >>> sorted(stages_from("a", chain))
+        ['a', 'b']
+        >>> repeated = [Stage(n, (), {}, (), lambda *_: None) for n in ("prune", "seed_1/trial", "seed_2/trial")]
+        >>> sorted(stages_from("trial", repeated)), sorted(stages_from("seed_2/trial", repeated))
+        (['seed_1/trial', 'seed_2/trial'], ['seed_2/trial'])
+    """
+    chosen = {
+        stage.name
+        for stage in stages
+        for known in (stage.name, _SEED.sub("", stage.name))
+        if known == name or known.startswith(f"{name}/")
+    }
+    if not chosen:
+        raise ValueError(f"there is no stage {name!r}: choose one of {', '.join(stage.name for stage in stages)}")
+    for stage in stages:
+        if chosen & set(stage.needs):
+            chosen.add(stage.name)
+    return chosen
+
+
+def _changed_setting(record: Record, stage: Stage) -> str | None:
+    for key in sorted(record.settings.keys() | stage.settings.keys()):
+        then, now = record.settings.get(key), stage.settings.get(key)
+        if then != now:
+            return f"the {key} has changed" if key.startswith(CONTENT) else f"{key} was {then!r}, is {now!r}"
+    return None

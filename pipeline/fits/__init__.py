@@ -1,0 +1,1 @@
+"""One fit: LightningCLI, processes of its own, loggers."""

@@ -1,0 +1,126 @@
+"""Where a run's fits are logged beside their CSV, under names that tell run, stage, candidate and seed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.parsing.extras import need_extra
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from pipeline.settings import RunSettings
+from pipeline.settings import Loggers
+
+__all__ = ["log_figures", "logger_configs", "logging_ends", "prepare_loggers"]
+
+
+_MODULES = {"tensorboard": ("tensorboard",), "wandb": ("wandb",), "mlflow": ("mlflow", "sqlalchemy", "alembic")}
+# Of pytorch_lightning.loggers.
+_CLASSES = {"tensorboard": "TensorBoardLogger", "wandb": "WandbLogger", "mlflow": "MLFlowLogger"}
+
+
+def prepare_loggers(names: list[Loggers]) -> None:
+    """Find out whether the packages are there, before anything is written, and tell W&B to be quiet.
+
+    Args:
+        names: Of ``trainer.loggers``.
+
+    Raises:
+        ValueError: If one is not.
+    """
+    for name in names:
+        need_extra(name, f"trainer.loggers {name}", *_MODULES[name], "matplotlib")
+    if "wandb" in names:
+        # It would tell of every stage in twenty lines; fits in other processes inherit this.
+        os.environ.setdefault("WANDB_SILENT", "true")
+
+
+def logger_configs(settings: RunSettings, folder: Path) -> list[dict[str, Any]]:
+    """The loggers of a fit, as its ``stage.yaml`` names them.
+
+    Args:
+        settings: Of the run.
+        folder: Of the stage.
+
+    Returns:
+        The CSV, which `stark report` reads, and the others; empty without others.
+    """
+    names = settings.trainer.loggers
+    if not names:
+        return []
+    csv = {"save_dir": str(folder), "name": "", "version": ""}
+    found = [{"class_path": "pytorch_lightning.loggers.CSVLogger", "init_args": csv}]
+    stage = folder.relative_to(settings.folder).as_posix()
+    for name in names:
+        class_path = f"pytorch_lightning.loggers.{_CLASSES[name]}"
+        found.append({"class_path": class_path, "init_args": _arguments(name, settings, stage)})
+    return found
+
+
+def _arguments(name: Loggers, settings: RunSettings, stage: str) -> dict[str, Any]:
+    root = settings.folder
+    if name == "tensorboard":
+        return {"save_dir": str(root / "tensorboard"), "name": stage, "version": ""}
+    if name == "wandb":
+        # A fit that goes on is the same run there.
+        identity = f"{settings.name}-{stage}".replace("/", "-")
+        shown = {"project": "stark", "group": settings.name, "name": f"{settings.name}/{stage}"}
+        return {**shown, "id": identity, "resume": "allow", "save_dir": str(root)}
+    place = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(root / 'mlflow.db').resolve()}"
+    files = (root / "mlflow").resolve().as_uri()
+    return {"experiment_name": settings.name, "run_name": stage, "tracking_uri": place, "artifact_location": files}
+
+
+def log_figures(settings: RunSettings, folder: Path, draw: Callable[[], Mapping[str, Figure]]) -> None:
+    """Log pictures of a stage that is no fit.
+
+    Args:
+        settings: Of the run.
+        folder: Of the stage.
+        draw: Makes the pictures, by name; not asked where nothing is logged.
+    """
+    if not settings.trainer.loggers:
+        return
+    # It is only needed here, and takes seconds to import.
+    from pytorch_lightning import loggers
+
+    stage = folder.relative_to(settings.folder).as_posix()
+    figures = draw()
+    with logging_ends(settings):
+        for name in settings.trainer.loggers:
+            logger = getattr(loggers, _CLASSES[name])(**_arguments(name, settings, stage))
+            for title, figure in figures.items():
+                _log_figure(name, logger, title, figure)
+            logger.finalize("success")
+
+
+@contextmanager
+def logging_ends(settings: RunSettings) -> Iterator[None]:
+    """End what is logged with the block; W&B would take the next stage for more of this one.
+
+    Args:
+        settings: Of the run.
+    """
+    try:
+        yield
+    finally:
+        if "wandb" in settings.trainer.loggers:
+            import wandb
+
+            wandb.finish()
+
+
+def _log_figure(name: Loggers, logger: Any, title: str, figure: Figure) -> None:  # noqa: ANN401 - one of three classes
+    if name == "tensorboard":
+        logger.experiment.add_figure(title, figure, close=False)
+    elif name == "wandb":
+        import wandb
+
+        logger.experiment.log({title: wandb.Image(figure)})
+    elif name == "mlflow":
+        logger.experiment.log_figure(logger.run_id, figure, f"{title}.png")

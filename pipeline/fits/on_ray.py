@@ -1,0 +1,194 @@
+"""Fits as tasks of a Ray cluster: one on this machine, or the one that ``RAY_ADDRESS`` names."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from callbacks import PARENT_VARIABLE
+from pipeline.fits.isolation import SAFE_PATH
+from pipeline.parsing.extras import needs_extra
+from pipeline.parsing.plain_text import printable
+
+__all__ = ["LOST", "cancel_all", "check_ray", "run_on_ray"]
+
+LOST = 128 + 9
+"""Exit status of a fit whose worker or node was lost."""
+
+_START_SECONDS = 180.0
+"""How long a cluster on this machine may take to start. Ray itself gives up after 30 s, which a busy machine takes."""
+_CONNECTING = {"RAY_gcs_server_port_wait_time_s": "4"}
+"""How often a cluster elsewhere is asked, each time for 41 s; Ray itself asks for a quarter of an hour."""
+
+# One thread starts the cluster, the others find it.
+_starting = threading.Lock()
+# Of those that run now, the files that tell them to stop. Ray's own way to cancel a task does not always reach it.
+_stop_files: set[Path] = set()
+
+
+def check_ray() -> None:
+    """Find out whether Ray is there, before anything is written.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    _ray()
+
+
+def run_on_ray(command: list[str], log: Path, *, cpus: int, gpus: int) -> int:
+    """Run a process on some node of the cluster and wait for it.
+
+    The nodes must share the folder that the command is given in and that of the log, at the same paths, and have the
+    same Python environment. Without ``RAY_ADDRESS`` a cluster is started on this machine; it ends with this process.
+
+    Args:
+        command: The process.
+        log: Where its output goes.
+        cpus: That it is given; also the number of its threads.
+        gpus: That it is given.
+
+    Returns:
+        Its exit status; `LOST` if its worker or node was lost.
+
+    Raises:
+        ValueError: If there is no cluster, or the task cannot be run, such as where a node lacks the folder.
+    """
+    ray, parent_variable = _ray(), PARENT_VARIABLE
+    _start(ray)
+    threads, stop_file = str(cpus), f"{log.absolute()}.stop"
+    # Of a cluster that runs already, workers have not inherited our environment.
+    path = {**SAFE_PATH, **{name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}}
+    printed = str(log.absolute())
+
+    def run(folder: str) -> int:  # defined here, so that it travels as a whole
+        import os
+        import subprocess
+        import time
+
+        environment = {**os.environ, **path, "OMP_NUM_THREADS": threads, parent_variable: str(os.getpid())}
+        with open(printed, "ab") as output:
+            process = subprocess.Popen(
+                command, cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True
+            )
+            try:
+                told = False
+                while (status := process.poll()) is None:
+                    time.sleep(0.2)
+                    if not told and os.path.exists(stop_file):
+                        process.terminate()
+                        told = True
+            except BaseException:  # the worker is taken away
+                process.terminate()
+                process.wait()
+                raise
+        return status if status >= 0 else 128 - status
+
+    Path(stop_file).unlink(missing_ok=True)
+    _stop_files.add(Path(stop_file))
+    try:
+        return int(ray.get(ray.remote(run).options(num_cpus=cpus, num_gpus=gpus, max_retries=0).remote(os.getcwd())))
+    except ray.exceptions.RayTaskError as error:
+        raise ValueError(f"Ray could not run {' '.join(command)}: {str(error).splitlines()[-1]}") from error
+    except ray.exceptions.RayError as error:
+        print(printable(f"{log.parent}: {type(error).__name__}"), file=sys.stderr)
+        return LOST
+    finally:
+        _stop_files.discard(Path(stop_file))
+        Path(stop_file).unlink(missing_ok=True)
+
+
+def cancel_all() -> None:
+    """Tell all fits to stop."""
+    for file in list(_stop_files):
+        file.touch()
+
+
+def _start(ray: Any, **how: Any) -> None:  # noqa: ANN401 - a module without types
+    """Find the cluster of this process, connect to that of ``RAY_ADDRESS``, or start one on this machine.
+
+    Raises:
+        ValueError: If that fails; no process of it is left.
+    """
+    with _starting:
+        if ray.is_initialized():
+            return
+        # Nothing is reported to anybody.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        patience = _CONNECTING
+        if "RAY_ADDRESS" not in os.environ:
+            how = {"include_dashboard": False, **how}
+            names = ("RAY_gcs_server_port_wait_time_s", "RAY_worker_register_timeout_seconds")
+            patience = dict.fromkeys(names, f"{_START_SECONDS:.0f}")
+        for name, value in patience.items():
+            os.environ.setdefault(name, value)
+        try:
+            with _patience(ray):
+                ray.init(logging_level="ERROR", log_to_driver=False, job_config=_job_config(), **how)
+        except Exception as error:  # Ray raises plain ones
+            _remove_parts(error)
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            if address := os.environ.get("RAY_ADDRESS"):
+                raise ValueError(f"no Ray cluster could be reached at RAY_ADDRESS {address}: {reason}") from error
+            raise ValueError(
+                f"Ray did not start on this machine ({reason}): give the same command again when it is less busy, or "
+                "start a cluster with `ray start --head` and set RAY_ADDRESS=auto"
+            ) from error
+
+
+@contextmanager
+def _patience(ray: Any) -> Iterator[None]:  # noqa: ANN401 - a module without types
+    """Let Ray wait for its own node: it asks for it again and again, for 30 s that are written in its code."""
+    services, deadline = ray._private.services, time.monotonic() + _START_SECONDS
+    ask = services.get_node
+
+    def get_node(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - Ray's own
+        while True:
+            try:
+                return ask(*args, **kwargs)
+            except RuntimeError as error:  # it is not there yet
+                if time.monotonic() >= deadline:
+                    raise TimeoutError(f"its processes were not ready after {_START_SECONDS:g} s") from error
+                time.sleep(0.2)
+
+    services.get_node = get_node
+    try:
+        yield
+    finally:
+        services.get_node = ask
+
+
+def _remove_parts(error: BaseException) -> None:
+    """End the processes of a node whose start failed; Ray itself does so only when this process ends."""
+    trace = error.__traceback__
+    while trace is not None:
+        node: Any = trace.tb_frame.f_locals.get("self")
+        if hasattr(node, "kill_all_processes"):
+            node.kill_all_processes(check_alive=False, allow_graceful=False)
+        trace = trace.tb_next
+
+
+def _job_config() -> Any:  # noqa: ANN401 - a class of a module without types
+    """A job whose workers do not have this process' current folder first on their path, where Ray puts it."""
+    from ray.job_config import JobConfig
+
+    class InstalledCodeOnly(JobConfig):
+        def _runtime_env_has_working_dir(self) -> bool:
+            # Only asked before the folder is put there; Ray has no option for it.
+            return True
+
+    return InstalledCodeOnly()
+
+
+def _ray() -> Any:  # noqa: ANN401 - a module without types
+    try:
+        import ray
+        import ray.exceptions
+    except ImportError as error:
+        raise ValueError(needs_extra("--executor ray", "ray", "ray")) from error
+    return ray

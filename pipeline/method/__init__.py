@@ -1,0 +1,1 @@
+"""Which stages there are, and in which order."""

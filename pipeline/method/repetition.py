@@ -1,0 +1,198 @@
+"""From the trial to the last distillation, with one seed: the part of a run that is repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from pytorch_lightning import Callback
+
+from lightning_modules.checkpoints import val_scores
+from pipeline.execution.execute import begin, drop_checkpoints, run_fits
+from pipeline.execution.manifest import Manifest
+from pipeline.execution.outputs import read_json
+from pipeline.execution.plan import Decision, Stage, decide
+from pipeline.method.baselines import baseline_stages
+from pipeline.method.context import RunContext
+from pipeline.results.summary import Trained
+from pipeline.search.candidates import Candidate, candidates
+from pipeline.search.halving import best_of, halving_epochs, survivors
+from pipeline.search.prediction import FOLDS
+from pipeline.stages import distil, predict, sparsify
+from stark.storage import is_file, write_json
+
+__all__ = ["Repetition"]
+
+_SCHEMA = 1
+_SEARCH = "search.json"
+
+
+class Repetition:
+    """The stages of the method with one seed.
+
+    Args:
+        run: What they share.
+        manifest: Of the run; the search asks what it knows.
+    """
+
+    def __init__(self, run: RunContext, manifest: Manifest) -> None:
+        """Name the search."""
+        self._run, self._settings, self._manifest = run, run.settings, manifest
+        self._search = run.name("search")
+        self._file = run.root / run.name(_SEARCH)
+        self._candidates = candidates(run.settings.teacher)
+
+    def before_choice(self) -> list[Stage]:
+        """Trial and scores, and the search if there is one.
+
+        Returns:
+            The stages.
+        """
+        run, mode = self._run, self._settings.search.mode
+        folder = run.name("sparsify")
+        todo = [
+            Stage(
+                run.name("trial"),
+                ("finetune", "prune"),
+                run.distilling,
+                (run.name("trial/model"),),
+                lambda watch, resume: distil.distill(
+                    run.settings, run.root / run.name("trial"), run.dense, run.initial, watch, resume
+                ),
+                is_fit=True,
+            ),
+            Stage(
+                folder,
+                ("finetune", run.name("trial")),
+                run.friendliness,
+                (f"{folder}/teacher_scores.safetensors",),
+                lambda *_: sparsify.score_dense_teacher(run.settings, run.root / folder, run.dense, run.trial),
+            ),
+        ]
+        if mode == "halving":
+            todo += [*(run.cut(candidate) for candidate in self._candidates), self._halving()]
+        elif mode == "predict":
+            todo.append(self._prediction())
+        return todo
+
+    def chosen(self) -> list[Candidate] | None:
+        """The candidates to distil from.
+
+        Returns:
+            Some or all; None as long as the search is not over.
+        """
+        if self._settings.search.mode not in ("halving", "predict"):
+            return self._candidates
+        record = self._manifest.stages.get(self._search)
+        if record is None or not record.finished or self._manifest.damage(self._search):
+            return None  # the search runs again where its file is damaged
+        names = read_json(self._run.root, self._run.name(_SEARCH), _SCHEMA)["chosen"]
+        return [candidate for candidate in self._candidates if candidate.name in names]
+
+    def after_choice(self, chosen: Sequence[Candidate]) -> tuple[list[Stage], list[Trained]]:
+        """Distil from the chosen candidates, and what they are compared with.
+
+        Args:
+            chosen: Of `chosen`.
+
+        Returns:
+            The stages, and all students of this seed, that of the dense teacher first.
+        """
+        name, seed = self._run.name, self._settings.seed
+        todo: list[Stage] = []
+        students = [Trained("student of dense teacher", name("trial"), seed, teacher_sparsity=0.0)]
+        for item in chosen:
+            cut, fit = self._run.cut(item), self._run.distillation(item)
+            todo += [cut, fit]
+            students.append(
+                Trained("student of sparse teacher", fit.name, seed, item.sparsity, item.lam, teacher=cut.name)
+            )
+        compared, others = baseline_stages(self._run, chosen)
+        return [*todo, *compared], [*students, *others]
+
+    def _prediction(self) -> Stage:
+        """Rank the candidates without training."""
+        search = self._settings.group("search")
+        asked = {name: value for name, value in search.items() if name != "search.eta"}
+        asked["folds"] = FOLDS
+
+        def work(*_: object) -> None:
+            found = predict.predict_students(
+                self._settings, self._candidates, self._run.dense, self._run.trial, self._run.scores
+            )
+            chosen = best_of({candidate: found[candidate].value for candidate in found})
+            self._write_search([{**asdict(candidate), **asdict(found[candidate])} for candidate in found], chosen)
+
+        needs = ("finetune", self._run.name("trial"), self._run.name("sparsify"))
+        return Stage(
+            self._search, needs, {**self._run.friendliness, **self._run.grid, **asked}, (self._run.name(_SEARCH),), work
+        )
+
+    def _halving(self) -> Stage:
+        """Distil from all candidates for a few epochs, go on with the better ones, and so on."""
+        search, epochs = self._settings.search, self._settings.distillation.epochs
+        asked = {"search.mode": search.mode, "search.eta": search.eta}
+
+        def work(watch: Sequence[Callback], _: bool) -> None:
+            alive = list(self._candidates)
+            scores: dict[Candidate, list[dict[str, float]]] = {candidate: [] for candidate in alive}
+            for end in halving_epochs(len(alive), epochs, search.eta):
+                fits = {
+                    candidate.name: fit
+                    for candidate in alive
+                    if (fit := self._fit_to(candidate, end, watch)) is not None
+                }
+                run_fits(fits, self._settings.workers)
+                found = {candidate: self._score_in(candidate, end) for candidate in alive}
+                for candidate, score in found.items():
+                    scores[candidate].append({"epochs": end, "score": score})
+                alive = best_of(found, survivors(len(alive), search.eta))
+            self._write_search([{**asdict(candidate), "rounds": rounds} for candidate, rounds in scores.items()], alive)
+            for candidate in scores.keys() - set(alive):
+                drop_checkpoints(self._run.distillation(candidate).name, self._manifest)
+
+        needs = ("prune", *(self._run.name(f"sparsify/{candidate.name}") for candidate in self._candidates))
+        return Stage(
+            self._search, needs, {**self._run.distilling, **self._run.grid, **asked}, (self._run.name(_SEARCH),), work
+        )
+
+    def _fit_to(self, candidate: Candidate, epochs: int, watch: Sequence[Callback]) -> Callable[[bool], None] | None:
+        """What trains a candidate's student for so many epochs; None if it has been."""
+        stage = self._run.distillation(candidate)
+        decision = decide(stage, self._manifest)
+        known = [] if decision.action == "run" else self._scores_of(candidate)
+        if decision.action == "skip" and not known:
+            decision = Decision("run", "its scores are lost, which were in its checkpoints")
+        if decision.action == "skip" or max((epoch for epoch, _ in known), default=-1) >= epochs - 1:
+            return None
+        resume = begin(stage, self._manifest, decision)
+        return lambda lost: self._run.distil(candidate, watch, resume or lost, pause_after=epochs)
+
+    def _score_in(self, candidate: Candidate, epochs: int) -> float:
+        """The best score of a candidate's student in so many epochs, which it has just been trained for.
+
+        Raises:
+            ValueError: If its scores are lost. It must not lose the race by that.
+        """
+        known = self._scores_of(candidate)
+        name = self._run.distillation(candidate).name
+        # A fit that ended early has its model already.
+        is_complete = max((epoch for epoch, _ in known), default=-1) >= epochs - 1 or (
+            known and is_file(self._run.root / name / "model/config.json")
+        )
+        if not is_complete:
+            raise ValueError(
+                f"{self._run.root / name}: the scores of its first {epochs} epochs are lost, its checkpoints are gone "
+                "or damaged: give the same command again, which trains it again"
+            )
+        return max(score for epoch, score in known if epoch < epochs)
+
+    def _scores_of(self, candidate: Candidate) -> list[tuple[int, float]]:
+        """What the validations of its fit gave, after the number of the epoch."""
+        name = self._run.distillation(candidate).name
+        return self._manifest.stages[name].val_scores or val_scores(self._run.root / name / "checkpoints")
+
+    def _write_search(self, found: list[dict[str, Any]], chosen: Sequence[Candidate]) -> None:
+        mode, names = self._settings.search.mode, [candidate.name for candidate in chosen]
+        write_json(self._file, {"schema": _SCHEMA, "mode": mode, "candidates": found, "chosen": names})

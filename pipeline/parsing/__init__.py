@@ -1,0 +1,1 @@
+"""What a user writes: YAML, options, plugins, and errors in one line."""

@@ -1,0 +1,191 @@
+"""Errors of users: one line that says what is wrong and where, and exit status 2."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+from jsonargparse import ArgumentParser, Namespace, set_loader
+
+from pipeline.parsing.plain_text import printable
+from pipeline.parsing.plugins import IMPORTABLE
+from pipeline.parsing.yaml_text import lines_of_keys, load_yaml, read_yaml_text
+
+__all__ = ["OneLineErrors", "fail", "own_error"]
+
+_OWN_CODE = Path(__file__).resolve().parents[2]
+_PACKAGES = ("callbacks", "datamodules", "lightning_modules", "pipeline", "stark")
+_LONGEST = 1000
+# What the parser says of names that it does not know; of a group's it says the group apart.
+_UNKNOWN = re.compile(
+    r"(?:(?:Group '(?P<group>[\w.]+)'|Subcommand '\w+') does not accept option '"
+    r"|Option '(?=[\w.]+' is not accepted)|unrecognized arguments: --)(?P<name>[\w.]+)"
+)
+
+# What it says of the value of a name that it knows.
+_KNOWN = re.compile(r'Parser key "(?P<name>[\w.]+)"')
+
+# What it says of the import path of a class that a value may not name.
+_DENIED = re.compile(r"Importing '(?P<path>[\w.]+)' is not allowed")
+
+# The files that the command line has named so far, and the one that is being read. Parsers make parsers of their own
+# for parts of it, so none of them knows all.
+_NAMED: ContextVar[list[Path] | None] = ContextVar("named", default=None)
+_AT_WORK: ContextVar[Path | None] = ContextVar("at_work", default=None)
+
+# For files and for values on the command line alike.
+set_loader("yaml", load_yaml, exceptions=(yaml.YAMLError,))
+
+
+def fail(message: str) -> NoReturn:
+    """Print an error in one line and exit with status 2.
+
+    Args:
+        message: What is wrong, where, and what to do.
+    """
+    line = " ".join(line.strip() for line in message.splitlines() if line.strip())
+    if len(line) > _LONGEST:  # the parser quotes what it cannot use, be it a whole file
+        line = f"{line[:_LONGEST]} ..."
+    print(f"stark: error: {printable(line)}", file=sys.stderr)
+    sys.exit(2)
+
+
+def own_error(error: BaseException) -> BaseException | None:
+    """Find the error that one of our packages raised on purpose; anything else is a defect and keeps its traceback.
+
+    Args:
+        error: A caught exception. If the parser raised it while it built our classes, the reason is in its causes.
+
+    Returns:
+        The error whose innermost frame is ours, or None.
+
+    Examples:
+        >>> try:
+        ...     int("x")
+        ... except ValueError as error:
+        ...     print(own_error(error))
+        None
+    """
+    current: BaseException | None = error
+    while current is not None:
+        frames = traceback.extract_tb(current.__traceback__)
+        origin = Path(frames[-1].filename) if frames else Path()
+        if any(origin.is_relative_to(_OWN_CODE / name) for name in _PACKAGES):
+            return current
+        if "jsonargparse" not in origin.parts:
+            return None
+        current = current.__cause__ or current.__context__
+    return None
+
+
+class OneLineErrors(ArgumentParser):
+    """A parser that reports what is wrong with the command line or a YAML in one line, without the usage."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print the message and exit with status 2.
+
+        Args:
+            message: The parser's message.
+            ex: What caused it; its text is in the message, to which the nearest name is added if it knows no such one.
+        """
+        if denied := _DENIED.search(message):
+            key = known["name"] if (known := _KNOWN.search(message)) else "class_path"
+            fail(
+                f"{_place(message)}{key}: {denied['path']} is not imported: name a class of {', '.join(IMPORTABLE)} "
+                "or of a Python file of your own, given with --plugins FILE.py"
+            )
+        fail(_place(message) + message + _nearest(message, getattr(ex, "subcommand_parser", self)))
+
+    @contextmanager
+    def _denials_told(self) -> Iterator[None]:
+        """Report a class that must not be imported, also where the parser itself does not catch its own error."""
+        try:
+            yield
+        except ImportError as error:
+            if _DENIED.search(str(error)) is None:
+                raise
+            self.error(str(error), error)
+
+    def parse_args(self, *args: Any, **kwargs: Any) -> Namespace:  # type: ignore[override]  # noqa: ANN401
+        """Parse a command line; what is wrong in a file that it names is told with the file and its line.
+
+        Args:
+            args: The parent's.
+            kwargs: The parent's.
+
+        Returns:
+            What the parent returns.
+        """
+        token = _NAMED.set([]) if _NAMED.get() is None else None
+        try:
+            with self._denials_told():
+                parsed: Namespace = super().parse_args(*args, **kwargs)
+            return parsed
+        finally:
+            if token is not None:
+                _NAMED.reset(token)
+
+    def parse_path(self, path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Namespace:  # noqa: ANN401
+        """Parse a file of settings; one that is no text is an error of the user.
+
+        Args:
+            path: The file.
+            args: The parent's.
+            kwargs: The parent's.
+
+        Returns:
+            What the parent returns.
+        """
+        try:
+            read_yaml_text(Path(path))
+        except ValueError as error:
+            fail(str(error))
+        if (named := _NAMED.get()) is not None:
+            named.append(Path(path))
+        token = _AT_WORK.set(Path(path))
+        try:
+            with self._denials_told():
+                parsed: Namespace = super().parse_path(path, *args, **kwargs)
+            return parsed
+        finally:
+            _AT_WORK.reset(token)
+
+
+def _place(message: str) -> str:
+    """The file that has what the parser complains of, and the line; nothing if it comes from the command line."""
+    at_work, unknown, known = _AT_WORK.get(), _UNKNOWN.search(message), _KNOWN.search(message)
+    name = _full_name(unknown) if unknown else known["name"] if known else ""
+    if at_work is not None:
+        lines = lines_of_keys(at_work)
+        # Of what is wrong within a class the parser tells the name there.
+        ends = [line for key, line in lines.items() if key.endswith(f".{name}")]
+        line = lines.get(name, ends[0] if len(ends) == 1 else None)
+        return f"{at_work}: " if line is None else f"{at_work}, line {line}: "
+    if unknown is not None and not message.startswith("unrecognized"):
+        # Names are checked when all files have been read, of which the last one that has it is meant.
+        for path in reversed(_NAMED.get() or []):
+            if line := lines_of_keys(path).get(name):
+                return f"{path}, line {line}: "
+    return ""
+
+
+def _full_name(unknown: re.Match[str]) -> str:
+    return ".".join(part for part in unknown.group("group", "name") if part)
+
+
+def _nearest(message: str, parser: ArgumentParser) -> str:
+    """What may have been meant by a name that the parser does not know; nothing if it complains of something else."""
+    unknown = _UNKNOWN.search(message)
+    if unknown is None:
+        return ""
+    near = difflib.get_close_matches(_full_name(unknown), [action.dest for action in parser._actions], n=1)
+    return f": did you mean {near[0]}?" if near else "; --help lists what there is"

@@ -1,0 +1,97 @@
+"""Reading the YAML of settings: plain values only, and no document that takes for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import get_loader
+
+from stark.storage import TooMuchError, compose_yaml
+
+__all__ = ["CONFIGS", "lines_of_keys", "load_yaml", "read_yaml_text"]
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+"""The YAML files that ship with the package."""
+
+_plain_load = get_loader("yaml")
+
+
+def read_yaml_text(path: Path) -> str:
+    """Read a file of settings.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its text.
+
+    Raises:
+        ValueError: If it is not UTF-8.
+        OSError: If it cannot be read.
+    """
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ValueError(f"{path}, line {line}: not UTF-8 ({error.reason}): is this the right file?") from error
+
+
+def load_yaml(text: str) -> Any:  # noqa: ANN401 - anything that YAML can hold
+    """Load a document or a single value as jsonargparse does, but refuse what would keep it busy for ever.
+
+    An alias may lead back to what it lies in, or a few of them may stand for millions of values.
+
+    Args:
+        text: The YAML.
+
+    Returns:
+        Its value.
+
+    Raises:
+        yaml.YAMLError: If it is no YAML, has tags of Python objects, leads back into itself, or is nested too deeply.
+
+    Examples:
+        >>> load_yaml("{epochs: 3, layers: [1, 2]}")
+        {'epochs': 3, 'layers': [1, 2]}
+        >>> load_yaml("&a [*a]")
+        Traceback (most recent call last):
+        stark.storage.yaml_guard.TooMuchError: an alias (*) leads back into what it is part of, or values are nested ...
+    """
+    try:
+        compose_yaml(text)
+        return _plain_load(text)
+    except yaml.YAMLError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        # PyYAML's own constructors stumble over values such as `!!int text`.
+        raise TooMuchError(f"a value does not fit its tag ({error})") from error
+
+
+def lines_of_keys(path: Path) -> dict[str, int]:
+    """Where a file of settings has its keys.
+
+    Args:
+        path: The file, which `load_yaml` takes.
+
+    Returns:
+        The number of the line of each key, by its name with those above it, ``student.sparsity``; items of lists are
+        numbered, ``trainer.callbacks.0.class_path``. Empty if the file cannot be read.
+    """
+    try:
+        return dict(_keys(yaml.compose(read_yaml_text(path), Loader=yaml.SafeLoader), ""))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return {}  # this is asked of a file of which something else is already said
+
+
+def _keys(node: yaml.Node | None, above: str) -> Iterator[tuple[str, int]]:
+    if isinstance(node, yaml.SequenceNode):
+        for number, item in enumerate(node.value):
+            yield from _keys(item, f"{above}{number}.")
+    elif isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                yield f"{above}{key.value}", key.start_mark.line + 1
+                yield from _keys(value, f"{above}{key.value}.")

@@ -1,0 +1,221 @@
+"""`stark card`: a model card from what the run and the model folder tell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # documented, not in its __all__
+from jsonargparse import Namespace
+from transformers import AutoConfig
+
+from datamodules import GLUE_HUB_ID, GLUETask, Task
+from pipeline.deploy.model_data import check_labels, run_of, settings_of, task_of
+from pipeline.execution.manifest import Manifest
+from pipeline.execution.outputs import has_output, read_config, read_output
+from pipeline.parsing.plain_text import printable
+from pipeline.report.measuring import measure_models
+from pipeline.report.wording import environment, score_text, shape_text
+from pipeline.results.latency import device_text, spread_text, threads_text
+from pipeline.results.markdown import as_code, as_text
+from pipeline.results.summary import LOGITS, SUMMARY, read_summary
+from stark.encoders.family import SHRUNK_PREFIX
+from stark.model_folders.model_folder import one_line_errors
+from stark.problems.metrics import score_function
+from stark.storage import check_output, is_signed, signed, write_output
+
+__all__ = ["card", "card_of", "entry_of"]
+
+_RECIPE = ("seed", "seeds", "finetuning", "student", "distillation", "teacher", "search", "scoring")
+
+
+def card(options: Namespace) -> None:
+    """Run `stark card`.
+
+    Args:
+        options: Its command line, parsed.
+
+    Raises:
+        ValueError: If the model is none of a finished run.
+        FileExistsError: If the file is there and is not an unchanged card.
+    """
+    folder = Path(options.model)
+    target = Path(options.output) if options.output else folder / "README.md"
+    check_output(target, overwrite=options.overwrite, is_ours=is_signed)
+    made = card_of(folder, licence=options.license, language=options.language, repo=options.repo)
+    write_output(target, signed(str(made).rstrip()), overwrite=options.overwrite, is_ours=is_signed)
+    print(printable(str(target)))
+
+
+def card_of(
+    folder: Path, *, licence: str | None = None, language: str | None = None, repo: str | None = None
+) -> ModelCard:
+    """Make a model card.
+
+    Args:
+        folder: Of a model of a finished run.
+        licence: As the hub spells it.
+        language: Of the texts.
+        repo: Id on the hub.
+
+    Returns:
+        The card, with the hub's metadata.
+
+    Raises:
+        ValueError: If the model is none of a finished run.
+    """
+    run, entry = entry_of(folder)
+    summary, settings = read_summary(run), read_config(run)[1]
+    data = settings_of(folder)
+    task = task_of(folder)
+    assert task is not None  # it lies in a run
+    check_labels(folder, task)
+    tensors = read_output(run, LOGITS)
+    metric = score_function(task.metrics, task.num_labels)
+    models = {"teacher": ["finetune/model"], "this model": [entry["folder"]]}
+    measured = measure_models(run, models, tensors, tensors["labels"], metric)
+    entries = [next(model for model in summary["models"] if model["folder"] == found.folder) for found in measured]
+    with one_line_errors(folder):
+        config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
+    base = str(settings["model_name_or_path"])
+    name = (repo or f"{settings['name']}-{folder.resolve().name}").rsplit("/", 1)[-1]
+    metadata = ModelCardData(
+        model_name=name,
+        license=licence,
+        language=language,
+        base_model=base if _is_on_hub(base) else None,
+        library_name="transformers",
+        pipeline_tag="text-classification",
+        tags=["distillation", "pruning", "stark"],
+        datasets=[GLUE_HUB_ID] if isinstance(task, GLUETask) else None,
+        metrics=list(task.metrics),
+        eval_results=[_result(task, metric_name, entry["dev"][metric_name]) for metric_name in task.metrics],
+    )
+    here = environment()
+    made: ModelCard = ModelCard.from_template(
+        metadata,
+        template_str=(files("pipeline.report") / "card.md").read_text(),
+        name=as_text(name),
+        what=as_text(_what(entry, task)),
+        labels=as_text(", ".join(str(config.id2label[number]) for number in range(config.num_labels))),
+        shrunk=config.model_type.startswith(SHRUNK_PREFIX),
+        repo=json.dumps(repo or folder.resolve().name, ensure_ascii=False),
+        pair=task.is_pair,
+        max_length=data["max_length"],
+        task=as_text(f"{task.name} (GLUE)" if isinstance(task, GLUETask) else f"{task.name} (own data)"),
+        caution=", and chosen by as well" if data.get("selection") == "validation" else "",
+        metrics=list(task.metrics),
+        results=[
+            [found.name, *(f"{100 * model['dev'][name]:.1f}" for name in task.metrics), score_text(found)]
+            for found, model in zip(measured, entries, strict=True)
+        ],
+        seeds_text=_seeds(summary),
+        sizes=[
+            [
+                found.name,
+                f"{found.parameters / 1e6:.1f} M",
+                f"{found.encoder_parameters / 1e6:.1f} M",
+                f"{found.megabytes:.0f} MB",
+                f"{found.gflops:.2f}",
+            ]
+            for found in measured
+        ],
+        tokens=measured[0].tokens,
+        names=[found.name for found in measured],
+        latencies=[
+            [
+                f"{device_text(device)}, {rows} x {length}",
+                *(spread_text(found.latency[device][rows, length]) for found in measured),
+            ]
+            for device, shapes in measured[0].latency.items()
+            for rows, length in shapes
+        ],
+        machine=", ".join(filter(None, (here["processor"], threads_text(), here.get("GPU"), f"torch {here['torch']}"))),
+        lineage=_lineage(base, settings, entry),
+        recipe=yaml.safe_dump({key: settings[key] for key in _RECIPE if key in settings}, sort_keys=False).rstrip(),
+        calibration="" if measured[-1].calibration is None else f"{measured[-1].calibration:.3f}",
+        licence=licence,
+    )
+    return made
+
+
+def entry_of(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """The run of a model, and what its summary says of the model.
+
+    Args:
+        folder: Of the model.
+
+    Returns:
+        The run's folder and an entry of ``models``; of ``student`` that of the chosen one.
+
+    Raises:
+        ValueError: If there is no such run, or it is not finished, or did not measure the model.
+    """
+    run = run_of(folder)
+    if run is None:
+        raise ValueError(f"{folder} lies in no run of `stark run`, which would know what it is")
+    if not has_output(Manifest.read(run), SUMMARY):
+        raise ValueError(f"{run} is not finished, it has no summary.json: give its command again")
+    summary = read_summary(run)
+    place = folder.resolve().relative_to(run).as_posix()
+    place = summary["best"]["folder"] if place == "student" else place
+    for model in summary["models"]:
+        if model["folder"] == place:
+            return run, dict(model)
+    known = ", ".join(model["folder"] for model in summary["models"])
+    raise ValueError(f"{folder} is none of the models that {run} measured: name student, {known}")
+
+
+def _result(task: Task, metric: str, value: float) -> EvalResult:
+    is_glue = isinstance(task, GLUETask)
+    return EvalResult(
+        task_type="text-classification",
+        dataset_type=GLUE_HUB_ID if is_glue else task.name,
+        dataset_name=f"GLUE {task.name}" if is_glue else task.name,
+        dataset_config=task.hub_config if isinstance(task, GLUETask) else None,
+        dataset_split=task.hub_splits["dev"] if isinstance(task, GLUETask) else "dev",
+        metric_type=metric,
+        metric_value=round(value, 4),
+    )
+
+
+def _is_on_hub(name: str) -> bool:
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return not Path(name).exists()
+
+
+def _what(entry: Mapping[str, Any], task: Task) -> str:
+    kind = "pairs of texts" if task.is_pair else "texts"
+    verb = "scores" if task.is_regression else "classifies"
+    lost = entry["achieved"]
+    size = f"{lost['heads']:.0%} of the attention heads and {lost['neurons']:.0%} of the FFN neurons removed"
+    return f"This model {verb} {kind} ({task.name}), with {size}."
+
+
+def _seeds(summary: Mapping[str, Any]) -> str:
+    seeds = [choice["seed"] for choice in summary["best_by_method"]]
+    return f"; the run had {len(seeds)} seeds, this model is of one" if len(seeds) > 1 else ", with one seed"
+
+
+def _lineage(base: str, settings: Mapping[str, Any], entry: Mapping[str, Any]) -> Sequence[str]:
+    # Of a folder the name alone: its path says where on whose machine it lay.
+    name = base if _is_on_hub(base) else Path(base).resolve().name
+    lines = [f"{as_code(name)}, finetuned: the dense teacher"]
+    if entry.get("teacher_folder"):
+        lost = entry["teacher_achieved"]
+        score = "score" if entry["lam"] is None else f"knowledgeable score (lam {entry['lam']:g})"
+        gone = f"{lost['heads']:.0%} of heads and {lost['neurons']:.0%} of neurons"
+        lines.append(f"The sparse teacher: without the {gone} of the lowest {score}")
+    if entry["folder"] != "finetune/model":
+        shape = shape_text(settings["student"])
+        lines.append(f"The student: the dense teacher with {shape}, then trained ({as_code(entry['name'])})")
+    return lines

@@ -1,0 +1,1 @@
+"""Metrics, intervals, latency, and the summary of a run."""

@@ -1,0 +1,1 @@
+"""Candidates of sparse teachers, and how the best one is found."""

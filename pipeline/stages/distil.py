@@ -1,0 +1,88 @@
+"""Stages that train a student: by distillation, or on the labels alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Callback
+
+from datamodules import GLUEDataModule
+from pipeline.settings import FitSettings, RunSettings
+from pipeline.stages.fit import run_fit
+
+__all__ = ["distill", "train_alone"]
+
+
+def distill(
+    settings: RunSettings,
+    folder: Path,
+    teacher: Path,
+    student: Path,
+    callbacks: Sequence[Callback],
+    resume: bool = False,
+    pause_after: int | None = None,
+    restoring: Mapping[str, Any] | None = None,
+) -> None:
+    """Distil a teacher into a student that starts from its initial weights: ``folder/model``.
+
+    Args:
+        settings: Of the run.
+        folder: The stage's.
+        teacher: Model folder of the teacher, dense or sparse.
+        student: Model folder of the initial student.
+        callbacks: Watch the fit.
+        resume: Go on with what an interrupted one left.
+        pause_after: Train only so many epochs now; then there is no model folder yet.
+        restoring: Arguments of `TeacherRestoring`, for a dense teacher that is masked.
+    """
+    fit = settings.distillation
+    arguments = {
+        "teacher": str(teacher),
+        "student": str(student),
+        **fit.optimization(),
+        "temperature": fit.temperature,
+        "distillation_weight": fit.distillation_weight,
+    }
+    extra: list[dict[str, Any]] = []
+    if restoring is None:
+        # One folder for all candidates and the trial, which is distilled again when only its settings change.
+        place = {"folder": str(settings.folder / "teacher_outputs")}
+        extra.append({"class_path": "callbacks.TeacherCache", "init_args": place})
+    else:
+        extra.append({"class_path": "callbacks.TeacherRestoring", "init_args": dict(restoring)})
+    if pause_after is not None:
+        extra.append({"class_path": "callbacks.Pause", "init_args": {"epochs": pause_after}})
+    if settings.data["labelled_limit"] is not None:
+        settings = replace(settings, data={**settings.data, "use_unlabelled": True})
+    run_fit(settings, folder, fit, "lightning_modules.DistillationModule", arguments, callbacks, resume, extra)
+
+
+def train_alone(
+    settings: RunSettings, folder: Path, student: Path, callbacks: Sequence[Callback], resume: bool = False
+) -> None:
+    """Train a student on the labels alone, as many steps as a distillation takes: ``folder/model``.
+
+    Args:
+        settings: Of the run.
+        folder: The stage's.
+        student: Model folder of the initial student.
+        callbacks: Watch the fit.
+        resume: Go on with what an interrupted one left.
+    """
+    fit: FitSettings = settings.distillation
+    arguments = {"model_name_or_path": str(student), **fit.optimization()}
+    if settings.data["labelled_limit"] is not None:
+        # A distillation's epochs have the rows without a label as well.
+        labelled, every = (_train_rows(settings, student, use_unlabelled) for use_unlabelled in (False, True))
+        fit = replace(fit, epochs=max(1, round(fit.epochs * every / labelled)))
+    run_fit(settings, folder, fit, "lightning_modules.FinetuningModule", arguments, callbacks, resume)
+
+
+def _train_rows(settings: RunSettings, tokenizer: Path, use_unlabelled: bool) -> int:
+    data = GLUEDataModule(model_name_or_path=str(tokenizer), use_unlabelled=use_unlabelled, **settings.data)
+    data.prepare_data()
+    data.setup("fit")
+    return len(data.train_dataloader().dataset)  # type: ignore[arg-type]  # it has a length

@@ -1,0 +1,36 @@
+"""The stage that finetunes the encoder: the dense teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Callback
+
+from pipeline.settings import RunSettings
+from pipeline.stages.fit import run_fit
+
+__all__ = ["finetune"]
+
+
+def finetune(
+    settings: RunSettings,
+    folder: Path,
+    callbacks: Sequence[Callback],
+    resume: bool = False,
+    expected: Mapping[str, Any] | None = None,
+) -> None:
+    """Finetune the encoder: the dense teacher, ``folder/model``.
+
+    Args:
+        settings: Of the run.
+        folder: The stage's.
+        callbacks: Watch the fit.
+        resume: Go on with what an interrupted one left.
+        expected: Arguments of `ExpectedModel`; None trains what lies there.
+    """
+    fit = settings.finetuning
+    arguments = {"model_name_or_path": settings.model_name_or_path, **fit.optimization()}
+    extra = [] if expected is None else [{"class_path": "callbacks.ExpectedModel", "init_args": dict(expected)}]
+    run_fit(settings, folder, fit, "lightning_modules.FinetuningModule", arguments, callbacks, resume, extra)

@@ -1,0 +1,92 @@
+"""A fit, described by a YAML of its own, so that `stark fit --config STAGE/stage.yaml` does the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pytorch_lightning import Callback
+from pytorch_lightning.accelerators import CUDAAccelerator
+
+from lightning_modules.checkpoints import latest_checkpoint
+from pipeline.execution.belongings import remove_own
+from pipeline.fits.isolation import stark_command
+from pipeline.fits.lightning_cli import StarkCLI
+from pipeline.fits.loggers import logger_configs, logging_ends
+from pipeline.fits.processes import fit_elsewhere
+from pipeline.parsing.plugins import plugin_copies
+from pipeline.settings import FitSettings, RunSettings
+from stark.storage import write_text
+
+__all__ = ["run_fit"]
+
+
+def run_fit(
+    settings: RunSettings,
+    folder: Path,
+    fit: FitSettings,
+    module: str,
+    arguments: dict[str, Any],
+    callbacks: Sequence[Callback],
+    resume: bool,
+    extra: Sequence[dict[str, Any]] = (),
+) -> None:
+    """Run a fit, or go on with it where it was interrupted."""
+    checkpoint = latest_checkpoint(folder / "checkpoints") if resume else None
+    if checkpoint is None:
+        remove_own(folder)  # it was interrupted before its first checkpoint, or has none that is intact
+    else:
+        remove_own(folder / "model")  # it was killed between saving it and the record of the stage
+    config = folder / "stage.yaml"
+    text = yaml.safe_dump(_fit_config(settings, folder, fit, module, arguments, extra), sort_keys=False)
+    write_text(config, f"# stark fit --config {config}\n{text}")
+    command = ["fit", "--config", str(config), *(["--ckpt_path", str(checkpoint)] if checkpoint is not None else [])]
+    if settings.trainer.devices == 1 and not settings.is_shared:
+        with logging_ends(settings):
+            command_line = StarkCLI(command, callbacks)
+        # The parser's classes know it to the end of the process; the trainer with all its tensors goes now.
+        vars(command_line).clear()
+    else:
+        # With several devices Lightning starts its other processes by running the command again, so it must be that of
+        # the fit alone. With several workers each fit has a process, and what it prints a file.
+        log = folder / "output.log" if settings.is_shared else None
+        gpus = (
+            settings.trainer.devices if CUDAAccelerator.is_available() and settings.trainer.accelerator != "cpu" else 0
+        )
+        fit_elsewhere(stark_command(command), log, executor=settings.executor, workers=settings.workers, gpus=gpus)
+
+
+def _fit_config(
+    settings: RunSettings,
+    folder: Path,
+    fit: FitSettings,
+    module: str,
+    arguments: dict[str, Any],
+    callbacks: Sequence[dict[str, Any]],
+) -> dict[str, Any]:
+    trainer, loggers = settings.trainer, logger_configs(settings, folder)
+    plugins = plugin_copies(settings.plugins, settings.folder)
+    return {
+        **({"plugins": [str(copy) for copy in plugins]} if plugins else {}),
+        "seed_everything": settings.seed,
+        "trainer": {
+            "default_root_dir": str(folder),
+            "accelerator": trainer.accelerator,
+            "devices": trainer.devices,
+            "precision": trainer.precision,
+            "max_epochs": fit.epochs,
+            "gradient_clip_val": trainer.gradient_clip_val,
+            "accumulate_grad_batches": trainer.accumulate_grad_batches,
+            "val_check_interval": trainer.val_check_interval,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            **({"logger": loggers} if loggers else {}),
+            "callbacks+": [*callbacks, *([{"class_path": "callbacks.Compilation"}] if trainer.compile else [])],
+        },
+        "early_stopping": {"patience": fit.patience},
+        "step_checkpoint": {"every_n_train_steps": trainer.checkpoint_every_n_steps},
+        "model": {"class_path": module, "init_args": arguments},
+        "data": settings.data,
+    }

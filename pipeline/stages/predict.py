@@ -1,0 +1,60 @@
+"""The stage that ranks sparse teachers without training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from callbacks.scoring import scoring_batches
+from datamodules import GLUEDataModule
+from pipeline.search.candidates import Candidate
+from pipeline.search.prediction import HeldOut, Prediction, cross_fit, folds, predict
+from pipeline.settings import RunSettings
+from pipeline.stages.scorer import on_device, scorer
+from stark.problems.metrics import score_function
+from stark.scores.expressiveness import EXPRESSIVENESS
+from stark.scores.friendliness import FRIENDLINESS, score_teacher
+from stark.scores.unit_scores import UnitScores
+
+__all__ = ["predict_students"]
+
+
+def predict_students(
+    settings: RunSettings, candidates: Sequence[Candidate], dense: Path, trial: Path, scores: Path
+) -> dict[Candidate, Prediction]:
+    """Rank sparse teachers without training; see `predict`.
+
+    Where the teacher's units were scored on the selection part, which ranks as well, both are cross-fitted.
+
+    Args:
+        settings: Of the run.
+        candidates: The sparse teachers.
+        dense: Model folder of the dense teacher.
+        trial: Model folder of the trial student.
+        scores: File of the dense teacher's scores.
+
+    Returns:
+        A prediction for each.
+    """
+    trainer, split, reduction = scorer(settings), settings.scoring.split, settings.scoring.reduction
+    teacher, student = on_device(trainer, dense, trial)
+    data = GLUEDataModule(model_name_or_path=str(dense), seed=settings.seed, **settings.data)
+    data.prepare_data()
+    data.setup("fit")
+    batches = list(scoring_batches(data, "selection", reduction, trainer.strategy.root_device))
+    if split == "selection" or (split, data.selection) == ("validation", "validation"):
+        held_out = cross_fit(
+            folds(batches),
+            lambda fold: score_teacher(
+                teacher,
+                student,
+                fold,
+                temperature=settings.distillation.temperature,
+                weight=settings.distillation.distillation_weight,
+                reduction=reduction,
+            ),
+        )
+    else:
+        held_out = [HeldOut(UnitScores.load(scores, teacher, (EXPRESSIVENESS, FRIENDLINESS)), batches)]
+    metric = score_function(data.metrics, len(data.label_names))
+    return predict(candidates, settings.search, held_out, teacher, student, metric)

@@ -1,0 +1,50 @@
+"""The stage that cuts the student from the dense teacher."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import nn
+
+from callbacks.pruning import log_pruning
+from pipeline.settings import RunSettings
+from pipeline.stages.leaving import log_pictures, save_model
+from pipeline.stages.scorer import batches_for_scoring, scorer
+from stark.encoders.layer_dropping import drop_layers
+from stark.encoders.layers import kept_units
+from stark.model_folders.model_folder import load_classifier, load_tokenizer
+from stark.pruning import prune
+from stark.scores.expressiveness import EXPRESSIVENESS, expressiveness_loss
+from stark.scores.scoring import score_units
+
+__all__ = ["cut_student"]
+
+
+def cut_student(settings: RunSettings, folder: Path, dense: Path) -> None:
+    """Cut the student from the dense teacher: ``folder/model``, and the scores when units were removed.
+
+    Args:
+        settings: Of the run.
+        folder: The stage's.
+        dense: Model folder of the dense teacher.
+    """
+    model = load_classifier(dense)
+    student = settings.student
+    if student.layers is not None:
+        model = drop_layers(model, student.layers, student.which)
+    else:
+        assert student.sparsity is not None  # StudentSettings checks it
+        trainer = scorer(settings)
+        device = trainer.strategy.root_device
+        scores = score_units(
+            nn.Module.to(model, device),
+            batches_for_scoring(settings, dense, trainer),
+            {EXPRESSIVENESS: expressiveness_loss},
+            settings.scoring.reduction,
+        )
+        scores.save(folder / "student_scores.safetensors")
+        before = kept_units(model)
+        model = prune(model, scores, student.sparsity, student.round_to)
+        log_pruning(before, kept_units(model), student.sparsity)
+    save_model(model, folder / "model", load_tokenizer(dense))
+    log_pictures(settings, folder, lambda figures: figures.mask_figures(folder / "model", dense))

@@ -1,0 +1,104 @@
+"""Stages that score the teacher and cut it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.settings import RunSettings
+from pipeline.stages.leaving import log_pictures, save_model
+from pipeline.stages.scorer import batches_for_scoring, on_device, scorer
+from stark.encoders.cutting import shrink_
+from stark.encoders.layer_dropping import drop_layers
+from stark.encoders.layers import encoder_layers
+from stark.model_folders.model_folder import load_classifier, load_tokenizer
+from stark.pruning import prune
+from stark.scores.expressiveness import EXPRESSIVENESS
+from stark.scores.friendliness import FRIENDLINESS, score_teacher
+from stark.scores.rankings import SCORED, Ranking, ranked_masks
+from stark.scores.rankings import score_baselines as teacher_baseline_scores
+from stark.scores.unit_scores import UnitScores
+
+__all__ = ["cut_assistant", "cut_teacher", "score_baselines", "score_dense_teacher"]
+
+
+def score_dense_teacher(settings: RunSettings, folder: Path, teacher: Path, student: Path) -> None:
+    """Score the dense teacher against the trial student: ``folder/teacher_scores.safetensors``.
+
+    Args:
+        settings: Of the run.
+        folder: The stage's.
+        teacher: Model folder of the dense teacher.
+        student: Model folder of the trial student.
+    """
+    trainer = scorer(settings)
+    scores = score_teacher(
+        *on_device(trainer, teacher, student),
+        batches_for_scoring(settings, teacher, trainer),
+        temperature=settings.distillation.temperature,
+        weight=settings.distillation.distillation_weight,
+        reduction=settings.scoring.reduction,
+    )
+    scores.save(folder / "teacher_scores.safetensors")
+    log_pictures(settings, folder, lambda figures: figures.score_figures(scores))
+
+
+def score_baselines(settings: RunSettings, folder: Path, teacher: Path, student: Path) -> None:
+    """Score the dense teacher for rankings that need scores of their own: ``folder/baseline_scores.safetensors``.
+
+    Args:
+        settings: Of the run.
+        folder: The stage's.
+        teacher: Model folder of the dense teacher.
+        student: Model folder of the trial student.
+    """
+    trainer = scorer(settings)
+    scores = teacher_baseline_scores(
+        *on_device(trainer, teacher, student),
+        batches_for_scoring(settings, teacher, trainer),
+        temperature=settings.distillation.temperature,
+        weight=settings.distillation.distillation_weight,
+    )
+    scores.save(folder / "baseline_scores.safetensors")
+
+
+def cut_teacher(
+    settings: RunSettings, folder: Path, dense: Path, scores: Path, ranking: float | Ranking, sparsity: float
+) -> None:
+    """Cut a sparse teacher from stored scores: a model folder.
+
+    Args:
+        settings: Of the run; its seed is that of the ranking ``random``.
+        folder: The model folder to write.
+        dense: Model folder of the dense teacher.
+        scores: File of its scores, of the kind that the ranking needs.
+        ranking: A lam, or the name of another ranking.
+        sparsity: Fraction of its heads and neurons to remove.
+    """
+    model = load_classifier(dense)
+    losses = SCORED if ranking in SCORED else (EXPRESSIVENESS, FRIENDLINESS)
+    masks = ranked_masks(ranking, sparsity, UnitScores.load(scores, model, losses), model, settings.seed)
+    save_model(shrink_(model, *masks), folder, load_tokenizer(dense))
+    log_pictures(settings, folder, lambda figures: figures.mask_figures(folder, dense))
+
+
+def cut_assistant(settings: RunSettings, folder: Path, dense: Path, scores: Path) -> None:
+    """Cut a teacher-assistant, half-way between the dense teacher and the student: ``folder``.
+
+    It loses half of what the student loses, by the same scores or of the same end.
+
+    Source: Mirzadeh et al., 2020, "Improved Knowledge Distillation via Teacher Assistant".
+
+    Args:
+        settings: Of the run.
+        folder: The model folder to write.
+        dense: Model folder of the dense teacher.
+        scores: File of the scores that the student was cut by; not read for layers.
+    """
+    model, student = load_classifier(dense), settings.student
+    if student.layers is not None:
+        layers = len(encoder_layers(model))
+        model = drop_layers(model, (layers + student.layers + 1) // 2, student.which)
+    else:
+        assert student.sparsity is not None  # StudentSettings checks it
+        model = prune(model, UnitScores.load(scores, model, [EXPRESSIVENESS]), student.sparsity / 2, student.round_to)
+    save_model(model, folder, load_tokenizer(dense))

@@ -1,0 +1,128 @@
+from dataclasses import replace
+
+import pytest
+import torch
+import transformers
+
+from pipeline.deploy import classifier as module
+from pipeline.deploy.classifier import answer_of, open_classifier
+from pipeline.execution.manifest import Manifest
+from stark.encoders.cutting import shrink_
+from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
+from stark.model_folders.model_inputs import ModelInputs
+from tests.tiny import FAMILIES, random_masks, tiny_batch, tiny_classifier
+
+TEXTS = ["a good and charming film", "bad", "so so " * 40, "a very good film"]
+
+
+@pytest.fixture(scope="module")
+def student(tiny_task, tmp_path_factory):
+    model = load_classifier(tiny_task.teacher)
+    shrink_(model, *random_masks(model))
+    return save_classifier(model, tmp_path_factory.mktemp("classifier") / "student")
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 32])
+def test_probabilities_are_those_of_transformers_pipeline(student, batch_size):
+    classifier = open_classifier(student, max_length=24)
+    pipeline = transformers.pipeline("text-classification", model=str(student), device="cpu", top_k=None)
+    expected = pipeline(TEXTS, truncation=True, max_length=24)
+    found = classifier(TEXTS, batch_size=batch_size)
+    for row, entries in zip(found, expected, strict=True):
+        scores = {entry["label"]: entry["score"] for entry in entries}
+        assert row.tolist() == pytest.approx([scores[name] for name in classifier.label_names], abs=1e-5)
+
+
+def test_pairs_are_told_apart(student):
+    classifier = open_classifier(student)
+    pairs = classifier(["good", "bad"], ["bad", "good"])
+    single = classifier(["good bad", "bad good"])
+    assert not torch.allclose(pairs, single)
+    assert classifier.max_length == 128
+
+
+INPUTS = ModelInputs(16, "stark", ("sentence",), "classification", True, "sst2")
+
+
+def test_it_is_cut_as_it_was_trained_wherever_it_lies(student, tmp_path):
+    """What the folder says counts, not the run that it was put into."""
+    folder = save_classifier(load_classifier(student), tmp_path / "run/copied", load_tokenizer(student), INPUTS)
+    (tmp_path / "run/manifest.json").write_text("{}")
+    (tmp_path / "run/config.yaml").write_text("data: {task: mrpc, max_length: 99, segment_ids: tokenizer}\n")
+    classifier = open_classifier(folder)
+    assert (classifier.max_length, classifier.segment_ids) == (16, "stark")
+    assert torch.equal(*classifier(["so " * 14, "so " * 40]))
+    assert open_classifier(folder, max_length=20).max_length == 20
+    # So do transformers, which are only asked to cut.
+    pipeline = transformers.pipeline("text-classification", model=str(folder), device="cpu", top_k=None)
+    asked = [{entry["label"]: entry["score"] for entry in entries} for entries in pipeline(TEXTS, truncation=True)]
+    expected = [[scores[name] for name in classifier.label_names] for scores in asked]
+    assert torch.allclose(classifier(TEXTS), torch.tensor(expected), atol=1e-5)
+
+
+@pytest.mark.parametrize(("said", "expected"), [(24, 24), (512, 128), (int(1e30), 128)])
+def test_of_others_models_tokenizer_and_encoder_tell_the_length(student, tmp_path, said, expected):
+    tokenizer = load_tokenizer(student)
+    tokenizer.model_max_length = said
+    assert open_classifier(save_classifier(load_classifier(student), tmp_path / "x", tokenizer)).max_length == expected
+
+
+@pytest.mark.parametrize("length", [0, 1, -5, 129, 600])
+def test_lengths_that_cannot_be_are_refused(student, length):
+    message = f"^max_length is {length} but (must be at least 4|.* has positions for 128 tokens: give --max_length 128)"
+    with pytest.raises(ValueError, match=message):
+        open_classifier(student, max_length=length)
+
+
+def test_a_tokenizer_that_reads_otherwise_than_in_training_is_refused(student, tmp_path):
+    inputs = replace(INPUTS, lowercase=False)
+    folder = save_classifier(load_classifier(student), tmp_path / "x", load_tokenizer(student), inputs)
+    message = "turns texts into lower case, that of its training keeps the case of texts: restore its files"
+    with pytest.raises(ValueError, match=message):
+        open_classifier(folder)
+
+
+def test_a_model_of_an_earlier_version_is_cut_as_in_its_run(student, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    Manifest(run).write()
+    (run / "config.yaml").write_text("data: {task: sst2, max_length: 16, segment_ids: stark}\n")
+    folder = save_classifier(load_classifier(student), run / "student")
+    classifier = open_classifier(folder)
+    assert (classifier.max_length, classifier.segment_ids) == (16, "stark")
+    assert open_classifier(folder, max_length=20).max_length == 20
+    long = classifier(["so " * 40, "so " * 14])
+    assert torch.allclose(long[0], long[1])
+
+
+def test_scores_of_regression_are_no_probabilities(tiny_task, tmp_path):
+    torch.manual_seed(0)
+    model = load_classifier(tiny_task.encoder, label_names=["similarity"])
+    classifier = open_classifier(save_classifier(model, tmp_path / "scores"))
+    assert classifier.is_regression
+    found = classifier(["good", "bad"], ["good", "good"])
+    assert found.shape == (2, 1)
+    assert not torch.allclose(found, torch.ones(2, 1))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_mask_that_masks_nothing_is_left_out(monkeypatch, family):
+    seen = []
+    original = module.classify
+    monkeypatch.setattr(module, "classify", lambda model, batch: (seen.append(set(batch)), original(model, batch))[1])
+    model, padded = tiny_classifier(family), tiny_batch()
+    ones = {**padded, "attention_mask": torch.ones_like(padded["input_ids"])}
+    answer = answer_of(model)
+    assert not torch.allclose(answer(padded), answer(ones))
+    assert ["attention_mask" in names for names in seen] == [True, False]
+    with torch.no_grad():
+        asked = {name: ones[name] for name in ("input_ids", "attention_mask")}
+        torch.testing.assert_close(answer(ones), model(**asked).logits)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_logits_that_are_no_numbers_give_no_label(student, value):
+    classifier = open_classifier(student)
+    damaged = replace(classifier, answer=lambda batch: torch.full_like(classifier.answer(batch), value))
+    with pytest.raises(ValueError, match="logits are infinite or not a number"):
+        damaged(["a", "b"])

@@ -1,0 +1,71 @@
+"""What other processes of ours find on their path."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.fits.isolation import SAFE_PATH, stark_command
+from pipeline.fits.processes import fit_elsewhere
+
+ROOT = Path(__file__).parents[3]
+
+# Of ours, of Python's own, of a library.
+HIDING = ("cli", "callbacks", "json", "yaml")
+
+
+@pytest.fixture
+def poisoned(tmp_path, monkeypatch):
+    """A current folder with modules that leave a mark when they are imported."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    for name in HIDING:
+        (folder / f"{name}.py").write_text(f"open({str(tmp_path / 'mark')!r}, 'w').close()\nraise SystemExit(3)\n")
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    return folder
+
+
+def left_a_mark(folder) -> bool:
+    return (folder.parent / "mark").exists()
+
+
+def test_a_fit_elsewhere_finds_installed_code_only(poisoned):
+    fit_elsewhere(stark_command(["--help"]))
+    # As a rank that Lightning starts, and anything else that a fit starts.
+    code = f"import subprocess, sys; subprocess.run([sys.executable, {stark_command([])[2]!r}, '--help'], check=True)"
+    fit_elsewhere([sys.executable, "-P", "-c", code])
+    fit_elsewhere([sys.executable, "-c", "import json, yaml"])
+    assert not left_a_mark(poisoned)
+
+
+def test_the_other_way_would_be_noticed(poisoned):
+    subprocess.run([sys.executable, "-m", "cli"], check=False)
+    assert left_a_mark(poisoned)
+
+
+def test_a_checkout_that_is_not_installed_is_found(poisoned, tmp_path):
+    """Without site-packages: the help needs Python's own library alone."""
+    executable, safe, *rest = stark_command(["--help"])
+    done = subprocess.run([executable, safe, "-S", *rest], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.partition(" ")[0]) == (0, "usage:"), done.stderr
+    assert not left_a_mark(poisoned)
+
+
+def test_own_folders_stay_on_the_path(tmp_path, monkeypatch):
+    (tmp_path / "own_module.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    fit_elsewhere([sys.executable, "-c", "import own_module"])
+
+
+def test_the_other_ranks_are_started_by_the_same_file(tmp_path):
+    """Lightning says ``-m`` for what was started so, which would look in the current folder."""
+    code = (
+        "import runpy, sys; sys.argv = ['cli', '--help']; before = set(sys.modules)\n"
+        "found = runpy.run_module('cli', run_name='__main__', alter_sys=True)\n"
+        "assert found['__spec__'] is None, found['__spec__']\n"
+    )
+    environment = {**os.environ, **SAFE_PATH, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True, stdout=subprocess.DEVNULL)

@@ -1,0 +1,36 @@
+from pipeline.commands.run import read_settings
+from pipeline.method.context import RunContext
+from pipeline.search.candidates import Candidate, RankedTeacher
+from stark.scores.rankings import SCORED
+from tests.pipeline.runs import options
+
+
+def context(tiny_task, folder, *more):
+    settings = read_settings([*options(tiny_task, folder)[1:], *more])[0]
+    return RunContext(settings, tiny_task.data())
+
+
+def test_results_of_fits_depend_on_data_trainer_and_their_own_settings(tiny_task, tmp_path):
+    one = context(tiny_task, tmp_path)
+    for more, changed in (
+        (("--seed", "3"), ("fitting", "scoring", "distilling", "friendliness")),
+        (("--distillation.temperature", "3"), ("distilling", "friendliness")),
+        (("--distillation.epochs", "3"), ("distilling",)),
+        (("--scoring.reduction", "batch"), ("scoring", "friendliness")),
+        (("--trainer.precision", "bf16-mixed"), ("fitting", "distilling")),
+        (("--teacher.lams", "[1]"), ("grid",)),
+        (("--data.max_length", "9"), ("fitting", "scoring", "distilling", "friendliness")),
+    ):
+        other = context(tiny_task, tmp_path, *more)
+        groups = ("fitting", "scoring", "distilling", "friendliness", "grid", "encoder", "dev")
+        assert tuple(name for name in groups if getattr(one, name) != getattr(other, name)) == changed, more
+
+
+def test_a_teacher_needs_the_scores_of_its_ranking(tiny_task, tmp_path):
+    run = context(tiny_task, tmp_path)
+    cut, fit = run.cut(Candidate(0.5, 0.2)), run.distillation(Candidate(0.5, 0.2))
+    assert (cut.name, cut.needs, cut.outputs) == ("sparsify/0.5_0.2", ("finetune", "sparsify"), ("sparsify/0.5_0.2",))
+    assert (fit.name, fit.needs, fit.is_fit) == ("distill/0.5_0.2", ("sparsify/0.5_0.2", "prune"), True)
+    for ranking in SCORED:
+        assert run.cut(RankedTeacher(ranking, 0.2)).needs == ("finetune", "score_baselines")
+    assert run.cut(RankedTeacher("random", 0.2)).settings["seed"] == run.settings.seed

@@ -1,0 +1,73 @@
+"""The closing table."""
+
+import pytest
+from rich.console import Console
+
+from pipeline.results.tables import comparison_lines, summary_table
+
+
+def model(name: str, folder: str, score: float, sparsity: float | None, seed: int = 1) -> dict:
+    return {
+        "name": name,
+        "folder": folder,
+        "teacher_sparsity": sparsity,
+        "lam": 0.25 if sparsity else None,
+        "seed": None if sparsity is None else seed,
+        "selection": {"accuracy": score, "score": score},
+        "dev": {"accuracy": score - 0.01, "score": score - 0.01},
+        "achieved": {"heads": 0.6875, "neurons": 0.7},
+        "parameters": 1_234_567,
+        "encoder_parameters": 500_000,
+        "seconds": 12.3,
+    }
+
+
+def shown(models: list[dict], width: int = 80) -> str:
+    console = Console(width=width, record=True)
+    console.print(
+        summary_table({"task": "rte", "seed": 7, "search": "exhaustive", "models": models, "best": models[-1]})
+    )
+    return console.export_text()
+
+
+def test_table_marks_the_best_and_shows_every_number():
+    models = [model("dense teacher", "a", 0.9, None), model("student", "b", 0.8, 0.0), model("student", "c", 0.85, 0.2)]
+    models[0].update(parameters=2_345_678, encoder_parameters=1_500_000)
+    text = shown(models)
+    assert "rte, seed 7, search exhaustive" in text
+    (best,) = (line for line in text.splitlines() if "student *" in line)
+    assert best.split() == ["student", "*", "0.25", "0.2", "0.8500", "0.8400", "12"]
+    assert "teacher: 2.35 M parameters, 1.50 M in the encoder" in text
+    assert "student: 1.23 M parameters, 0.50 M in the encoder" in text
+    assert "removed: 69% of the heads, 70% of the neurons" in text
+
+
+@pytest.mark.parametrize(
+    "metrics", [("accuracy",), ("accuracy", "f1"), ("matthews_corrcoef",), ("pearson", "spearmanr")]
+)
+def test_a_row_is_a_line_of_80_columns(metrics):
+    name = "student of sparse teacher"
+    models = [model("dense teacher", "a", 0.9, None), *(model(name, f"{s}", 0.8, 0.25, s) for s in (41, 42))]
+    for entry in models:
+        entry["dev"] = dict.fromkeys((*metrics, "score"), 0.8125)
+    models = models if metrics[0] in ("accuracy", "f1") else models[:2]  # these have no room for the seed as well
+    text = shown(models)
+    (best,) = (line for line in text.splitlines() if f"{name} *" in line)
+    assert best.split()[-len(metrics) - 2 : -1] == ["0.8000", *["0.8125"] * len(metrics)]
+    assert text.count("0.8125") == len(models) * len(metrics)
+
+
+def test_seeds_are_told_apart_where_there_are_several():
+    models = [model("dense teacher", "a", 0.9, None), *(model("student", f"{s}", 0.8, 0.2, s) for s in (41, 42))]
+    for some, expected in ((models, ["seed", "41", "42"]), (models[:2], [])):
+        text = shown(some).split("search exhaustive")[1]
+        assert [word for word in ("seed", "41", "42") if word in text] == expected
+
+
+def test_comparisons_are_in_points():
+    points = {"value": 0.5, "low": -1.25, "high": 2.0}
+    summary = {"comparisons": [{"control": "random", "treated": "sparse_teacher", "points": points}]}
+    found = comparison_lines({**summary, "best_by_method": [{"seed": 1}, {"seed": 2}]})
+    assert found == ["sparse_teacher minus random: +0.50 points of dev's score [-1.25, +2.00]"]
+    (alone,) = comparison_lines({**summary, "best_by_method": [{"seed": 1}]})
+    assert alone == f"{found[0]} for other rows; one seed says nothing of others"
