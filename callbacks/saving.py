@@ -20,7 +20,7 @@ class SaveModelFolder(Callback):
     """Writes ``model/`` under ``trainer.default_root_dir`` when a fit ends: the checkpoint with the best ``val/score``.
 
     Without a best checkpoint (no epoch was trained, no checkpoint callback) the weights are the module's present ones.
-    The folder loads with ``load_classifier`` and, after ``import lightning_modules``, with transformers.
+    The folder loads with ``load_classifier`` and, after ``import stark``, with transformers.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

@@ -15,21 +15,32 @@ if TYPE_CHECKING:
     from stark.encoders.layers import count_parameters, encoder_layers, kept_units
     from stark.encoders.masking import unit_masks
     from stark.encoders.units import KeptUnits
+    from stark.losses.kl_divergence import kl_divergence
+    from stark.losses.soft_targets import distillation_loss, soft_cross_entropy
     from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
+    from stark.problems.problem import task_loss
+    from stark.scores.scoring import score_units
+    from stark.scores.unit_scores import UnitScores
 else:
     __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "KeptUnits",
+    "UnitScores",
     "count_parameters",
+    "distillation_loss",
     "drop_layers_",
     "encoder_layers",
     "kept_units",
+    "kl_divergence",
     "load_classifier",
     "load_tokenizer",
     "save_classifier",
+    "score_units",
     "shrink_",
     "shrink_to_",
+    "soft_cross_entropy",
+    "task_loss",
     "unit_masks",
 ]
 

@@ -13,7 +13,7 @@ def test_the_site_is_built_without_a_warning(tmp_path):
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
-    reference = (tmp_path / "site/reference/functional.html").read_text()
+    reference = (tmp_path / "site/reference/stark.html").read_text()
     assert "<math" in reference
     assert "arithmatex" not in reference
     # Configs are the packaged ones.

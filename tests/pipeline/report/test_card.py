@@ -40,7 +40,7 @@ def test_the_hub_reads_what_it_says(pruned_run, tmp_path, capsys):
     text = target.read_text()
     assert f"| this model | {100 * best['dev']['accuracy']:.1f} |" in text
     assert 'pipeline("text-classification", model="me/small")' in text
-    assert "import lightning_modules" in text
+    assert "import stark" in text
     assert "pip install stark" not in text
     assert "ask whoever gave you this model for its wheel" in " ".join(text.split())
     assert "Licence: apache-2.0" in text
@@ -74,7 +74,7 @@ def test_the_lineage_is_that_of_the_summary(pruned_run):
     assert "sparse teacher:" not in dense.lower()
     assert "(`student of dense teacher`)" in dense
     plain = str(card_of(pruned_run / "finetune/model"))
-    assert "import lightning_modules" not in plain
+    assert "import stark" not in plain
     assert "wheel" not in plain
 
 
