@@ -9,6 +9,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from lightning_modules.base import ClassificationModule
+from stark.errors import StarkError, StarkTypeError
 
 __all__ = ["Compilation"]
 
@@ -43,10 +44,10 @@ class Compilation(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prepare the classifier; kernels are made when it is first called."""
         if not isinstance(pl_module, ClassificationModule):
-            raise TypeError(f"Compilation needs a ClassificationModule, {type(pl_module).__name__} is none")
+            raise StarkTypeError(f"Compilation needs a ClassificationModule, {type(pl_module).__name__} is none")
         asked = os.environ.get("CXX")
         if not any(shutil.which(name) for name in ((asked,) if asked else _COMPILERS)):
-            raise ValueError(
+            raise StarkError(
                 f"torch.compile needs a C++ compiler, and there is no {asked or ' or '.join(_COMPILERS)}: install one, "
                 "or train without compilation"
             )

@@ -9,6 +9,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from lightning_modules import ClassificationModule
+from stark.errors import StarkError
 from stark.storage import hash_tensors
 
 __all__ = ["ExpectedModel", "loaded_digest"]
@@ -42,7 +43,7 @@ class ExpectedModel(Callback):
         own, of_data = pl_module.tokenizer, trainer.datamodule.tokenizer  # type: ignore[attr-defined]
         found = loaded_digest(pl_module.classifier, own, with_head=self.with_head)
         if found != self.digest or _text(own) != _text(of_data):
-            raise ValueError(
+            raise StarkError(
                 f"{pl_module.classifier.name_or_path} changed while the run was working: nothing was trained from the "
                 "other model; give the same command again, for the model that is there then"
             )

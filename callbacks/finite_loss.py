@@ -9,12 +9,14 @@ import torch.distributed
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from stark.errors import StarkError
+
 __all__ = ["FiniteLoss", "NonFiniteLossError"]
 
 _ROWS_NAMED = 64
 
 
-class NonFiniteLossError(ValueError):
+class NonFiniteLossError(StarkError):
     """The loss became NaN or infinite."""
 
 
@@ -43,7 +45,7 @@ class FiniteLoss(Callback):
     def __init__(self, window: int = 50) -> None:
         """Check the settings."""
         if window < 1:
-            raise ValueError(f"window is {window}: give a number of batches, at least 1")
+            raise StarkError(f"window is {window}: give a number of batches, at least 1")
         self.window = window
         self._finite: Tensor | None = None
         self._seen: list[tuple[int, Any]] = []

@@ -8,6 +8,7 @@ from callbacks.lifecycle import resumes
 from lightning_modules.base import ClassificationModule
 from stark.choices import LayerChoice
 from stark.encoders.layer_dropping import drop_layers
+from stark.errors import StarkTypeError
 
 __all__ = ["LayerDropping"]
 
@@ -43,5 +44,5 @@ class LayerDropping(Callback):
         if stage != "fit" or resumes(trainer):
             return
         if not isinstance(pl_module, ClassificationModule):
-            raise TypeError(f"LayerDropping needs a ClassificationModule, {type(pl_module).__name__} is none")
+            raise StarkTypeError(f"LayerDropping needs a ClassificationModule, {type(pl_module).__name__} is none")
         pl_module.classifier = drop_layers(pl_module.classifier, self.layers, self.which)

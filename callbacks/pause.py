@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from stark.errors import StarkError
+
 __all__ = ["Pause", "Paused"]
 
 
@@ -39,7 +41,7 @@ class Pause(Callback):
     def __init__(self, epochs: int) -> None:
         """Check the number."""
         if epochs < 1:
-            raise ValueError(f"epochs is {epochs}: pause after at least 1")
+            raise StarkError(f"epochs is {epochs}: pause after at least 1")
         self.epochs = epochs
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -15,6 +15,7 @@ from stark.budgets.sparsity import check_sparsity
 from stark.choices import ScoreReduction, ScoringSplit
 from stark.encoders.layers import kept_units
 from stark.encoders.units import KeptUnits
+from stark.errors import StarkTypeError
 from stark.pruning import prune
 from stark.scores.expressiveness import EXPRESSIVENESS, expressiveness_loss
 from stark.scores.scoring import score_units
@@ -72,7 +73,7 @@ class Pruning(Callback):
         if stage != "fit" or resumes(trainer):
             return
         if not isinstance(pl_module, ClassificationModule):
-            raise TypeError(f"Pruning needs a ClassificationModule, {type(pl_module).__name__} is none")
+            raise StarkTypeError(f"Pruning needs a ClassificationModule, {type(pl_module).__name__} is none")
         scores = self._score(trainer, pl_module)
         before = kept_units(pl_module.classifier)
         pl_module.classifier = prune(pl_module.classifier, scores, self.sparsity, self.round_to)

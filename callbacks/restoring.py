@@ -13,6 +13,7 @@ from lightning_modules.distillation import DistillationModule
 from lightning_modules.teacher_outputs import ask_teacher
 from stark.budgets.sparsity import check_sparsity
 from stark.encoders.masking import unit_masks
+from stark.errors import StarkError, StarkTypeError
 from stark.schedules.restoring import restored_sparsity
 from stark.scores.expressiveness import EXPRESSIVENESS
 from stark.scores.friendliness import FRIENDLINESS
@@ -63,9 +64,9 @@ class TeacherRestoring(Callback):
         if stage != "fit":
             return
         if not isinstance(pl_module, DistillationModule):
-            raise TypeError(f"TeacherRestoring needs a DistillationModule, {type(pl_module).__name__} is none")
+            raise StarkTypeError(f"TeacherRestoring needs a DistillationModule, {type(pl_module).__name__} is none")
         if trainer.max_epochs is None or trainer.max_epochs < 1:
-            raise ValueError("TeacherRestoring needs trainer.max_epochs, over which the teacher is restored")
+            raise StarkError("TeacherRestoring needs trainer.max_epochs, over which the teacher is restored")
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget an earlier fit."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from callbacks.lifecycle import best_checkpoints, load_best
 from callbacks.sparsification import TeacherSparsification
 from lightning_modules.base import ClassificationModule
+from stark.errors import StarkError, StarkTypeError
 
 __all__ = ["Rewinding"]
 
@@ -53,7 +54,7 @@ class Rewinding(Callback):
     def __init__(self, trial_epochs: int) -> None:
         """Check the settings."""
         if trial_epochs < 1:
-            raise ValueError(f"trial_epochs is {trial_epochs}: give at least 1")
+            raise StarkError(f"trial_epochs is {trial_epochs}: give at least 1")
         self.trial_epochs = trial_epochs
         self.rewound = False
         self._initial_student: dict[str, Tensor] | None = None
@@ -64,27 +65,27 @@ class Rewinding(Callback):
         if stage != "fit":
             return
         if not isinstance(pl_module, ClassificationModule):
-            raise TypeError(f"Rewinding needs a ClassificationModule, {type(pl_module).__name__} is none")
+            raise StarkTypeError(f"Rewinding needs a ClassificationModule, {type(pl_module).__name__} is none")
         if trainer.fast_dev_run:  # type: ignore[attr-defined]  # a single epoch of it: there is nothing to come back from
             return
         if trainer.max_steps >= 0:
-            raise ValueError(
+            raise StarkError(
                 f"trainer.max_steps is {trainer.max_steps}: Rewinding counts its two phases in epochs, so give "
                 "trainer.max_epochs alone"
             )
         if not trainer.max_epochs or trainer.max_epochs <= self.trial_epochs:
-            raise ValueError(
+            raise StarkError(
                 f"trainer.max_epochs is {trainer.max_epochs} and trial_epochs {self.trial_epochs}: max_epochs counts "
                 "both phases, so give more than trial_epochs"
             )
         stops = any(isinstance(callback, EarlyStopping) for callback in _trackers(trainer))
         if stops and (trainer.min_epochs or 0) <= self.trial_epochs:
-            raise ValueError(
+            raise StarkError(
                 f"trainer.min_epochs is {trainer.min_epochs} and trial_epochs {self.trial_epochs}: early stopping in "
                 f"the trial would end the whole fit, so set trainer.min_epochs to {self.trial_epochs + 1} or more"
             )
         if not best_checkpoints(trainer):
-            raise ValueError(
+            raise StarkError(
                 "Rewinding reads the best checkpoint of the trial: add a ModelCheckpoint with monitor: "
                 "val/score, mode: max"
             )
@@ -111,7 +112,7 @@ class Rewinding(Callback):
     def _rewind(self, trainer: Trainer, module: LightningModule) -> None:
         rank_zero_info("Rewinding: the trial is over, the actual distillation starts from the initial student")
         if not load_best(trainer, module):
-            raise ValueError("Rewinding found no best checkpoint of the trial: let every epoch validate")
+            raise StarkError("Rewinding found no best checkpoint of the trial: let every epoch validate")
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, TeacherSparsification):
                 callback.sparsify(trainer, module)  # type: ignore[arg-type]  # checked in its setup

@@ -10,6 +10,7 @@ from pytorch_lightning.utilities import rank_zero_info
 from callbacks.lifecycle import load_best
 from datamodules import GLUEDataModule
 from lightning_modules.base import ClassificationModule
+from stark.errors import StarkTypeError
 from stark.model_folders.model_folder import check_free, save_classifier
 from stark.model_folders.model_inputs import ModelInputs, lowercases
 
@@ -31,7 +32,7 @@ class SaveModelFolder(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Bring the best weights back and save them."""
         if not isinstance(pl_module, ClassificationModule):
-            raise TypeError(f"SaveModelFolder needs a ClassificationModule, {type(pl_module).__name__} is none")
+            raise StarkTypeError(f"SaveModelFolder needs a ClassificationModule, {type(pl_module).__name__} is none")
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         load_best(trainer, pl_module)

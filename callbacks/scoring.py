@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from stark.choices import ScoreReduction, ScoringSplit
+from stark.errors import StarkTypeError
 from stark.forward.classifying import Batch
 
 __all__ = ["scoring_batches"]
@@ -37,6 +38,6 @@ def scoring_batches(
         TypeError: If the data module has no such method.
     """
     if not isinstance(data, _ScoringData):
-        raise TypeError(f"{type(data).__name__} has no scoring_dataloader(split, grouped), which scoring needs")
+        raise StarkTypeError(f"{type(data).__name__} has no scoring_dataloader(split, grouped), which scoring needs")
     for batch in data.scoring_dataloader(split, grouped=reduction == "example"):
         yield {name: tensor.to(device) for name, tensor in batch.items()}

@@ -16,6 +16,7 @@ from callbacks.scoring import scoring_batches
 from lightning_modules.distillation import DistillationModule
 from stark.budgets.sparsity import achieved_sparsity, check_sparsity
 from stark.choices import ScoreReduction, ScoringSplit
+from stark.errors import StarkError, StarkTypeError
 from stark.model_folders.model_folder import save_classifier
 from stark.model_folders.model_inputs import ModelInputs
 from stark.scores.expressiveness import EXPRESSIVENESS
@@ -77,12 +78,14 @@ class TeacherSparsification(Callback):
         if stage != "fit":
             return
         if not isinstance(pl_module, DistillationModule):
-            raise TypeError(f"TeacherSparsification needs a DistillationModule, {type(pl_module).__name__} is none")
+            raise StarkTypeError(
+                f"TeacherSparsification needs a DistillationModule, {type(pl_module).__name__} is none"
+            )
         if has_trial(trainer):
             return
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
         if any(isinstance(callback, (Pruning, LayerDropping)) for callback in callbacks):
-            raise ValueError(
+            raise StarkError(
                 "TeacherSparsification scores against a distilled student, but this fit only now prunes it: add "
                 "callbacks.Rewinding for a trial distillation, or give a distilled student and no pruning"
             )

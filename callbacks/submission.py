@@ -11,6 +11,7 @@ from pytorch_lightning.utilities import rank_zero_info
 
 from datamodules import GLUEDataModule, write_submission
 from datamodules.submission import check_submission
+from stark.errors import StarkTypeError
 
 __all__ = ["SubmissionWriter"]
 
@@ -44,7 +45,7 @@ class SubmissionWriter(Callback):
         """Gather the processes' predictions and write the file."""
         data = trainer.datamodule  # type: ignore[attr-defined]
         if not isinstance(data, GLUEDataModule):
-            raise TypeError(f"SubmissionWriter needs a GLUEDataModule, {type(data).__name__} is none")
+            raise StarkTypeError(f"SubmissionWriter needs a GLUEDataModule, {type(data).__name__} is none")
         shards: list[Any] = [self._predicted]
         if trainer.world_size > 1:
             shards = [None] * trainer.world_size

@@ -16,6 +16,7 @@ from callbacks.scoring import scoring_batches
 from lightning_modules.distillation import DistillationModule
 from lightning_modules.teacher_outputs import TeacherOutputs, ask_teacher
 from stark.choices import ScoringSplit
+from stark.errors import StarkTypeError
 from stark.storage import is_file
 
 __all__ = ["TeacherCache"]
@@ -68,7 +69,7 @@ class TeacherCache(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check that there is a teacher."""
         if stage == "fit" and not isinstance(pl_module, DistillationModule):
-            raise TypeError(f"TeacherCache needs a DistillationModule, {type(pl_module).__name__} is none")
+            raise StarkTypeError(f"TeacherCache needs a DistillationModule, {type(pl_module).__name__} is none")
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget the answers of an earlier fit, which may be of other rows."""
@@ -107,7 +108,7 @@ class TeacherCache(Callback):
     def _key(self, trainer: Trainer, module: DistillationModule) -> str:
         data = trainer.datamodule  # type: ignore[attr-defined]  # set by the data connector
         if not isinstance(data, _KnownData):
-            raise TypeError(f"{type(data).__name__} has no fingerprint(split), which TeacherCache needs")
+            raise StarkTypeError(f"{type(data).__name__} has no fingerprint(split), which TeacherCache needs")
         known = {
             "teacher": module.teacher_identity(),
             "rows": data.fingerprint("train"),

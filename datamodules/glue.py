@@ -26,6 +26,7 @@ from datamodules.sources.opening import open_source
 from datamodules.sources.source import Source
 from datamodules.tokens.columns import TokenColumns
 from datamodules.tokens.tokenization import load_tokenizer, tokenize_split, tokenizer_digest
+from stark.errors import StarkError
 
 __all__ = ["GLUEDataModule"]
 
@@ -145,7 +146,7 @@ class GLUEDataModule(DataSettings, pl.LightningDataModule):
             ValueError: there is no such part.
         """
         if split not in ("selection", "validation", "train"):
-            raise ValueError(f"split is {split!r}: choose one of selection, validation, train")
+            raise StarkError(f"split is {split!r}: choose one of selection, validation, train")
         rows = self._split("dev") if split == "validation" else self._rows(split)
         # Equal lengths leave the file's order.
         lengths = rows.lengths if grouped else torch.zeros(len(rows))
@@ -208,19 +209,19 @@ class GLUEDataModule(DataSettings, pl.LightningDataModule):
             # A setting that the checkpoint does not know was not there yet, and nothing was set.
             value = state_dict.get(name, False if isinstance(self._setting(name), bool) else None)
             if self._setting(name) != value:
-                raise ValueError(
+                raise StarkError(
                     f"data.{name} is {self._setting(name)} but the checkpoint was made with {value}: "
                     f"resume with the same data.{name} or start a new run"
                 )
         for split, content in state_dict["content"].items():
             if self.digest(split) != content:
-                raise ValueError(
+                raise StarkError(
                     f"data.data_dir is {self.data_dir}: its {split} split is not what the checkpoint was made with; "
                     "restore it or start a new run"
                 )
         # Checkpoints of earlier versions do not know it.
         if state_dict.get("tokenizer", self._tokenizer_digest) != self._tokenizer_digest:
-            raise ValueError(
+            raise StarkError(
                 f"the tokenizer of {self.model_name_or_path} is not the one that the checkpoint was made with: restore "
                 "it or start a new run"
             )
@@ -251,7 +252,7 @@ class GLUEDataModule(DataSettings, pl.LightningDataModule):
         if stage is None:
             return [split for split in self.task.splits if self.data_dir is None or self._has(split)]
         if stage != "predict" and "train" not in self.task.splits:
-            raise ValueError(f"task {self.task.name!r} has only a test split: models trained on mnli predict it")
+            raise StarkError(f"task {self.task.name!r} has only a test split: models trained on mnli predict it")
         selection = "train" if self.selection == "train" else "dev"
         return list(dict.fromkeys(selection if name == "selection" else name for name in _NEEDED[stage]))
 
@@ -276,7 +277,7 @@ class GLUEDataModule(DataSettings, pl.LightningDataModule):
             )
             if content != self.expected_content.get(split, self._digests.get(split, content)):
                 place = "" if self.data_dir is None else f" in {self.data_dir}"
-                raise ValueError(
+                raise StarkError(
                     f"the {split} split of task {self.task.name!r}{place} changed while the run was working: nothing "
                     "was computed from the other rows; give the same command again, for the rows that are there then"
                 )
@@ -314,7 +315,7 @@ class GLUEDataModule(DataSettings, pl.LightningDataModule):
             return {"train": kept}
         size = round(self.selection_fraction * len(kept))
         if not 0 < size < len(kept):
-            raise ValueError(
+            raise StarkError(
                 f"selection_fraction is {self.selection_fraction}: of {len(kept)} rows of train that makes a selection "
                 f"part of {size} rows and leaves {len(kept) - size} to train on"
             )

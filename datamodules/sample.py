@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from datamodules.tasks.glue import GLUETask, find_task
+from stark.errors import StarkError
 from stark.storage import check_output, new_file
 
 __all__ = ["sample_vocabulary", "write_sample_data"]
@@ -118,7 +119,7 @@ def write_sample_data(
         (23, 'train.tsv', 'RTE')
     """
     if rows < 120:
-        raise ValueError(f"rows is {rows} but must be at least 120 for every file to have every label")
+        raise StarkError(f"rows is {rows} but must be at least 120 for every file to have every label")
     contents: dict[Path, bytes] = {}
     for name, folder in _FOLDERS.items():
         task = find_task(name)

@@ -3,6 +3,7 @@
 from typing import Literal, get_args
 
 from datamodules.tasks.own import open_task
+from stark.errors import StarkError
 
 __all__ = ["DataSettings", "SegmentIds", "Selection"]
 
@@ -87,19 +88,19 @@ class DataSettings:
             ("tokens_per_batch", tokens_per_batch, 1),
         ):
             if value is not None and value < least:
-                raise ValueError(f"{name} is {value} but must be at least {least}")
+                raise StarkError(f"{name} is {value} but must be at least {least}")
         for name, choice, choices in (
             ("selection", selection, get_args(Selection)),
             ("segment_ids", segment_ids, get_args(SegmentIds)),
         ):
             if choice not in choices:
-                raise ValueError(f"{name} is {choice!r}: choose one of {', '.join(choices)}")
+                raise StarkError(f"{name} is {choice!r}: choose one of {', '.join(choices)}")
         if not 0 < selection_fraction < 1:
-            raise ValueError(f"selection_fraction is {selection_fraction} but must lie between 0 and 1")
+            raise StarkError(f"selection_fraction is {selection_fraction} but must lie between 0 and 1")
         if tokens_per_batch is not None:
             longest = -(-max_length // pad_to_multiple_of) * pad_to_multiple_of
             if tokens_per_batch < longest:
-                raise ValueError(
+                raise StarkError(
                     f"tokens_per_batch is {tokens_per_batch} but must be at least {longest}: max_length is "
                     f"{max_length}, which padding rounds up to a multiple of {pad_to_multiple_of}"
                 )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datamodules.tasks.task import Task
+from stark.errors import StarkError, StarkFileExistsError
 from stark.storage import write_text
 
 __all__ = ["check_submission", "write_submission"]
@@ -22,7 +23,7 @@ def check_submission(path: Path) -> None:
         FileExistsError: something else is there.
     """
     if path.exists() and not (path.is_file() and path.read_bytes().startswith(_HEADER.encode())):
-        raise FileExistsError(f"{path} exists and is no submission: move it, or choose another folder to write to")
+        raise StarkFileExistsError(f"{path} exists and is no submission: move it, or choose another folder to write to")
 
 
 def write_submission(task: Task, idx: Sequence[int], predictions: Sequence[int] | Sequence[float], path: Path) -> Path:
@@ -49,15 +50,15 @@ def write_submission(task: Task, idx: Sequence[int], predictions: Sequence[int] 
         'index\tprediction\n0\tnot_entailment\n1\tentailment\n'
     """
     if len(idx) != len(predictions):
-        raise ValueError(f"{path.name}: {len(idx)} indices but {len(predictions)} predictions")
+        raise StarkError(f"{path.name}: {len(idx)} indices but {len(predictions)} predictions")
     by_idx = dict(zip(idx, predictions, strict=True))
     if len(by_idx) < len(idx):
         seen: set[int] = set()
         twice = next(i for i in idx if i in seen or seen.add(i))  # type: ignore[func-returns-value]
-        raise ValueError(f"{path.name}: index {twice} has more than one prediction")
+        raise StarkError(f"{path.name}: index {twice} has more than one prediction")
     for expected in range(len(by_idx)):
         if expected not in by_idx:
-            raise ValueError(f"{path.name}: no prediction for index {expected} ({len(by_idx)} predictions given)")
+            raise StarkError(f"{path.name}: no prediction for index {expected} ({len(by_idx)} predictions given)")
     lines = [f"{i}\t{_spelt(task, by_idx[i], i, path)}\n" for i in range(len(by_idx))]
     check_submission(path)
     write_text(path, "".join([_HEADER, *lines]))
@@ -68,8 +69,8 @@ def _spelt(task: Task, prediction: float, idx: int, path: Path) -> str:
     """Return a prediction as the server wants it."""
     if task.is_regression:
         if not math.isfinite(prediction):
-            raise ValueError(f"{path.name}: the prediction for index {idx} is {prediction}")
+            raise StarkError(f"{path.name}: the prediction for index {idx} is {prediction}")
         return f"{min(max(float(prediction), 0.0), 5.0):.3f}"
     if prediction not in range(task.num_labels):
-        raise ValueError(f"{path.name}: the prediction for index {idx} is {prediction}, not 0 to {task.num_labels - 1}")
+        raise StarkError(f"{path.name}: the prediction for index {idx} is {prediction}, not 0 to {task.num_labels - 1}")
     return task.label_names[int(prediction)] if task.submission_words else str(int(prediction))

@@ -36,6 +36,7 @@ from lightning_modules.resuming import (
     validation_is_due,
 )
 from lightning_modules.strategies import check_strategy, reset_random_streams, settle_buckets_
+from stark.errors import StarkError
 from stark.forward.classifying import Batch, classify
 from stark.forward.lean_training import HasTokenIds, UsedRows, cheap_dropout_, follow_, plain_, use_rows_
 from stark.model_folders.input_checks import HasInputs, check_inputs, check_tokenizer_limit
@@ -91,10 +92,10 @@ class ClassificationModule(LightningModule):
         """Store the settings; subclasses load the classifier."""
         super().__init__()
         if not 0 <= warmup_proportion <= 1:
-            raise ValueError(f"warmup_proportion is {warmup_proportion}: give a fraction of the steps in [0, 1]")
+            raise StarkError(f"warmup_proportion is {warmup_proportion}: give a fraction of the steps in [0, 1]")
         for name, value in (("learning_rate", learning_rate), ("weight_decay", weight_decay)):
             if not 0 <= value < math.inf:  # nan is refused, too
-                raise ValueError(f"{name} is {value}: choose a number of at least 0")
+                raise StarkError(f"{name} is {value}: choose a number of at least 0")
         self.label_names = list(label_names)
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
@@ -223,7 +224,7 @@ class ClassificationModule(LightningModule):
         try:
             limit = self.trainer.estimated_stepping_batches  # also sets up the loader, so that the next line is known
         except ValueError as error:  # an interval of validation that is longer than an epoch; a mistake in a setting
-            raise ValueError(f"trainer: {error}") from error
+            raise StarkError(f"trainer: {error}") from error
         first, end = self.phase
         epochs = (self.trainer.max_epochs if end is None else end) or 0
         if epochs < 0 or math.isinf(self.trainer.num_training_batches):
@@ -256,7 +257,7 @@ class ClassificationModule(LightningModule):
     ) -> None:
         """Clip by norm here: Lightning refuses to clip for a fused optimizer under mixed precision."""
         if gradient_clip_algorithm not in (None, "norm"):
-            raise ValueError(
+            raise StarkError(
                 f"trainer.gradient_clip_algorithm is '{GradClipAlgorithmType(gradient_clip_algorithm).value}': only "
                 "'norm' is supported"
             )
@@ -354,7 +355,7 @@ class ClassificationModule(LightningModule):
             classifier = classifier_from_config(checkpoint["classifier_config"])
             names = labels_of(classifier.config)
             if names != self.label_names:
-                raise ValueError(
+                raise StarkError(
                     f"the checkpoint's classifier has the labels {names}, the task has {self.label_names}: take a "
                     "checkpoint of this task, or name the task's labels in the checkpoint's order"
                 )

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
 
+from stark.errors import StarkFileNotFoundError
 from stark.storage import DamagedError, ReadError, WriteError, is_file, matching_files, new_file, reading
 
 __all__ = ["SafeCheckpointIO", "bring_home", "latest_checkpoint", "read_checkpoint", "val_scores", "write_checkpoint"]
@@ -59,7 +60,7 @@ def read_checkpoint(path: Path, *, mapped: bool = False) -> dict[str, Any]:
         ReadError: If it could not be read now.
     """
     if not is_file(path):
-        raise FileNotFoundError(f"{path}: no such checkpoint")
+        raise StarkFileNotFoundError(f"{path}: no such checkpoint")
     try:
         with reading(path):
             with zipfile.ZipFile(path) as archive:  # torch itself does not look at the archive's checksums

@@ -14,6 +14,7 @@ from lightning_modules.teacher_outputs import TeacherOutputs
 from stark.encoders.cutting import shrink_
 from stark.encoders.layers import kept_units
 from stark.encoders.units import KeptUnits
+from stark.errors import StarkError
 from stark.forward.classifying import Batch, classify
 from stark.losses.soft_targets import distillation_loss
 from stark.model_folders.input_checks import HasInputs, check_inputs, check_tokens
@@ -65,9 +66,9 @@ class DistillationModule(ClassificationModule):
         """Load both models."""
         super().__init__(label_names, metrics, learning_rate, weight_decay, warmup_proportion)
         if temperature <= 0:
-            raise ValueError(f"temperature is {temperature}: give a number above 0")
+            raise StarkError(f"temperature is {temperature}: give a number above 0")
         if not 0 <= distillation_weight <= 1:
-            raise ValueError(f"distillation_weight is {distillation_weight}: give the teacher's weight in [0, 1]")
+            raise StarkError(f"distillation_weight is {distillation_weight}: give the teacher's weight in [0, 1]")
         self.save_hyperparameters()
         self.temperature = temperature
         self.distillation_weight = distillation_weight
@@ -86,8 +87,8 @@ class DistillationModule(ClassificationModule):
             return
         try:
             check_tokens(self._teacher_tokenizer, self.tokenizer, is_pair=is_pair)
-        except ValueError as error:
-            raise ValueError(
+        except StarkError as error:
+            raise StarkError(
                 f"the student {self.hparams['student']} and the teacher {self.hparams['teacher']} {error}: "
                 "distillation feeds both the same tokens, so choose a student cut from this teacher or from its family"
             ) from error
@@ -168,7 +169,7 @@ class DistillationModule(ClassificationModule):
         super().on_load_checkpoint(checkpoint)
         saved = checkpoint["teacher"]
         if saved["hash"] != self._teacher_hash:
-            raise ValueError(
+            raise StarkError(
                 f"the teacher {self.hparams['teacher']} has changed since the checkpoint was made: restore it, or "
                 "start anew without ckpt_path"
             )

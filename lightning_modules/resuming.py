@@ -12,6 +12,7 @@ import torch
 from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
+from stark.errors import StarkError
 from stark.processes import mean_over_processes
 
 __all__ = [
@@ -209,7 +210,7 @@ def refuse_changes(now: dict[str, Any], then: dict[str, Any], where: str) -> Non
     """
     for key in sorted(now.keys() | then.keys()):
         if now.get(key) != then.get(key):
-            raise ValueError(
+            raise StarkError(
                 f"{where}.{key} is {now.get(key)!r} but the checkpoint was made with {then.get(key)!r}: resume with "
                 "the same settings, or start anew without ckpt_path"
             )

@@ -21,6 +21,8 @@ from pytorch_lightning.strategies.xla import XLAStrategy
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from stark.errors import StarkError
+
 __all__ = ["check_strategy", "reset_random_streams", "settle_buckets_"]
 
 
@@ -90,7 +92,7 @@ def check_strategy(strategy: str | type | Strategy) -> None:
     if issubclass(kind, (SingleDeviceStrategy, DDPStrategy)) and not issubclass(kind, (DeepSpeedStrategy, XLAStrategy)):
         return
     name = strategy if isinstance(strategy, str) else kind.__name__
-    raise ValueError(
+    raise StarkError(
         f"trainer.strategy is {name!r}: pruning and distillation need whole weights in each process, so use auto or ddp"
     )
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from stark.errors import StarkError
 from stark.forward.classifying import Batch, classify, classify_with_hidden_states
 from stark.processes import all_gather_object, processes
 from stark.storage import read_tensors, write_tensors
@@ -127,7 +128,7 @@ class TeacherOutputs:
         """
         tensors, notes = read_tensors(path)
         if notes.get("key") != key:
-            raise ValueError(
+            raise StarkError(
                 f"{path} holds the outputs of another teacher, or for other rows or another tokenisation, than its "
                 "name says"
             )
@@ -165,7 +166,7 @@ def ask_teacher(
     for others in all_gather_object(own):
         parts |= others
     if not parts:
-        raise ValueError("there is no row to ask the teacher about")
+        raise StarkError("there is no row to ask the teacher about")
     # In the order of the batches, whichever process had them.
     columns = {name: torch.cat([parts[number][name] for number in sorted(parts)]) for name in parts[0]}
     kept = {layer: columns.pop(f"{_HIDDEN}{layer}") for layer in hidden_states}

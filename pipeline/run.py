@@ -22,6 +22,7 @@ from pipeline.results.tables import comparison_lines, summary_table
 from pipeline.settings import RunOptions, RunSettings
 from stark.encoders.layer_dropping import layers_to_keep
 from stark.encoders.layers import encoder_layers
+from stark.errors import StarkError, StarkFileExistsError
 from stark.model_folders.input_checks import check_inputs, check_tokenizer_limit
 from stark.model_folders.model_folder import load_classifier
 from stark.storage import folder_lock, write_text
@@ -108,7 +109,7 @@ def _open(settings: RunSettings) -> Manifest:
     """Read the manifest; the run of another task is no run to go on with."""
     manifest, here = Manifest.read(settings.folder), settings.task_name
     if "finetune" in manifest.stages and (there := manifest.stages["finetune"].settings.get("data.task")) != here:
-        raise FileExistsError(f"{settings.folder} holds a run of task {there}, not {here}: choose another --name")
+        raise StarkFileExistsError(f"{settings.folder} holds a run of task {there}, not {here}: choose another --name")
     return manifest
 
 
@@ -128,7 +129,7 @@ def _check(settings: RunSettings) -> GLUEDataModule:
         data.setup(stage)
     batches = -(-len(data.train_dataloader()) // settings.trainer.devices)
     if (settings.trainer.val_check_interval or 0) > batches:
-        raise ValueError(
+        raise StarkError(
             f"trainer.val_check_interval is {settings.trainer.val_check_interval}, but an epoch has {batches} batches: "
             "choose fewer, or null to evaluate after each epoch"
         )

@@ -11,6 +11,7 @@ from datamodules import open_task
 from pipeline.parsing.plugins import Plugin
 from stark.budgets.checks import check_sparsity
 from stark.choices import LayerChoice, ScoreReduction, ScoringSplit
+from stark.errors import StarkError
 
 __all__ = [
     "PARTS",
@@ -93,7 +94,7 @@ class StudentSettings:
     def __post_init__(self) -> None:
         """Check that exactly one way is chosen."""
         if (self.sparsity is None) == (self.layers is None):
-            raise ValueError(
+            raise StarkError(
                 f"student.sparsity is {self.sparsity} and student.layers {self.layers}: give one of them and set the "
                 "other to null"
             )
@@ -112,14 +113,14 @@ class TeacherSettings:
         """Check the ranges."""
         for lam in self.lams:
             if not 0 <= lam <= 1:
-                raise ValueError(f"teacher.lams are {self.lams}: choose weights of expressiveness in [0, 1]")
+                raise StarkError(f"teacher.lams are {self.lams}: choose weights of expressiveness in [0, 1]")
         for sparsity in self.sparsities:
             check_sparsity(sparsity)
         for name, values in (("lams", self.lams), ("sparsities", self.sparsities)):
             if len({f"{value:g}" for value in values}) < len(values):  # as folders are called
-                raise ValueError(f"teacher.{name} are {values}: name each one once")
+                raise StarkError(f"teacher.{name} are {values}: name each one once")
         if not self.lams:
-            raise ValueError("teacher.lams are []: name at least one")
+            raise StarkError("teacher.lams are []: name at least one")
 
 
 @dataclass

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from torch.utils.data import DataLoader, DistributedSampler
 
 from datamodules.batches.grouping import Batches
+from stark.errors import StarkError
 
 __all__ = ["EpochBatchSampler", "EvaluationSampler", "FormBatches", "LazyDataLoader"]
 
@@ -50,7 +51,7 @@ class EpochBatchSampler:
             ValueError: there is no such process.
         """
         if not 0 <= rank < num_replicas:
-            raise ValueError(f"rank is {rank} but must be in 0 to {num_replicas - 1}")
+            raise StarkError(f"rank is {rank} but must be in 0 to {num_replicas - 1}")
         self.form = form
         self.num_replicas = num_replicas
         self.rank = rank
@@ -69,7 +70,7 @@ class EpochBatchSampler:
             ValueError: the epoch has fewer batches.
         """
         if not 0 <= first_batch <= len(self):
-            raise ValueError(f"first_batch is {first_batch} but an epoch has {len(self)} batches")
+            raise StarkError(f"first_batch is {first_batch} but an epoch has {len(self)} batches")
         self.epoch = epoch
         self.first_batch = first_batch
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from datamodules.batches.grouping import seeded_generator
+from stark.errors import StarkError
 
 __all__ = ["score_bins", "stratified_rows"]
 
@@ -34,7 +35,7 @@ def stratified_rows(classes: Sequence[int] | Tensor, size: int, *, seed: int, pu
         (2, 1)
     """
     if not 0 <= size <= len(classes):
-        raise ValueError(f"cannot choose {size} of {len(classes)} rows")
+        raise StarkError(f"cannot choose {size} of {len(classes)} rows")
     generator = seeded_generator("rows", purpose, seed)
     classes = torch.as_tensor(classes)
     members = [(classes == name).nonzero()[:, 0] for name in classes.unique()]

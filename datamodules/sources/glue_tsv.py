@@ -5,6 +5,7 @@ from pathlib import Path
 
 from datamodules.sources.source import Rows, parse_label, warn_of_empty_texts
 from datamodules.tasks.glue import GLUETask, Layout
+from stark.errors import StarkError, StarkFileNotFoundError
 
 __all__ = ["find_file", "find_folder", "parse_rows", "spelling"]
 
@@ -33,7 +34,7 @@ def find_folder(data_dir: Path, task: GLUETask) -> Path:
         FileNotFoundError: ``data_dir`` is no folder, or neither holds the task's files nor a folder of its name.
     """
     if not data_dir.is_dir():
-        raise FileNotFoundError(f"{data_dir}: no such folder (data of task {task.name!r})")
+        raise StarkFileNotFoundError(f"{data_dir}: no such folder (data of task {task.name!r})")
     names = {layout.file for layout in task.layouts.values()}
     for name, path in _entries(data_dir):
         if name in names and path.is_file():
@@ -45,7 +46,7 @@ def find_folder(data_dir: Path, task: GLUETask) -> Path:
     for wanted in task.folders:
         if wanted in folders:
             return folders[wanted]
-    raise FileNotFoundError(
+    raise StarkFileNotFoundError(
         f"{data_dir}: neither {' nor '.join(sorted(names))} nor a folder named {' or '.join(task.folders)} "
         f"in it (data of task {task.name!r})"
     )
@@ -66,12 +67,12 @@ def find_file(folder: Path, task: GLUETask, split: str) -> Path:
         FileNotFoundError: there is no such file, or the task has no such split.
     """
     if split not in task.layouts:
-        raise FileNotFoundError(f"task {task.name!r} has no {split} split, only {', '.join(task.layouts)}")
+        raise StarkFileNotFoundError(f"task {task.name!r} has no {split} split, only {', '.join(task.layouts)}")
     wanted = task.layouts[split].file
     for name, path in _entries(folder):
         if name == wanted and path.is_file():
             return path
-    raise FileNotFoundError(f"{folder / wanted}: no such file (the {split} split of task {task.name!r})")
+    raise StarkFileNotFoundError(f"{folder / wanted}: no such file (the {split} split of task {task.name!r})")
 
 
 def parse_rows(data: bytes, task: GLUETask, split: str, path: Path) -> Rows:
@@ -114,10 +115,10 @@ def parse_rows(data: bytes, task: GLUETask, split: str, path: Path) -> Rows:
             try:
                 labels.append(parse_label(columns[layout.label], ids))
             except ValueError as error:
-                raise ValueError(f"{path}, line {number}: {error}") from error
+                raise StarkError(f"{path}, line {number}: {error}") from error
         idx.append(len(idx) if layout.idx is None else _index(columns[layout.idx], path, number))
     if not text_a:
-        raise ValueError(f"{path}: no rows in it (the {split} split of task {task.name!r})")
+        raise StarkError(f"{path}: no rows in it (the {split} split of task {task.name!r})")
     warn_of_empty_texts(str(path), empty)
     return Rows(text_a, text_b if task.is_pair else None, labels if layout.label is not None else None, idx)
 
@@ -137,12 +138,12 @@ def _cells(data: bytes, layout: Layout, task: GLUETask, path: Path) -> Iterator[
         try:
             text = line.removesuffix(b"\r").decode("utf-8")
         except UnicodeDecodeError as error:
-            raise ValueError(f"{path}, line {number}: not UTF-8 ({error.reason} at byte {error.start})") from error
+            raise StarkError(f"{path}, line {number}: not UTF-8 ({error.reason} at byte {error.start})") from error
         if number == 1 and layout.header:
             continue
         columns = text.split("\t")
         if len(columns) < layout.columns:
-            raise ValueError(
+            raise StarkError(
                 f"{path}, line {number}: {len(columns)} columns, {task.name} needs at least {layout.columns}"
             )
         yield number, columns
@@ -151,5 +152,5 @@ def _cells(data: bytes, layout: Layout, task: GLUETask, path: Path) -> Iterator[
 def _index(text: str, path: Path, number: int) -> int:
     """Return a test index."""
     if not (text.isascii() and text.isdigit()):
-        raise ValueError(f"{path}, line {number}: index {text!r} is not a whole number")
+        raise StarkError(f"{path}, line {number}: index {text!r} is not a whole number")
     return int(text)

@@ -8,6 +8,7 @@ from typing import Any
 from datamodules.sources.glue_tsv import spelling
 from datamodules.sources.source import Rows, is_score, warn_of_empty_texts
 from datamodules.tasks.glue import GLUETask
+from stark.errors import StarkError, StarkFileNotFoundError
 from stark.storage import ReadError, file_digest, matching_files, reading
 
 __all__ = ["GLUE_HUB_ID", "HubSource", "SavedSource", "saved_folder"]
@@ -47,7 +48,7 @@ class HubSource:
             raise
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
-            raise FileNotFoundError(
+            raise StarkFileNotFoundError(
                 f"{GLUE_HUB_ID}: cannot load {name} of {self.task.hub_config} from the hub "
                 f"(a folder can be given as data_dir): {reason}"
             ) from error
@@ -77,13 +78,13 @@ class SavedSource:
         before = self.digest(split)
         rows = _hub_rows(self._load(split), self.task, split, str(self.folder))
         if self.digest(split) != before:
-            raise ValueError(f"{self._folder(split)} changed while it was read: give the same command again")
+            raise StarkError(f"{self._folder(split)} changed while it was read: give the same command again")
         return rows._replace(digest=before)
 
     def _folder(self, split: str) -> Path:
         path = self.folder / _hub_split(self.task, split)
         if not path.is_dir():
-            raise FileNotFoundError(f"{path}: no such folder (the {split} split of task {self.task.name!r})")
+            raise StarkFileNotFoundError(f"{path}: no such folder (the {split} split of task {self.task.name!r})")
         return path
 
     def _load(self, split: str) -> Any:  # noqa: ANN401 - datasets is not annotated
@@ -97,7 +98,7 @@ class SavedSource:
             raise
         except (OSError, ValueError, KeyError, TypeError) as error:
             reason = " ".join(str(error).split())[:300]
-            raise ValueError(f"{path} is no data set of `save_to_disk`, or damaged: {reason}") from error
+            raise StarkError(f"{path} is no data set of `save_to_disk`, or damaged: {reason}") from error
 
 
 def saved_folder(folder: Path, task: GLUETask) -> Path | None:
@@ -118,7 +119,7 @@ def _fingerprint(dataset: Any) -> str:  # noqa: ANN401 - datasets is not annotat
 
 def _hub_split(task: GLUETask, split: str) -> str:
     if split not in task.hub_splits:
-        raise FileNotFoundError(f"task {task.name!r} has no {split} split, only {', '.join(task.hub_splits)}")
+        raise StarkFileNotFoundError(f"task {task.name!r} has no {split} split, only {', '.join(task.hub_splits)}")
     return task.hub_splits[split]
 
 
@@ -127,23 +128,23 @@ def _hub_rows(dataset: Any, task: GLUETask, split: str, where: str) -> Rows:  # 
     labelled = split != "test"
     needed = (*task.texts, *(["label"] if labelled else []))
     if missing := [column for column in needed if column not in dataset.column_names]:
-        raise ValueError(
+        raise StarkError(
             f"{where}, {task.hub_splits[split]}: no column {missing[0]!r}, {task.name} needs {', '.join(needed)}"
         )
     names = getattr(dataset.features.get("label"), "names", None)
     if labelled and names and tuple(names) != task.label_names:
-        raise ValueError(
+        raise StarkError(
             f"{where}, {task.hub_splits[split]}: labels are {', '.join(names)}, "
             f"{task.name} needs {', '.join(task.label_names)}"
         )
     if not len(dataset):
-        raise ValueError(f"{where}, {task.hub_splits[split]}: no rows in it")
+        raise StarkError(f"{where}, {task.hub_splits[split]}: no rows in it")
     texts = [dataset[column][:] for column in task.texts]
     place, empty = f"{where}, {task.hub_splits[split]}", set()
     for column, values in zip(task.texts, texts, strict=True):
         for number, text in enumerate(values):
             if not isinstance(text, str):
-                raise ValueError(f"{place}, row {number}: {column} is {text!r}, not a text")
+                raise StarkError(f"{place}, row {number}: {column} is {text!r}, not a text")
             if not text.strip():
                 empty.add(number)
     warn_of_empty_texts(place, sorted(empty), "row")
@@ -153,11 +154,11 @@ def _hub_rows(dataset: Any, task: GLUETask, split: str, where: str) -> Rows:  # 
         labels = dataset["label"][:]
         for number, label in enumerate(labels):
             if task.is_regression and not is_score(label):
-                raise ValueError(
+                raise StarkError(
                     f"{place}, row {number}: score {label!r} is not a number, or not one that a float32 holds"
                 )
             if not task.is_regression and label not in range(task.num_labels):
-                raise ValueError(
+                raise StarkError(
                     f"{place}, row {number}: label {label!r} is not one of "
                     f"0 to {task.num_labels - 1} ({', '.join(task.label_names)})"
                 )

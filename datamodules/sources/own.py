@@ -14,6 +14,7 @@ from datamodules.sources.records import BadRecord, Record, open_records, spelled
 from datamodules.sources.source import Rows, parse_label, warn_of_empty_texts
 from datamodules.tasks.own import OwnTask
 from datamodules.tasks.record_format import RecordFormat
+from stark.errors import StarkError, StarkFileNotFoundError
 from stark.storage import file_digest
 
 __all__ = ["OwnSource"]
@@ -58,10 +59,10 @@ class OwnSource:
                             labels.append(_label(row, task, ids))
                     notes = records.notes
             except ValueError as error:
-                raise ValueError(f"{path}, {error}" if str(error).startswith("line") else f"{path}: {error}") from error
+                raise StarkError(f"{path}, {error}" if str(error).startswith("line") else f"{path}: {error}") from error
             digest = hashing.digest()
         if not texts[0]:
-            raise ValueError(f"{path}: no rows in it (the {split} split of task {task.name!r})")
+            raise StarkError(f"{path}: no rows in it (the {split} split of task {task.name!r})")
         for note in notes:
             _log.warning("%s: %s", path, note)
         warn_of_empty_texts(str(path), empty)
@@ -80,20 +81,22 @@ class OwnSource:
 
     def _file(self, split: str) -> Path:
         if split not in self.task.files:
-            raise FileNotFoundError(f"task {self.task.name!r} has no {split} split, only {', '.join(self.task.splits)}")
+            raise StarkFileNotFoundError(
+                f"task {self.task.name!r} has no {split} split, only {', '.join(self.task.splits)}"
+            )
         path = self.task.files[split]
         if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such file (the {split} split of task {self.task.name!r})")
+            raise StarkFileNotFoundError(f"{path}: no such file (the {split} split of task {self.task.name!r})")
         return path
 
 
 def _texts(row: Record | BadRecord, columns: tuple[str, ...]) -> list[str]:
     if isinstance(row, BadRecord):
-        raise ValueError(f"line {row.line}: {row.reason}")
+        raise StarkError(f"line {row.line}: {row.reason}")
     try:
         return [row.text(column) for column in columns]
     except ValueError as error:
-        raise ValueError(f"line {row.line}: {error}") from error
+        raise StarkError(f"line {row.line}: {error}") from error
 
 
 def _label(row: Record | BadRecord, task: OwnTask, ids: Mapping[str, int]) -> float:
@@ -101,7 +104,7 @@ def _label(row: Record | BadRecord, task: OwnTask, ids: Mapping[str, int]) -> fl
     try:
         value = row.cell(task.label)
         if value is None or isinstance(value, list | dict):
-            raise ValueError(f"{task.label} is {spelled(value)[:100]}, not a label")
+            raise StarkError(f"{task.label} is {spelled(value)[:100]}, not a label")
         return parse_label(spelled(value), ids)
     except ValueError as error:
-        raise ValueError(f"line {row.line}: {error}") from error
+        raise StarkError(f"line {row.line}: {error}") from error

@@ -21,6 +21,7 @@ from dataclasses import replace
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from datamodules.tasks.record_format import Quoting, RecordFormat
+from stark.errors import StarkError
 
 __all__ = ["BadRecord", "Record", "Records", "is_unicode", "open_records", "spelled"]
 
@@ -83,9 +84,9 @@ class Record(NamedTuple):
         """
         value = self.cell(column)
         if not isinstance(value, str):
-            raise ValueError(f"{column} is {spelled(value)[:100]}, not a text")
+            raise StarkError(f"{column} is {spelled(value)[:100]}, not a text")
         if not is_unicode(value):
-            raise ValueError(f"{column} has half a surrogate pair, which is no character")
+            raise StarkError(f"{column} has half a surrogate pair, which is no character")
         return value
 
 
@@ -165,7 +166,7 @@ class Records:
                 hint = "" if column in self.columns else self.hint
                 if hint and column in (name.strip() for name in self.columns):
                     hint = " (there are spaces around it: name it with them, in quotation marks)"
-                raise ValueError(f"{line}{error}{hint}") from error
+                raise StarkError(f"{line}{error}{hint}") from error
 
     def __iter__(self) -> Iterator[Record | BadRecord]:
         """Yield every row, or what is wrong with it. Empty lines are left out."""
@@ -197,18 +198,18 @@ class Records:
         first = next((line for line in self._lines if line[1].strip("\r\n")), None)
         if first is None:
             names = ": its first line must name the columns" if self._form.header else ""
-            raise ValueError(f"there is nothing in it{names}")
+            raise StarkError(f"there is nothing in it{names}")
         fields, taken, error = self._fields(first)
         self._start = number = first[0]
         raw = "".join(line for _, line in taken)
         if not is_unicode(raw):
-            raise ValueError(f"line {number}: {self._not_text()}")
+            raise StarkError(f"line {number}: {self._not_text()}")
         if "\0" in raw and self._encoding == "utf-8-sig":
-            raise ValueError(f"line {number} has zero bytes: set the encoding, perhaps utf-16-le")
+            raise StarkError(f"line {number} has zero bytes: set the encoding, perhaps utf-16-le")
         if fields is None and not self._form.header:
             fields = first[1].split(self._form.delimiter)
         if fields is None:
-            raise ValueError(f"line {number} does not name the columns: {error}")
+            raise StarkError(f"line {number} does not name the columns: {error}")
         other = max(_USUAL_DELIMITERS, key=raw.count)
         if len(fields) == 1 and raw.count(other):
             found = f"line {number} has no {self._form.delimiter!r} but {raw.count(other)} {other!r}"
@@ -450,8 +451,8 @@ def _lines(text: io.TextIOWrapper) -> Iterator[Line]:
 
 def _unreadable(error: Exception, number: int) -> ValueError:
     if isinstance(error, UnicodeDecodeError):
-        return ValueError(f"line {number} or one after it: not {error.encoding} ({error.reason})")
-    return ValueError(f"line {number} or one after it: the compressed file is damaged or cut ({error})")
+        return StarkError(f"line {number} or one after it: not {error.encoding} ({error.reason})")
+    return StarkError(f"line {number} or one after it: the compressed file is damaged or cut ({error})")
 
 
 def _tab_quoting(lines: Iterator[Line]) -> tuple[Quoting, bool]:
@@ -478,15 +479,15 @@ def _tab_quoting(lines: Iterator[Line]) -> tuple[Quoting, bool]:
 def _check_column(columns: Sequence[str], column: str) -> None:
     count = columns.count(column)
     if count > 1:
-        raise ValueError(f"the column {column!r} is there more than once")
+        raise StarkError(f"the column {column!r} is there more than once")
     if not count:
         names = ", ".join(map(repr, columns[:_MOST_NAMES])) + (", ..." if len(columns) > _MOST_NAMES else "")
-        raise ValueError(f"no column {column!r}, only {names}")
+        raise StarkError(f"no column {column!r}, only {names}")
 
 
 def _without_equal_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     values = dict(pairs)
     if len(values) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice")
+        raise StarkError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice")
     return values

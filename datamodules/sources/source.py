@@ -5,6 +5,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from stark.errors import StarkError
+
 __all__ = ["Rows", "Source", "empty_texts_note", "is_score", "parse_label", "warn_of_empty_texts"]
 
 _log = logging.getLogger(__name__)
@@ -52,14 +54,14 @@ def parse_label(text: str, ids: Mapping[str, int]) -> float:
         if text not in ids:
             around = text.strip(" \t'\"") in ids
             hint = ", because of what stands around it: write labels as they are in the file" if around else ""
-            raise ValueError(f"label {text!r} is not one of {', '.join(ids)}{hint}")
+            raise StarkError(f"label {text!r} is not one of {', '.join(ids)}{hint}")
         return ids[text]
     try:
         score = float(text)
     except ValueError:
         score = math.nan
     if not is_score(score) or "_" in text:  # which Python allows between digits
-        raise ValueError(f"score {text!r} is not a number, or not one that a float32 holds")
+        raise StarkError(f"score {text!r} is not a number, or not one that a float32 holds")
     return score
 
 

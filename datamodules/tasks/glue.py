@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from datamodules.tasks.task import SPLITS, Task
+from stark.errors import StarkError
 
 __all__ = ["TASKS", "GLUETask", "Layout", "find_task"]
 
@@ -264,5 +265,5 @@ def find_task(name: str) -> GLUETask:
         ValueError: unknown task 'mprc': choose one of ax, cola, mnli, mnlimm, mrpc, qnli, qqp, rte, sst2, stsb, wnli
     """
     if name not in TASKS:
-        raise ValueError(f"unknown task {name!r}: choose one of {', '.join(sorted(TASKS))}")
+        raise StarkError(f"unknown task {name!r}: choose one of {', '.join(sorted(TASKS))}")
     return TASKS[name]

@@ -12,6 +12,7 @@ import yaml
 from datamodules.tasks.glue import find_task
 from datamodules.tasks.record_format import RecordFormat, record_format
 from datamodules.tasks.task import SPLITS, Task
+from stark.errors import StarkError, StarkFileNotFoundError
 from stark.storage import compose_yaml
 
 __all__ = ["OwnTask", "is_description", "open_task", "read_own_task"]
@@ -101,23 +102,23 @@ def read_own_task(path: Path, data_dir: str | None = None) -> OwnTask:
     entries = _entries(path)
     for key, entry in entries.items():
         if key not in _KEYS:
-            raise ValueError(f"{path}, line {entry.line}: unknown key {key!r}, choose out of {', '.join(_KEYS)}")
+            raise StarkError(f"{path}, line {entry.line}: unknown key {key!r}, choose out of {', '.join(_KEYS)}")
         if isinstance(entry.value, list) != (key in _LISTS):
             kinds = {"a list": _LISTS, "a file": SPLITS, "a column": _COLUMNS, "a word": _FORMAT}
             kind = next(kind for kind, keys in kinds.items() if key in keys)
-            raise ValueError(f"{path}, line {entry.line}: {key} is {entry.value!r}, not {kind}")
+            raise StarkError(f"{path}, line {entry.line}: {key} is {entry.value!r}, not {kind}")
     for key in _REQUIRED:
         if key not in entries:
-            raise ValueError(f"{path}: no {key}, it needs {', '.join(_REQUIRED)}")
+            raise StarkError(f"{path}: no {key}, it needs {', '.join(_REQUIRED)}")
     values: dict[str, Any] = {key: entry.value for key, entry in entries.items()}
     labels = tuple(values["labels"])
     if not labels or len(set(labels)) < len(labels):
-        raise ValueError(f"{path}, line {entries['labels'].line}: labels are {list(labels)}: name each one once")
+        raise StarkError(f"{path}, line {entries['labels'].line}: labels are {list(labels)}: name each one once")
     known = _METRICS_OF_SCORES if len(labels) == 1 else _METRICS if len(labels) == 2 else (_METRICS[0], _METRICS[2])
     metrics = tuple(values.get("metrics", ())) or (known if len(labels) == 1 else known[:1])
     for metric in metrics:
         if metric not in known:
-            raise ValueError(
+            raise StarkError(
                 f"{path}, line {entries['metrics'].line}: metric {metric!r} is not for {len(labels)} labels, choose "
                 f"out of {', '.join(known)}"
             )
@@ -147,20 +148,20 @@ class _Entry(NamedTuple):
 def _entries(path: Path) -> dict[str, _Entry]:
     """Return the values of a description's keys; without those that have none."""
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file (a description of a task)")
+        raise StarkFileNotFoundError(f"{path}: no such file (a description of a task)")
     try:
         node = compose_yaml(path.read_bytes().decode("utf-8"), yaml.BaseLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+        raise StarkError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(node, yaml.MappingNode):
-        raise ValueError(f"{path} is no description of a task: it needs {', '.join(_REQUIRED)}")
+        raise StarkError(f"{path} is no description of a task: it needs {', '.join(_REQUIRED)}")
     entries: dict[str, _Entry] = {}
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
         try:
             key = _word(key_node)
             if key in entries:
-                raise ValueError(f"the key {key!r} is there twice")
+                raise StarkError(f"the key {key!r} is there twice")
             _refuse_tags(value_node)
             if not isinstance(value_node, yaml.SequenceNode):
                 if not _is_null(value_node):
@@ -168,10 +169,10 @@ def _entries(path: Path) -> dict[str, _Entry]:
                 continue
             if nulls := [item for item in value_node.value if _is_null(item)]:
                 line = nulls[0].start_mark.line + 1
-                raise ValueError(f"an item of {key} is null: if it is a word, put it in quotation marks")
+                raise StarkError(f"an item of {key} is null: if it is a word, put it in quotation marks")
             entries[key] = _Entry([_word(item) for item in value_node.value], line)
         except ValueError as error:
-            raise ValueError(f"{path}, line {line}: {error}") from error
+            raise StarkError(f"{path}, line {line}: {error}") from error
     return entries
 
 
@@ -181,14 +182,14 @@ def _is_null(node: yaml.Node) -> bool:
 
 def _word(node: yaml.Node) -> str:
     if not isinstance(node, yaml.ScalarNode):
-        raise ValueError("there is a list or a mapping where a word belongs")
+        raise StarkError("there is a list or a mapping where a word belongs")
     _refuse_tags(node)
     return str(node.value)
 
 
 def _refuse_tags(node: yaml.Node) -> None:
     if node.tag not in _USUAL_TAGS:
-        raise ValueError(f"there is a tag ({node.tag}), but all values are words")
+        raise StarkError(f"there is a tag ({node.tag}), but all values are words")
 
 
 def _format(path: Path, entries: Mapping[str, _Entry], split: str) -> RecordFormat:
@@ -198,9 +199,9 @@ def _format(path: Path, entries: Mapping[str, _Entry], split: str) -> RecordForm
     try:
         if "header" in given:
             if given["header"].lower() not in ("true", "false"):
-                raise ValueError(f"header is {given['header']!r}: choose true or false")
+                raise StarkError(f"header is {given['header']!r}: choose true or false")
             given["header"] = given["header"].lower() == "true"
         return record_format(str(entries[split].value), **given)
     except ValueError as error:
         line = next((entries[key].line for key in given if str(error).startswith(f"{key} is")), line)
-        raise ValueError(f"{path}, line {line}: {error}") from error
+        raise StarkError(f"{path}, line {line}: {error}") from error

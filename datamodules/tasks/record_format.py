@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal, get_args
 
+from stark.errors import StarkError
+
 __all__ = ["Quoting", "RecordFormat", "record_format"]
 
 Quoting = Literal["auto", "none", "standard"]
@@ -74,15 +76,15 @@ def record_format(
     usual = _DELIMITERS.get(ending[0]) if ending else None
     if not json_lines and usual is None and delimiter is None:
         hint = "JSON lines (.jsonl) have one object per line" if ending == ["json"] else "of a table give the delimiter"
-        raise ValueError(f"{name}: its ending is none of .csv, .tsv, .jsonl, with or without .gz: {hint}")
+        raise StarkError(f"{name}: its ending is none of .csv, .tsv, .jsonl, with or without .gz: {hint}")
     for key, value in (("delimiter", delimiter), ("quoting", quoting), ("header", header)):
         if json_lines and value is not None:
-            raise ValueError(f"{name}: {key} is {value!r}, but JSON lines have none")
+            raise StarkError(f"{name}: {key} is {value!r}, but JSON lines have none")
     chosen = "\t" if delimiter == r"\t" else delimiter or usual or ","
     if len(chosen) != 1 or chosen in '"\r\n':
-        raise ValueError(f"delimiter is {delimiter!r}: give a single character that is no quotation mark")
+        raise StarkError(f"delimiter is {delimiter!r}: give a single character that is no quotation mark")
     if quoting is not None and quoting not in get_args(Quoting):
-        raise ValueError(f"quoting is {quoting!r}: choose one of {', '.join(get_args(Quoting))}")
+        raise StarkError(f"quoting is {quoting!r}: choose one of {', '.join(get_args(Quoting))}")
     return RecordFormat(
         json_lines=json_lines,
         delimiter=chosen,
@@ -101,5 +103,5 @@ def _checked(encoding: str | None) -> str | None:
         "x".encode(encoding)  # refuses codecs that are for other things than text, such as zlib
         name = codecs.lookup(encoding).name
     except (LookupError, ValueError) as error:
-        raise ValueError(f"encoding is {encoding!r}, which is not known: such are utf-8, utf-16, latin-1") from error
+        raise StarkError(f"encoding is {encoding!r}, which is not known: such are utf-8, utf-16, latin-1") from error
     return None if name in ("utf-8", "utf-8-sig") else name

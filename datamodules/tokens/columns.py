@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from stark.errors import StarkError
+
 __all__ = ["TokenColumns"]
 
 _TOKENS = ("input_ids", "token_type_ids")
@@ -53,16 +55,16 @@ class TokenColumns(Dataset[dict[str, Any]]):
             ValueError: these are no such columns.
         """
         if not {"input_ids", "lengths", "idx"} <= tensors.keys() <= {*_TOKENS, *_FIELDS, "lengths"}:
-            raise ValueError(f"columns of tokenised rows were expected, not {', '.join(sorted(tensors)) or 'none'}")
+            raise StarkError(f"columns of tokenised rows were expected, not {', '.join(sorted(tensors)) or 'none'}")
         lengths = tensors["lengths"].long()
         tokens = {name: tensors[name] for name in _TOKENS if name in tensors}
         fields = {name: tensors[name] for name in _FIELDS if name in tensors}
         for name, column in tokens.items():
             if len(column) != lengths.sum():
-                raise ValueError(f"{name} has {len(column)} tokens, but the rows have {int(lengths.sum())}")
+                raise StarkError(f"{name} has {len(column)} tokens, but the rows have {int(lengths.sum())}")
         for name, column in fields.items():
             if len(column) != len(lengths):
-                raise ValueError(f"{name} has {len(column)} rows, but lengths has {len(lengths)}")
+                raise StarkError(f"{name} has {len(column)} rows, but lengths has {len(lengths)}")
         return cls(tokens, lengths.cumsum(0) - lengths, lengths, fields)
 
     def select(self, rows: Iterable[int] | Tensor) -> "TokenColumns":

@@ -21,6 +21,7 @@ from datamodules.settings import SegmentIds
 from datamodules.sources.source import Rows, Source
 from datamodules.tasks.task import Task
 from datamodules.tokens.columns import TokenColumns
+from stark.errors import StarkError
 from stark.storage import ReadError, check_sizes, is_file, read_tensors, reading, write_tensors
 
 __all__ = [
@@ -64,14 +65,14 @@ def load_tokenizer(model_name_or_path: str) -> PreTrainedTokenizerFast:
         raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"cannot load a tokenizer from {model_name_or_path!r}: {reason}") from error
+        raise StarkError(f"cannot load a tokenizer from {model_name_or_path!r}: {reason}") from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
-        raise ValueError(f"the tokenizer of {model_name_or_path!r} has no fast version ({type(tokenizer).__name__})")
+        raise StarkError(f"the tokenizer of {model_name_or_path!r} has no fast version ({type(tokenizer).__name__})")
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         # from_pretrained makes up an empty one where a folder has a config.json but no tokenizer files
-        raise ValueError(f"the tokenizer of {model_name_or_path!r} has no vocabulary: are its files in the folder?")
+        raise StarkError(f"the tokenizer of {model_name_or_path!r} has no vocabulary: are its files in the folder?")
     if tokenizer.pad_token_id is None:
-        raise ValueError(f"the tokenizer of {model_name_or_path!r} has no padding token")
+        raise StarkError(f"the tokenizer of {model_name_or_path!r} has no padding token")
     return tokenizer
 
 
@@ -221,7 +222,7 @@ def _from_cache(path: Path, key: str) -> TokenColumns | None:
         tensors, notes = read_tensors(path)
         columns = TokenColumns.from_tensors(tensors)
         if notes.get("key") != key:
-            raise ValueError("it holds another split or other rows than its name says")
+            raise StarkError("it holds another split or other rows than its name says")
         return columns
     except ValueError as error:  # a DamagedError; or a checksum that is right for something else
         _log.warning("%s: tokenised data is made again: %s", path, " ".join(str(error).split())[:300])
@@ -248,7 +249,7 @@ def _encode_stark(
 ) -> dict[str, list[list[int]]]:
     cls, sep = tokenizer.cls_token_id, tokenizer.sep_token_id
     if cls is None or sep is None or "token_type_ids" not in tokenizer.model_input_names:
-        raise ValueError("segment_ids 'stark' needs a tokenizer built like BERT's, with [CLS], [SEP] and segment ids")
+        raise StarkError("segment_ids 'stark' needs a tokenizer built like BERT's, with [CLS], [SEP] and segment ids")
 
     def ids(texts: list[str]) -> list[list[int]]:
         return [encoding.ids for encoding in _encodings(tokenizer, texts, max_length=None)]

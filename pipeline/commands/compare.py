@@ -7,6 +7,7 @@ from pathlib import Path
 from pipeline.parsing.errors import OneLineErrors
 from pipeline.parsing.extras import need_extra
 from pipeline.parsing.plain_text import printable
+from stark.errors import StarkError
 
 __all__ = ["command", "parser"]
 
@@ -42,7 +43,7 @@ def command(args: list[str]) -> None:
 
     folders = [Path(run) for run in options.runs]
     if len(folders) < 2 or len(set(folders)) < len(folders):
-        raise ValueError(f"runs are {', '.join(options.runs)}: name at least two, each once")
+        raise StarkError(f"runs are {', '.join(options.runs)}: name at least two, each once")
     check_page(Path(options.output), overwrite=options.overwrite)
     records = [read_run(folder) for folder in folders]
     for file in write_page(page_of_runs(records), Path(options.output), overwrite=options.overwrite):

@@ -8,20 +8,23 @@ import shlex
 import signal
 import subprocess
 import sys
+import sysconfig
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 
 from callbacks import PARENT_VARIABLE, Interrupted
-from pipeline.parsing.errors import fail, own_error
+from pipeline.parsing.errors import fail, mistake_of
 from pipeline.parsing.plain_text import printable
 from pipeline.parsing.yaml_text import CONFIGS
 from stark.storage import passing_reason
 
-__all__ = ["FITS", "command_names", "run_command"]
+__all__ = ["FITS", "command_names", "defect_note", "run_command"]
 
 # Of the disk, not of the program, whoever meets them first.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -31,9 +34,10 @@ FITS = ("fit", "validate", "test", "predict")
 
 
 def run_command(args: list[str]) -> None:
-    """Run a command; an error that our own code raised becomes one line and exit status 2.
+    """Run a command; a mistake of the user becomes one line and exit status 2.
 
-    SIGINT and SIGTERM end it with status 130 and 143, and a line that says how to go on.
+    Anything else is a defect: it keeps its traceback, below which a line asks for a report. SIGINT and SIGTERM end the
+    command with status 130 and 143, and a line that says how to go on.
 
     Args:
         args: The command and its options.
@@ -46,12 +50,14 @@ def run_command(args: list[str]) -> None:
     except subprocess.CalledProcessError as error:
         sys.exit(error.returncode)  # a stage of several processes, which has said itself what is wrong
     except Exception as error:
-        if isinstance(error, (ValueError, TypeError, OSError)) and (own := own_error(error)) is not None:
-            fail(str(own))
+        if (mistake := mistake_of(error)) is not None:
+            fail(str(mistake))
         if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
             fail(f"{error}: make room and give the same command again")
         if passing_reason(error) is not None:  # of the system, such as too few file descriptors or too little memory
             fail(f"{str(error) or type(error).__name__}: give the same command again when that has passed")
+        if not _is_of_a_plugin(error):
+            error.add_note(defect_note())
         raise
 
 
@@ -63,6 +69,31 @@ def _dispatch(name: str, *rest: str) -> None:
         _command(name)(options)
     else:
         fail(f"unknown command {name!r}: see stark --help")
+
+
+def defect_note() -> str:
+    """The line below the traceback of a defect.
+
+    Returns:
+        What happened, and what to report.
+    """
+    versions = ", ".join(f"{name} {version(name)}" for name in ("stark-lightning", "torch", "transformers"))
+    return (
+        "stark: this is a defect of stark-lightning, not a mistake of yours: please report it, with the command and "
+        f"the lines above ({versions})"
+    )
+
+
+def _is_of_a_plugin(error: BaseException) -> bool:
+    """Whether an exception was raised by a user's own code: neither ours nor an installed library's."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = Path(frames[-1].filename) if frames else Path(__file__)
+    homes = (
+        Path(__file__).parents[2],
+        Path(os.__file__).parent,
+        *(Path(path) for path in sysconfig.get_paths().values()),
+    )
+    return place.is_file() and not any(place.is_relative_to(home) for home in homes)
 
 
 def command_names() -> list[str]:

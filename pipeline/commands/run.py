@@ -15,6 +15,7 @@ from pipeline.fits.on_ray import check_ray
 from pipeline.parsing.errors import OneLineErrors
 from pipeline.parsing.plugins import PLUGINS_HELP, PluginPaths, load_plugins
 from pipeline.settings import PARTS, Baseline, Executor, RunOptions, RunSettings, SearchSettings, TeacherSettings
+from stark.errors import StarkError
 
 __all__ = ["command", "parser", "read_settings"]
 
@@ -102,10 +103,10 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
     if options.executor == "ray":
         check_ray()
     if options.workers < 1:
-        raise ValueError(f"workers is {options.workers}: give at least 1")
+        raise StarkError(f"workers is {options.workers}: give at least 1")
     for name in ("data", *PARTS):
         if not isinstance(parsed[name], Namespace):
-            raise ValueError(f"{name} is {parsed[name]!r}: it must be a mapping of settings, or left out")
+            raise StarkError(f"{name} is {parsed[name]!r}: it must be a mapping of settings, or left out")
     plugins = load_plugins(parsed.plugins)
     parsed.plugins = [str(plugin.path) for plugin in plugins]
     _make_absolute_(parsed)
@@ -120,10 +121,10 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
     loggers = parts["trainer"].loggers
     for name, values in (("seeds", parsed.seeds), ("baselines", parsed.baselines), ("trainer.loggers", loggers)):
         if len(set(values)) < len(values):
-            raise ValueError(f"{name} are {values}: name each one once")
+            raise StarkError(f"{name} are {values}: name each one once")
     for seed in (parsed.seed, *parsed.seeds):
         if not 0 <= seed <= _MOST_SEED:
-            raise ValueError(f"seed is {seed}: choose one from 0 to {_MOST_SEED}")
+            raise StarkError(f"seed is {seed}: choose one from 0 to {_MOST_SEED}")
     settings = RunSettings(
         model_name_or_path=parsed.model_name_or_path,
         name=parsed.name,
@@ -165,12 +166,12 @@ def _check_ranges(prefix: str, part: Any) -> None:  # noqa: ANN401 - any of the 
         if name in _RANGES and value is not None and not _RANGES[name][0] <= value <= _RANGES[name][1]:
             least, most = _RANGES[name]
             asked = f"at least {least}" if most == math.inf else f"from {least:g} to {most:g}"
-            raise ValueError(f"{prefix}.{name} is {value}: choose a number {asked}")
+            raise StarkError(f"{prefix}.{name} is {value}: choose a number {asked}")
 
 
 def _check_search(teacher: TeacherSettings, search: SearchSettings) -> None:
     if search.mode == "none" and (len(teacher.lams), len(teacher.sparsities)) != (1, 1):
-        raise ValueError(
+        raise StarkError(
             f"search.mode is none, but teacher.lams are {teacher.lams} and teacher.sparsities {teacher.sparsities}: "
             "give one of each, or choose a mode that searches"
         )
@@ -179,7 +180,7 @@ def _check_search(teacher: TeacherSettings, search: SearchSettings) -> None:
 def _check_place(name: str) -> None:
     path = Path(name)
     if not path.parts or path.is_absolute() or ".." in path.parts:
-        raise ValueError(f"name is {name!r}: give a name for a folder under --root")
+        raise StarkError(f"name is {name!r}: give a name for a folder under --root")
 
 
 def _check_accelerator(name: str) -> None:
@@ -188,8 +189,8 @@ def _check_accelerator(name: str) -> None:
 
     known = AcceleratorRegistry.available_accelerators()
     if name not in ("auto", "gpu", *known):
-        raise ValueError(f"trainer.accelerator is {name!r}: choose one of auto, gpu, {', '.join(known)}")
+        raise StarkError(f"trainer.accelerator is {name!r}: choose one of auto, gpu, {', '.join(known)}")
     classes = {key: AcceleratorRegistry[key]["accelerator"] for key in known}
     wanted = [classes[key] for key in ("cuda", "mps")] if name == "gpu" else [classes[name]] if name in classes else []
     if wanted and not any(accelerator.is_available() for accelerator in wanted):
-        raise ValueError(f"trainer.accelerator is {name!r}, but this machine has none: choose another, such as auto")
+        raise StarkError(f"trainer.accelerator is {name!r}, but this machine has none: choose another, such as auto")

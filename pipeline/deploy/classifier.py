@@ -16,6 +16,7 @@ from datamodules.sources.source import Rows
 from datamodules.tokens.tokenization import tokenize_rows
 from pipeline.deploy.export.opening import is_exported, open_exported
 from pipeline.deploy.model_data import config_of, settings_of
+from stark.errors import StarkError
 from stark.forward.classifying import Batch, classify
 from stark.model_folders.input_checks import check_inputs, most_tokens
 from stark.model_folders.model_folder import labels_of, load_classifier, load_tokenizer
@@ -98,7 +99,7 @@ class Classifier:
         batches = [rows.select(numbers) for numbers in evaluation_batches(rows.lengths, batch_size)]
         logits = torch.cat([self.answer(collate(batch)).cpu() for batch in batches])
         if not bool(logits.isfinite().all()):
-            raise ValueError("the model's logits are infinite or not a number: it is damaged, or was exported wrongly")
+            raise StarkError("the model's logits are infinite or not a number: it is damaged, or was exported wrongly")
         ordered = logits[torch.cat([batch.fields["idx"] for batch in batches]).argsort()]
         return ordered if self.is_regression else ordered.softmax(-1)
 
@@ -121,7 +122,7 @@ def open_classifier(folder: Path, max_length: int | None = None) -> Classifier:
     inputs = ModelInputs.read(config)
     if inputs is not None and inputs.lowercase != lowercases(tokenizer):
         kinds = {True: "turns texts into lower case", False: "keeps the case of texts"}
-        raise ValueError(
+        raise StarkError(
             f"the tokenizer of {folder} {kinds[not inputs.lowercase]}, that of its training {kinds[inputs.lowercase]}: "
             "restore its files"
         )

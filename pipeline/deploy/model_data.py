@@ -9,6 +9,7 @@ from transformers import AutoConfig, PreTrainedConfig
 
 from datamodules import GLUEDataModule, Task, is_description, open_task
 from pipeline.execution.outputs import CONFIG, read_config
+from stark.errors import StarkError, StarkFileNotFoundError
 from stark.model_folders.input_checks import check_inputs
 from stark.model_folders.model_folder import labels_of, one_line_errors
 from stark.model_folders.model_inputs import ModelInputs
@@ -130,7 +131,7 @@ def check_labels(folder: Path, task: Task) -> None:
     """
     names = labels_of(config_of(folder))
     if names != list(task.label_names):
-        raise ValueError(
+        raise StarkError(
             f"{folder} has the labels {', '.join(names)}, task {task.name!r} has {', '.join(task.label_names)}: name "
             "the task's labels in the model's order, or give the data that the model was trained for"
         )
@@ -154,7 +155,7 @@ def data_of(folder: Path, task: str | None = None, data_dir: str | None = None) 
     """
     values = settings_of(folder)
     if task is None and "task" not in values:
-        raise ValueError(f"{folder} lies in no run, so that its data are unknown: give --data.task and --data.data_dir")
+        raise StarkError(f"{folder} lies in no run, so that its data are unknown: give --data.task and --data.data_dir")
     if task is None:
         recorded = _recorded(folder)
         assert recorded is not None  # it lies in a run
@@ -163,7 +164,7 @@ def data_of(folder: Path, task: str | None = None, data_dir: str | None = None) 
         # A description names its own files.
         name, place = task, None if is_description(task) else values.get("data_dir")
     if data_dir is None and place is not None and not Path(place).expanduser().is_absolute():
-        raise FileNotFoundError(
+        raise StarkFileNotFoundError(
             f"{run_of(folder)} was made by an earlier version, which did not record where {place} lies: give "
             "--data.data_dir"
         )
@@ -178,7 +179,7 @@ def data_of(folder: Path, task: str | None = None, data_dir: str | None = None) 
         try:
             data.digest("dev")
         except FileNotFoundError as error:
-            raise FileNotFoundError(f"{error}: give --data.data_dir, the folder that they lie in now") from error
+            raise StarkFileNotFoundError(f"{error}: give --data.data_dir, the folder that they lie in now") from error
     return data
 
 
@@ -193,7 +194,7 @@ def _recorded(folder: Path) -> tuple[str, str | None] | None:
     copy = run / _TASK / Path(name).name
     if not copy.is_file() and not Path(name).is_absolute():
         # Never a file of the current folder that happens to have the name.
-        raise FileNotFoundError(
+        raise StarkFileNotFoundError(
             f"{run} was made by an earlier version, which kept no description of its task: copy {Path(name).name} to "
             f"{copy}"
         )

@@ -19,6 +19,7 @@ from jsonargparse import Namespace
 
 from pipeline.deploy.export.opening import check_exported, is_exported
 from pipeline.parsing.plain_text import printable
+from stark.errors import StarkError
 from stark.model_folders.model_folder import load_classifier
 from stark.storage import CHECKSUMS_FILE, verify_checksums
 
@@ -67,16 +68,16 @@ def files_of(folder: Path) -> tuple[list[str], list[str]]:
         ValueError: If there is no such folder, or it or one of the files to upload is a link.
     """
     if folder.is_symlink():
-        raise ValueError(f"{folder} is a link, which is not followed: name the folder itself")
+        raise StarkError(f"{folder} is a link, which is not followed: name the folder itself")
     if not folder.is_dir():
-        raise ValueError(f"cannot load {folder}: there is no such folder")
+        raise StarkError(f"cannot load {folder}: there is no such folder")
     names = sorted(path.name for path in folder.iterdir())
     chosen = [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in _CHECKED + _UNCHECKED)]
     for name in chosen:
         if (folder / name).is_symlink():
-            raise ValueError(f"{folder / name} is a link, which is not followed: copy the file into the folder")
+            raise StarkError(f"{folder / name} is a link, which is not followed: copy the file into the folder")
         if not (folder / name).is_file():
-            raise ValueError(f"{folder / name} is no file, but has the name of a model's: give it another name")
+            raise StarkError(f"{folder / name} is no file, but has the name of a model's: give it another name")
     return chosen, [name for name in names if name not in chosen]
 
 
@@ -108,13 +109,13 @@ def push_folder(folder: Path, repo: str, *, private: bool = False) -> str:
         files = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=folder / name) for name in names]
         api.create_commit(url.repo_id, files, commit_message="stark push")
     except LocalTokenNotFoundError as error:
-        raise ValueError("nobody is logged in to the hub: hf auth login, or set HF_TOKEN") from error
+        raise StarkError("nobody is logged in to the hub: hf auth login, or set HF_TOKEN") from error
     except HfHubHTTPError as error:
         status = error.response.status_code
         hint = ": hf auth login, with a token that may write" if status in (401, 403) else ""
-        raise ValueError(f"the hub refuses {repo} ({status}){hint}") from error
+        raise StarkError(f"the hub refuses {repo} ({status}){hint}") from error
     except HFValidationError as error:
-        raise ValueError(f"{repo!r} is no id on the hub, such as me/my-model") from error
+        raise StarkError(f"{repo!r} is no id on the hub, such as me/my-model") from error
     except HTTPError as error:
-        raise ValueError(f"the hub cannot be reached at {api.endpoint}: {error}") from error
+        raise StarkError(f"the hub cannot be reached at {api.endpoint}: {error}") from error
     return str(url)

@@ -24,6 +24,7 @@ from datamodules.tasks.record_format import RecordFormat, record_format
 from pipeline.deploy.classifier import Classifier, open_classifier
 from pipeline.deploy.model_data import config_of, texts_of
 from pipeline.parsing.plain_text import PlainConsole, printable
+from stark.errors import StarkError, StarkFileNotFoundError
 from stark.model_folders.input_checks import check_segments
 from stark.storage import check_output, is_stream, open_output
 
@@ -55,7 +56,7 @@ def predict_file(options: Namespace) -> None:
         ValueError: If the model, the file or a column is not there.
     """
     if options.batch_size < 1:
-        raise ValueError(f"batch_size is {options.batch_size} but must be at least 1")
+        raise StarkError(f"batch_size is {options.batch_size} but must be at least 1")
     folder, name = Path(options.model), "standard input" if options.input == "-" else options.input
     given = {key: getattr(options, key) for key in ("delimiter", "quoting", "encoding", "header")}
     with ExitStack() as stack:
@@ -71,7 +72,7 @@ def predict_file(options: Namespace) -> None:
         try:
             columns = _columns(first, folder, options.text, options.text_pair, name)
         except ValueError as error:
-            raise ValueError(f"{error}{records.hint if len(records.columns or ()) == 1 else ''}") from error
+            raise StarkError(f"{error}{records.hint if len(records.columns or ()) == 1 else ''}") from error
         if len(columns) == 2:  # of somebody else's model nothing says that it takes pairs
             check_segments(config_of(folder), classifier.tokenizer, options.model)
         with _naming(name):
@@ -108,14 +109,14 @@ def _opened(name: str) -> Iterator[tuple[BinaryIO, int | None]]:
     """The bytes to read, and how many there are, where that is known."""
     if name == "-":
         if sys.stdin is None:
-            raise ValueError("standard input is closed")
+            raise StarkError("standard input is closed")
         yield sys.stdin.buffer, None
         return
     path = Path(name)
     if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file")
+        raise StarkFileNotFoundError(f"{path}: no such file")
     if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder, not a file of rows")
+        raise StarkError(f"{path} is a folder, not a file of rows")
     with path.open("rb") as stream:
         yield stream, path.stat().st_size if path.is_file() else None
 
@@ -125,7 +126,7 @@ def _written(name: str, target: RecordFormat, overwrite: bool) -> Iterator[Binar
     """What to write to; a file appears when it is complete."""
     if name in _STANDARD_OUTPUT:
         if sys.stdout is None:
-            raise ValueError("standard output is closed")
+            raise StarkError("standard output is closed")
         sys.stdout.flush()
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
@@ -155,7 +156,7 @@ def _check_outputs(options: Any, target: RecordFormat) -> Path | None:  # noqa: 
     apart = None if is_stream(output) else Path(f"{output}.bad.jsonl")
     for path in filter(None, (output, apart)):
         if options.input != "-" and Path(options.input).is_file() and path.resolve() == Path(options.input).resolve():
-            raise ValueError(f"{path} is the input, whose bad rows would be lost: choose another --output")
+            raise StarkError(f"{path} is the input, whose bad rows would be lost: choose another --output")
     check_output(output, overwrite=options.overwrite, is_ours=lambda path: _is_output(path, target))
     if apart is not None:
         check_output(apart, overwrite=options.overwrite, is_ours=_are_bad_rows)
@@ -219,7 +220,7 @@ def _naming(name: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
+        raise StarkError(f"{name}: {error}") from error
 
 
 def _named(records: Records, name: str) -> Iterator[Record | BadRecord]:
@@ -239,23 +240,23 @@ def _columns(
     known = list(dict.fromkeys(column for row in rows if isinstance(row, Record) for column in row.values))
     if not known:
         first = next((f", line {row.line}: {row.reason};" for row in rows if isinstance(row, BadRecord)), ":")
-        raise ValueError(f"{name}{first} there is no row that can be read")
+        raise StarkError(f"{name}{first} there is no row that can be read")
     trained = texts_of(folder)
     own = _USUAL if trained is None else trained
     if text is None:
         usual = [names for names in (_USUAL[: len(own)], own) if names[0] in known]
         if not usual:
-            raise ValueError(f"{name} has the columns {', '.join(known)}: name that of the text by --text")
+            raise StarkError(f"{name} has the columns {', '.join(known)}: name that of the text by --text")
         text = usual[0][0]
         pair = pair or next((column for column in usual[0][1:] if column in known), None)
     chosen = (text,) if pair is None else (text, pair)
     for column in chosen:
         if column not in known:
-            raise ValueError(f"{name} has no column {column!r}, only {', '.join(known)}")
+            raise StarkError(f"{name} has no column {column!r}, only {', '.join(known)}")
     if trained is not None and len(chosen) != len(own):
         single = "single texts: give no --text_pair"
         wanted = "pairs: name the second column by --text_pair" if len(own) == 2 else single
-        raise ValueError(f"{folder} was trained on {wanted}")
+        raise StarkError(f"{folder} was trained on {wanted}")
     return chosen
 
 
@@ -289,9 +290,9 @@ class _Writer:
         if records.columns is None:
             return
         if taken := [column for column in self._new if column in records.columns]:
-            raise ValueError(f"{name} has a column {taken[0]!r} already: rename it")
+            raise StarkError(f"{name} has a column {taken[0]!r} already: rename it")
         if form.json_lines and len(set(records.columns)) < len(records.columns):
-            raise ValueError(
+            raise StarkError(
                 f"{name} has columns of the same name, which JSON lines cannot hold: choose another --output"
             )
         self._start(records.columns)

@@ -26,6 +26,7 @@ from pipeline.deploy.serve_guard import Guard, is_loopback
 from pipeline.parsing.extras import need_extra
 from pipeline.results.latency import device_text, threads_text
 from pipeline.results.markdown import as_code
+from stark.errors import StarkError
 
 if TYPE_CHECKING:
     from gradio import Blocks
@@ -113,11 +114,11 @@ def listen(host: str, port: int) -> socket.socket:
         ValueError: If there is no such port or address, or it is taken.
     """
     if not 0 < port < 2**16:
-        raise ValueError(f"port is {port}: choose one from 1 to 65535")
+        raise StarkError(f"port is {port}: choose one from 1 to 65535")
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        raise ValueError(f"cannot listen on {host}, port {port} ({error}): choose another --port or --host") from error
+        raise StarkError(f"cannot listen on {host}, port {port} ({error}): choose another --port or --host") from error
 
 
 @contextmanager
@@ -182,7 +183,7 @@ def sides_of(model: Path, teacher: Path | None = None) -> list[Side]:
     sides = [Side(name, folder, open_classifier(folder)) for name, folder in (("student", model), ("teacher", teacher))]
     own, other = (side.classifier.label_names for side in sides)
     if own != other:
-        raise ValueError(f"{teacher} has the labels {', '.join(other)}, {model} has {', '.join(own)}: name its teacher")
+        raise StarkError(f"{teacher} has the labels {', '.join(other)}, {model} has {', '.join(own)}: name its teacher")
     return _share_tokenizer(*sides)
 
 

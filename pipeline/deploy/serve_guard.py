@@ -16,6 +16,8 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs
 
+from stark.errors import StarkError
+
 __all__ = ["Guard", "is_loopback"]
 
 Message = MutableMapping[str, Any]
@@ -61,7 +63,7 @@ class Guard:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] != "http":
-            raise ValueError(f"a request of type {scope['type']} came, the server was to take only HTTP")
+            raise StarkError(f"a request of type {scope['type']} came, the server was to take only HTTP")
         elif (status := self._foreign(scope)) is not None:
             await _respond(send, status)
         elif self._token is not None and not self._brings(scope, self._token):

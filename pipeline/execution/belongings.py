@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from stark.errors import StarkFileExistsError
 from stark.storage import (
     CHECKSUMS_FILE,
     is_file,
@@ -107,7 +108,7 @@ def drop_own_checkpoints(fit: Path) -> None:
 
 
 def _error(path: Path) -> FileExistsError:
-    return FileExistsError(
+    return StarkFileExistsError(
         f"{path} was not written by this run, which would remove it: move it elsewhere, or remove it yourself"
     )
 

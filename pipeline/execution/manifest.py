@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stark.errors import StarkError, StarkFileExistsError
 from stark.storage import DamagedError, file_digest, files_below, inside, is_file, reading, write_json
 
 __all__ = ["Manifest", "Record"]
@@ -83,7 +84,7 @@ class Manifest:
         path = folder / _NAME
         if not is_file(path):
             if folder.exists() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
-                raise FileExistsError(
+                raise StarkFileExistsError(
                     f"{folder} exists and is no run of `stark run`, it has no {_NAME}: choose another --name, or "
                     "restore that file"
                 )
@@ -97,7 +98,7 @@ class Manifest:
         except (ValueError, KeyError, TypeError) as error:
             raise _damaged(path, "it cannot be read") from error
         if schema != _SCHEMA:
-            raise ValueError(f"{path} has schema {schema}, this version reads {_SCHEMA}: choose another --name")
+            raise StarkError(f"{path} has schema {schema}, this version reads {_SCHEMA}: choose another --name")
         if digest != _content_digest(stages, config):
             raise _damaged(path, "its content does not have its checksum")
         for name, stage in stages.items():
@@ -105,7 +106,7 @@ class Manifest:
                 try:
                     inside(folder, output)
                 except ValueError as error:
-                    raise ValueError(f"{path}, stage {name}: {error}") from error
+                    raise StarkError(f"{path}, stage {name}: {error}") from error
         return cls(folder, {name: Record(**stage) for name, stage in stages.items()}, config)
 
     def start(self, name: str, settings: dict[str, Any], inputs: dict[str, str]) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pipeline.execution.manifest import Manifest
 from pipeline.parsing.yaml_text import load_yaml, read_yaml_text
+from stark.errors import StarkError
 from stark.storage import DamagedError, read_tensors
 
 __all__ = ["CONFIG", "has_output", "read_config", "read_json", "read_output"]
@@ -81,7 +82,7 @@ def read_json(root: Path, name: str, schema: int) -> dict[str, Any]:
         raise DamagedError(f"{path} is no JSON: {_AGAIN}") from error
     found = values.get("schema") if isinstance(values, dict) else None
     if found != schema:
-        raise ValueError(f"{path} has schema {found}, this version reads {schema}: choose another --name")
+        raise StarkError(f"{path} has schema {found}, this version reads {schema}: choose another --name")
     return dict(values)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pytorch_lightning import Callback
 
 from pipeline.execution.manifest import Manifest, Record
+from stark.errors import StarkError
 
 __all__ = ["CONTENT", "Decision", "Stage", "decide", "plan", "stages_from"]
 
@@ -133,7 +134,7 @@ def stages_from(name: str, stages: Sequence[Stage]) -> set[str]:
         if known == name or known.startswith(f"{name}/")
     }
     if not chosen:
-        raise ValueError(f"there is no stage {name!r}: choose one of {', '.join(stage.name for stage in stages)}")
+        raise StarkError(f"there is no stage {name!r}: choose one of {', '.join(stage.name for stage in stages)}")
     for stage in stages:
         if chosen & set(stage.needs):
             chosen.add(stage.name)

@@ -33,6 +33,7 @@ from lightning_modules.strategies import check_strategy
 from pipeline.parsing.errors import OneLineErrors
 from pipeline.parsing.plugins import PLUGINS_HELP, PluginPaths, load_plugins, named_plugins
 from pipeline.parsing.yaml_text import CONFIGS
+from stark.errors import StarkFileExistsError
 from stark.storage import folder_lock, write_text
 
 __all__ = ["StarkCLI"]
@@ -198,7 +199,7 @@ class StarkCLI(LightningCLI):
         # A stage's fit may have to wait until one that lost its pipeline has noticed.
         self._held.enter_context(folder_lock(folder, patience=30.0 if PARENT_VARIABLE in os.environ else 0.0))
         if path is None and (folder / "config.yaml").exists():
-            raise FileExistsError(
+            raise StarkFileExistsError(
                 f"{folder} holds another run: choose another --trainer.default_root_dir, remove the folder, or "
                 "resume it with --ckpt_path"
             )

@@ -15,6 +15,7 @@ from callbacks import PARENT_VARIABLE
 from pipeline.fits.isolation import SAFE_PATH
 from pipeline.parsing.extras import needs_extra
 from pipeline.parsing.plain_text import printable
+from stark.errors import StarkError
 
 __all__ = ["LOST", "cancel_all", "check_ray", "run_on_ray"]
 
@@ -94,7 +95,7 @@ def run_on_ray(command: list[str], log: Path, *, cpus: int, gpus: int) -> int:
     try:
         return int(ray.get(ray.remote(run).options(num_cpus=cpus, num_gpus=gpus, max_retries=0).remote(os.getcwd())))
     except ray.exceptions.RayTaskError as error:
-        raise ValueError(f"Ray could not run {' '.join(command)}: {str(error).splitlines()[-1]}") from error
+        raise StarkError(f"Ray could not run {' '.join(command)}: {str(error).splitlines()[-1]}") from error
     except ray.exceptions.RayError as error:
         print(printable(f"{log.parent}: {type(error).__name__}"), file=sys.stderr)
         return LOST
@@ -134,8 +135,8 @@ def _start(ray: Any, **how: Any) -> None:  # noqa: ANN401 - a module without typ
             _remove_parts(error)
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             if address := os.environ.get("RAY_ADDRESS"):
-                raise ValueError(f"no Ray cluster could be reached at RAY_ADDRESS {address}: {reason}") from error
-            raise ValueError(
+                raise StarkError(f"no Ray cluster could be reached at RAY_ADDRESS {address}: {reason}") from error
+            raise StarkError(
                 f"Ray did not start on this machine ({reason}): give the same command again when it is less busy, or "
                 "start a cluster with `ray start --head` and set RAY_ADDRESS=auto"
             ) from error
@@ -190,5 +191,5 @@ def _ray() -> Any:  # noqa: ANN401 - a module without types
         import ray
         import ray.exceptions
     except ImportError as error:
-        raise ValueError(needs_extra("--executor ray", "ray", "ray")) from error
+        raise StarkError(needs_extra("--executor ray", "ray", "ray")) from error
     return ray

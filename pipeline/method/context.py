@@ -15,6 +15,7 @@ from pipeline.execution.plan import CONTENT, Stage
 from pipeline.search.candidates import Candidate, RankedTeacher
 from pipeline.settings import RunSettings
 from pipeline.stages import distil, sparsify
+from stark.errors import StarkError
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, model_digest
 from stark.scores.rankings import SCORED
 
@@ -84,11 +85,11 @@ class RunContext:
         path, names = self.settings.model_name_or_path, self._data.label_names
         try:
             model, with_head = load_classifier(path, label_names=names, new_head=False), True
-        except ValueError:
+        except StarkError:
             model, with_head = load_classifier(path, label_names=names), False
         digest = loaded_digest(model, load_tokenizer(path), with_head=with_head)
         if model_digest(path) != self.encoder[f"{CONTENT}the encoder"]:
-            raise ValueError(f"{path} changed while the run was working: give the same command again")
+            raise StarkError(f"{path} changed while the run was working: give the same command again")
         return {"digest": digest, "with_head": with_head}
 
     def name(self, name: str) -> str:

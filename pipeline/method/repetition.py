@@ -20,6 +20,7 @@ from pipeline.search.candidates import Candidate, candidates
 from pipeline.search.halving import best_of, halving_epochs, survivors
 from pipeline.search.prediction import FOLDS
 from pipeline.stages import distil, predict, sparsify
+from stark.errors import StarkError
 from stark.storage import is_file, write_json
 
 __all__ = ["Repetition"]
@@ -182,7 +183,7 @@ class Repetition:
             known and is_file(self._run.root / name / "model/config.json")
         )
         if not is_complete:
-            raise ValueError(
+            raise StarkError(
                 f"{self._run.root / name}: the scores of its first {epochs} epochs are lost, its checkpoints are gone "
                 "or damaged: give the same command again, which trains it again"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import re
 import sys
@@ -19,12 +20,17 @@ from jsonargparse import ArgumentParser, Namespace, set_loader
 from pipeline.parsing.plain_text import printable
 from pipeline.parsing.plugins import IMPORTABLE
 from pipeline.parsing.yaml_text import lines_of_keys, load_yaml, read_yaml_text
+from stark.errors import StarkError
+from stark.storage import ReadError, WriteError
 
-__all__ = ["OneLineErrors", "fail", "own_error"]
+__all__ = ["OneLineErrors", "fail", "mistake_of"]
 
-_OWN_CODE = Path(__file__).resolve().parents[2]
-_PACKAGES = ("callbacks", "datamodules", "lightning_modules", "pipeline", "stark")
 _LONGEST = 1000
+# What the system says of a path that a user named.
+_REFUSALS = (
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EACCES, errno.EPERM, errno.ELOOP),
+    *(errno.ENAMETOOLONG, errno.ENOTEMPTY, errno.EXDEV, errno.ENXIO),
+)
 # What the parser says of names that it does not know; of a group's it says the group apart.
 _UNKNOWN = re.compile(
     r"(?:(?:Group '(?P<group>[\w.]+)'|Subcommand '\w+') does not accept option '"
@@ -59,29 +65,29 @@ def fail(message: str) -> NoReturn:
     sys.exit(2)
 
 
-def own_error(error: BaseException) -> BaseException | None:
-    """Find the error that one of our packages raised on purpose; anything else is a defect and keeps its traceback.
+def mistake_of(error: BaseException) -> BaseException | None:
+    """Find the mistake of the user, or the refusal of the system, behind an exception.
 
     Args:
-        error: A caught exception. If the parser raised it while it built our classes, the reason is in its causes.
+        error: A caught exception. If the parser raised it while it built a class of ours, the reason is in its causes.
 
     Returns:
-        The error whose innermost frame is ours, or None.
+        The exception whose message is to be printed as one line; None for a defect.
 
     Examples:
-        >>> try:
-        ...     int("x")
-        ... except ValueError as error:
-        ...     print(own_error(error))
-        None
+        >>> mistake_of(StarkError("sparsity is 70"))
+        StarkError('sparsity is 70')
+        >>> mistake_of(KeyError("sparsity")) is None
+        True
     """
     current: BaseException | None = error
     while current is not None:
-        frames = traceback.extract_tb(current.__traceback__)
-        origin = Path(frames[-1].filename) if frames else Path()
-        if any(origin.is_relative_to(_OWN_CODE / name) for name in _PACKAGES):
+        if isinstance(current, (StarkError, ReadError, WriteError)):
             return current
-        if "jsonargparse" not in origin.parts:
+        if isinstance(current, OSError) and current.errno in _REFUSALS and current.filename is not None:
+            return current
+        frames = traceback.extract_tb(current.__traceback__)
+        if not frames or "jsonargparse" not in Path(frames[-1].filename).parts:
             return None
         current = current.__cause__ or current.__context__
     return None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+from stark.errors import StarkError
+
 __all__ = ["need_extra", "needs_extra"]
 
 
@@ -39,4 +41,4 @@ def need_extra(extra: str, what: str, *modules: str) -> None:
         ValueError: --format onnx needs the extra [onnx] (no_such_module): pip install '.[onnx]' in the folder ...
     """
     if missing := [name for name in modules if find_spec(name) is None]:
-        raise ValueError(needs_extra(what, extra, ", ".join(missing)))
+        raise StarkError(needs_extra(what, extra, ", ".join(missing)))

@@ -15,6 +15,7 @@ import yaml
 from jsonargparse import set_parsing_settings
 
 from pipeline.parsing.yaml_text import load_yaml, read_yaml_text
+from stark.errors import StarkError, StarkFileNotFoundError
 from stark.storage import write_text
 
 __all__ = [
@@ -115,11 +116,11 @@ def load_plugins(paths: PluginPaths) -> tuple[Plugin, ...]:
     found: dict[str, Plugin] = {}
     for path in dict.fromkeys(Path(path).absolute() for path in ([paths] if isinstance(paths, str) else paths)):
         if path.suffix != ".py" or not path.stem.isidentifier() or keyword.iskeyword(path.stem):
-            raise ValueError(f"plugins: {path}: give a Python file whose name can be a module's, such as my_losses.py")
+            raise StarkError(f"plugins: {path}: give a Python file whose name can be a module's, such as my_losses.py")
         if not path.is_file():
-            raise FileNotFoundError(f"plugins: {path}: no such file")
+            raise StarkFileNotFoundError(f"plugins: {path}: no such file")
         if (other := _other_module(path, found)) is not None:
-            raise ValueError(f"plugins: {path} has the name of another module, {other}: rename the file")
+            raise StarkError(f"plugins: {path} has the name of another module, {other}: rename the file")
         found[path.stem] = plugin = Plugin(path, read_yaml_text(path))
         known = _loaded.get(path.stem)
         # A run's fits are given its copy of the file.
@@ -184,4 +185,4 @@ def _import(plugin: Plugin) -> None:
         traceback.print_exception(type(error), error, frames)
         lines = [frame.lineno for frame in traceback.extract_tb(frames) if frame.filename == str(path)]
         line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
-        raise ValueError(f"plugins: {path}, line {line}: {type(error).__name__}: {error}") from error
+        raise StarkError(f"plugins: {path}, line {line}: {type(error).__name__}: {error}") from error

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from jsonargparse import get_loader
 
+from stark.errors import StarkError
 from stark.storage import TooMuchError, compose_yaml
 
 __all__ = ["CONFIGS", "lines_of_keys", "load_yaml", "read_yaml_text"]
@@ -36,7 +37,7 @@ def read_yaml_text(path: Path) -> str:
         return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise ValueError(f"{path}, line {line}: not UTF-8 ({error.reason}): is this the right file?") from error
+        raise StarkError(f"{path}, line {line}: not UTF-8 ({error.reason}): is this the right file?") from error
 
 
 def load_yaml(text: str) -> Any:  # noqa: ANN401 - anything that YAML can hold

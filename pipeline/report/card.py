@@ -26,6 +26,7 @@ from pipeline.results.latency import device_text, spread_text, threads_text
 from pipeline.results.markdown import as_code, as_text
 from pipeline.results.summary import LOGITS, SUMMARY, read_summary
 from stark.encoders.family import SHRUNK_PREFIX
+from stark.errors import StarkError
 from stark.model_folders.model_folder import one_line_errors
 from stark.problems.metrics import score_function
 from stark.storage import check_output, is_signed, signed, write_output
@@ -159,9 +160,9 @@ def entry_of(folder: Path) -> tuple[Path, dict[str, Any]]:
     """
     run = run_of(folder)
     if run is None:
-        raise ValueError(f"{folder} lies in no run of `stark run`, which would know what it is")
+        raise StarkError(f"{folder} lies in no run of `stark run`, which would know what it is")
     if not has_output(Manifest.read(run), SUMMARY):
-        raise ValueError(f"{run} is not finished, it has no summary.json: give its command again")
+        raise StarkError(f"{run} is not finished, it has no summary.json: give its command again")
     summary = read_summary(run)
     place = folder.resolve().relative_to(run).as_posix()
     place = summary["best"]["folder"] if place == "student" else place
@@ -169,7 +170,7 @@ def entry_of(folder: Path) -> tuple[Path, dict[str, Any]]:
         if model["folder"] == place:
             return run, dict(model)
     known = ", ".join(model["folder"] for model in summary["models"])
-    raise ValueError(f"{folder} is none of the models that {run} measured: name student, {known}")
+    raise StarkError(f"{folder} is none of the models that {run} measured: name student, {known}")
 
 
 def _result(task: Task, metric: str, value: float) -> EvalResult:

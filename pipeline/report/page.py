@@ -12,6 +12,7 @@ import jinja2
 
 from pipeline.report.pictures import Picture
 from pipeline.results.markdown import as_text, fence_of
+from stark.errors import StarkError
 from stark.storage import check_output, is_signed, signed, write_output
 
 __all__ = ["Number", "Page", "Table", "check_page", "write_page"]
@@ -85,7 +86,7 @@ def check_page(target: Path, *, overwrite: bool = False) -> None:
         FileExistsError: If one of its files is there and is not of an earlier page.
     """
     if target.suffix != ".html":
-        raise ValueError(
+        raise StarkError(
             f"--output is {target}: give a name that ends in .html, for a page with its Markdown beside it"
         )
     beside, folder = _files_of(target)

@@ -14,6 +14,7 @@ from torch import Tensor
 from pipeline.execution.manifest import Manifest, Record
 from pipeline.execution.outputs import CONFIG, has_output, read_config, read_output
 from pipeline.results.summary import SUMMARY, read_summary
+from stark.errors import StarkError
 from stark.scores.expressiveness import EXPRESSIVENESS
 from stark.scores.friendliness import FRIENDLINESS
 
@@ -97,7 +98,7 @@ def read_run(folder: Path) -> RunRecord:
         ValueError: If it is no run of `stark run`, or a file is damaged.
     """
     if not (folder / "manifest.json").is_file() or not (folder / CONFIG).is_file():
-        raise ValueError(f"{folder} is no run of `stark run`: it has no manifest.json with a {CONFIG}")
+        raise StarkError(f"{folder} is no run of `stark run`: it has no manifest.json with a {CONFIG}")
     manifest = Manifest.read(folder)
     config, settings = read_config(folder)
     curves = [curve for name in manifest.stages if (curve := _curve(folder, name)) is not None]
@@ -124,7 +125,7 @@ def _curve(folder: Path, stage: str) -> Curve | None:
                     try:
                         known[int(row["step"])] = float(row[column])
                     except (KeyError, TypeError, ValueError) as error:
-                        raise ValueError(
+                        raise StarkError(
                             f"{file} is damaged: its {column} is {row[column][:50]!r} in step {row.get('step')!r}; "
                             "remove it, it only draws training curves"
                         ) from error

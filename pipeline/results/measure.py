@@ -17,6 +17,7 @@ from datamodules import GLUEDataModule
 from lightning_modules import FinetuningModule
 from pipeline.settings import RunSettings
 from stark.encoders.layers import count_parameters, encoder_layers
+from stark.errors import StarkError
 from stark.forward.classifying import classify
 from stark.problems.metrics import build_metrics, computed, score_of
 from stark.problems.problem import predictions
@@ -74,7 +75,7 @@ def evaluate(
     logits = torch.cat([batch["logits"].cpu() for batch in said])[order]
     labels = torch.cat([batch["labels"] for batch in loader])[order]
     if bad := (~logits.isfinite().all(1)).nonzero().flatten().tolist():
-        raise ValueError(
+        raise StarkError(
             f"{module.classifier.name_or_path}: its logits are NaN or infinite for {len(bad)} of {len(logits)} rows of "
             f"the {part} part, such as row {bad[0]}: it has no score; train it with a lower learning rate, or in "
             "32-true or bf16-mixed instead of 16-mixed"

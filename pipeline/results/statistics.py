@@ -9,6 +9,8 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
+from stark.errors import StarkError
+
 __all__ = ["Cell", "Estimate", "Metric", "estimate_difference", "estimate_score", "mcnemar"]
 
 Metric = Callable[[Tensor, Tensor], float]
@@ -41,7 +43,7 @@ class Cell:
         """Check that the two belong together."""
         if self.control.shape != self.treated.shape or self.control.shape[1:] != self.labels.shape:
             shapes = [tuple(tensor.shape) for tensor in (self.control, self.treated, self.labels)]
-            raise ValueError(f"{self.task}, {self.student}: predictions and labels have the shapes {shapes}")
+            raise StarkError(f"{self.task}, {self.student}: predictions and labels have the shapes {shapes}")
 
     def difference(self, seeds: Tensor, rows: Tensor) -> float:
         """Treated minus control, the mean over seeds, on some seeds and rows, each as often as it is given."""
@@ -97,12 +99,12 @@ def estimate_difference(cells: Sequence[Cell], draws: int = 1000, seed: int = 0)
         Estimate(value=1.0, low=1.0, high=1.0)
     """
     if not cells:
-        raise ValueError("there is no cell to estimate a difference from")
+        raise StarkError("there is no cell to estimate a difference from")
     by_task: dict[str, list[Cell]] = {}
     for cell in cells:
         first = by_task.setdefault(cell.task, []) or [cell]
         if not torch.equal(first[0].labels, cell.labels) or first[0].control.shape != cell.control.shape:
-            raise ValueError(f"the cells of task {cell.task} have different rows or numbers of seeds")
+            raise StarkError(f"the cells of task {cell.task} have different rows or numbers of seeds")
         by_task[cell.task].append(cell)
     generator = torch.Generator().manual_seed(seed)
 

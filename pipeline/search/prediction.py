@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from pipeline.search.candidates import Candidate
 from pipeline.settings import PredictionRule, SearchSettings
 from stark.encoders.masking import unit_masks
+from stark.errors import StarkError
 from stark.forward.classifying import Batch, classify
 from stark.problems.metrics import correlation
 from stark.problems.problem import predictions
@@ -122,7 +123,7 @@ def folds(batches: Sequence[Batch], number: int = FOLDS) -> list[list[Batch]]:
     if len(batches) < number:
         batches = [row for batch in batches for row in _rows(batch)]
     if len(batches) < 2:
-        raise ValueError("a part of one row cannot be cut into folds: choose a larger data.selection_fraction")
+        raise StarkError("a part of one row cannot be cut into folds: choose a larger data.selection_fraction")
     return [list(batches[fold::number]) for fold in range(min(number, len(batches)))]
 
 

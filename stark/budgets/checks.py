@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from stark.errors import StarkError
+
 __all__ = ["check_sparsity"]
 
 
@@ -24,7 +26,7 @@ def check_sparsity(sparsity: float) -> float:
     """
     if not 0 <= sparsity < 1:
         hint = f" ({sparsity / 100:g} for {sparsity:g} %)" if 1 < sparsity < 100 else ""
-        raise ValueError(
+        raise StarkError(
             f"sparsity is {sparsity:g}: give the fraction of units to remove, at least 0 and below 1{hint}"
         )
     return sparsity

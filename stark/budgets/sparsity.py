@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from stark.budgets.checks import check_sparsity
+from stark.errors import StarkError
 
 __all__ = ["achieved_sparsity", "check_sparsity", "masks_at_sparsity", "rank_units"]
 
@@ -71,7 +72,7 @@ def masks_at_sparsity(scores: Sequence[Tensor], sparsity: float, round_to: int =
     """
     check_sparsity(sparsity)
     if round_to < 1:
-        raise ValueError(f"round_to is {round_to}: give a whole number of units, at least 1")
+        raise StarkError(f"round_to is {round_to}: give a whole number of units, at least 1")
     order = rank_units(scores)
     flat = torch.ones_like(order, dtype=torch.bool)
     flat[order[: round(sparsity * order.numel())]] = False

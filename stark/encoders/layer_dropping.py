@@ -9,6 +9,7 @@ from stark.choices import LayerChoice
 from stark.encoders.cutting import own_config_
 from stark.encoders.family import SHRUNK_PREFIX
 from stark.encoders.layers import encoder_layers, find_adapter, kept_units, layer_list
+from stark.errors import StarkError
 
 __all__ = ["drop_layers", "drop_layers_", "layers_to_keep"]
 
@@ -28,14 +29,14 @@ def layers_to_keep(num_layers: int, k: int, which: LayerChoice) -> list[int]:
         ([0, 1, 2, 3], [8, 9, 10, 11], [0, 3, 6, 9])
     """
     if not 1 <= k <= num_layers:
-        raise ValueError(f"cannot keep {k} of {num_layers} layers")
+        raise StarkError(f"cannot keep {k} of {num_layers} layers")
     chosen = {
         "first": list(range(k)),
         "last": list(range(num_layers - k, num_layers)),
         "alternate": [group * num_layers // k for group in range(k)],
     }
     if which not in chosen:
-        raise ValueError(f"which layers to keep is one of {', '.join(chosen)}, not '{which}'")
+        raise StarkError(f"which layers to keep is one of {', '.join(chosen)}, not '{which}'")
     return chosen[which]
 
 
@@ -54,7 +55,7 @@ def drop_layers_(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel
     """
     layers = layer_list(model)
     if not keep or list(keep) != sorted(set(keep)) or keep[0] < 0 or keep[-1] >= len(layers):
-        raise ValueError(f"layers to keep must be ascending numbers below {len(layers)}, got {list(keep)}")
+        raise StarkError(f"layers to keep must be ascending numbers below {len(layers)}, got {list(keep)}")
     units = kept_units(model)
     model.base_model.set_submodule(find_adapter(model).layers, nn.ModuleList(layers[number] for number in keep))
     for number, layer in enumerate(layer_list(model)):

@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 from transformers import PreTrainedConfig, PreTrainedTokenizerFast
 
 from stark.encoders.families.table import adapter_of
+from stark.errors import StarkError
 from stark.model_folders.model_inputs import LEAST_TOKENS, ModelInputs, lowercases
 
 __all__ = ["HasInputs", "check_inputs", "check_segments", "check_tokenizer_limit", "check_tokens", "most_tokens"]
@@ -72,15 +73,15 @@ def check_inputs(
         ValueError: If a row could have more tokens, another token or another segment than the encoder has rows for.
     """
     if max_length < LEAST_TOKENS:
-        raise ValueError(f"max_length is {max_length} but must be at least {LEAST_TOKENS}")
+        raise StarkError(f"max_length is {max_length} but must be at least {LEAST_TOKENS}")
     if max_length > (most := most_tokens(config)):
-        raise ValueError(
+        raise StarkError(
             f"max_length is {max_length} but {where} has positions for {most} tokens: give {option} {most}, or less; "
             "longer rows are cut"
         )
     used = 1 + max(tokenizer.get_vocab().values())
     if used > config.vocab_size:
-        raise ValueError(
+        raise StarkError(
             f"the tokenizer of {where} has {used} tokens but the encoder's embedding has {config.vocab_size} rows: "
             f"call resize_token_embeddings({used}) of the model and save it, or remove the tokens that were added"
         )
@@ -102,7 +103,7 @@ def check_segments(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast,
     rows = getattr(config, "type_vocab_size", None)  # DistilBERT ignores segments
     used = 1 + max(_segments(tokenizer))
     if rows is not None and used > rows:
-        raise ValueError(
+        raise StarkError(
             f"the tokenizer of {where} gives pairs of texts {used} segment ids but the encoder has {rows}: write "
             '"model_input_names": ["input_ids", "attention_mask"] into its tokenizer_config.json'
         )
@@ -124,7 +125,7 @@ def check_tokenizer_limit(
             length of the earlier fit, which is no limit.
     """
     if ModelInputs.read(config) is None and max_length > tokenizer.model_max_length:
-        raise ValueError(
+        raise StarkError(
             f"max_length is {max_length} but the tokenizer of {where} takes at most {tokenizer.model_max_length}: give "
             f"--data.max_length {tokenizer.model_max_length}, or less; longer rows are cut"
         )
@@ -142,18 +143,18 @@ def check_tokens(teacher: PreTrainedTokenizerFast, student: PreTrainedTokenizerF
         ValueError: If the vocabularies, or the tokens or segments of the same text, are not the same.
     """
     if teacher.get_vocab() != student.get_vocab():
-        raise ValueError("have different vocabularies")
+        raise StarkError("have different vocabularies")
     if lowercases(teacher) != lowercases(student):
         kinds = {True: "lower-cases texts", False: "keeps their case"}
-        raise ValueError(
+        raise StarkError(
             f"read texts differently: the student's tokenizer {kinds[lowercases(student)]}, the teacher's "
             f"{kinds[lowercases(teacher)]}"
         )
     for text in _PROBES:
         if student(text)["input_ids"] != teacher(text)["input_ids"]:
-            raise ValueError(f"read texts differently: their tokenizers give other tokens for {text!r}")
+            raise StarkError(f"read texts differently: their tokenizers give other tokens for {text!r}")
     if is_pair and _segments(teacher) != _segments(student):
-        raise ValueError("read pairs differently: their tokenizers give other segment ids (token_type_ids)")
+        raise StarkError("read pairs differently: their tokenizers give other segment ids (token_type_ids)")
 
 
 def _segments(tokenizer: PreTrainedTokenizerFast) -> list[int]:

@@ -28,6 +28,7 @@ from transformers import (
 
 from stark.encoders.families.table import adapter_of
 from stark.encoders.layers import find_adapter
+from stark.errors import StarkError
 from stark.model_folders.model_inputs import ModelInputs
 from stark.storage import (
     WEIGHTS_FILE,
@@ -132,7 +133,7 @@ def check_free(folder: Path) -> None:
     """
     is_empty = folder.is_dir() and not any(folder.iterdir())
     if os.path.lexists(folder) and not is_empty and not is_intact_folder(folder):
-        raise ValueError(
+        raise StarkError(
             f"{folder} exists and is not a model folder of ours, or was changed: not replaced; remove it, or choose "
             "another name"
         )
@@ -185,19 +186,19 @@ def load_classifier(
         has_classifier = not missing
         if has_classifier and label_names is not None and list(label_names) != stored_names:
             if any(name != f"LABEL_{number}" for number, name in enumerate(stored_names)):
-                raise ValueError(
+                raise StarkError(
                     f"its classifier has the labels {stored_names}, not {list(label_names)}: name the task's labels in "
                     "the model's order, or take a model of this task"
                 )
             action = "replaced by a new one" if mismatched else "taken"
             _log.warning("%s: its classifier has no label names; it is %s for %s", path, action, list(label_names))
         if (missing or mismatched) and (label_names is None or not new_head):
-            raise ValueError("it has no trained classifier for these labels" if label_names else "it has no classifier")
+            raise StarkError("it has no trained classifier for these labels" if label_names else "it has no classifier")
     for parameter in model.parameters():
         # Out of the mapped file into aligned memory: matrix products round differently by alignment.
         parameter.data = parameter.data.clone()
     if odd := [name for name, values in model.named_parameters() if not _is_finite(values.data)]:
-        raise ValueError(f"cannot load {path}: {len(odd)} weights are infinite or not a number, such as {odd[0]}")
+        raise StarkError(f"cannot load {path}: {len(odd)} weights are infinite or not a number, such as {odd[0]}")
     classifier: PreTrainedModel = model.eval()
     if Path(path).is_dir():
         classifier.name_or_path = str(Path(path).resolve())
@@ -217,7 +218,7 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
             check_sizes(PreTrainedConfig.get_config_dict(str(path))[0])
         tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
         if not isinstance(tokenizer, PreTrainedTokenizerFast):
-            raise ValueError("it has no fast tokenizer (tokenizer.json)")
+            raise StarkError("it has no fast tokenizer (tokenizer.json)")
     return tokenizer
 
 
@@ -245,7 +246,7 @@ def model_digest(path: str | Path) -> str:
     patterns = (CONFIG_FILE, *_MODEL_FILES, *_TOKENIZER_READS)
     files = sorted({file for pattern in patterns for file in matching_files(folder, pattern) if is_file(file)})
     if not is_file(folder / CONFIG_FILE) or not weights_files(folder):
-        raise ValueError(f"{folder} is not a model folder: it needs {CONFIG_FILE} and {WEIGHTS_FILE}")
+        raise StarkError(f"{folder} is not a model folder: it needs {CONFIG_FILE} and {WEIGHTS_FILE}")
     return hashlib.sha256("".join(f"{file_digest(file)}  {file.name}\n" for file in files).encode()).hexdigest()
 
 
@@ -256,7 +257,7 @@ def set_labels_(config: PreTrainedConfig, label_names: Sequence[str]) -> None:
         ValueError: If there is no name, or one twice.
     """
     if not label_names or len(set(label_names)) != len(label_names):
-        raise ValueError(f"label names must be given and differ: {list(label_names)}")
+        raise StarkError(f"label names must be given and differ: {list(label_names)}")
     config.id2label = dict(enumerate(label_names))
     config.label2id = {name: number for number, name in enumerate(label_names)}
     config.problem_type = "regression" if len(label_names) == 1 else "single_label_classification"
@@ -285,12 +286,12 @@ def _check_local(path: str | Path, *patterns: str) -> None:
     if folder.is_dir():
         files = [file for pattern in patterns for file in matching_files(folder, pattern)]
         if patterns and not files:
-            raise ValueError(f"no {' or '.join(patterns)} in it")
+            raise StarkError(f"no {' or '.join(patterns)} in it")
         for file in filter(is_file, files):
             with reading(file), file.open("rb") as stream:
                 stream.read(1)
     elif isinstance(path, Path) or folder.exists() or folder.is_absolute() or len(folder.parts) > 2:
-        raise ValueError("there is no such folder")
+        raise StarkError("there is no such folder")
 
 
 # Parameters of encoders, by configuration.
@@ -309,7 +310,7 @@ def _check_memory(config: PreTrainedConfig, shapes: Mapping[str, Sequence[int]])
     described = _described[key]
     stored = sum(math.prod(shape) for shape in shapes.values())
     if described > 2 * stored:
-        raise ValueError(f"{CONFIG_FILE} describes {described:,} weights, but only {stored:,} are stored")
+        raise StarkError(f"{CONFIG_FILE} describes {described:,} weights, but only {stored:,} are stored")
 
 
 def _is_finite(values: Tensor) -> bool:
@@ -320,11 +321,11 @@ def _is_finite(values: Tensor) -> bool:
 def _check_encoder(model: PreTrainedModel, keys: Iterable[str]) -> None:
     """Refuse if embeddings or layers lack weights, or have others than the configuration says."""
     if any(key.startswith(("cls.0.", "cls.3.")) for key in keys):
-        raise ValueError("it has the layout of a published StarK checkpoint: convert it with import_stark_checkpoint")
+        raise StarkError("it has the layout of a published StarK checkpoint: convert it with import_stark_checkpoint")
     body = (find_adapter(model).layers.split(".")[0], "embeddings")
     names = (key.removeprefix(f"{model.base_model_prefix}.") for key in keys)
     if wrong := sorted(name for name in names if name.split(".")[0].startswith(body)):
-        raise ValueError(f"{len(wrong)} weights are missing or do not fit {CONFIG_FILE}, such as {wrong[0]}")
+        raise StarkError(f"{len(wrong)} weights are missing or do not fit {CONFIG_FILE}, such as {wrong[0]}")
 
 
 @contextmanager
@@ -340,7 +341,7 @@ def one_line_errors(path: str | Path) -> Iterator[None]:
         raise
     except _FOREIGN as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise ValueError(f"cannot load {path}: {reason}") from error
+        raise StarkError(f"cannot load {path}: {reason}") from error
 
 
 @contextmanager

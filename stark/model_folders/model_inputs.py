@@ -8,6 +8,8 @@ from typing import Any, Literal, get_args
 
 from transformers import PreTrainedConfig, PreTrainedTokenizerFast
 
+from stark.errors import StarkError
+
 __all__ = ["LEAST_TOKENS", "ModelInputs", "lowercases"]
 
 LEAST_TOKENS = 4
@@ -95,7 +97,7 @@ class ModelInputs:
             return None
         names = [field.name for field in fields(cls)]
         if not isinstance(values, Mapping) or sorted(map(str, values)) != sorted(names):
-            raise ValueError(f"{_KEY} in its configuration must have {', '.join(names)}, and nothing else")
+            raise StarkError(f"{_KEY} in its configuration must have {', '.join(names)}, and nothing else")
         texts = values["texts"]
         inputs = cls(**{**values, "texts": tuple(texts) if isinstance(texts, list | tuple) else texts})
         if (inputs.kind == "regression") != (config.num_labels == 1):
@@ -126,4 +128,4 @@ def lowercases(tokenizer: PreTrainedTokenizerFast) -> bool:
 
 
 def _wrong(name: str, value: object, wanted: str) -> ValueError:
-    return ValueError(f"{_KEY}.{name} in its configuration is {str(value)[:100]!r}, not {wanted}")
+    return StarkError(f"{_KEY}.{name} in its configuration is {str(value)[:100]!r}, not {wanted}")

@@ -20,6 +20,7 @@ from transformers import AutoModelForSequenceClassification, BertConfig, PreTrai
 from stark.encoders.cutting import shrink_to_
 from stark.encoders.layers import encoder_layers
 from stark.encoders.units import KeptUnits
+from stark.errors import StarkError
 from stark.model_folders.model_folder import load_tokenizer, one_line_errors, save_classifier, set_labels_
 from stark.model_folders.model_inputs import ModelInputs
 from stark.storage import check_sizes, weights_files
@@ -93,9 +94,9 @@ def import_stark_checkpoint(
             model = _load(config, state, _units_at("0", {}, config))
             shrink_to_(model, _units_at(sparsity or level, sparsity_map, config))
         elif is_cut:
-            raise ValueError(f"its weights are stored cut at sparsity {level}: it has no sparsity {sparsity}")
+            raise StarkError(f"its weights are stored cut at sparsity {level}: it has no sparsity {sparsity}")
         else:
-            raise ValueError(
+            raise StarkError(
                 f"its attention blocks have {stored.attention} rows and its FFNs {stored.ffn}: that is neither dense "
                 f"nor what its sparsity_map gives for sparsity {level}"
             )
@@ -122,7 +123,7 @@ def plain_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         dict_keys(['bert.pooler.dense.weight', 'bert.pooler.dense.bias', 'classifier.weight', 'classifier.bias'])
     """
     if absent := {f"cls.{n}.{part}" for n in (0, 3) for part in ("weight", "bias")} - set(state):
-        raise ValueError(f"not a checkpoint of the released StarK code: it has no {min(absent)}")
+        raise StarkError(f"not a checkpoint of the released StarK code: it has no {min(absent)}")
     plain = {}
     for name, tensor in state.items():
         if not name.startswith(_NOT_READ):
@@ -137,15 +138,15 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
     if (folder / "pytorch_model.bin").is_file():
         state = torch.load(folder / "pytorch_model.bin", map_location="cpu", weights_only=True)
         return cast(dict[str, Tensor], state)
-    raise ValueError("no model.safetensors or pytorch_model.bin in it")
+    raise StarkError("no model.safetensors or pytorch_model.bin in it")
 
 
 def _label_order(task: str, label_names: Sequence[str], num_rows: int) -> list[int]:
     released = STARK_LABELS.get(task, tuple(label_names))
     if sorted(released) != sorted(label_names):
-        raise ValueError(f"released checkpoints of {task} have the labels {list(released)}, not {list(label_names)}")
+        raise StarkError(f"released checkpoints of {task} have the labels {list(released)}, not {list(label_names)}")
     if num_rows != len(released):
-        raise ValueError(f"its classifier has {num_rows} outputs, {task} has the labels {list(label_names)}")
+        raise StarkError(f"its classifier has {num_rows} outputs, {task} has the labels {list(label_names)}")
     return [released.index(name) for name in label_names]
 
 
@@ -161,7 +162,7 @@ def _stored_rows(config: BertConfig, state: Mapping[str, Tensor]) -> _Widths:
     for number in range(config.num_hidden_layers):
         layer = f"bert.encoder.layer.{number}."
         if layer + "output.LayerNorm.weight" not in state:
-            raise ValueError(f"not a checkpoint of the released StarK code: it has no layer {number}")
+            raise StarkError(f"not a checkpoint of the released StarK code: it has no layer {number}")
         for sizes, name in zip(rows, ("attention.self.query.bias", "intermediate.dense.bias"), strict=True):
             # Old transformers left out empty tensors when it saved.
             sizes.append(len(state.get(layer + name, ())))
@@ -199,7 +200,7 @@ def _used_units(config: BertConfig, widths: _Widths) -> KeptUnits:
     head_size = config.hidden_size // config.num_attention_heads
     attention, ffn = ([0 if width < _NARROWEST else width for width in found] for found in widths)
     if any(width % head_size for width in attention):
-        raise ValueError(
+        raise StarkError(
             f"its attention widths {attention} are not multiples of the head size {head_size}: the released code "
             "cannot compute it either"
         )
@@ -229,7 +230,7 @@ def _load(config: BertConfig, state: Mapping[str, Tensor], stored: KeptUnits) ->
     loaded = model.load_state_dict(state, strict=False)
     absent = [name for name in loaded.missing_keys if model.get_parameter(name).numel() > 0]
     if wrong := sorted([*absent, *loaded.unexpected_keys]):
-        raise ValueError(
+        raise StarkError(
             f"not a checkpoint of the released StarK code: {len(wrong)} weights differ, such as {wrong[0]}"
         )
     return model
@@ -237,7 +238,7 @@ def _load(config: BertConfig, state: Mapping[str, Tensor], stored: KeptUnits) ->
 
 def _units_at(level: str, sparsity_map: Mapping[str, Any], config: BertConfig) -> KeptUnits:
     if level != "0" and level not in sparsity_map:
-        raise ValueError(f"it has no sparsity {level}: one of {', '.join(sparsity_map) or '0'} is stored")
+        raise StarkError(f"it has no sparsity {level}: one of {', '.join(sparsity_map) or '0'} is stored")
     dropped = sparsity_map.get(level, {"head": {}, "neuron": {}})
     sizes = [
         [size - int(dropped[kind].get(str(number), 0)) for number in range(config.num_hidden_layers)]

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from transformers import BertConfig, BertModel, BertTokenizer
 
+from stark.errors import StarkError
 from stark.model_folders.model_folder import save_classifier
 
 __all__ = ["save_sample_encoder"]
@@ -41,7 +42,7 @@ def save_sample_encoder(
         ValueError: If ``hidden_size`` is not a positive multiple of 4, or the name is taken by something else.
     """
     if hidden_size < 4 or hidden_size % 4:
-        raise ValueError(f"hidden_size must be a positive multiple of 4, got {hidden_size}")
+        raise StarkError(f"hidden_size must be a positive multiple of 4, got {hidden_size}")
     words = sorted({word.lower() for word in vocabulary})
     characters = sorted(set("".join(words)))
     tokens = dict.fromkeys([*_SPECIAL_TOKENS, *characters, *(f"##{character}" for character in characters), *words])

@@ -14,6 +14,8 @@ from torchmetrics.functional.classification import binary_f1_score, multiclass_c
 from torchmetrics.regression import SpearmanCorrCoef
 from torchmetrics.utilities import dim_zero_cat
 
+from stark.errors import StarkError
+
 __all__ = ["build_metrics", "computed", "correlation", "score_function", "score_of"]
 
 
@@ -141,7 +143,7 @@ def build_metrics(names: list[str], num_labels: int) -> MetricCollection:
     }
     for name in names:
         if name not in known:
-            raise ValueError(f"unknown metric {name!r}: choose out of {', '.join(sorted(known))}")
+            raise StarkError(f"unknown metric {name!r}: choose out of {', '.join(sorted(known))}")
     with warnings.catch_warnings():
         # The correlations keep all predictions, which an evaluation set's worth of floats allows.
         warnings.filterwarnings("ignore", message="Metric `SpearmanCorrcoef` will save all targets")

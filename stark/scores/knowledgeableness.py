@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from stark.budgets.sparsity import masks_at_sparsity
+from stark.errors import StarkError
 from stark.scores.expressiveness import EXPRESSIVENESS
 from stark.scores.friendliness import FRIENDLINESS
 from stark.scores.unit_scores import UnitScores
@@ -54,5 +55,5 @@ def knowledgeableness(expressiveness: Sequence[Tensor], friendliness: Sequence[T
         [tensor([0.2500, 0.7500])]
     """
     if not 0 <= lam <= 1:
-        raise ValueError(f"lam is {lam}: choose a weight of expressiveness in [0, 1]")
+        raise StarkError(f"lam is {lam}: choose a weight of expressiveness in [0, 1]")
     return [lam * e + (1 - lam) * f for e, f in zip(expressiveness, friendliness, strict=True)]

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from stark.encoders.layers import encoder_layers
+from stark.errors import StarkError
 from stark.scores.importance import normalize_per_layer
 from stark.storage import hash_tensors, read_tensors, write_tensors
 
@@ -58,7 +59,7 @@ class UnitScores:
             ValueError: If they are of another model.
         """
         if other.model != self.model:
-            raise ValueError("scores of two models cannot be added: score the same weights")
+            raise StarkError("scores of two models cannot be added: score the same weights")
         heads, neurons = (
             {loss: [a + b for a, b in zip(own[loss], theirs[loss], strict=True)] for loss in own}
             for own, theirs in ((self.heads, other.heads), (self.neurons, other.neurons))
@@ -101,12 +102,12 @@ class UnitScores:
         for kind in _KINDS:
             for loss, scores in read[kind].items():
                 if (sizes := [score.numel() for score in scores]) != wanted[kind]:
-                    raise ValueError(
+                    raise StarkError(
                         f"{path}: scores {loss} are for {sizes} {kind} per layer, the model has {wanted[kind]}: score "
                         "this model, or cut the one that was scored"
                     )
         if notes.get("model") != hash_tensors(model.state_dict()):
-            raise ValueError(
+            raise StarkError(
                 f"{path}: the scores are of a model with other weights: score this model, or cut the one that was "
                 "scored"
             )

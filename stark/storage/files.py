@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from stark.errors import StarkError
 from stark.storage.reading import ReadError, matching_files
 
 __all__ = [
@@ -192,7 +193,7 @@ def inside(root: Path, relative: str) -> Path:
     path = root / relative
     parts = Path(relative).parts
     if not parts or Path(relative).is_absolute() or ".." in parts or not _resolves_inside(root, path):
-        raise ValueError(f"{relative!r} leads out of {root}: a name in it was expected")
+        raise StarkError(f"{relative!r} leads out of {root}: a name in it was expected")
     return path
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from stark.errors import StarkFileExistsError
+
 __all__ = ["folder_lock"]
 
 _POLL = 0.1  # seconds
@@ -40,7 +42,7 @@ def folder_lock(folder: Path, patience: float = 0.0) -> Iterator[None]:
         deadline = time.monotonic() + patience
         while not _locked(descriptor):
             if time.monotonic() >= deadline:
-                raise FileExistsError(
+                raise StarkFileExistsError(
                     f"{folder} is in use by another process: wait until it has ended, or choose another folder"
                 )
             time.sleep(_POLL)

@@ -14,6 +14,7 @@ from typing import Any
 
 from safetensors import safe_open
 
+from stark.errors import StarkError
 from stark.storage.files import inside
 from stark.storage.reading import is_file, reading
 
@@ -57,9 +58,9 @@ def weights_files(folder: Path) -> list[Path]:
         names = sorted(set(json.loads(content)["weight_map"].values()))
         files = [inside(folder, name) for name in names]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{index} is no index of weights: {' '.join(str(error).split())}") from error
+        raise StarkError(f"{index} is no index of weights: {' '.join(str(error).split())}") from error
     if missing := [file.name for file in files if not is_file(file)]:
-        raise ValueError(f"{index} names {missing[0]}, which is missing")
+        raise StarkError(f"{index} names {missing[0]}, which is missing")
     return files
 
 
@@ -107,15 +108,15 @@ def check_sizes(config: Mapping[str, Any], shapes: Mapping[str, Sequence[int]] |
     for name, most in bounds.items():
         if _number(config, name) > most:
             reason = f"its weights allow at most {most}" if shapes and most != _MOST else f"at most {most} is supported"
-            raise ValueError(f"{name} is {config[name]}, but {reason}")
+            raise StarkError(f"{name} is {config[name]}, but {reason}")
     kept = config.get("kept_units")
     if any(
         isinstance(units, list) and len(units) > layers for units in (kept.values() if isinstance(kept, dict) else ())
     ):
-        raise ValueError(f"kept_units names more layers than the {layers} that its weights allow")
+        raise StarkError(f"kept_units names more layers than the {layers} that its weights allow")
     units = re.findall(r"\d+", json.dumps(kept))
     if largest := next((unit for unit in units if len(unit) > 18 or int(unit) >= bounds["intermediate_size"]), None):
-        raise ValueError(f"kept_units names the unit {largest[:20]}, which no layer has")
+        raise StarkError(f"kept_units names the unit {largest[:20]}, which no layer has")
 
 
 def _number(config: Mapping[str, Any], name: str) -> float:

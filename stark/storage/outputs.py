@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from stark.errors import StarkFileExistsError
 from stark.storage.checksums import verify_checksums
 from stark.storage.files import WriteError, new_file
 from stark.storage.reading import DamagedError
@@ -47,7 +48,7 @@ def check_output(path: Path, *, overwrite: bool = False, is_ours: Callable[[Path
     if target.is_dir() and not any(target.iterdir()):
         return target
     if not is_ours(target):
-        raise FileExistsError(
+        raise StarkFileExistsError(
             f"{path} exists and is not an earlier output of this command: choose another place, or give --overwrite"
         )
     return target

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from stark.errors import StarkError
+
 __all__ = ["DamagedError", "ReadError", "files_below", "is_file", "matching_files", "passing_reason", "reading"]
 
 # Errors that say nothing about a file's content: they end with a limit, a mount, a permission or a disk that recovers.
@@ -20,7 +22,7 @@ _PASSING = (
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 
-class DamagedError(ValueError):
+class DamagedError(StarkError):
     """A file is not what was written, according to its checksum or its format."""
 
 

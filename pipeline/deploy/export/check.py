@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.execution.belongings import EXPORT_CHECK
 from pipeline.results.latency import Latency
+from stark.errors import StarkError
 from stark.storage import write_json
 
 __all__ = ["Alone", "Check", "TeacherForm", "alone_text", "read_check", "write_check"]
@@ -115,7 +116,7 @@ def read_check(folder: Path) -> Check:
         }
         return Check(**{**stored, **nested})
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{file} is not what stark export writes: {error}") from error
+        raise StarkError(f"{file} is not what stark export writes: {error}") from error
 
 
 def alone_text(alone: Alone) -> str:

@@ -9,6 +9,7 @@ from transformers import CONFIG_MAPPING, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPI
 from stark.encoders.family import SHRUNK_PREFIX
 from stark.encoders.layers import EncoderLayer, encoder_layers, kept_units
 from stark.encoders.linears import head_rows
+from stark.errors import StarkError
 
 __all__ = ["dense_form", "family_config"]
 
@@ -29,7 +30,7 @@ def dense_form(model: PreTrainedModel) -> PreTrainedModel:
         ValueError: If the model is not shrunk, and so has that form already.
     """
     if not model.config.model_type.startswith(SHRUNK_PREFIX):
-        raise ValueError(f"{model.name_or_path or 'the model'} is not shrunk: any transformers can load it as it is")
+        raise StarkError(f"{model.name_or_path or 'the model'} is not shrunk: any transformers can load it as it is")
     units = kept_units(model)
     config = family_config(model.config)
     model_class: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]

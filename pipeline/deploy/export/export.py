@@ -29,6 +29,7 @@ from pipeline.execution.belongings import is_export
 from pipeline.parsing.extras import need_extra
 from pipeline.parsing.plain_text import PlainConsole
 from pipeline.results.latency import Latency, measure_latency, spread_text, threads_text
+from stark.errors import StarkError, StarkFileExistsError
 from stark.forward.classifying import Batch
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
 from stark.problems.metrics import score_function
@@ -116,7 +117,7 @@ def export_model(
             differs by more than it may.
     """
     if int8 and form == "dense":
-        raise ValueError("--int8 is not for --format dense: choose onnx, openvino or torch")
+        raise StarkError("--int8 is not for --format dense: choose onnx, openvino or torch")
     if form in _EXTRAS:
         need_extra(_EXTRAS[form][0], f"--format {form}", *_EXTRAS[form][1:])
     place = _free_place(folder, target, overwrite=overwrite)
@@ -143,9 +144,9 @@ def export_model(
 def _free_place(folder: Path, target: Path, *, overwrite: bool) -> Path:
     place = check_output(target, overwrite=overwrite, is_ours=is_export)
     if place.exists() and not place.is_dir():
-        raise FileExistsError(f"{target} is no folder: choose another --output")
+        raise StarkFileExistsError(f"{target} is no folder: choose another --output")
     if folder.resolve().is_relative_to(place):
-        raise ValueError(f"the model lies in {target}: choose another --output")
+        raise StarkError(f"the model lies in {target}: choose another --output")
     return place
 
 
@@ -272,12 +273,12 @@ def _changes(first: Tensor, second: Tensor) -> tuple[int, float]:
 def _refuse(check: Check, max_logit_difference: float, max_score_loss: float) -> None:
     # Not the other way round: a comparison with nan is False.
     if not check.logit_difference <= max_logit_difference:
-        raise ValueError(
+        raise StarkError(
             f"the exported model's logits differ by up to {check.logit_difference:.3g} on {check.rows} rows, more than "
             f"--max_logit_difference {max_logit_difference:g}: nothing was kept"
         )
     if not check.score_before - check.score <= max_score_loss:
-        raise ValueError(
+        raise StarkError(
             f"the exported model's score on {check.rows} rows is {check.score:.4f}, the model's "
             f"{check.score_before:.4f}: it lost more than --max_score_loss {max_score_loss:g}, nothing was kept"
         )

@@ -17,6 +17,7 @@ from transformers import AutoConfig
 
 from pipeline.deploy.export.torch_program import load_program
 from pipeline.parsing.extras import need_extra
+from stark.errors import StarkError
 from stark.forward.classifying import Batch
 from stark.storage import DamagedError, ReadError, reading, verify_checksums
 
@@ -98,7 +99,7 @@ def open_graph(folder: Path) -> Callable[[Batch], Tensor]:
     """
     files = [name for name in _OPENERS if (folder / name).exists()]
     if len(files) != 1:
-        raise ValueError(f"cannot load {folder}: it needs one of {', '.join(_OPENERS)}, and has {len(files)} of them")
+        raise StarkError(f"cannot load {folder}: it needs one of {', '.join(_OPENERS)}, and has {len(files)} of them")
     file = folder / files[0]
     if file.name in _EXTRAS:
         extra, module = _EXTRAS[file.name]
@@ -107,11 +108,11 @@ def open_graph(folder: Path) -> Callable[[Batch], Tensor]:
         config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
         run, names = _OPENERS[file.name](file)
         if unknown := set(names) - set(_INPUTS):
-            raise ValueError(f"it takes the input {min(unknown)!r}, which no tokenizer gives")
+            raise StarkError(f"it takes the input {min(unknown)!r}, which no tokenizer gives")
         # Whatever else the runtime finds wrong, and a graph that belongs to another configuration.
         shape = tuple(run({name: torch.ones(2, 3, dtype=torch.long) for name in names}).shape)
         if shape != (2, config.num_labels):
-            raise ValueError(f"config.json names {config.num_labels} labels, and the graph has logits of shape {shape}")
+            raise StarkError(f"config.json names {config.num_labels} labels, and the graph has logits of shape {shape}")
 
     def answer(batch: Batch) -> Tensor:
         return run({name: batch[name] for name in names})
@@ -138,7 +139,7 @@ def _open_openvino(file: Path) -> tuple[_Run, list[str]]:
     # By its content OpenVINO would take the file for one of other formats.
     with file.open("rb") as stream:
         if not stream.read(5).startswith(b"<?xml"):
-            raise ValueError("it is no XML")
+            raise StarkError("it is no XML")
     import openvino
 
     # Where the processor has it, OpenVINO would compute in bfloat16.
@@ -202,4 +203,4 @@ def _one_line_errors(file: Path) -> Iterator[None]:
         raise
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise ValueError(f"cannot load {file}: {reason}") from error
+        raise StarkError(f"cannot load {file}: {reason}") from error

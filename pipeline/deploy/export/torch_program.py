@@ -21,6 +21,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from stark.errors import StarkError
+
 __all__ = ["load_program", "plain_archive"]
 
 _GRAPH = "models/model.json"
@@ -84,7 +86,7 @@ def load_program(path: Path) -> tuple[nn.Module, list[str]]:
     try:
         return torch.export.load(io.BytesIO(content)).module(), names
     except RuntimeError as error:  # whatever it is, torch has only logged it
-        raise ValueError("torch.export cannot load its graph with its weights") from error
+        raise StarkError("torch.export cannot load its graph with its weights") from error
 
 
 def plain_archive(path: Path) -> bytes:
@@ -108,13 +110,13 @@ def _plain(path: Path) -> tuple[bytes, list[str]]:
         try:
             torch.load(io.BytesIO(samples), weights_only=True)
         except pickle.UnpicklingError as error:
-            raise ValueError("its sample inputs hold more than tensors") from error
+            raise StarkError("its sample inputs hold more than tensors") from error
     graph, names = _plain_graph(members)
     kept = {_GRAPH: graph, _SAMPLE_INPUTS: b"", **{mark: members[mark] for mark in _MARKS if mark in members}}
     for kind, prefix in _PAYLOADS.items():
         kept.update(_payload(members, kind, prefix))
     if unknown := [name for name in members if name not in kept and not name.startswith(_EXTRA)]:
-        raise ValueError(f"it has a part that stark export does not write: {unknown[0]!r}")
+        raise StarkError(f"it has a part that stark export does not write: {unknown[0]!r}")
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as written:
         for name, content in kept.items():
@@ -131,17 +133,17 @@ def _members(path: Path) -> dict[str, bytes]:
             or any(info.compress_type != zipfile.ZIP_STORED for info in infos)
             or sum(info.file_size for info in infos) > path.stat().st_size
         ):
-            raise ValueError("it is no archive of torch.export")
+            raise StarkError("it is no archive of torch.export")
         root = infos[0].filename.partition("/")[0]
         members = {info.filename.removeprefix(f"{root}/"): archive.read(info) for info in infos}
         if len(members) != len(infos):
-            raise ValueError("it has two parts of the same name")
+            raise StarkError("it has two parts of the same name")
     return members
 
 
 def _part(members: Mapping[str, bytes], name: str) -> bytes:
     if name not in members:
-        raise ValueError(f"it lacks {name}")
+        raise StarkError(f"it lacks {name}")
     return members[name]
 
 
@@ -165,7 +167,7 @@ def _plain_graph(members: Mapping[str, bytes]) -> tuple[bytes, list[str]]:
     }
     _check(graph)
     if foreign := [guard for guard in stored["guards_code"] if not _GUARD.fullmatch(guard)]:
-        raise ValueError(f"it has a guard that stark export does not write: {foreign[0][:100]!r}")
+        raise StarkError(f"it has a guard that stark export does not write: {foreign[0][:100]!r}")
     return json.dumps({**graph, "torch_version": torch.__version__}).encode(), list(call["forward_arg_names"])
 
 
@@ -179,11 +181,11 @@ def _payload(members: Mapping[str, bytes], kind: str, prefix: str) -> dict[str, 
         _check(described)
         file = str(described["path_name"])
         if described["use_pickle"] is not False or not re.fullmatch(rf"{prefix}_\d+", file):
-            raise ValueError(f"{tensor} is no plain tensor: it would be unpickled")
+            raise StarkError(f"{tensor} is no plain tensor: it would be unpickled")
         content = found[f"data/{kind}/{file}"] = _part(members, f"data/{kind}/{file}")
         # Torch makes a tensor of zeros of a part without content.
         if not content and math.prod(size["as_int"] for size in described["tensor_meta"]["sizes"]):
-            raise ValueError(f"{tensor} has no content")
+            raise StarkError(f"{tensor} has no content")
     return found
 
 
@@ -193,7 +195,7 @@ def _check(value: object, key: str = "") -> None:
         for name, inner in value.items():
             _check(name)
             if name.startswith("as_") and name not in _ARGUMENTS:
-                raise ValueError(f"its graph has an argument that stark export does not write: {name!r}")
+                raise StarkError(f"its graph has an argument that stark export does not write: {name!r}")
             _check(inner, name)
     elif isinstance(value, list):
         for inner in value:
@@ -203,16 +205,16 @@ def _check(value: object, key: str = "") -> None:
             _check_spec(json.loads(value))
         elif key == "target":
             if value not in _OPERATIONS:
-                raise ValueError(f"its graph has an operation that stark export does not write: {value[:100]!r}")
+                raise StarkError(f"its graph has an operation that stark export does not write: {value[:100]!r}")
         elif not _PATTERNS.get(key, _NAME).fullmatch(value):
-            raise ValueError(f"it has a name that stark export does not write: {value[:100]!r}")
+            raise StarkError(f"it has a name that stark export does not write: {value[:100]!r}")
 
 
 def _check_spec(value: Any) -> None:  # noqa: ANN401 - JSON
     """Refuse structures of inputs and outputs other than tuples, dictionaries and a classifier's output."""
     for node in value[1:] if isinstance(value, list) else [value]:
         if node["type"] not in _TYPES:
-            raise ValueError(f"it takes or returns {str(node['type'])[:100]!r}, which stark export does not write")
+            raise StarkError(f"it takes or returns {str(node['type'])[:100]!r}, which stark export does not write")
         if node["context"] is not None:
             _check(json.loads(node["context"]))
         for child in node["children_spec"]:

@@ -1,6 +1,7 @@
 """The families, by the type in their configuration."""
 
 from stark.encoders.family import SHRUNK_PREFIX, EncoderAdapter
+from stark.errors import StarkError
 
 __all__ = ["ADAPTERS", "adapter_of"]
 
@@ -39,7 +40,7 @@ def adapter_of(model_type: str | None) -> EncoderAdapter:
     """
     if (family := str(model_type).removeprefix(SHRUNK_PREFIX)) not in ADAPTERS:
         supported = ", ".join(ADAPTERS)
-        raise ValueError(
+        raise StarkError(
             f"no adapter for model type '{model_type}': one of {supported} is supported (stark/encoders/layers.py)"
         )
     return ADAPTERS[family]

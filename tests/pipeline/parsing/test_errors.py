@@ -4,7 +4,7 @@ import pytest
 from jsonargparse import ArgumentParser
 
 from callbacks import Pruning
-from pipeline.parsing.errors import OneLineErrors, fail, own_error
+from pipeline.parsing.errors import OneLineErrors, fail, mistake_of
 
 
 def test_fail_prints_one_line(capsys):
@@ -20,13 +20,13 @@ def test_an_error_of_ours_is_found_in_the_parsers_causes():
     parsed = parser.parse_args(["--callback", "Pruning", "--callback.sparsity", "70"])
     with pytest.raises(ValueError, match="Union") as raised:
         parser.instantiate(parsed)
-    assert "sparsity is 70" in str(own_error(raised.value))
+    assert "sparsity is 70" in str(mistake_of(raised.value))
 
 
-def test_an_error_of_a_library_is_not_ours():
+def test_an_error_of_a_library_is_no_mistake():
     with pytest.raises(ValueError, match="invalid literal") as raised:
         int("x")
-    assert own_error(raised.value) is None
+    assert mistake_of(raised.value) is None
 
 
 def test_parser_prints_no_usage(capsys):
