@@ -14,6 +14,7 @@ from benchmarks.data import vocabulary
 from stark.budgets.sparsity import masks_at_sparsity
 from stark.encoders.cutting import shrink_
 from stark.encoders.layers import encoder_layers
+from stark.encoders.units import UnitMasks
 from stark.model_folders.model_folder import save_classifier
 
 __all__ = ["SIZES", "random_classifier", "tokenizer", "uneven_masks", "uneven_student", "write_models"]
@@ -60,7 +61,7 @@ def tokenizer() -> BertTokenizer:
     )
 
 
-def uneven_masks(model: PreTrainedModel, sparsity: float, seed: int = 1) -> tuple[list[Tensor], list[Tensor]]:
+def uneven_masks(model: PreTrainedModel, sparsity: float, seed: int = 1) -> UnitMasks:
     """Masks as scores give them: layers differ in what they keep, and which units they keep has no pattern.
 
     Args:
@@ -69,7 +70,7 @@ def uneven_masks(model: PreTrainedModel, sparsity: float, seed: int = 1) -> tupl
         seed: Of the scores.
 
     Returns:
-        Head and neuron masks, one tensor per layer each.
+        The masks.
     """
     generator = torch.Generator().manual_seed(seed)
     layers = encoder_layers(model)
@@ -79,7 +80,8 @@ def uneven_masks(model: PreTrainedModel, sparsity: float, seed: int = 1) -> tupl
         return [torch.rand(n, generator=generator) * (0.85 + 0.3 * torch.rand(1, generator=generator)) for n in sizes]
 
     heads = masks_at_sparsity(scores([layer.num_heads for layer in layers]), sparsity)
-    return heads, masks_at_sparsity(scores([layer.num_neurons for layer in layers]), sparsity, round_to=ROUND_TO)
+    neurons = masks_at_sparsity(scores([layer.num_neurons for layer in layers]), sparsity, round_to=ROUND_TO)
+    return UnitMasks(heads, neurons)
 
 
 def uneven_student(model: PreTrainedModel, sparsity: float, seed: int = 1) -> PreTrainedModel:
@@ -93,7 +95,7 @@ def uneven_student(model: PreTrainedModel, sparsity: float, seed: int = 1) -> Pr
     Returns:
         The student.
     """
-    return shrink_(copy.deepcopy(model), *uneven_masks(model, sparsity, seed))
+    return shrink_(copy.deepcopy(model), uneven_masks(model, sparsity, seed))
 
 
 def write_models(

@@ -21,6 +21,7 @@ from stark.budgets.sparsity import masks_at_sparsity
 from stark.encoders.cutting import shrink_
 from stark.encoders.layers import encoder_layers
 from stark.encoders.masking import unit_masks
+from stark.encoders.units import UnitMasks
 from stark.forward.classifying import Batch, classify
 from stark.losses.soft_targets import distillation_loss
 from stark.problems.problem import task_loss
@@ -220,8 +221,8 @@ def plain_scores(
     device = layers[0].query.weight.device
     totals = [{name: [torch.zeros(n, device=device) for n in kind] for name in names} for kind in sizes]
     for batch in batches:
-        masks = [[torch.ones(n, device=device, requires_grad=True) for n in kind] for kind in sizes]
-        with unit_masks(model, *masks):
+        masks = UnitMasks(*([torch.ones(n, device=device, requires_grad=True) for n in kind] for kind in sizes))
+        with unit_masks(model, masks):
             logits = classify(model, batch)
         for name, loss in _losses(logits, batch, student):
             loss.backward(retain_graph=name != names[-1])
@@ -246,9 +247,7 @@ def _losses(logits: Tensor, batch: Batch, student: PreTrainedModel | None) -> It
         )
 
 
-def plain_masks(
-    scores: tuple[dict[str, Scores], dict[str, Scores]], sparsity: float, lam: float = 1.0
-) -> tuple[Scores, Scores]:
+def plain_masks(scores: tuple[dict[str, Scores], dict[str, Scores]], sparsity: float, lam: float = 1.0) -> UnitMasks:
     """Masks of a sparsity from `plain_scores`.
 
     Args:
@@ -257,7 +256,7 @@ def plain_masks(
         lam: Weight of expressiveness; without friendliness 1.
 
     Returns:
-        Head and neuron masks.
+        The masks.
     """
     heads, neurons = (
         masks_at_sparsity(
@@ -270,7 +269,7 @@ def plain_masks(
         )
         for kind in scores
     )
-    return heads, neurons
+    return UnitMasks(heads, neurons)
 
 
 def check_levels(
@@ -291,6 +290,6 @@ def check_levels(
         Accuracy by level.
     """
     return [
-        accuracy(as_released_(shrink_(copy.deepcopy(model), *plain_masks(scores, level, lam))), batches)
+        accuracy(as_released_(shrink_(copy.deepcopy(model), plain_masks(scores, level, lam))), batches)
         for level in LEVELS
     ]

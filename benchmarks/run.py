@@ -109,7 +109,7 @@ class _PlainRun:
 
     @staticmethod
     def _cut(model: PreTrainedModel, masks: Any) -> PreTrainedModel:  # noqa: ANN401 - two lists of tensors
-        return as_released_(shrink_(copy.deepcopy(model), *masks))
+        return as_released_(shrink_(copy.deepcopy(model), masks))
 
     def _fit(
         self, name: str, model: PreTrainedModel, loss: Callable[[PreTrainedModel, Batch], Any], epochs: int

@@ -88,12 +88,10 @@ class TeacherRestoring(Callback):
         teacher, device = pl_module.teacher, pl_module.device
         scores = UnitScores.load(Path(self.scores), teacher, (EXPRESSIVENESS, FRIENDLINESS))
         sparsity = restored_sparsity(self.sparsity, epoch, trainer.max_epochs)
-        heads, neurons = (
-            [mask.to(device, teacher.dtype) for mask in masks] for masks in teacher_masks(scores, self.lam, sparsity)
-        )
+        masks = teacher_masks(scores, self.lam, sparsity).to(device, teacher.dtype)
         data = trainer.datamodule  # type: ignore[attr-defined]  # set by the data connector
         batches = scoring_batches(data, "train", "example", device)
-        with trainer.precision_plugin.val_step_context(), unit_masks(nn.Module.to(teacher, device), heads, neurons):
+        with trainer.precision_plugin.val_step_context(), unit_masks(nn.Module.to(teacher, device), masks):
             outputs = ask_teacher(teacher, batches, f"restored to {sparsity:g}")
         pl_module.teacher_outputs = outputs.to(device)
         self._asked_in = epoch

@@ -100,12 +100,12 @@ class TeacherSparsification(Callback):
             module: The module; its teacher is replaced.
         """
         scores = self._score(trainer, module)
-        heads, neurons = teacher_masks(scores, self.lam, self.sparsity)
+        masks = teacher_masks(scores, self.lam, self.sparsity)
         rank_zero_info(
             f"TeacherSparsification: asked for sparsity {self.sparsity:g} at lam {self.lam:g}; heads "
-            f"{achieved_sparsity(heads):.3f}, neurons {achieved_sparsity(neurons):.3f}"
+            f"{achieved_sparsity(masks.heads):.3f}, neurons {achieved_sparsity(masks.neurons):.3f}"
         )
-        module.shrink_teacher(heads, neurons)
+        module.shrink_teacher(masks)
         if trainer.is_global_zero:
             folder = Path(trainer.default_root_dir)
             scores.save(folder / "teacher_scores.safetensors")

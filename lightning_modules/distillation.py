@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from lightning_modules.base import ClassificationModule
 from lightning_modules.teacher_outputs import TeacherOutputs
 from stark.encoders.cutting import shrink_
 from stark.encoders.layers import kept_units
-from stark.encoders.units import KeptUnits
+from stark.encoders.units import KeptUnits, UnitMasks
 from stark.errors import StarkError
 from stark.forward.classifying import Batch, classify
 from stark.losses.soft_targets import distillation_loss
@@ -111,14 +110,13 @@ class DistillationModule(ClassificationModule):
         """The trained network."""
         return self.classifier
 
-    def shrink_teacher(self, head_masks: Sequence[Tensor], neuron_masks: Sequence[Tensor]) -> None:
+    def shrink_teacher(self, masks: UnitMasks) -> None:
         """Remove units of the teacher for good.
 
         Args:
-            head_masks: One mask ``(num_heads,)`` per layer, 1 keeps.
-            neuron_masks: One mask ``(num_neurons,)`` per layer.
+            masks: A mask for each unit that the teacher has now, 1 keeps.
         """
-        self._frozen = [shrink_(self.teacher, head_masks, neuron_masks)]
+        self._frozen = [shrink_(self.teacher, masks)]
         self.teacher_outputs = None
 
     def teacher_identity(self) -> dict[str, Any]:
@@ -175,4 +173,4 @@ class DistillationModule(ClassificationModule):
             )
         kept, current = KeptUnits.from_json(saved["kept_units"]), kept_units(self.teacher)
         if kept != current:
-            self.shrink_teacher(*kept.masks_within(current))
+            self.shrink_teacher(kept.masks_within(current))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from stark.encoders.layer_dropping import drop_layers_
     from stark.encoders.layers import count_parameters, encoder_layers, kept_units
     from stark.encoders.masking import unit_masks
-    from stark.encoders.units import KeptUnits
+    from stark.encoders.units import KeptUnits, UnitMasks
     from stark.losses.kl_divergence import kl_divergence
     from stark.losses.soft_targets import distillation_loss, soft_cross_entropy
     from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
@@ -26,6 +26,7 @@ else:
 
 __all__ = [
     "KeptUnits",
+    "UnitMasks",
     "UnitScores",
     "count_parameters",
     "distillation_loss",

@@ -6,6 +6,7 @@ from transformers import PreTrainedModel
 
 from stark.budgets.sparsity import masks_at_sparsity
 from stark.encoders.cutting import shrink_
+from stark.encoders.units import UnitMasks
 from stark.scores.expressiveness import EXPRESSIVENESS
 from stark.scores.unit_scores import UnitScores
 
@@ -25,4 +26,4 @@ def prune(model: PreTrainedModel, scores: UnitScores, sparsity: float, round_to:
         The shrunk model.
     """
     heads, neurons = scores.normalized(EXPRESSIVENESS)
-    return shrink_(model, masks_at_sparsity(heads, sparsity), masks_at_sparsity(neurons, sparsity, round_to))
+    return shrink_(model, UnitMasks(masks_at_sparsity(heads, sparsity), masks_at_sparsity(neurons, sparsity, round_to)))

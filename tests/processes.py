@@ -192,7 +192,7 @@ def squares(logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tenso
 def shrunk(family: str) -> Any:
     """A model with a layer without heads and another without neurons."""
     model = tiny_classifier(family, layers=3)
-    return shrink_(model, *random_masks(model, empty_heads=1, empty_neurons=2))
+    return shrink_(model, random_masks(model, empty_heads=1, empty_neurons=2))
 
 
 def ddp_gradients(family: str, rank: int) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
 from stark.encoders.layers import encoder_layers
+from stark.encoders.units import UnitMasks
 from stark.model_folders.released_checkpoint import plain_state
 
 FAMILIES = ("bert", "roberta", "xlm-roberta", "electra", "distilbert")
@@ -63,10 +64,10 @@ def tiny_batch(batch_size: int = 3, length: int = 10, *, seed: int = 0, num_labe
 
 def random_masks(
     model: PreTrainedModel, *, seed: int = 0, keep: float = 0.6, empty_heads: int = -1, empty_neurons: int = -1
-) -> tuple[list[Tensor], list[Tensor]]:
+) -> UnitMasks:
     """Uneven boolean head and neuron masks; the two numbered layers (-1: none) lose everything."""
     generator = torch.Generator().manual_seed(seed)
-    masks: tuple[list[Tensor], list[Tensor]] = ([], [])
+    masks = UnitMasks([], [])
     for number, layer in enumerate(encoder_layers(model)):
         for chosen, size, empty in zip(
             masks, (layer.num_heads, layer.num_neurons), (empty_heads, empty_neurons), strict=True
@@ -115,7 +116,7 @@ def golden(case: str) -> Golden:
     return Golden(config, expected, load_file(folder / "expected.safetensors"), *models, batches)
 
 
-def golden_masks(case: Golden, level: str, *, rounded: bool) -> tuple[list[Tensor], list[Tensor]]:
+def golden_masks(case: Golden, level: str, *, rounded: bool) -> UnitMasks:
     """Masks of the pruned teacher at a level (percent), from the golden ranking and map.
 
     Args:
@@ -124,7 +125,7 @@ def golden_masks(case: Golden, level: str, *, rounded: bool) -> tuple[list[Tenso
         rounded: As the released code cuts: the removed rows of each matrix are a multiple of eight.
     """
     mapped = case.expected["prune"]["sparsity_map"][level]
-    masks: tuple[list[Tensor], list[Tensor]] = ([], [])
+    masks = UnitMasks([], [])
     widths = (case.config["hidden_size"] // case.config["num_attention_heads"], 1)
     for chosen, kind, width in zip(masks, ("head", "neuron"), widths, strict=True):
         for number, ranking in enumerate(case.tensors[f"prune/{kind}_indices"]):
@@ -143,4 +144,6 @@ def logits(model, batch=None):
 
 def ones(model):
     layers = encoder_layers(model)
-    return [torch.ones(layer.num_heads) for layer in layers], [torch.ones(layer.num_neurons) for layer in layers]
+    return UnitMasks(
+        [torch.ones(layer.num_heads) for layer in layers], [torch.ones(layer.num_neurons) for layer in layers]
+    )

@@ -178,18 +178,14 @@ def predict(
         said = []
         for piece in held_out:
             # Masked, not cut: the logits are the same, and copying a model takes longer than what a smaller one saves.
-            with unit_masks(dense, *_numbers(teacher_masks(piece.scores, candidate.lam, candidate.sparsity), dense)):
+            masks = teacher_masks(piece.scores, candidate.lam, candidate.sparsity)
+            with unit_masks(dense, masks.to(dense.device, dense.dtype)):
                 said.append(_logits(dense, piece.batches))
         logits = torch.cat(said)
         own, agreed = metric(predictions(logits), labels), agreement(logits, of_student)
         value = predicted_value(own, agreed, candidate.sparsity, search.rule, search.sparsity_weight)
         found[candidate] = Prediction(own, agreed, value)
     return found
-
-
-def _numbers(masks: tuple[list[Tensor], list[Tensor]], model: PreTrainedModel) -> tuple[list[Tensor], list[Tensor]]:
-    heads, neurons = ([mask.to(model.device, model.dtype) for mask in layers] for layers in masks)
-    return heads, neurons
 
 
 def _logits(model: PreTrainedModel, batches: Iterable[Batch]) -> Tensor:

@@ -77,7 +77,7 @@ def cut_teacher(
     model = load_classifier(dense)
     losses = SCORED if ranking in SCORED else (EXPRESSIVENESS, FRIENDLINESS)
     masks = ranked_masks(ranking, sparsity, UnitScores.load(scores, model, losses), model, settings.seed)
-    save_model(shrink_(model, *masks), folder, load_tokenizer(dense))
+    save_model(shrink_(model, masks), folder, load_tokenizer(dense))
     log_pictures(settings, folder, lambda figures: figures.mask_figures(folder, dense))
 
 

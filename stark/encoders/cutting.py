@@ -10,7 +10,7 @@ from transformers import CONFIG_MAPPING, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPI
 from stark.encoders.family import SHRUNK_PREFIX, EncoderAdapter
 from stark.encoders.layers import encoder_layers, find_adapter, kept_units
 from stark.encoders.linears import head_rows, select_inputs, select_outputs
-from stark.encoders.units import KeptUnits
+from stark.encoders.units import KeptUnits, UnitMasks
 
 __all__ = ["cut_", "own_config_", "shrink_", "shrink_to_"]
 
@@ -36,7 +36,7 @@ class _NoHeads(nn.Module):
         return context if self._output is None else self.get_submodule(self._output)(context), None
 
 
-def shrink_(model: PreTrainedModel, head_masks: Sequence[Tensor], neuron_masks: Sequence[Tensor]) -> PreTrainedModel:
+def shrink_(model: PreTrainedModel, masks: UnitMasks) -> PreTrainedModel:
     """Remove heads and neurons for good, in place.
 
     The logits are those under `unit_masks` with the same masks. A layer may lose all its heads or all its neurons;
@@ -46,8 +46,7 @@ def shrink_(model: PreTrainedModel, head_masks: Sequence[Tensor], neuron_masks: 
 
     Args:
         model: A classifier; it may already be shrunk.
-        head_masks: Per layer ``(num_heads,)`` over the heads it has now, 1 or True keeps, 0 or False removes.
-        neuron_masks: Per layer ``(num_neurons,)``.
+        masks: A mask for each unit that it has now, 1 or True keeps, 0 or False removes.
 
     Returns:
         The same model.
@@ -59,10 +58,10 @@ def shrink_(model: PreTrainedModel, head_masks: Sequence[Tensor], neuron_masks: 
     Deviation: nothing is rounded to multiples of 8, and an empty block keeps residual and bias.
     """
     before = kept_units(model)
-    after = before.select(head_masks, neuron_masks)
+    after = before.select(masks)
     if after == before:
         return model
-    cut_(model, head_masks, neuron_masks)
+    cut_(model, masks)
     family = model.config.model_type.removeprefix(SHRUNK_PREFIX)
     config = own_config_(model, CONFIG_MAPPING[SHRUNK_PREFIX + family])
     config.kept_units = after.to_json()
@@ -83,13 +82,13 @@ def shrink_to_(model: PreTrainedModel, keep: KeptUnits) -> PreTrainedModel:
     Raises:
         ValueError: If the model lacks one of the units or has another number of layers.
     """
-    return shrink_(model, *keep.masks_within(kept_units(model)))
+    return shrink_(model, keep.masks_within(kept_units(model)))
 
 
-def cut_(model: PreTrainedModel, head_masks: Sequence[Tensor], neuron_masks: Sequence[Tensor]) -> None:
+def cut_(model: PreTrainedModel, masks: UnitMasks) -> None:
     """The cutting in `shrink_`, without its book-keeping in the configuration: for building a model from that."""
     adapter = find_adapter(model)
-    for layer, head_mask, neuron_mask in zip(encoder_layers(model), head_masks, neuron_masks, strict=True):
+    for layer, head_mask, neuron_mask in zip(encoder_layers(model), masks.heads, masks.neurons, strict=True):
         device = layer.query.weight.device
         heads, neurons = (mask.nonzero().flatten().to(device) for mask in (head_mask, neuron_mask))
         rows = head_rows(heads, layer.head_size)

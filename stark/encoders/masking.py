@@ -1,28 +1,26 @@
 """Masks on heads and FFN neurons, while a context is open."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from stark.encoders.layers import encoder_layers
+from stark.encoders.units import UnitMasks
 
 __all__ = ["unit_masks"]
 
 
 @contextmanager
-def unit_masks(
-    model: PreTrainedModel, head_masks: Sequence[Tensor], neuron_masks: Sequence[Tensor]
-) -> Iterator[PreTrainedModel]:
+def unit_masks(model: PreTrainedModel, masks: UnitMasks) -> Iterator[PreTrainedModel]:
     """Multiply every head's context and every FFN neuron's activation by a mask while the context is open.
 
     The masks may require gradients. A mask of zeros gives the output of the model without those units.
 
     Args:
         model: A classifier; it may be shrunk.
-        head_masks: Per layer ``(num_heads,)``, or ``(batch, num_heads)`` with a mask for each example.
-        neuron_masks: Per layer ``(num_neurons,)`` or ``(batch, num_neurons)``.
+        masks: A mask for each unit that the model has now, the same for all examples or one for each.
 
     Yields:
         The model.
@@ -33,18 +31,18 @@ def unit_masks(
     Source: the paper's mask variables; GeneZC/StarK modeling_sparsebert.py multiplies at the same two places.
     """
     layers = encoder_layers(model)
-    for kind, masks, sizes in (
-        ("head", head_masks, [layer.num_heads for layer in layers]),
-        ("neuron", neuron_masks, [layer.num_neurons for layer in layers]),
+    for kind, of_kind, sizes in (
+        ("head", masks.heads, [layer.num_heads for layer in layers]),
+        ("neuron", masks.neurons, [layer.num_neurons for layer in layers]),
     ):
-        if len(masks) != len(layers):
-            raise ValueError(f"{len(masks)} {kind} masks for {len(layers)} layers")
-        for number, (mask, size) in enumerate(zip(masks, sizes, strict=True)):
+        if len(of_kind) != len(layers):
+            raise ValueError(f"{len(of_kind)} {kind} masks for {len(layers)} layers")
+        for number, (mask, size) in enumerate(zip(of_kind, sizes, strict=True)):
             if mask.dim() not in (1, 2) or mask.shape[-1] != size:
                 shape = tuple(mask.shape)
                 raise ValueError(f"{kind} mask of layer {number} has shape {shape}, not ({size},) or (batch, {size})")
     with ExitStack() as hooks:
-        for layer, head_mask, neuron_mask in zip(layers, head_masks, neuron_masks, strict=True):
+        for layer, head_mask, neuron_mask in zip(layers, masks.heads, masks.neurons, strict=True):
             for linear, mask, width in (
                 (layer.attention_output, head_mask, layer.head_size),
                 (layer.ffn_out, neuron_mask, 1),

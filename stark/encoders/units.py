@@ -3,14 +3,46 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["KeptUnits"]
+__all__ = ["KeptUnits", "UnitMasks"]
 
 
 Indices = tuple[int, ...]
+
+
+class UnitMasks(NamedTuple):
+    """A mask for every head and every FFN neuron of a model: 1 or True keeps a unit, 0 or False drops it.
+
+    Args:
+        heads: One tensor ``(num_heads,)`` per layer, or ``(batch, num_heads)`` with a mask for each example.
+        neurons: One tensor ``(num_neurons,)`` or ``(batch, num_neurons)`` per layer.
+
+    Examples:
+        >>> masks = UnitMasks([torch.tensor([True, False])], [torch.tensor([True, True, False])])
+        >>> masks.to("cpu", torch.float32).heads
+        [tensor([1., 0.])]
+    """
+
+    heads: list[Tensor]
+    neurons: list[Tensor]
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> "UnitMasks":
+        """The masks on a device, as numbers of a type.
+
+        Args:
+            device: Where they go.
+            dtype: Their new type.
+
+        Returns:
+            New masks.
+        """
+        return UnitMasks(
+            [mask.to(device, dtype) for mask in self.heads], [mask.to(device, dtype) for mask in self.neurons]
+        )
 
 
 @dataclass(frozen=True)
@@ -72,28 +104,27 @@ class KeptUnits:
             "neurons": [_format_ranges(indices) for indices in self.neurons],
         }
 
-    def select(self, head_masks: Sequence[Tensor], neuron_masks: Sequence[Tensor]) -> "KeptUnits":
+    def select(self, masks: UnitMasks) -> "KeptUnits":
         """The units that are left when masks over *these* units are applied; so cuts compose.
 
         Args:
-            head_masks: Per layer ``(num_heads,)``, 1 or True keeps.
-            neuron_masks: Per layer ``(num_neurons,)``.
+            masks: Masks over these units, one per layer and kind.
 
         Raises:
             ValueError: If a mask does not fit or holds something else than 0 and 1.
 
         Examples:
             >>> units = KeptUnits(heads=((1, 3),), neurons=((0, 4, 5),))
-            >>> units.select([torch.tensor([0, 1])], [torch.tensor([True, False, True])])
+            >>> units.select(UnitMasks([torch.tensor([0, 1])], [torch.tensor([True, False, True])]))
             KeptUnits(heads=((3,),), neurons=((0, 5),))
         """
-        return KeptUnits(_select("head", self.heads, head_masks), _select("neuron", self.neurons, neuron_masks))
+        return KeptUnits(_select("head", self.heads, masks.heads), _select("neuron", self.neurons, masks.neurons))
 
-    def masks_within(self, current: "KeptUnits") -> tuple[list[Tensor], list[Tensor]]:
+    def masks_within(self, current: "KeptUnits") -> UnitMasks:
         """Boolean masks over the units of ``current`` that leave exactly these ones.
 
         Returns:
-            Head masks and neuron masks, one tensor per layer.
+            The masks.
 
         Raises:
             ValueError: If ``current`` lacks one of these units.
@@ -101,9 +132,9 @@ class KeptUnits:
         Examples:
             >>> units = KeptUnits(heads=((3,),), neurons=((0, 5),))
             >>> units.masks_within(KeptUnits(heads=((1, 3),), neurons=((0, 4, 5),)))
-            ([tensor([False,  True])], [tensor([ True, False,  True])])
+            UnitMasks(heads=[tensor([False,  True])], neurons=[tensor([ True, False,  True])])
         """
-        return _masks("heads", self.heads, current.heads), _masks("neurons", self.neurons, current.neurons)
+        return UnitMasks(_masks("heads", self.heads, current.heads), _masks("neurons", self.neurons, current.neurons))
 
     def of_layers(self, layers: Sequence[int]) -> "KeptUnits":
         """The units of some of the layers, in that order."""

@@ -56,7 +56,7 @@ class ShrunkClassifier(_Classifier):
         super().__init__(config)
         layers = encoder_layers(self)
         original = KeptUnits.all_of([layer.num_heads for layer in layers], [layer.num_neurons for layer in layers])
-        cut_(self, *KeptUnits.from_json(config.kept_units).masks_within(original))
+        cut_(self, KeptUnits.from_json(config.kept_units).masks_within(original))
 
     def forward(
         self,

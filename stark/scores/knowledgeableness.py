@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from stark.budgets.sparsity import masks_at_sparsity
+from stark.encoders.units import UnitMasks
 from stark.errors import StarkError
 from stark.scores.expressiveness import EXPRESSIVENESS
 from stark.scores.friendliness import FRIENDLINESS
@@ -15,7 +16,7 @@ from stark.scores.unit_scores import UnitScores
 __all__ = ["knowledgeableness", "teacher_masks"]
 
 
-def teacher_masks(scores: UnitScores, lam: float, sparsity: float) -> tuple[list[Tensor], list[Tensor]]:
+def teacher_masks(scores: UnitScores, lam: float, sparsity: float) -> UnitMasks:
     """Head and neuron masks of the sparse teacher, for any lam and sparsity from one scoring.
 
     Args:
@@ -24,13 +25,13 @@ def teacher_masks(scores: UnitScores, lam: float, sparsity: float) -> tuple[list
         sparsity: Fraction of the heads and of the neurons to remove, over all layers.
 
     Returns:
-        One mask per layer for heads, and one for neurons; True keeps.
+        The masks; True keeps.
     """
     expressive, friendly = scores.normalized(EXPRESSIVENESS), scores.normalized(FRIENDLINESS)
     heads, neurons = (
         masks_at_sparsity(knowledgeableness(e, f, lam), sparsity) for e, f in zip(expressive, friendly, strict=True)
     )
-    return heads, neurons
+    return UnitMasks(heads, neurons)
 
 
 def knowledgeableness(expressiveness: Sequence[Tensor], friendliness: Sequence[Tensor], lam: float) -> list[Tensor]:

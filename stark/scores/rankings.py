@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from stark.budgets.sparsity import masks_at_sparsity
 from stark.encoders.layers import encoder_layers
+from stark.encoders.units import UnitMasks
 from stark.forward.classifying import Batch, classify
 from stark.losses.kl_divergence import kl_divergence
 from stark.losses.soft_targets import distillation_loss
@@ -92,7 +93,7 @@ def score_baselines(
 
 def ranked_masks(
     ranking: float | Ranking, sparsity: float, scores: UnitScores, model: PreTrainedModel, seed: int = 0
-) -> UnitValues:
+) -> UnitMasks:
     """Masks that drop the lowest units of a ranking.
 
     All rankings go the same way: values per unit, each layer divided by its L2 norm, ranked over all layers.
@@ -106,10 +107,10 @@ def ranked_masks(
         seed: Of ``random``.
 
     Returns:
-        One mask per layer for heads, and one for neurons; True keeps.
+        The masks; True keeps.
     """
     heads, neurons = (masks_at_sparsity(values, sparsity) for values in _values(ranking, scores, model, seed))
-    return heads, neurons
+    return UnitMasks(heads, neurons)
 
 
 def _values(ranking: float | Ranking, scores: UnitScores, model: PreTrainedModel, seed: int) -> UnitValues:

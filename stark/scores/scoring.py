@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from stark.encoders.layers import encoder_layers
 from stark.encoders.masking import unit_masks
+from stark.encoders.units import UnitMasks
 from stark.forward.classifying import Batch, classify
 from stark.processes import all_gather, processes
 from stark.scores.importance import UnitReduction, batch_importance
@@ -97,7 +98,7 @@ def _score_batch(
     # A mask per example costs nothing and separates the examples' gradients in one backward pass.
     masks = [torch.ones(len(inputs), n, device=inputs.device, dtype=model.dtype, requires_grad=True) for n in sizes]
     split = len(sizes) // 2
-    with unit_masks(model, masks[:split], masks[split:]):
+    with unit_masks(model, UnitMasks(masks[:split], masks[split:])):
         logits = classify(model, batch)
     parts: list[Tensor] = []
     for number, loss in enumerate(losses.values(), start=1):

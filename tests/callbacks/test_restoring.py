@@ -45,7 +45,7 @@ def test_each_epoch_is_told_by_the_teacher_cut_to_its_sparsity(tiny_task, tmp_pa
     distil(tiny_task, tmp_path / "a", [told, restoring] if cache_first else [restoring, told], max_epochs=3)
     assert {epoch for epoch, _, _ in told.batches} == {0, 1, 2}
     for epoch, sparsity in enumerate((0.6, 0.3, 0.0)):
-        teacher = shrink_(load_classifier(tiny_task.teacher), *teacher_masks(found, 0.5, sparsity))
+        teacher = shrink_(load_classifier(tiny_task.teacher), teacher_masks(found, 0.5, sparsity))
         for number, batch, logits in told.batches:
             if number == epoch:
                 with torch.no_grad():

@@ -7,6 +7,7 @@ from callbacks import LayerDropping, Pruning, TeacherSparsification
 from callbacks.scoring import scoring_batches
 from stark.encoders.cutting import shrink_
 from stark.encoders.layers import encoder_layers, kept_units
+from stark.encoders.units import UnitMasks
 from stark.forward.classifying import classify
 from stark.model_folders.model_folder import load_classifier
 from stark.model_folders.model_inputs import ModelInputs
@@ -25,7 +26,7 @@ def golden_pruned_student(name):
     """The teacher pruned to 70 % as the released code runs it: a block below eight neurons adds nothing at all."""
     case = golden(name)
     heads, neurons = golden_masks(case, "70", rounded=True)
-    student = shrink_(case.teacher, heads, [mask & (mask.sum() >= 8) for mask in neurons])
+    student = shrink_(case.teacher, UnitMasks(heads, [mask & (mask.sum() >= 8) for mask in neurons]))
     for layer in encoder_layers(student):
         for linear in (layer.attention_output, layer.ffn_out):
             if linear.in_features == 0:

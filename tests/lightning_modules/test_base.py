@@ -169,7 +169,7 @@ def test_logits_are_at_least_float32():
 
 def test_a_shrunk_classifier_is_rebuilt_from_its_configuration():
     model = tiny_classifier()
-    shrink_(model, *random_masks(model, empty_heads=0, empty_neurons=1))
+    shrink_(model, random_masks(model, empty_heads=0, empty_neurons=1))
     again = classifier_from_config(model.config.to_json_string(use_diff=False))
     again.load_state_dict(model.state_dict())
     assert torch.equal(classify(again.eval(), tiny_batch()), classify(model, tiny_batch()))

@@ -133,7 +133,7 @@ def test_regression_is_distilled(tiny_task, tmp_path):
 def test_a_shrunk_teacher_answers_like_the_masked_one_and_stays_frozen(tiny_task):
     module = tiny_task.distillation()
     masks = random_masks(module.teacher, empty_heads=1)
-    module.shrink_teacher(*masks)
+    module.shrink_teacher(masks)
     assert [layer.num_heads for layer in encoder_layers(module.teacher)] == [int(mask.sum()) for mask in masks[0]]
     assert not any(parameter.requires_grad for parameter in module.teacher.parameters())
     assert not any(part.training for part in module.teacher.modules())

@@ -20,7 +20,7 @@ ORDERS = (
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("shrunk") / "model"
-    stark.shrink_(tiny_classifier(), *random_masks(tiny_classifier())).save_pretrained(place)
+    stark.shrink_(tiny_classifier(), random_masks(tiny_classifier())).save_pretrained(place)
     return place
 
 

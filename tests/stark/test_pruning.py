@@ -32,7 +32,7 @@ def test_pruned_models_keep_the_units_that_the_released_code_keeps(name, level):
     scores = score_units(case.teacher, case.batches, {EXPRESSIVENESS: expressiveness_loss}, "batch")
     student = prune(case.teacher, scores, int(level) / 100, round_to=1)
     assert [len(kept) for kept in kept_units(student).heads] == [int(mask.sum()) for mask in masks[0]]
-    assert kept_units(student) == kept_units(shrink_(copy.deepcopy(masked), *masks))
+    assert kept_units(student) == kept_units(shrink_(copy.deepcopy(masked), masks))
     inputs = {name: tensor for name, tensor in case.batches[0].items() if name != "labels"}
-    with torch.no_grad(), unit_masks(masked, *masks):
+    with torch.no_grad(), unit_masks(masked, masks):
         torch.testing.assert_close(student(**inputs).logits, masked(**inputs).logits, rtol=0, atol=1e-12)

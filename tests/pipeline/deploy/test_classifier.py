@@ -18,7 +18,7 @@ TEXTS = ["a good and charming film", "bad", "so so " * 40, "a very good film"]
 @pytest.fixture(scope="module")
 def student(tiny_task, tmp_path_factory):
     model = load_classifier(tiny_task.teacher)
-    shrink_(model, *random_masks(model))
+    shrink_(model, random_masks(model))
     return save_classifier(model, tmp_path_factory.mktemp("classifier") / "student")
 
 

@@ -88,7 +88,7 @@ def hub():
 @pytest.fixture(scope="module")
 def student(tiny_task, tmp_path_factory):
     model = load_classifier(tiny_task.teacher)
-    shrink_(model, *random_masks(model))
+    shrink_(model, random_masks(model))
     folder = save_classifier(model, tmp_path_factory.mktemp("push") / "student")
     (folder / "README.md").write_text("# A card\n")
     return folder

@@ -9,6 +9,7 @@ from pipeline.commands.run import read_settings
 from pipeline.results.measure import evaluate, size
 from stark.encoders.cutting import shrink_
 from stark.encoders.layers import kept_units
+from stark.encoders.units import UnitMasks
 from stark.forward.classifying import classify
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
 
@@ -55,7 +56,7 @@ def test_size_counts_what_is_gone(tiny_task, tmp_path):
     heads = [torch.arange(len(layer)) > 0 for layer in units.heads]  # a head of four in each layer
     neurons = [torch.arange(len(layer)) >= len(layer) // 2 for layer in units.neurons]
     before = sum(parameter.numel() for parameter in model.parameters())
-    save_classifier(shrink_(model, heads, neurons), tmp_path / "small", load_tokenizer(tiny_task.teacher))
+    save_classifier(shrink_(model, UnitMasks(heads, neurons)), tmp_path / "small", load_tokenizer(tiny_task.teacher))
     counted = size(load_classifier(tmp_path / "small"), load_classifier(tiny_task.teacher))
     assert counted["achieved"] == {"heads": 0.25, "neurons": 0.5}
     hidden, layers = 32, 4

@@ -68,7 +68,7 @@ def test_predictions_are_those_of_a_cut_teacher(models):
     found = predicted([HeldOut(scores, batches)], dense, trial)
     assert list(found) == TRIED
     for candidate, prediction in found.items():
-        cut = shrink_(copy.deepcopy(dense), *teacher_masks(scores, candidate.lam, candidate.sparsity))
+        cut = shrink_(copy.deepcopy(dense), teacher_masks(scores, candidate.lam, candidate.sparsity))
         said = said_by(cut, batches)
         assert prediction.metric == pytest.approx(accuracy_score(labels_of(batches), said))
         agreed = float((said == said_by(trial, batches)).double().mean())
@@ -93,7 +93,7 @@ def test_no_teacher_is_judged_by_rows_that_shaped_it(models):
         for number, own in enumerate(parts):
             others = [batch for part in parts[:number] + parts[number + 1 :] for batch in part]
             masks = teacher_masks(score_teacher(dense, trial, others), candidate.lam, candidate.sparsity)
-            said = said_by(shrink_(copy.deepcopy(dense), *masks), own)
+            said = said_by(shrink_(copy.deepcopy(dense), masks), own)
             right += int((said == labels_of(own)).sum())
             agreed += int((said == said_by(trial, own)).sum())
         rows = len(labels_of(batches))

@@ -11,6 +11,7 @@ from stark.encoders.cutting import shrink_, shrink_to_
 from stark.encoders.families.table import ADAPTERS
 from stark.encoders.layers import count_parameters, encoder_layers, find_adapter, kept_units
 from stark.encoders.masking import unit_masks
+from stark.encoders.units import UnitMasks
 from tests.tiny import FAMILIES, logits, ones, random_masks, tiny_batch, tiny_classifier
 
 NONE = -1
@@ -23,11 +24,11 @@ EMPTY = [(NONE, NONE), (0, NONE), (NONE, 1), (1, 0), (1, 1)]
 def test_masked_equals_shrunk(family, empty_heads, empty_neurons, dtype, tolerance):
     model = tiny_classifier(family).to(dtype)
     masks = random_masks(model, empty_heads=empty_heads, empty_neurons=empty_neurons)
-    with unit_masks(model, *masks):
+    with unit_masks(model, masks):
         masked = logits(model)
     assert (masked - logits(model)).abs().max() > 0.01
     total, encoder = count_parameters(model)
-    shrink_(model, *masks)
+    shrink_(model, masks)
     torch.testing.assert_close(logits(model), masked, rtol=0, atol=tolerance)
     assert [layer.num_heads for layer in encoder_layers(model)] == [int(mask.sum()) for mask in masks[0]]
     assert [layer.num_neurons for layer in encoder_layers(model)] == [int(mask.sum()) for mask in masks[1]]
@@ -42,7 +43,7 @@ def test_shrunk_model_says_what_it_is(family):
     model = tiny_classifier(family)
     masks = random_masks(model, empty_heads=1)
     original = copy.deepcopy(model.config)
-    assert shrink_(model, *masks) is model
+    assert shrink_(model, masks) is model
     assert model.config.model_type == f"stark-{family}"
     assert type(model).__name__.startswith("Stark")
     for name in ("num_attention_heads", "num_hidden_layers", "hidden_size"):
@@ -57,9 +58,9 @@ def test_shrunk_model_says_what_it_is(family):
 def test_shrinking_twice_is_shrinking_once(family):
     model = tiny_classifier(family).double()
     at_once = copy.deepcopy(model)
-    shrink_(model, *random_masks(model, keep=0.8, seed=1))
-    shrink_(model, *random_masks(model, keep=0.6, seed=2, empty_heads=0))
-    shrink_(model, *random_masks(model, keep=0.6, seed=3, empty_neurons=1))
+    shrink_(model, random_masks(model, keep=0.8, seed=1))
+    shrink_(model, random_masks(model, keep=0.6, seed=2, empty_heads=0))
+    shrink_(model, random_masks(model, keep=0.6, seed=3, empty_neurons=1))
     shrink_to_(at_once, kept_units(model))
     assert kept_units(at_once) == kept_units(model)
     assert model.config.to_dict() == at_once.config.to_dict()
@@ -71,7 +72,7 @@ def test_shrinking_twice_is_shrinking_once(family):
 def test_removing_nothing_leaves_a_plain_model():
     model = tiny_classifier()
     weights = [*model.parameters()]
-    shrink_(model, *ones(model))
+    shrink_(model, ones(model))
     assert type(model) is BertForSequenceClassification
     assert all(a is b for a, b in zip(weights, model.parameters(), strict=True))
 
@@ -80,7 +81,7 @@ def test_shrinking_leaves_other_models_dtypes_and_frozen_weights_alone():
     config = BertConfig(vocab_size=120, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=8)
     teacher, student = (BertForSequenceClassification(config).bfloat16() for _ in range(2))
     encoder_layers(student)[0].query.requires_grad_(False)
-    shrink_(student, *random_masks(student))
+    shrink_(student, random_masks(student))
     assert teacher.config.model_type == config.model_type == "bert"
     assert encoder_layers(teacher)[0].num_heads == 4
     layer = encoder_layers(student)[0]
@@ -94,7 +95,7 @@ def test_shrinking_leaves_other_models_dtypes_and_frozen_weights_alone():
 @pytest.mark.parametrize("family", FAMILIES)
 def test_training_a_shrunk_model_reaches_every_parameter(family):
     model = tiny_classifier(family).train()
-    shrink_(model, *random_masks(model, empty_heads=0, empty_neurons=1))
+    shrink_(model, random_masks(model, empty_heads=0, empty_neurons=1))
     model(**tiny_batch()).loss.backward()
     # Distributed training waits for all of them. RoBERTa's classifier and BERT's pooler included.
     assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
@@ -111,6 +112,6 @@ def test_attention_kernels_never_see_zero_heads(family, monkeypatch):
 
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", watched)
     model = tiny_classifier(family)
-    shrink_(model, [torch.tensor([1, 0, 1, 0]), torch.zeros(4)], ones(model)[1])
+    shrink_(model, UnitMasks([torch.tensor([1, 0, 1, 0]), torch.zeros(4)], ones(model)[1]))
     logits(model)
     assert heads == [2]

@@ -16,7 +16,7 @@ from tests.tiny import FAMILIES, logits, random_masks, tiny_batch, tiny_classifi
 def test_dropping_layers_equals_skipping_them(family, shrunk):
     model = tiny_classifier(family, layers=4).double()
     if shrunk:
-        shrink_(model, *random_masks(model))
+        shrink_(model, random_masks(model))
     skipped = copy.deepcopy(model)
     for number in (0, 2):
         skip = encoder_layers(skipped)[number].module

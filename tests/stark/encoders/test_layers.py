@@ -4,6 +4,7 @@ import pytest
 
 from stark.encoders.cutting import shrink_
 from stark.encoders.layers import count_parameters, encoder_layers, kept_units
+from stark.encoders.units import UnitMasks
 from tests.tiny import FAMILIES, random_masks, tiny_classifier
 
 
@@ -31,7 +32,7 @@ def test_parameters_of_the_encoder_are_the_whole_without_the_rest(family):
 def test_kept_units_are_those_of_the_masks(family):
     model = tiny_classifier(family)
     heads, neurons = random_masks(model)
-    kept = kept_units(shrink_(model, heads, neurons))
+    kept = kept_units(shrink_(model, UnitMasks(heads, neurons)))
     assert [list(layer) for layer in kept.heads] == [mask.nonzero().flatten().tolist() for mask in heads]
     assert [list(layer) for layer in kept.neurons] == [mask.nonzero().flatten().tolist() for mask in neurons]
     assert [layer.num_heads for layer in encoder_layers(model)] == [int(mask.sum()) for mask in heads]

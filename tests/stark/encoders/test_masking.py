@@ -5,6 +5,7 @@ import torch
 
 from stark.encoders.cutting import shrink_
 from stark.encoders.masking import unit_masks
+from stark.encoders.units import UnitMasks
 from tests.tiny import FAMILIES, logits, ones, random_masks, tiny_batch, tiny_classifier
 
 
@@ -14,7 +15,7 @@ def test_mask_gradients_are_those_of_a_difference_quotient(family):
     heads, neurons = ([mask.double().requires_grad_() for mask in masks] for masks in ones(model))
 
     def loss():
-        with unit_masks(model, heads, neurons):
+        with unit_masks(model, UnitMasks(heads, neurons)):
             return model(**tiny_batch()).loss
 
     gradients = torch.autograd.grad(loss(), [*heads, *neurons])
@@ -35,7 +36,7 @@ def test_mask_gradients_are_equal_under_sdpa_and_eager(family):
         model = tiny_classifier(family).double()
         model.set_attn_implementation(attention)
         masks = [mask.double().requires_grad_() for masks in ones(model) for mask in masks]
-        with unit_masks(model, masks[:2], masks[2:]):
+        with unit_masks(model, UnitMasks(masks[:2], masks[2:])):
             gradients[attention] = torch.autograd.grad(model(**tiny_batch()).loss, masks)
     for sdpa, eager in zip(gradients["sdpa"], gradients["eager"], strict=True):
         torch.testing.assert_close(sdpa, eager, rtol=0, atol=1e-12)
@@ -47,14 +48,14 @@ def test_gradients_of_masks_per_example_add_up(family):
     model, batch = tiny_classifier(family).double(), tiny_batch(4)
     shared = [mask.double().requires_grad_() for masks in ones(model) for mask in masks]
     single = [torch.ones(4, len(mask)).double().requires_grad_() for mask in shared]
-    with unit_masks(model, shared[:2], shared[2:]):
+    with unit_masks(model, UnitMasks(shared[:2], shared[2:])):
         expected = torch.autograd.grad(model(**batch).loss, shared)
-    with unit_masks(model, single[:2], single[2:]):
+    with unit_masks(model, UnitMasks(single[:2], single[2:])):
         per_example = torch.autograd.grad(model(**batch).loss, single)
     for one, many in zip(expected, per_example, strict=True):
         torch.testing.assert_close(many.sum(0), one, rtol=0, atol=1e-12)
     # An example's gradient is that of the example alone, at the weight that the mean gives it.
-    with unit_masks(model, shared[:2], shared[2:]):
+    with unit_masks(model, UnitMasks(shared[:2], shared[2:])):
         alone = torch.autograd.grad(model(**{k: v[2:3] for k, v in batch.items()}).loss / 4, shared)
     for one, many in zip(alone, per_example, strict=True):
         torch.testing.assert_close(many[2], one, rtol=0, atol=1e-12)
@@ -64,7 +65,7 @@ def test_gradients_of_masks_per_example_add_up(family):
 def test_masks_under_chunking_and_bfloat16(family):
     model = tiny_classifier(family)
     masks = random_masks(model)
-    with unit_masks(model, *masks):
+    with unit_masks(model, masks):
         expected = logits(model)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             rough = logits(model)
@@ -75,7 +76,7 @@ def test_masks_under_chunking_and_bfloat16(family):
     torch.testing.assert_close(rough.float(), expected, rtol=0, atol=0.3)
     half = model.bfloat16()
     soft = [mask.float().requires_grad_() for pair in masks for mask in pair]
-    with unit_masks(half, soft[:2], soft[2:]):
+    with unit_masks(half, UnitMasks(soft[:2], soft[2:])):
         gradients = torch.autograd.grad(half(**tiny_batch()).loss, soft)
     assert {gradient.dtype for gradient in gradients} == {torch.float32}
 
@@ -83,7 +84,7 @@ def test_masks_under_chunking_and_bfloat16(family):
 def test_masks_are_gone_afterwards_even_after_an_error():
     model = tiny_classifier()
     before = logits(model)
-    with pytest.raises(RuntimeError, match="inside"), unit_masks(model, *random_masks(model)):
+    with pytest.raises(RuntimeError, match="inside"), unit_masks(model, random_masks(model)):
         raise RuntimeError("inside")
     assert torch.equal(logits(model), before)
     assert not any(module._forward_pre_hooks for module in model.modules())
@@ -91,12 +92,12 @@ def test_masks_are_gone_afterwards_even_after_an_error():
 
 def test_masks_of_a_shrunk_model():
     model = tiny_classifier().double()
-    shrink_(model, *random_masks(model, empty_heads=0))
+    shrink_(model, random_masks(model, empty_heads=0))
     masks = random_masks(model, seed=5)
     assert masks[0][0].shape == (0,)
-    with unit_masks(model, *masks):
+    with unit_masks(model, masks):
         masked = logits(model)
-    torch.testing.assert_close(logits(shrink_(model, *masks)), masked, rtol=0, atol=1e-12)
+    torch.testing.assert_close(logits(shrink_(model, masks)), masked, rtol=0, atol=1e-12)
 
 
 def test_bad_masks_are_refused():
@@ -104,6 +105,6 @@ def test_bad_masks_are_refused():
     heads, neurons = ones(model)
     for use in (shrink_, lambda *args: unit_masks(*args).__enter__()):
         with pytest.raises(ValueError, match="1 head masks for 2 layers"):
-            use(model, heads[:1], neurons)
+            use(model, UnitMasks(heads[:1], neurons))
         with pytest.raises(ValueError, match=r"neuron mask of layer 1 has shape \(3,\), not \(64,\)"):
-            use(model, heads, [neurons[0], torch.ones(3)])
+            use(model, UnitMasks(heads, [neurons[0], torch.ones(3)]))

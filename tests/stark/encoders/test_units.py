@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from stark.encoders.units import KeptUnits
+from stark.encoders.units import KeptUnits, UnitMasks
 
 
 def test_json_round_trip_of_random_units():
@@ -17,10 +17,10 @@ def test_json_round_trip_of_random_units():
 def test_select_and_masks_within_are_inverse():
     units = KeptUnits(heads=((0, 2, 3), (1,)), neurons=((1, 5), (0, 2, 4)))
     kept = units.select(
-        [torch.tensor([1, 0, 1]), torch.tensor([0])], [torch.tensor([0.0, 1.0]), torch.ones(3, dtype=bool)]
+        UnitMasks([torch.tensor([1, 0, 1]), torch.tensor([0])], [torch.tensor([0.0, 1.0]), torch.ones(3, dtype=bool)])
     )
     assert kept == KeptUnits(heads=((0, 3), ()), neurons=((5,), (0, 2, 4)))
-    assert units.select(*kept.masks_within(units)) == kept
+    assert units.select(kept.masks_within(units)) == kept
     assert kept.of_layers([1]) == KeptUnits(heads=((),), neurons=((0, 2, 4),))
 
 
@@ -33,7 +33,7 @@ def test_select_and_masks_within_are_inverse():
 )
 def test_select_refuses(mask, message):
     with pytest.raises(ValueError, match=message):
-        KeptUnits(((0, 1, 2),), ((0,),)).select([mask], [torch.ones(1)])
+        KeptUnits(((0, 1, 2),), ((0,),)).select(UnitMasks([mask], [torch.ones(1)]))
 
 
 def test_bad_units_are_refused():

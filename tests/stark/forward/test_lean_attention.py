@@ -36,7 +36,7 @@ def test_logits_and_gradients_are_those_of_the_whole_model(family, training, cut
     model = tiny_classifier(family, layers=3).double()
     if cut != "dense":
         empty = {f"empty_{word}": 2 for word in ("heads", "neurons") if f"no {word}" in cut}
-        shrink_(model, *random_masks(model, **empty))
+        shrink_(model, random_masks(model, **empty))
     if training:
         barely_dropping(model)
     batch = tiny_batch()
@@ -121,8 +121,8 @@ def test_another_last_layer_and_a_lost_one():
     inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
     for change in (
         lambda: drop_layers_(model, [0, 1]),
-        lambda: shrink_(model, *random_masks(model)),
-        lambda: shrink_(model, *random_masks(model, empty_heads=1)),
+        lambda: shrink_(model, random_masks(model)),
+        lambda: shrink_(model, random_masks(model, empty_heads=1)),
     ):
         classify(model, batch)
         change()

@@ -13,7 +13,7 @@ from transformers import BertForMaskedLM
 
 from stark.encoders.cutting import shrink_
 from stark.encoders.layers import kept_units
-from stark.encoders.units import KeptUnits
+from stark.encoders.units import KeptUnits, UnitMasks
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, model_digest, save_classifier, set_labels_
 from stark.model_folders.sample_encoder import save_sample_encoder
 from stark.storage import CHECKSUMS_FILE, DamagedError, ReadError, write_checksums
@@ -45,7 +45,7 @@ def test_reloading_is_bit_identical(family, shrunk, tmp_path, capfd):
     model = named_classifier(family=family)
     if shrunk != "dense":
         empty = {"empty_heads": 0, "empty_neurons": 0} if shrunk == "empty blocks" else {}
-        shrink_(model, *random_masks(model, **empty))
+        shrink_(model, random_masks(model, **empty))
     folder = save_classifier(model.train(), tmp_path / "deep" / "model")
     for names in (NAMES, None):
         loaded = load_classifier(folder, label_names=names, new_head=False)
@@ -65,7 +65,7 @@ def test_float16_weights_come_back_as_float32(tmp_path):
 
 def test_config_is_readable(tmp_path):
     model = named_classifier()
-    shrink_(model, *random_masks(model))
+    shrink_(model, random_masks(model))
     config = json.loads((save_classifier(model, tmp_path / "model") / "config.json").read_text())
     assert config["model_type"] == "stark-bert"
     assert config["id2label"] == {"0": "entailment", "1": "neutral", "2": "contradiction"}
@@ -297,7 +297,7 @@ def test_a_loaded_classifier_is_saved_with_the_tokenizer_that_it_came_with(encod
     model = load_classifier(encoder_folder.name, label_names=["no", "yes"])
     monkeypatch.chdir(tmp_path)  # a relative path means another place now
     heads, neurons = random_masks(model)
-    folder = save_classifier(shrink_(model, heads, neurons), tmp_path / "small")
+    folder = save_classifier(shrink_(model, UnitMasks(heads, neurons)), tmp_path / "small")
     assert load_tokenizer(folder).get_vocab() == load_tokenizer(encoder_folder).get_vocab()
     assert str(encoder_folder) not in (folder / "config.json").read_text()
     assert transformers.pipeline("text-classification", model=str(folder))("a b")[0]["label"] in ("no", "yes")

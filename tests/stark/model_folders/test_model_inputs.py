@@ -31,7 +31,7 @@ def test_a_folder_keeps_it_and_so_does_its_tokenizer(saved):
 
 
 def pruned(model):
-    return shrink_(model, *random_masks(model))
+    return shrink_(model, random_masks(model))
 
 
 def without_layers(model):

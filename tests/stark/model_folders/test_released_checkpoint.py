@@ -53,9 +53,9 @@ def test_dense_models_compute_what_the_released_code_does(name):
 def test_pruned_students_compute_what_the_released_code_does(name, level):
     case = golden(name)
     masks = golden_masks(case, level, rounded=True)
-    with unit_masks(case.teacher, *masks):
+    with unit_masks(case.teacher, masks):
         masked = [logits(case.teacher, batch) for batch in case.batches]
-    student = shrink_(case.teacher, *masks)
+    student = shrink_(case.teacher, masks)
     for layer, shapes in zip(encoder_layers(student), case.expected["pruned_student"][level]["shapes"], strict=True):
         assert list(layer.query.weight.shape) == shapes["query"]
         assert list(layer.attention_output.weight.shape) == shapes["att_out"]
@@ -174,7 +174,7 @@ def test_a_sparsified_checkpoint_is_cut_as_its_map_says(chosen, level, vocabular
     for heads, linear in zip(masks[0], [layer.attention_output for layer in encoder_layers(case.teacher)], strict=True):
         if not heads.any():
             torch.nn.init.zeros_(linear.bias)
-    with unit_masks(case.teacher, *masks):
+    with unit_masks(case.teacher, masks):
         for batch in case.batches:
             assert_same(logits(model, batch), logits(case.teacher, batch))
 

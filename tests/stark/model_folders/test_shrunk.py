@@ -25,7 +25,7 @@ def tokenizer(tmp_path_factory):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_transformers_loads_shrunk_folders(family, empty, tokenizer, tmp_path, caplog):
     model = tiny_classifier(family)
-    shrink_(model, *random_masks(model, empty_heads=empty[0], empty_neurons=empty[1]))
+    shrink_(model, random_masks(model, empty_heads=empty[0], empty_neurons=empty[1]))
     with torch.no_grad():
         expected = model(**tiny_batch()).logits
         text_logits = model(**tokenizer("good", return_tensors="pt", return_token_type_ids=False)).logits
@@ -51,7 +51,7 @@ def test_transformers_loads_shrunk_folders(family, empty, tokenizer, tmp_path, c
 @pytest.mark.parametrize("family", FAMILIES)
 def test_classes_have_importable_names(family):
     model = tiny_classifier(family)
-    shrink_(model, *random_masks(model))
+    shrink_(model, random_masks(model))
     for thing in (model, model.config):
         assert getattr(shrunk, type(thing).__name__) is type(thing)
         assert type(thing).__name__ in shrunk.__all__
@@ -60,7 +60,7 @@ def test_classes_have_importable_names(family):
 
 def test_a_model_can_be_built_from_the_configuration_alone(tmp_path):
     model = tiny_classifier()
-    shrink_(model, *random_masks(model, empty_heads=1))
+    shrink_(model, random_masks(model, empty_heads=1))
     model.config.save_pretrained(tmp_path)
     built = AutoModelForSequenceClassification.from_config(AutoConfig.from_pretrained(tmp_path))
     assert {k: v.shape for k, v in built.state_dict().items()} == {k: v.shape for k, v in model.state_dict().items()}
@@ -77,7 +77,7 @@ def test_a_model_can_be_built_from_the_configuration_alone(tmp_path):
 )
 def test_kept_units_that_do_not_fit_are_refused(kept, message, tmp_path):
     model = tiny_classifier()
-    shrink_(model, *random_masks(model))
+    shrink_(model, random_masks(model))
     config = model.config.to_dict() | {"kept_units": kept}
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match=message):
@@ -93,7 +93,7 @@ def test_every_adapter_is_registered():
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_last_layer_of_a_served_student_computes_one_token(family, empty_heads):
     model = tiny_classifier(family, layers=3).eval()
-    shrink_(model, *random_masks(model, empty_heads=empty_heads))
+    shrink_(model, random_masks(model, empty_heads=empty_heads))
     inputs = {name: tensor for name, tensor in tiny_batch().items() if name != "labels"}
     tokens = []
     encoder_layers(model)[-1].ffn_in.register_forward_pre_hook(lambda _, inputs: tokens.append(inputs[0].shape[1]))
@@ -119,13 +119,13 @@ def test_the_last_layer_of_a_served_student_computes_one_token(family, empty_hea
 def test_signatures_are_the_familys(family):
     model = tiny_classifier(family)
     wanted = inspect.signature(model.forward)
-    shrink_(model, *random_masks(model))
+    shrink_(model, random_masks(model))
     assert inspect.signature(model.forward) == wanted
 
 
 def test_a_row_of_padding_alone_spoils_no_other():
     model = tiny_classifier().eval()
-    shrink_(model, *random_masks(model))
+    shrink_(model, random_masks(model))
     inputs = {name: tensor for name, tensor in tiny_batch().items() if name != "labels"}
     wanted = model(**inputs).logits
     inputs["attention_mask"] = inputs["attention_mask"].clone()
@@ -137,7 +137,7 @@ def test_a_row_of_padding_alone_spoils_no_other():
 
 def test_it_is_exported():
     model = tiny_classifier().eval()
-    shrink_(model, *random_masks(model))
+    shrink_(model, random_masks(model))
     batch = tiny_batch()
     inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
     logits = model(**inputs).logits

@@ -26,7 +26,7 @@ def loss_without(teacher, student, batches, loss, step, kind, layer, unit):
     masks = [[torch.ones(n, dtype=torch.float64) for n in kind] for kind in sizes]
     masks[kind][layer][unit] -= step
     total = 0.0
-    with torch.no_grad(), unit_masks(teacher, *masks):
+    with torch.no_grad(), unit_masks(teacher, masks):
         for batch in batches:
             total += float(loss(classify(student, batch), classify(teacher, batch), batch["labels"]))
     return total

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from stark.encoders.cutting import shrink_
 from stark.encoders.layers import encoder_layers
 from stark.encoders.masking import unit_masks
+from stark.encoders.units import UnitMasks
 from stark.scores.expressiveness import EXPRESSIVENESS, expressiveness_loss
 from stark.scores.scoring import score_units
 from tests.tiny import FAMILIES, random_masks, tiny_batch, tiny_classifier
@@ -36,7 +37,7 @@ def loop_of_single_examples(model, batch):
     for number in range(len(batch["labels"])):
         example = {name: tensor[number : number + 1] for name, tensor in batch.items()}
         masks = [torch.ones(size, dtype=model.dtype, requires_grad=True) for size in sizes]
-        with unit_masks(model, masks[: len(layers)], masks[len(layers) :]):
+        with unit_masks(model, UnitMasks(masks[: len(layers)], masks[len(layers) :])):
             logits = model(input_ids=example["input_ids"], attention_mask=example["attention_mask"]).logits
         if model.config.num_labels == 1:
             loss = (logits[0, 0] - example["labels"][0]) ** 2
@@ -77,7 +78,7 @@ def test_scores_with_the_released_reduction_do_depend_on_batch_size():
 
 def test_scores_of_an_unevenly_shrunk_model_are_those_of_single_examples():
     model = tiny_classifier(layers=3).double()
-    shrink_(model, *random_masks(model, empty_heads=1, empty_neurons=2))
+    shrink_(model, random_masks(model, empty_heads=1, empty_neurons=2))
     scores = score_units(model, [tiny_batch(4)], LOSSES)
     assert [len(score) for score in scores.heads[EXPRESSIVENESS]] == [
         layer.num_heads for layer in encoder_layers(model)

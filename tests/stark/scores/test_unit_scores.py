@@ -13,7 +13,7 @@ from tests.tiny import random_masks, tiny_batch, tiny_classifier
 
 def test_scores_come_back_from_their_file_exactly(tmp_path):
     model = tiny_classifier()
-    shrink_(model, *random_masks(model, empty_heads=1))
+    shrink_(model, random_masks(model, empty_heads=1))
     scores = score_units(model, [tiny_batch()], LOSSES)
     path = tmp_path / "new" / "scores.safetensors"
     scores.save(path)

@@ -34,7 +34,7 @@ print(type(model).__name__)
 def test_logits_are_those_of_the_shrunk_model(family, empty):
     model = tiny_classifier(family)
     sizes = [(layer.num_heads, layer.num_neurons) for layer in encoder_layers(model)]
-    shrink_(model, *random_masks(model, empty_heads=empty[0], empty_neurons=empty[1]))
+    shrink_(model, random_masks(model, empty_heads=empty[0], empty_neurons=empty[1]))
     dense = dense_form(model)
     assert type(dense).__name__ == type(model).__name__.removeprefix("Stark")
     assert [(layer.num_heads, layer.num_neurons) for layer in encoder_layers(dense)] == sizes
@@ -44,7 +44,7 @@ def test_logits_are_those_of_the_shrunk_model(family, empty):
 
 def test_transformers_alone_loads_the_folder(tmp_path):
     model = drop_layers_(tiny_classifier(layers=3), [0, 2])
-    shrink_(model, *random_masks(model))
+    shrink_(model, random_masks(model))
     model.config.id2label = {0: "bad", 1: "good"}
     batch = {name: values for name, values in tiny_batch().items() if name != "labels"}
     with torch.no_grad():

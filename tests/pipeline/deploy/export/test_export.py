@@ -52,7 +52,7 @@ def student(tiny_task, tmp_path_factory):
     """Uneven; one layer has no heads, the other one no neurons."""
     model = drop_layers_(load_classifier(tiny_task.teacher), [0, 1])
     tokenizer = load_tokenizer(tiny_task.teacher)
-    shrink_(model, *random_masks(model, empty_heads=0, empty_neurons=1))
+    shrink_(model, random_masks(model, empty_heads=0, empty_neurons=1))
     # Both classes are answered.
     rows = tokenizer(texts_of(tiny_task), padding=True, return_tensors="pt")
     with torch.no_grad():
@@ -177,7 +177,7 @@ def test_runtimes_say_what_the_model_says(form, int8, student, tiny_task, tmp_pa
 @pytest.mark.parametrize("family", FAMILIES[1:])
 def test_every_family_is_exported(family, tiny_task, tmp_path):
     model = tiny_classifier(family)
-    shrink_(model, *random_masks(model, empty_heads=1, empty_neurons=0))
+    shrink_(model, random_masks(model, empty_heads=1, empty_neurons=0))
     tokenizer = load_tokenizer(tiny_task.encoder)
     if family != "electra":
         tokenizer.model_input_names = ["input_ids", "attention_mask"]

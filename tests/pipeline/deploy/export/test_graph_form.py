@@ -10,7 +10,7 @@ from tests.tiny import FAMILIES, random_masks, tiny_batch, tiny_classifier
 @pytest.mark.parametrize("family", FAMILIES)
 def test_logits_stay_and_no_matrix_without_inputs_is_left(family):
     model = tiny_classifier(family)
-    shrink_(model, *random_masks(model, empty_heads=0, empty_neurons=1))
+    shrink_(model, random_masks(model, empty_heads=0, empty_neurons=1))
 
     def without_inputs(made):
         return [
@@ -28,7 +28,7 @@ def test_logits_stay_and_no_matrix_without_inputs_is_left(family):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_weights_of_8_bits_are_off_by_half_a_step(family):
     model = tiny_classifier(family)
-    shrink_(model, *random_masks(model, empty_heads=0, empty_neurons=1))
+    shrink_(model, random_masks(model, empty_heads=0, empty_neurons=1))
     made = int8_weights_(graph_form(model))
     assert not any(isinstance(module, (nn.Linear, nn.Embedding)) for module in made.modules())
     for name, module in model.named_modules():

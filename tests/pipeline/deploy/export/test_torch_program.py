@@ -29,7 +29,7 @@ BATCH = {
 @pytest.fixture(scope="module")
 def model():
     model = tiny_classifier()
-    shrink_(model, *random_masks(model, empty_heads=0))
+    shrink_(model, random_masks(model, empty_heads=0))
     return model
 
 
