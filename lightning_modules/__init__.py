@@ -4,10 +4,10 @@ from lightning_modules.base import ClassificationModule
 from lightning_modules.distillation import DistillationModule
 from lightning_modules.finetuning import FinetuningModule
 from stark.encoders.cutting import shrink_, shrink_to_
-from stark.encoders.families.table import ADAPTERS
-from stark.encoders.family import EncoderAdapter
+from stark.encoders.families.table import family_of, register_family
+from stark.encoders.family import EncoderFamily, EncoderLayer
 from stark.encoders.layer_dropping import drop_layers_, layers_to_keep
-from stark.encoders.layers import EncoderLayer, count_parameters, encoder_layers, find_adapter, kept_units
+from stark.encoders.layers import count_parameters, encoder_layers, kept_units
 from stark.encoders.masking import unit_masks
 from stark.encoders.units import KeptUnits
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, model_digest, save_classifier
@@ -19,10 +19,9 @@ from stark.model_folders.sample_encoder import save_sample_encoder
 from stark.model_folders.shrunk import ShrunkClassifier
 
 __all__ = [
-    "ADAPTERS",
     "ClassificationModule",
     "DistillationModule",
-    "EncoderAdapter",
+    "EncoderFamily",
     "EncoderLayer",
     "FinetuningModule",
     "KeptUnits",
@@ -31,13 +30,14 @@ __all__ = [
     "count_parameters",
     "drop_layers_",
     "encoder_layers",
-    "find_adapter",
+    "family_of",
     "import_stark_checkpoint",
     "kept_units",
     "layers_to_keep",
     "load_classifier",
     "load_tokenizer",
     "model_digest",
+    "register_family",
     "save_classifier",
     "save_sample_encoder",
     "shrink_",

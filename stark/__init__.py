@@ -11,6 +11,8 @@ from stark.storage.lazy import lazy_names
 
 if TYPE_CHECKING:
     from stark.encoders.cutting import shrink_, shrink_to_
+    from stark.encoders.families.table import family_of, register_family
+    from stark.encoders.family import EncoderFamily, EncoderLayer
     from stark.encoders.layer_dropping import drop_layers_
     from stark.encoders.layers import count_parameters, encoder_layers, kept_units
     from stark.encoders.masking import unit_masks
@@ -25,6 +27,8 @@ else:
     __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
+    "EncoderFamily",
+    "EncoderLayer",
     "KeptUnits",
     "UnitMasks",
     "UnitScores",
@@ -32,10 +36,12 @@ __all__ = [
     "distillation_loss",
     "drop_layers_",
     "encoder_layers",
+    "family_of",
     "kept_units",
     "kl_divergence",
     "load_classifier",
     "load_tokenizer",
+    "register_family",
     "save_classifier",
     "score_units",
     "shrink_",

@@ -1,39 +1,16 @@
 """Heads and FFN neurons removed from a model."""
 
 import copy
-from collections.abc import Sequence
 from typing import cast
 
-from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, PreTrainedConfig, PreTrainedModel
 
-from stark.encoders.family import SHRUNK_PREFIX, EncoderAdapter
-from stark.encoders.layers import encoder_layers, find_adapter, kept_units
-from stark.encoders.linears import head_rows, select_inputs, select_outputs
+from stark.encoders.families.table import family_of
+from stark.encoders.family import SHRUNK_PREFIX
+from stark.encoders.layers import encoder_layers, kept_units
 from stark.encoders.units import KeptUnits, UnitMasks
 
 __all__ = ["cut_", "own_config_", "shrink_", "shrink_to_"]
-
-
-class _NoHeads(nn.Module):
-    """Stands in for an attention module that lost all its heads; the keys of its state stay.
-
-    Fused attention kernels are not made for zero heads.
-    """
-
-    def __init__(self, attention: nn.Module, projections: Sequence[str], output: str | None) -> None:
-        super().__init__()
-        for name, child in attention.named_children():
-            self.add_module(name, child)
-        self.attention_head_size = attention.attention_head_size
-        self._projections, self._output = tuple(projections), output
-        self.train(attention.training)
-
-    def forward(self, hidden_states: Tensor, *args: object, **kwargs: object) -> tuple[Tensor, None]:
-        # Empty tensors, computed all the same: distributed training waits for the gradient of every parameter.
-        query, key, value = (self.get_submodule(name)(hidden_states) for name in self._projections)
-        context = query + key + value
-        return context if self._output is None else self.get_submodule(self._output)(context), None
 
 
 def shrink_(model: PreTrainedModel, masks: UnitMasks) -> PreTrainedModel:
@@ -52,7 +29,7 @@ def shrink_(model: PreTrainedModel, masks: UnitMasks) -> PreTrainedModel:
         The same model.
 
     Raises:
-        ValueError: If a mask does not fit or holds something else than 0 and 1, or the family has no adapter.
+        ValueError: If a mask does not fit or holds something else than 0 and 1, or the family is not supported.
 
     Source: the paper's densified students; GeneZC/StarK modeling_sparsebert.py ``densify``.
     Deviation: nothing is rounded to multiples of 8, and an empty block keeps residual and bias.
@@ -87,41 +64,11 @@ def shrink_to_(model: PreTrainedModel, keep: KeptUnits) -> PreTrainedModel:
 
 def cut_(model: PreTrainedModel, masks: UnitMasks) -> None:
     """The cutting in `shrink_`, without its book-keeping in the configuration: for building a model from that."""
-    adapter = find_adapter(model)
+    family = family_of(model)
     for layer, head_mask, neuron_mask in zip(encoder_layers(model), masks.heads, masks.neurons, strict=True):
         device = layer.query.weight.device
         heads, neurons = (mask.nonzero().flatten().to(device) for mask in (head_mask, neuron_mask))
-        rows = head_rows(heads, layer.head_size)
-        for linear in (layer.query, layer.key, layer.value):
-            _replace_(linear, *select_outputs(linear.weight.detach(), _detached(linear.bias), rows))
-        _replace_(layer.attention_output, select_inputs(layer.attention_output.weight.detach(), rows))
-        _replace_(layer.ffn_in, *select_outputs(layer.ffn_in.weight.detach(), _detached(layer.ffn_in.bias), neurons))
-        _replace_(layer.ffn_out, select_inputs(layer.ffn_out.weight.detach(), neurons))
-        _update_attention_(layer.module, adapter, len(heads), len(rows))
-
-
-def _detached(bias: Tensor | None) -> Tensor | None:
-    return None if bias is None else bias.detach()
-
-
-def _replace_(linear: nn.Linear, weight: Tensor, bias: Tensor | None = None) -> None:
-    linear.weight = nn.Parameter(weight, requires_grad=linear.weight.requires_grad)
-    if bias is not None:
-        linear.bias = nn.Parameter(bias, requires_grad=linear.bias.requires_grad)
-    linear.out_features, linear.in_features = weight.shape
-
-
-def _update_attention_(layer: nn.Module, adapter: EncoderAdapter, num_heads: int, width: int) -> None:
-    attention = layer.get_submodule(adapter.attention)
-    setattr(attention, adapter.num_heads_attribute, num_heads)
-    if adapter.heads_width_attribute is not None:
-        setattr(attention, adapter.heads_width_attribute, width)
-    if num_heads == 0 and not isinstance(attention, _NoHeads):
-        inside = f"{adapter.attention}."
-        projections = [name.removeprefix(inside) for name in (adapter.query, adapter.key, adapter.value)]
-        output = adapter.attention_output
-        own_output = output.removeprefix(inside) if output.startswith(inside) else None
-        layer.set_submodule(adapter.attention, _NoHeads(attention, projections, own_output))
+        family.cut_layer_(layer.module, heads, neurons)
 
 
 def own_config_(model: PreTrainedModel, config_class: type[PreTrainedConfig]) -> PreTrainedConfig:

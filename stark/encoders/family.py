@@ -1,32 +1,87 @@
-"""What a family of encoders is: where it keeps the parts of a layer."""
+"""What a family of encoders is: its layers, and how their heads and FFN neurons are read, masked and removed."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
-__all__ = ["SHRUNK_PREFIX", "EncoderAdapter"]
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+from transformers import PreTrainedModel
 
+from stark.encoders.linears import head_rows, select_inputs, select_outputs
+
+__all__ = ["SHRUNK_PREFIX", "EncoderFamily", "EncoderLayer"]
 
 SHRUNK_PREFIX = "stark-"
 """A shrunk model's ``config.model_type`` is this followed by its family's."""
 
 
 @dataclass(frozen=True)
-class EncoderAdapter:
-    """Where a family keeps the parts of a layer; the defaults are BERT's.
-
-    The configuration and model classes are the ones that transformers lists for the family's model type.
+class EncoderLayer:
+    """The linears of one layer, and its current sizes.
 
     Args:
-        layers: Path of the list of layers under ``model.base_model``.
+        module: The layer.
+        query: Query projection.
+        key: Key projection.
+        value: Value projection.
+        attention_output: Projection behind the heads.
+        ffn_in: Linear in front of the FFN neurons.
+        ffn_out: Linear behind the FFN neurons.
+        head_size: Width of a head.
+    """
+
+    module: nn.Module
+    query: nn.Linear
+    key: nn.Linear
+    value: nn.Linear
+    attention_output: nn.Linear
+    ffn_in: nn.Linear
+    ffn_out: nn.Linear
+    head_size: int
+
+    @property
+    def num_heads(self) -> int:
+        """Number of heads that the layer has now."""
+        return self.query.out_features // self.head_size
+
+    @property
+    def num_neurons(self) -> int:
+        """Number of FFN neurons that the layer has now."""
+        return self.ffn_in.out_features
+
+
+@dataclass(frozen=True)
+class EncoderFamily:
+    """A family of encoders; the defaults are BERT's.
+
+    A family whose layers have six linears under other names gives their paths. A family that is built differently
+    overrides the methods. The configuration and model classes are those that transformers lists for the model type.
+
+    Args:
+        model_type: The family's ``config.model_type`` in transformers.
+        layers_path: Path of the list of layers under ``model.base_model``.
         attention: Path of the self-attention module inside a layer. It has ``attention_head_size``.
-        query: Path of the query projection inside a layer; so are ``key`` and ``value``, ``attention_output`` (behind
-            the heads), ``ffn_in`` and ``ffn_out`` (in front of and behind the neurons).
+        query: Path of the query projection inside a layer; ``key``, ``value``, ``attention_output`` (behind the heads),
+            ``ffn_in`` and ``ffn_out`` (in front of and behind the neurons) are paths of the other linears.
+        key: See ``query``.
+        value: See ``query``.
+        attention_output: See ``query``.
         attention_norm: Path of the LayerNorm of attention and residual inside a layer.
+        ffn_in: See ``query``.
+        ffn_out: See ``query``.
         num_heads_attribute: Attribute of the attention module that counts its heads.
         heads_width_attribute: Attribute of the attention module for the width of all heads, None if it has none.
         positions_after_padding: Whether positions are counted from behind the padding token's id, as RoBERTa does.
+        lean_last_layer: Whether the head reads the first token alone, so that the last layer need not compute others.
+
+    Examples:
+        >>> EncoderFamily("camembert", positions_after_padding=True).ffn_in
+        'intermediate.dense'
     """
 
-    layers: str = "encoder.layer"
+    model_type: str
+    layers_path: str = "encoder.layer"
     attention: str = "attention.self"
     query: str = "attention.self.query"
     key: str = "attention.self.key"
@@ -38,3 +93,147 @@ class EncoderAdapter:
     num_heads_attribute: str = "num_attention_heads"
     heads_width_attribute: str | None = "all_head_size"
     positions_after_padding: bool = False
+    lean_last_layer: bool = True
+
+    def layer_list(self, model: PreTrainedModel) -> nn.ModuleList:
+        """The layers of a model, from input to output.
+
+        Args:
+            model: A classifier of this family.
+
+        Returns:
+            The model's own list.
+        """
+        return cast(nn.ModuleList, model.base_model.get_submodule(self.layers_path))
+
+    def keep_layers_(self, model: PreTrainedModel, keep: Sequence[int]) -> None:
+        """Remove all other layers; the configuration is not changed.
+
+        Args:
+            model: A classifier of this family.
+            keep: Ascending numbers of the layers that stay.
+        """
+        layers = self.layer_list(model)
+        model.base_model.set_submodule(self.layers_path, nn.ModuleList(layers[number] for number in keep))
+        for number, layer in enumerate(self.layer_list(model)):
+            for module in layer.modules():
+                if hasattr(module, "layer_idx"):
+                    module.layer_idx = number  # type: ignore[assignment]  # plain attribute of a module
+
+    def view(self, layer: nn.Module) -> EncoderLayer:
+        """The linears and sizes of a layer.
+
+        Args:
+            layer: One of `layer_list`.
+
+        Returns:
+            The view; it refers to the layer's own linears.
+        """
+        names = ("query", "key", "value", "attention_output", "ffn_in", "ffn_out")
+        return EncoderLayer(
+            module=layer,
+            head_size=cast(int, layer.get_submodule(self.attention).attention_head_size),
+            **{name: cast(nn.Linear, layer.get_submodule(getattr(self, name))) for name in names},
+        )
+
+    def mask_layer(self, layer: nn.Module, heads: Tensor, neurons: Tensor) -> list[RemovableHandle]:
+        """Multiply a layer's heads and neurons by masks from now on.
+
+        Args:
+            layer: One of `layer_list`.
+            heads: ``(num_heads,)`` or ``(batch, num_heads)``.
+            neurons: ``(num_neurons,)`` or ``(batch, num_neurons)``.
+
+        Returns:
+            Handles, whose ``remove`` ends it.
+        """
+        view = self.view(layer)
+        return [
+            view.attention_output.register_forward_pre_hook(_multiply_input(heads, view.head_size)),
+            view.ffn_out.register_forward_pre_hook(_multiply_input(neurons, 1)),
+        ]
+
+    def cut_layer_(self, layer: nn.Module, heads: Tensor, neurons: Tensor) -> None:
+        """Remove heads and neurons of a layer; the configuration is not changed.
+
+        Args:
+            layer: One of `layer_list`.
+            heads: Ascending numbers of the heads that stay, int64, on the layer's device.
+            neurons: Ascending numbers of the neurons that stay.
+        """
+        view = self.view(layer)
+        rows = head_rows(heads, view.head_size)
+        for linear in (view.query, view.key, view.value):
+            _replace_(linear, *select_outputs(linear.weight.detach(), _detached(linear.bias), rows))
+        _replace_(view.attention_output, select_inputs(view.attention_output.weight.detach(), rows))
+        _replace_(view.ffn_in, *select_outputs(view.ffn_in.weight.detach(), _detached(view.ffn_in.bias), neurons))
+        _replace_(view.ffn_out, select_inputs(view.ffn_out.weight.detach(), neurons))
+        self._count_heads_(layer, len(heads), len(rows))
+
+    def attention_linears(self) -> list[str]:
+        """The attention module's own linears by their names inside it: query, key, value, and the output if it has it.
+
+        Returns:
+            Three or four names.
+
+        Examples:
+            >>> EncoderFamily("bert").attention_linears()
+            ['query', 'key', 'value']
+        """
+        inside = f"{self.attention}."
+        paths = (self.query, self.key, self.value, self.attention_output)
+        return [path.removeprefix(inside) for path in paths if path.startswith(inside)]
+
+    def _count_heads_(self, layer: nn.Module, num_heads: int, width: int) -> None:
+        attention = layer.get_submodule(self.attention)
+        setattr(attention, self.num_heads_attribute, num_heads)
+        if self.heads_width_attribute is not None:
+            setattr(attention, self.heads_width_attribute, width)
+        if num_heads == 0 and not isinstance(attention, _NoHeads):
+            layer.set_submodule(self.attention, _NoHeads(attention, self.attention_linears()))
+
+
+class _NoHeads(nn.Module):
+    """Stands in for an attention module that lost all its heads; the keys of its state stay.
+
+    Fused attention kernels are not made for zero heads.
+    """
+
+    def __init__(self, attention: nn.Module, linears: Sequence[str]) -> None:
+        super().__init__()
+        for name, child in attention.named_children():
+            self.add_module(name, child)
+        self.attention_head_size = attention.attention_head_size
+        self._projections, self._output = tuple(linears[:3]), tuple(linears[3:])
+        self.train(attention.training)
+
+    def forward(self, hidden_states: Tensor, *args: object, **kwargs: object) -> tuple[Tensor, None]:
+        # Empty tensors, computed all the same: distributed training waits for the gradient of every parameter.
+        query, key, value = (self.get_submodule(name)(hidden_states) for name in self._projections)
+        context = query + key + value
+        for name in self._output:
+            context = self.get_submodule(name)(context)
+        return context, None
+
+
+def _multiply_input(mask: Tensor, width: int) -> Callable[[nn.Module, tuple[Tensor]], Tensor]:
+    def hook(_: nn.Module, inputs: tuple[Tensor]) -> Tensor:
+        (hidden,) = inputs  # (batch, length, units * width)
+        factors = mask.repeat_interleave(width, dim=-1)
+        if factors.dim() == 2:
+            factors = factors[:, None]
+        # In the wider of the two types, so that a float32 mask gets a float32 gradient from a bfloat16 model.
+        return (hidden * factors).to(hidden.dtype)
+
+    return hook
+
+
+def _detached(bias: Tensor | None) -> Tensor | None:
+    return None if bias is None else bias.detach()
+
+
+def _replace_(linear: nn.Linear, weight: Tensor, bias: Tensor | None = None) -> None:
+    linear.weight = nn.Parameter(weight, requires_grad=linear.weight.requires_grad)
+    if bias is not None:
+        linear.bias = nn.Parameter(bias, requires_grad=linear.bias.requires_grad)
+    linear.out_features, linear.in_features = weight.shape

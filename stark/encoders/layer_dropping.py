@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from torch import nn
 from transformers import PreTrainedModel
 
 from stark.choices import LayerChoice
 from stark.encoders.cutting import own_config_
+from stark.encoders.families.table import family_of
 from stark.encoders.family import SHRUNK_PREFIX
-from stark.encoders.layers import encoder_layers, find_adapter, kept_units, layer_list
+from stark.encoders.layers import encoder_layers, kept_units
 from stark.errors import StarkError
 
 __all__ = ["drop_layers", "drop_layers_", "layers_to_keep"]
@@ -53,15 +53,12 @@ def drop_layers_(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel
     Raises:
         ValueError: If ``keep`` is empty, not ascending, or names a layer that the model does not have.
     """
-    layers = layer_list(model)
-    if not keep or list(keep) != sorted(set(keep)) or keep[0] < 0 or keep[-1] >= len(layers):
-        raise StarkError(f"layers to keep must be ascending numbers below {len(layers)}, got {list(keep)}")
+    family = family_of(model)
+    count = len(family.layer_list(model))
+    if not keep or list(keep) != sorted(set(keep)) or keep[0] < 0 or keep[-1] >= count:
+        raise StarkError(f"layers to keep must be ascending numbers below {count}, got {list(keep)}")
     units = kept_units(model)
-    model.base_model.set_submodule(find_adapter(model).layers, nn.ModuleList(layers[number] for number in keep))
-    for number, layer in enumerate(layer_list(model)):
-        for module in layer.modules():
-            if hasattr(module, "layer_idx"):
-                module.layer_idx = number  # type: ignore[assignment]  # plain attribute of a module
+    family.keep_layers_(model, keep)
     config = own_config_(model, type(model.config))
     config.num_hidden_layers = len(keep)
     if getattr(config, "layer_types", None) is not None:

@@ -1,11 +1,11 @@
 """Masks on heads and FFN neurons, while a context is open."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from stark.encoders.families.table import family_of
 from stark.encoders.layers import encoder_layers
 from stark.encoders.units import UnitMasks
 
@@ -41,23 +41,9 @@ def unit_masks(model: PreTrainedModel, masks: UnitMasks) -> Iterator[PreTrainedM
             if mask.dim() not in (1, 2) or mask.shape[-1] != size:
                 shape = tuple(mask.shape)
                 raise ValueError(f"{kind} mask of layer {number} has shape {shape}, not ({size},) or (batch, {size})")
+    family = family_of(model)
     with ExitStack() as hooks:
-        for layer, head_mask, neuron_mask in zip(layers, masks.heads, masks.neurons, strict=True):
-            for linear, mask, width in (
-                (layer.attention_output, head_mask, layer.head_size),
-                (layer.ffn_out, neuron_mask, 1),
-            ):
-                hooks.callback(linear.register_forward_pre_hook(_multiply_input(mask, width)).remove)
+        for layer, heads, neurons in zip(layers, masks.heads, masks.neurons, strict=True):
+            for handle in family.mask_layer(layer.module, heads, neurons):
+                hooks.callback(handle.remove)
         yield model
-
-
-def _multiply_input(mask: Tensor, width: int) -> Callable[[nn.Module, tuple[Tensor]], Tensor]:
-    def hook(_: nn.Module, inputs: tuple[Tensor]) -> Tensor:
-        (hidden,) = inputs  # (batch, length, units * width)
-        factors = mask.repeat_interleave(width, dim=-1)
-        if factors.dim() == 2:
-            factors = factors[:, None]
-        # In the wider of the two types, so that a float32 mask gets a float32 gradient from a bfloat16 model.
-        return (hidden * factors).to(hidden.dtype)
-
-    return hook

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from stark.encoders.family import EncoderAdapter
-from stark.encoders.layers import find_adapter, layer_list
+from stark.encoders.families.table import family_of
+from stark.encoders.family import EncoderFamily
 from stark.forward.attention import attention
 
 __all__ = ["attention_mask_of", "lean_attention"]
@@ -54,13 +54,14 @@ def lean_attention(model: PreTrainedModel) -> Iterator[bool]:
         Whether the model is one that can be spared anything.
 
     Raises:
-        ValueError: If the model's family has no adapter.
+        ValueError: If the model's family has no family.
     """
-    adapter = find_adapter(model)
-    layers = layer_list(model)
+    family = family_of(model)
+    layers = family.layer_list(model)
     last = layers[-1]
     if (
-        model.config._attn_implementation != "sdpa"
+        not family.lean_last_layer
+        or model.config._attn_implementation != "sdpa"
         or model._compiled_call_impl is not None
         or last.gradient_checkpointing
     ):
@@ -68,8 +69,8 @@ def lean_attention(model: PreTrainedModel) -> Iterator[bool]:
         return
     all_layers = model.training and model.device.type == "cpu"
     for layer in layers if all_layers else (last,):
-        _teach(layer, adapter)
-    call = _Call(last.get_submodule(adapter.attention), last.get_submodule(adapter.attention_norm), all_layers)
+        _teach(layer, family)
+    call = _Call(last.get_submodule(family.attention), last.get_submodule(family.attention_norm), all_layers)
     token = _CALL.set(call)
     try:
         yield True
@@ -96,20 +97,17 @@ def attention_mask_of(mask: Tensor) -> Tensor:
     return mask[:, None, None, :].bool()
 
 
-def _teach(layer: nn.Module, adapter: EncoderAdapter) -> None:
-    module, norm = layer.get_submodule(adapter.attention), layer.get_submodule(adapter.attention_norm)
+def _teach(layer: nn.Module, family: EncoderFamily) -> None:
+    module, norm = layer.get_submodule(family.attention), layer.get_submodule(family.attention_norm)
     # One that lost all its heads has another forward, which is cheap as it is.
-    has_heads = hasattr(module, adapter.num_heads_attribute)
+    has_heads = hasattr(module, family.num_heads_attribute)
     if _first_token in norm._forward_pre_hooks.values() and (isinstance(module, _Lean) or not has_heads):
         return
     with _TEACHING:
         if has_heads and not isinstance(module, _Lean):
-            inside = f"{adapter.attention}."
-            names = (adapter.query, adapter.key, adapter.value, adapter.attention_output)
-            # DistilBERT has inside of its attention what BERT has behind it.
-            own = [name.removeprefix(inside) for name in names if name.startswith(inside)]
             # Before the class, whose forward another thread may call at once.
-            module.linears_of_attention = own  # type: ignore[assignment]  # plain attribute of a module
+            # DistilBERT has inside of its attention what BERT has behind it.
+            module.linears_of_attention = family.attention_linears()  # type: ignore[assignment]  # plain attribute of a module
             module.__class__ = _lean_class(type(module))  # type: ignore[arg-type]
         if _first_token not in norm._forward_pre_hooks.values():
             norm.register_forward_pre_hook(_first_token)

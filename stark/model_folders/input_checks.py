@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from transformers import PreTrainedConfig, PreTrainedTokenizerFast
 
-from stark.encoders.families.table import adapter_of
+from stark.encoders.families.table import family_of_type
 from stark.errors import StarkError
 from stark.model_folders.model_inputs import LEAST_TOKENS, ModelInputs, lowercases
 
@@ -46,7 +46,7 @@ def most_tokens(config: PreTrainedConfig) -> int:
         The most tokens of a row. RoBERTa's positions begin after that of padding, so it has two fewer than rows in the
         table.
     """
-    unused = int(config.pad_token_id) + 1 if adapter_of(config.model_type).positions_after_padding else 0
+    unused = int(config.pad_token_id) + 1 if family_of_type(config.model_type).positions_after_padding else 0
     return int(config.max_position_embeddings) - unused
 
 

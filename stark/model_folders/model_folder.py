@@ -26,8 +26,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from stark.encoders.families.table import adapter_of
-from stark.encoders.layers import find_adapter
+from stark.encoders.families.table import family_of, family_of_type
 from stark.errors import StarkError
 from stark.model_folders.model_inputs import ModelInputs
 from stark.storage import (
@@ -164,7 +163,7 @@ def load_classifier(
         _check_local(path, CONFIG_FILE)
         verify_checksums(Path(path), (CONFIG_FILE, *_MODEL_FILES))
         values = PreTrainedConfig.get_config_dict(str(path))[0]
-        adapter_of(values.get("model_type"))
+        family_of_type(values.get("model_type"))
         shapes = stored_shapes(Path(path))
         check_sizes(values, shapes)
         config = AutoConfig.from_pretrained(str(path), trust_remote_code=False)
@@ -322,7 +321,7 @@ def _check_encoder(model: PreTrainedModel, keys: Iterable[str]) -> None:
     """Refuse if embeddings or layers lack weights, or have others than the configuration says."""
     if any(key.startswith(("cls.0.", "cls.3.")) for key in keys):
         raise StarkError("it has the layout of a published StarK checkpoint: convert it with import_stark_checkpoint")
-    body = (find_adapter(model).layers.split(".")[0], "embeddings")
+    body = (family_of(model).layers_path.split(".")[0], "embeddings")
     names = (key.removeprefix(f"{model.base_model_prefix}.") for key in keys)
     if wrong := sorted(name for name in names if name.split(".")[0].startswith(body)):
         raise StarkError(f"{len(wrong)} weights are missing or do not fit {CONFIG_FILE}, such as {wrong[0]}")

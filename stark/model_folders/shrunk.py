@@ -1,4 +1,4 @@
-"""The shrunk families: for each adapter a ``stark-<family>`` configuration and classifier, known to the Auto classes.
+"""The shrunk families: for each family a ``stark-<family>`` configuration and classifier, known to the Auto classes.
 
 Importing this module registers them, so that ``AutoModelForSequenceClassification.from_pretrained`` and
 ``transformers.pipeline`` load shrunk model folders like any other.
@@ -21,8 +21,8 @@ from transformers import (
 )
 
 from stark.encoders.cutting import cut_
-from stark.encoders.families.table import ADAPTERS
-from stark.encoders.family import SHRUNK_PREFIX
+from stark.encoders.families.table import on_registration
+from stark.encoders.family import SHRUNK_PREFIX, EncoderFamily
 from stark.encoders.layers import encoder_layers
 from stark.encoders.units import KeptUnits
 from stark.forward.lean_attention import attention_mask_of, lean_attention
@@ -85,8 +85,8 @@ class ShrunkClassifier(_Classifier):
             return super().forward(input_ids, attention_mask, *args, **kwargs)
 
 
-def _register(family: str) -> None:
-    config_base = CONFIG_MAPPING[family]
+def _register(family: EncoderFamily) -> None:
+    config_base = CONFIG_MAPPING[family.model_type]
     model_base: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[config_base]
     config_class: Any = type(
         f"Stark{config_base.__name__}",
@@ -96,7 +96,7 @@ def _register(family: str) -> None:
             "__doc__": f"`{config_base.__name__}` of the original model, with the units that its layers kept.",
             "__annotations__": {"kept_units": dict[str, list[str]] | None},
             "kept_units": None,
-            "model_type": SHRUNK_PREFIX + family,
+            "model_type": SHRUNK_PREFIX + family.model_type,
         },
     )
 
@@ -123,5 +123,4 @@ def _register(family: str) -> None:
         __all__.append(made.__name__)
 
 
-for _family in ADAPTERS:
-    _register(_family)
+on_registration(_register)

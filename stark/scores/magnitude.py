@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from stark.encoders.layers import EncoderLayer, encoder_layers
+from stark.encoders.family import EncoderLayer
+from stark.encoders.layers import encoder_layers
 
 __all__ = ["magnitudes"]
 

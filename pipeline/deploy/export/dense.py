@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from transformers import CONFIG_MAPPING, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, PreTrainedConfig, PreTrainedModel
 
-from stark.encoders.family import SHRUNK_PREFIX
-from stark.encoders.layers import EncoderLayer, encoder_layers, kept_units
+from stark.encoders.family import SHRUNK_PREFIX, EncoderLayer
+from stark.encoders.layers import encoder_layers, kept_units
 from stark.encoders.linears import head_rows
 from stark.errors import StarkError
 

@@ -1,46 +1,83 @@
-"""The families, by the type in their configuration."""
+"""The families that are supported, by the type in their configuration."""
 
-from stark.encoders.family import SHRUNK_PREFIX, EncoderAdapter
+from collections.abc import Callable
+
+from transformers import PreTrainedModel
+
+from stark.encoders.families.bert import BERT, ELECTRA
+from stark.encoders.families.distilbert import DISTILBERT
+from stark.encoders.families.roberta import ROBERTA, XLM_ROBERTA
+from stark.encoders.family import SHRUNK_PREFIX, EncoderFamily
 from stark.errors import StarkError
 
-__all__ = ["ADAPTERS", "adapter_of"]
+__all__ = ["FAMILIES", "family_of", "family_of_type", "on_registration", "register_family"]
+
+FAMILIES = {family.model_type: family for family in (BERT, ROBERTA, XLM_ROBERTA, ELECTRA, DISTILBERT)}
+"""Families by ``config.model_type``."""
+
+_told: list[Callable[[EncoderFamily], None]] = []
 
 
-ADAPTERS = {
-    "bert": EncoderAdapter(),
-    "roberta": EncoderAdapter(positions_after_padding=True),
-    "xlm-roberta": EncoderAdapter(positions_after_padding=True),
-    "electra": EncoderAdapter(),
-    "distilbert": EncoderAdapter(
-        layers="transformer.layer",
-        attention="attention",
-        query="attention.q_lin",
-        key="attention.k_lin",
-        value="attention.v_lin",
-        attention_output="attention.out_lin",
-        attention_norm="sa_layer_norm",
-        ffn_in="ffn.lin1",
-        ffn_out="ffn.lin2",
-        num_heads_attribute="n_heads",
-        heads_width_attribute=None,
-    ),
-}
-"""Adapters by ``config.model_type``."""
+def register_family(family: EncoderFamily) -> None:
+    """Support one more family of encoders, such as one that a plugin defines.
 
-
-def adapter_of(model_type: str | None) -> EncoderAdapter:
-    """The adapter for a ``config.model_type``, also ``stark-<family>``.
+    Args:
+        family: The family. transformers must know its model type, its classifier and its tokenizer.
 
     Raises:
-        ValueError: If there is none.
+        StarkError: If another family has its model type.
+    """
+    if FAMILIES.setdefault(family.model_type, family) != family:
+        raise StarkError(f"model type '{family.model_type}' has a family already")
+    for tell in _told:
+        tell(family)
+
+
+def on_registration(tell: Callable[[EncoderFamily], None]) -> None:
+    """Have a function called with each family: those that there are, now, and others when they are registered.
+
+    Args:
+        tell: The function.
+    """
+    _told.append(tell)
+    for family in FAMILIES.values():
+        tell(family)
+
+
+def family_of(model: PreTrainedModel) -> EncoderFamily:
+    """The family of a model, shrunk or not.
+
+    Args:
+        model: A classifier or an encoder.
+
+    Returns:
+        Its family.
+
+    Raises:
+        StarkError: If its family is not supported.
+    """
+    return family_of_type(model.config.model_type)
+
+
+def family_of_type(model_type: str | None) -> EncoderFamily:
+    """The family for a ``config.model_type``, also ``stark-<family>``.
+
+    Args:
+        model_type: The type.
+
+    Returns:
+        The family.
+
+    Raises:
+        StarkError: If it is not supported.
 
     Examples:
-        >>> adapter_of("stark-distilbert").ffn_in
+        >>> family_of_type("stark-distilbert").ffn_in
         'ffn.lin1'
     """
-    if (family := str(model_type).removeprefix(SHRUNK_PREFIX)) not in ADAPTERS:
-        supported = ", ".join(ADAPTERS)
+    if (name := str(model_type).removeprefix(SHRUNK_PREFIX)) not in FAMILIES:
+        supported = ", ".join(FAMILIES)
         raise StarkError(
-            f"no adapter for model type '{model_type}': one of {supported} is supported (stark/encoders/layers.py)"
+            f"no family for model type '{model_type}': one of {supported} is supported (stark/encoders/families)"
         )
-    return ADAPTERS[family]
+    return FAMILIES[name]

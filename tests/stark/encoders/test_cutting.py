@@ -8,8 +8,9 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 from stark.encoders.cutting import shrink_, shrink_to_
-from stark.encoders.families.table import ADAPTERS
-from stark.encoders.layers import count_parameters, encoder_layers, find_adapter, kept_units
+from stark.encoders.families.table import FAMILIES as SUPPORTED
+from stark.encoders.families.table import family_of
+from stark.encoders.layers import count_parameters, encoder_layers, kept_units
 from stark.encoders.masking import unit_masks
 from stark.encoders.units import UnitMasks
 from tests.tiny import FAMILIES, logits, ones, random_masks, tiny_batch, tiny_classifier
@@ -49,7 +50,7 @@ def test_shrunk_model_says_what_it_is(family):
     for name in ("num_attention_heads", "num_hidden_layers", "hidden_size"):
         assert getattr(model.config, name) == getattr(original, name)
     assert [len(heads) for heads in kept_units(model).heads] == [int(mask.sum()) for mask in masks[0]]
-    assert find_adapter(model) is ADAPTERS[family]
+    assert family_of(model) is SUPPORTED[family]
     for again in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert torch.equal(logits(again), logits(model))
 

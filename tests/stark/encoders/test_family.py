@@ -3,14 +3,14 @@
 import pytest
 from torch import nn
 
-from stark.encoders.families.table import ADAPTERS
+from stark.encoders.families.table import FAMILIES as SUPPORTED
 from tests.tiny import FAMILIES, tiny_classifier
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_path_leads_to_its_part(family):
-    adapter, model = ADAPTERS[family], tiny_classifier(family)
-    for layer in model.base_model.get_submodule(adapter.layers):
+    adapter, model = SUPPORTED[family], tiny_classifier(family)
+    for layer in model.base_model.get_submodule(adapter.layers_path):
         for name in ("query", "key", "value", "attention_output", "ffn_in", "ffn_out"):
             assert isinstance(layer.get_submodule(getattr(adapter, name)), nn.Linear)
         assert isinstance(layer.get_submodule(adapter.attention_norm), nn.LayerNorm)

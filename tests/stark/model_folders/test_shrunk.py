@@ -8,7 +8,7 @@ import transformers
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from stark.encoders.cutting import shrink_
-from stark.encoders.families.table import ADAPTERS
+from stark.encoders.families.table import FAMILIES as SUPPORTED
 from stark.encoders.layers import encoder_layers
 from stark.model_folders import shrunk
 from stark.model_folders.model_folder import load_tokenizer, save_classifier
@@ -85,7 +85,7 @@ def test_kept_units_that_do_not_fit_are_refused(kept, message, tmp_path):
 
 
 def test_every_adapter_is_registered():
-    for family in ADAPTERS:
+    for family in SUPPORTED:
         assert f"stark-{family}" in transformers.CONFIG_MAPPING
 
 

@@ -1,0 +1,8 @@
+"""BERT, and families that are built like it."""
+
+from stark.encoders.family import EncoderFamily
+
+__all__ = ["BERT", "ELECTRA"]
+
+BERT = EncoderFamily("bert")
+ELECTRA = EncoderFamily("electra")

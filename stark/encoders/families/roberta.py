@@ -1,0 +1,8 @@
+"""RoBERTa and XLM-RoBERTa: BERT, but for the numbers of positions."""
+
+from stark.encoders.family import EncoderFamily
+
+__all__ = ["ROBERTA", "XLM_ROBERTA"]
+
+ROBERTA = EncoderFamily("roberta", positions_after_padding=True)
+XLM_ROBERTA = EncoderFamily("xlm-roberta", positions_after_padding=True)
