@@ -28,7 +28,7 @@ class Compilation(Callback):
     training alone, so that evaluation and scoring need no kernels of their own.
 
     Raises:
-        ValueError: If there is no C++ compiler.
+        StarkError: If there is no C++ compiler.
 
     Examples:
         ```yaml

@@ -27,7 +27,7 @@ class ExpectedModel(Callback):
         with_head: Whether the classifier's head came with the model; a new one is drawn, and differs each time.
 
     Raises:
-        ValueError: If another model, or another tokenizer, was loaded.
+        StarkError: If another model, or another tokenizer, was loaded.
     """
 
     def __init__(self, digest: str, with_head: bool) -> None:

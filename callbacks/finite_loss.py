@@ -31,7 +31,7 @@ class FiniteLoss(Callback):
         window: Number of batches after which the notes are looked at.
 
     Raises:
-        ValueError: If window is below 1.
+        StarkError: If window is below 1.
 
     Examples:
         ```yaml

@@ -27,7 +27,7 @@ class Pause(Callback):
         epochs: How many are trained.
 
     Raises:
-        ValueError: If that is not at least 1.
+        StarkError: If that is not at least 1.
 
     Examples:
         ```yaml

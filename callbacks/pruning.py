@@ -42,7 +42,7 @@ class Pruning(Callback):
         scores: File of an earlier scoring of the same model, to cut another sparsity without scoring again.
 
     Raises:
-        ValueError: If the sparsity lies outside [0, 1).
+        StarkError: If the sparsity lies outside [0, 1).
 
     Examples:
         ```yaml

@@ -38,8 +38,8 @@ class TeacherRestoring(Callback):
         sparsity: Fraction of the teacher's heads and of its neurons that is missing in the first epoch, in [0, 1).
 
     Raises:
-        TypeError: If the module has no teacher.
-        ValueError: If sparsity or lam is out of range, the scores are of another teacher, or the fit has no number of
+        StarkTypeError: If the module has no teacher.
+        StarkError: If sparsity or lam is out of range, the scores are of another teacher, or the fit has no number of
             epochs.
 
     Examples:

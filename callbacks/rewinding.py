@@ -38,7 +38,7 @@ class Rewinding(Callback):
             trial always runs them all: early stopping is ignored until it is over.
 
     Raises:
-        ValueError: If trial_epochs is below 1, or the trainer's epochs do not fit.
+        StarkError: If trial_epochs is below 1, or the trainer's epochs do not fit.
 
     Examples:
         ```yaml

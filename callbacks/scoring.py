@@ -35,7 +35,7 @@ def scoring_batches(
         Batches.
 
     Raises:
-        TypeError: If the data module has no such method.
+        StarkTypeError: If the data module has no such method.
     """
     if not isinstance(data, _ScoringData):
         raise StarkTypeError(f"{type(data).__name__} has no scoring_dataloader(split, grouped), which scoring needs")

@@ -46,7 +46,7 @@ class TeacherSparsification(Callback):
         scores: File of an earlier scoring of the same teacher, to cut another sparsity or lam without scoring again.
 
     Raises:
-        ValueError: If sparsity or lam is out of range.
+        StarkError: If sparsity or lam is out of range.
 
     Examples:
         ```yaml

@@ -50,7 +50,7 @@ class TeacherCache(Callback):
             and layer.
 
     Raises:
-        TypeError: If the module has no teacher, or the data module cannot name its rows.
+        StarkTypeError: If the module has no teacher, or the data module cannot name its rows.
 
     Examples:
         ```yaml

@@ -143,7 +143,7 @@ class GLUEDataModule(DataSettings, pl.LightningDataModule):
             A loader that gives every row once, whatever the number of processes.
 
         Raises:
-            ValueError: there is no such part.
+            StarkError: there is no such part.
         """
         if split not in ("selection", "validation", "train"):
             raise StarkError(f"split is {split!r}: choose one of selection, validation, train")
@@ -165,7 +165,7 @@ class GLUEDataModule(DataSettings, pl.LightningDataModule):
             split: "train", "dev" or "test".
 
         Raises:
-            FileNotFoundError: there is no such split.
+            StarkFileNotFoundError: there is no such split.
         """
         if split not in self._digests:
             self._digests[split] = self._source.digest(split)
@@ -200,7 +200,7 @@ class GLUEDataModule(DataSettings, pl.LightningDataModule):
             state_dict: the settings that the checkpoint was made with.
 
         Raises:
-            ValueError: a setting differs.
+            StarkError: a setting differs.
         """
         # A checkpoint that is only tested may well be tested with other batches.
         if self.trainer is not None and self.trainer.state.fn != "fit":

@@ -108,8 +108,8 @@ def write_sample_data(
         The files written.
 
     Raises:
-        ValueError: too few rows to have every label in every file.
-        FileExistsError: a file is there that is not ours; nothing was written.
+        StarkError: too few rows to have every label in every file.
+        StarkFileExistsError: a file is there that is not ours; nothing was written.
 
     Examples:
         >>> import tempfile

@@ -72,7 +72,7 @@ class DataSettings:
                 read the same rows.
 
         Raises:
-            ValueError: an argument is out of range.
+            StarkError: an argument is out of range.
         """
         super().__init__()  # Lightning's, in a data module
         self.task = open_task(task, data_dir)

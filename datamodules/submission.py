@@ -20,7 +20,7 @@ def check_submission(path: Path) -> None:
         path: of the file to write; it need not exist.
 
     Raises:
-        FileExistsError: something else is there.
+        StarkFileExistsError: something else is there.
     """
     if path.exists() and not (path.is_file() and path.read_bytes().startswith(_HEADER.encode())):
         raise StarkFileExistsError(f"{path} exists and is no submission: move it, or choose another folder to write to")
@@ -39,8 +39,8 @@ def write_submission(task: Task, idx: Sequence[int], predictions: Sequence[int] 
         The path.
 
     Raises:
-        ValueError: an index is missing or comes twice, or a prediction is no label of the task.
-        FileExistsError: a file that is no submission is there.
+        StarkError: an index is missing or comes twice, or a prediction is no label of the task.
+        StarkFileExistsError: a file that is no submission is there.
 
     Examples:
         >>> import tempfile

@@ -115,7 +115,7 @@ class ClassificationModule(LightningModule):
         """Compare the rows with the encoder's tables, before a callback scores anything or the fit begins.
 
         Raises:
-            ValueError: If a row may have a token, a position or a segment that the encoder has not.
+            StarkError: If a row may have a token, a position or a segment that the encoder has not.
         """
         data = getattr(self.trainer, "datamodule", None)
         if isinstance(data, HasInputs):
@@ -128,7 +128,7 @@ class ClassificationModule(LightningModule):
             data: The data module.
 
         Raises:
-            ValueError: If they do not fit.
+            StarkError: If they do not fit.
         """
         where = str(self.classifier.name_or_path)
         check_inputs(self.classifier.config, data.tokenizer, data.max_length, is_pair=data.is_pair, where=where)
@@ -138,7 +138,7 @@ class ClassificationModule(LightningModule):
         """Check that the trainer keeps weights whole, and leave out of a fit what does not learn.
 
         Raises:
-            ValueError: If its strategy does not.
+            StarkError: If its strategy does not.
         """
         check_strategy(self.trainer.strategy)
         if stage == "fit":
@@ -331,7 +331,7 @@ class ClassificationModule(LightningModule):
         """Take the checkpoint's shape, before its weights arrive.
 
         Raises:
-            ValueError: If a fit resumes with other settings than the checkpoint's, or its classifier has other labels.
+            StarkError: If a fit resumes with other settings than the checkpoint's, or its classifier has other labels.
         """
         if self._trainer is not None and self.trainer.training:
             # Keys with an underscore are notes of LightningCLI.

@@ -55,7 +55,7 @@ def read_checkpoint(path: Path, *, mapped: bool = False) -> dict[str, Any]:
         The checkpoint, on the CPU.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        StarkFileNotFoundError: If there is no such file.
         DamagedError: If it is no checkpoint of a fit, or damaged.
         ReadError: If it could not be read now.
     """

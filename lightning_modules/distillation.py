@@ -47,7 +47,7 @@ class DistillationModule(ClassificationModule):
         distillation_weight: w, the weight of the teacher's part, in [0, 1].
 
     Raises:
-        ValueError: If a model cannot be loaded, has other labels, or the tokenizers of the two differ.
+        StarkError: If a model cannot be loaded, has other labels, or the tokenizers of the two differ.
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class DistillationModule(ClassificationModule):
         """Bring the teacher into the checkpoint's shape.
 
         Raises:
-            ValueError: If the teacher's weights are not those of the checkpoint.
+            StarkError: If the teacher's weights are not those of the checkpoint.
         """
         super().on_load_checkpoint(checkpoint)
         saved = checkpoint["teacher"]

@@ -26,7 +26,7 @@ class FinetuningModule(ClassificationModule):
         warmup_proportion: Fraction of the steps with rising learning rate.
 
     Raises:
-        ValueError: If the model cannot be loaded, or has other labels.
+        StarkError: If the model cannot be loaded, or has other labels.
     """
 
     def __init__(

@@ -201,12 +201,12 @@ def refuse_changes(now: dict[str, Any], then: dict[str, Any], where: str) -> Non
         where: The prefix of the keys in the message, such as ``model``.
 
     Raises:
-        ValueError: At the first key whose values differ.
+        StarkError: At the first key whose values differ.
 
     Examples:
         >>> refuse_changes({"seed": 1}, {"seed": 2}, "data")
         Traceback (most recent call last):
-        ValueError: data.seed is 1 but the checkpoint was made with 2: resume with the same settings, or start anew ...
+        stark.errors.StarkError: data.seed is 1 but the checkpoint was made with 2: resume with the same settings, ...
     """
     for key in sorted(now.keys() | then.keys()):
         if now.get(key) != then.get(key):

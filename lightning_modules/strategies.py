@@ -76,13 +76,13 @@ def check_strategy(strategy: str | type | Strategy) -> None:
         strategy: A name, an import path, a class or an instance of Lightning's.
 
     Raises:
-        ValueError: If it neither trains on a single device nor is DDP.
+        StarkError: If it neither trains on a single device nor is DDP.
 
     Examples:
         >>> check_strategy("ddp")
         >>> check_strategy("fsdp")
         Traceback (most recent call last):
-        ValueError: trainer.strategy is 'fsdp': pruning and distillation need whole weights in each process, so use ...
+        stark.errors.StarkError: trainer.strategy is 'fsdp': pruning and distillation need whole weights in each ...
     """
     if strategy == "auto":
         return

@@ -124,7 +124,7 @@ class TeacherOutputs:
 
         Raises:
             DamagedError: If the file cannot be read or is damaged.
-            ValueError: If it holds the outputs of another teacher, or of other rows.
+            StarkError: If it holds the outputs of another teacher, or of other rows.
         """
         tensors, notes = read_tensors(path)
         if notes.get("key") != key:
@@ -155,7 +155,7 @@ def ask_teacher(
         The outputs, on the CPU.
 
     Raises:
-        ValueError: If there is no row.
+        StarkError: If there is no row.
     """
     rank, world_size = processes()
     own: dict[int, dict[str, Tensor]] = {}

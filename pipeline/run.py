@@ -47,9 +47,9 @@ def run(settings: RunSettings, config: str, options: RunOptions) -> None:
         options: Of this call: only show what would be done, or do a part of it again.
 
     Raises:
-        FileExistsError: If the run's folder holds something else, another process works in it, or a file of the user's
-            lies where a stage would begin anew.
-        ValueError: If the manifest is damaged, or a setting cannot work.
+        StarkFileExistsError: If the run's folder holds something else, another process works in it, or a file of the
+            user's lies where a stage would begin anew.
+        StarkError: If the manifest is damaged, or a setting cannot work.
     """
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -92,7 +92,7 @@ def _plan(
     Stages that are to run again are dropped from the manifest, which is not written.
 
     Raises:
-        FileExistsError: If a file of the user's is where a stage would begin anew.
+        StarkFileExistsError: If a file of the user's is where a stage would begin anew.
     """
     method = Method(settings, data, manifest)
     todo = method.stages()
@@ -117,7 +117,7 @@ def _check(settings: RunSettings) -> GLUEDataModule:
     """Find what is wrong with data, model or student now, before anything is written; the data module.
 
     Raises:
-        ValueError: If the run could not end well.
+        StarkError: If the run could not end well.
     """
     encoder = settings.model_name_or_path
     data = GLUEDataModule(model_name_or_path=encoder, seed=settings.seed, **settings.data)

@@ -39,6 +39,7 @@ WITHOUT = {"stark": {"pytorch_lightning", "lightning_fabric", "datasets", "jsona
 TESTED_TOGETHER = {
     "pipeline/commands": "tests/pipeline/commands/test_every_command.py",
     "pipeline/deploy/export": "tests/pipeline/deploy/export/test_export.py",
+    "stark/encoders/families": "tests/stark/encoders/test_family.py",
     "pipeline/stages": "tests/pipeline/test_run.py",
 }
 

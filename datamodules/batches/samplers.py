@@ -48,7 +48,7 @@ class EpochBatchSampler:
             rank: number of this process.
 
         Raises:
-            ValueError: there is no such process.
+            StarkError: there is no such process.
         """
         if not 0 <= rank < num_replicas:
             raise StarkError(f"rank is {rank} but must be in 0 to {num_replicas - 1}")
@@ -67,7 +67,7 @@ class EpochBatchSampler:
             first_batch: how many of its batches (of this process) are left out because they were trained on already.
 
         Raises:
-            ValueError: the epoch has fewer batches.
+            StarkError: the epoch has fewer batches.
         """
         if not 0 <= first_batch <= len(self):
             raise StarkError(f"first_batch is {first_batch} but an epoch has {len(self)} batches")

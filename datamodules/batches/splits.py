@@ -27,7 +27,7 @@ def stratified_rows(classes: Sequence[int] | Tensor, size: int, *, seed: int, pu
         Row numbers in rising order.
 
     Raises:
-        ValueError: there are fewer rows.
+        StarkError: there are fewer rows.
 
     Examples:
         >>> rows = stratified_rows([0, 0, 0, 0, 1, 1], 3, seed=0, purpose="example").tolist()

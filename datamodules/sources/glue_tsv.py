@@ -31,7 +31,7 @@ def find_folder(data_dir: Path, task: GLUETask) -> Path:
         The folder; whether a certain split is in it is not checked.
 
     Raises:
-        FileNotFoundError: ``data_dir`` is no folder, or neither holds the task's files nor a folder of its name.
+        StarkFileNotFoundError: ``data_dir`` is no folder, or neither holds the task's files nor a folder of its name.
     """
     if not data_dir.is_dir():
         raise StarkFileNotFoundError(f"{data_dir}: no such folder (data of task {task.name!r})")
@@ -64,7 +64,7 @@ def find_file(folder: Path, task: GLUETask, split: str) -> Path:
         Path of the file.
 
     Raises:
-        FileNotFoundError: there is no such file, or the task has no such split.
+        StarkFileNotFoundError: there is no such file, or the task has no such split.
     """
     if split not in task.layouts:
         raise StarkFileNotFoundError(f"task {task.name!r} has no {split} split, only {', '.join(task.layouts)}")
@@ -90,7 +90,7 @@ def parse_rows(data: bytes, task: GLUETask, split: str, path: Path) -> Rows:
         The rows.
 
     Raises:
-        ValueError: a line does not fit; the message names file and line.
+        StarkError: a line does not fit; the message names file and line.
 
     Examples:
         >>> from datamodules.tasks.glue import find_task

@@ -26,7 +26,7 @@ def open_source(task: Task, data_dir: str | None) -> Source:
         The source; it reads nothing yet. Of an own task the files that it names.
 
     Raises:
-        FileNotFoundError: ``data_dir`` has nothing of this task.
+        StarkFileNotFoundError: ``data_dir`` has nothing of this task.
     """
     if isinstance(task, OwnTask):
         return OwnSource(task)

@@ -68,7 +68,7 @@ class Record(NamedTuple):
             column: name of the column.
 
         Raises:
-            ValueError: there is no such column, or there are two.
+            StarkError: there is no such column, or there are two.
         """
         _check_column(self.columns, column)
         return self.cells[self.columns.index(column)]
@@ -80,7 +80,7 @@ class Record(NamedTuple):
             column: name of the column.
 
         Raises:
-            ValueError: there is no such column, or what stands in it is no text.
+            StarkError: there is no such column, or what stands in it is no text.
         """
         value = self.cell(column)
         if not isinstance(value, str):
@@ -122,7 +122,7 @@ class Records:
             is_guessed: whether nothing but the look of the fields says that quotation marks quote.
 
         Raises:
-            ValueError: a table has no names.
+            StarkError: a table has no names.
         """
         self._lines, self._form, self._encoding, self._is_guessed = _Lines(lines), form, encoding, is_guessed
         self._spanning, self._first_spanning = 0, ""
@@ -155,7 +155,7 @@ class Records:
             wanted: names of the columns.
 
         Raises:
-            ValueError: one is missing, or is there twice.
+            StarkError: one is missing, or is there twice.
         """
         for column in wanted if self.columns is not None else ():
             assert self.columns is not None
@@ -328,7 +328,7 @@ def open_records(stream: BinaryIO, form: RecordFormat) -> Iterator[Records]:
         The rows.
 
     Raises:
-        ValueError: there are no columns, or the bytes are not in the encoding.
+        StarkError: there are no columns, or the bytes are not in the encoding.
 
     Examples:
         >>> import io

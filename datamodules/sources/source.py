@@ -44,7 +44,7 @@ def parse_label(text: str, ids: Mapping[str, int]) -> float:
         ids: of the labels, by their spelling; empty where a finite score is expected.
 
     Raises:
-        ValueError: it is neither; where it stands is for the caller to say.
+        StarkError: it is neither; where it stands is for the caller to say.
 
     Examples:
         >>> parse_label("good", {"bad": 0, "good": 1}), parse_label("2.5", {})

@@ -255,14 +255,14 @@ def find_task(name: str) -> GLUETask:
         Its entry in the table.
 
     Raises:
-        ValueError: there is no such task.
+        StarkError: there is no such task.
 
     Examples:
         >>> find_task("mrpc").label_names
         ('not_equivalent', 'equivalent')
         >>> find_task("mprc")
         Traceback (most recent call last):
-        ValueError: unknown task 'mprc': choose one of ax, cola, mnli, mnlimm, mrpc, qnli, qqp, rte, sst2, stsb, wnli
+        stark.errors.StarkError: unknown task 'mprc': choose one of ax, cola, mnli, mnlimm, mrpc, qnli, qqp, rte, ...
     """
     if name not in TASKS:
         raise StarkError(f"unknown task {name!r}: choose one of {', '.join(sorted(TASKS))}")

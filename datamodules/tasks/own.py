@@ -54,7 +54,7 @@ def open_task(name: str, data_dir: str | None = None) -> Task:
         data_dir: where the files that a YAML names lie; None for its own folder.
 
     Raises:
-        ValueError: there is no such task, or the file is wrong.
+        StarkError: there is no such task, or the file is wrong.
     """
     return read_own_task(Path(name), data_dir) if is_description(name) else find_task(name)
 
@@ -88,7 +88,7 @@ def read_own_task(path: Path, data_dir: str | None = None) -> OwnTask:
         The task; no file of rows is read yet.
 
     Raises:
-        ValueError: it is no such description; the message names file and line.
+        StarkError: it is no such description; the message names file and line.
 
     Examples:
         >>> import tempfile

@@ -59,7 +59,7 @@ def record_format(
         header: None for True.
 
     Raises:
-        ValueError: the ending is another one, or a value cannot be used.
+        StarkError: the ending is another one, or a value cannot be used.
 
     Examples:
         >>> record_format("rows.TSV").delimiter, record_format("rows.jsonl.gz").compressed

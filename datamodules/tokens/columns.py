@@ -52,7 +52,7 @@ class TokenColumns(Dataset[dict[str, Any]]):
                 ``labels``.
 
         Raises:
-            ValueError: these are no such columns.
+            StarkError: these are no such columns.
         """
         if not {"input_ids", "lengths", "idx"} <= tensors.keys() <= {*_TOKENS, *_FIELDS, "lengths"}:
             raise StarkError(f"columns of tokenised rows were expected, not {', '.join(sorted(tensors)) or 'none'}")

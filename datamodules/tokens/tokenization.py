@@ -54,7 +54,7 @@ def load_tokenizer(model_name_or_path: str) -> PreTrainedTokenizerFast:
         The tokenizer.
 
     Raises:
-        ValueError: it cannot be loaded, is not a fast one or has no vocabulary.
+        StarkError: it cannot be loaded, is not a fast one or has no vocabulary.
     """
     try:
         with reading(model_name_or_path):
@@ -140,7 +140,7 @@ def encode(
         ``input_ids``, and ``token_type_ids`` where the tokenizer has them; not padded.
 
     Raises:
-        ValueError: "stark" with a tokenizer that is not built like BERT's.
+        StarkError: "stark" with a tokenizer that is not built like BERT's.
     """
     if segment_ids == "stark":
         return _encode_stark(tokenizer, text_a, text_b, max_length)

@@ -32,8 +32,8 @@ def command(args: list[str]) -> None:
         args: The command line after its name.
 
     Raises:
-        ValueError: If one of them is no run, the output is no name of a page, or the extra is missing.
-        FileExistsError: If a file is there that is not an earlier page.
+        StarkError: If one of them is no run, the output is no name of a page, or the extra is missing.
+        StarkFileExistsError: If a file is there that is not an earlier page.
     """
     options = parser().parse_args(args)
     need_extra("report", "stark compare", "jinja2", "matplotlib")

@@ -93,7 +93,8 @@ def _is_of_a_plugin(error: BaseException) -> bool:
         Path(os.__file__).parent,
         *(Path(path) for path in sysconfig.get_paths().values()),
     )
-    return place.is_file() and not any(place.is_relative_to(home) for home in homes)
+    installed = "site-packages" in place.parts or any(place.is_relative_to(home) for home in homes)
+    return place.is_file() and not installed
 
 
 def command_names() -> list[str]:

@@ -31,8 +31,8 @@ def command(args: list[str]) -> None:
         args: The command line after its name.
 
     Raises:
-        ValueError: If there is no such run, the output is no name of a page, or the extra is missing.
-        FileExistsError: If a file is there that is not an earlier page.
+        StarkError: If there is no such run, the output is no name of a page, or the extra is missing.
+        StarkFileExistsError: If a file is there that is not an earlier page.
     """
     options = parser().parse_args(args)
     need_extra("report", "stark report", "jinja2", "matplotlib")

@@ -89,7 +89,7 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
         The settings, the same as the text of a YAML file that gives them again, and the options of this call.
 
     Raises:
-        ValueError: If a value is out of range.
+        StarkError: If a value is out of range.
         SystemExit: With status 2 if an option or key is unknown or of the wrong type.
     """
     options_parser = parser()

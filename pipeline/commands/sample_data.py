@@ -31,7 +31,7 @@ def command(args: list[str]) -> None:
         args: The command line after its name.
 
     Raises:
-        FileExistsError: If a file is there that this command did not write; nothing is changed then.
+        StarkFileExistsError: If a file is there that this command did not write; nothing is changed then.
     """
     options = parser().parse_args(args)
     # It takes seconds to import.

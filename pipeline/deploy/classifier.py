@@ -68,7 +68,7 @@ class Classifier:
             Probabilities ``(rows, num_labels)`` in the order of the rows; for regression scores ``(rows, 1)``.
 
         Raises:
-            ValueError: If the model gives something else than numbers for a row.
+            StarkError: If the model gives something else than numbers for a row.
         """
         return self.classify(self.tokenize(texts, pairs), batch_size)
 
@@ -116,7 +116,7 @@ def open_classifier(folder: Path, max_length: int | None = None) -> Classifier:
         The classifier, on the GPU if it is a model folder and there is one.
 
     Raises:
-        ValueError: If nothing usable is there, or the encoder's tables are too small for the tokenizer or the length.
+        StarkError: If nothing usable is there, or the encoder's tables are too small for the tokenizer or the length.
     """
     tokenizer, config = load_tokenizer(folder), config_of(folder)
     inputs = ModelInputs.read(config)
@@ -153,7 +153,7 @@ def open_answer(folder: Path, device: str = "cpu") -> Answer:
         The model; it computes in float32 wherever weights are no int8.
 
     Raises:
-        ValueError: If nothing usable is there.
+        StarkError: If nothing usable is there.
     """
     if is_exported(folder):
         return open_exported(folder)

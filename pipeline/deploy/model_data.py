@@ -75,7 +75,7 @@ def task_of(folder: Path) -> Task | None:
         None if the folder lies in no run.
 
     Raises:
-        FileNotFoundError: If the run was made by an earlier version, which kept no description.
+        StarkFileNotFoundError: If the run was made by an earlier version, which kept no description.
     """
     known = _recorded(folder)
     return None if known is None else open_task(*known)
@@ -111,7 +111,7 @@ def config_of(folder: Path) -> PreTrainedConfig:
         The configuration.
 
     Raises:
-        ValueError: If there is none, or what it says of the model's inputs is wrong.
+        StarkError: If there is none, or what it says of the model's inputs is wrong.
     """
     with one_line_errors(folder):
         config: PreTrainedConfig = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
@@ -127,7 +127,7 @@ def check_labels(folder: Path, task: Task) -> None:
         task: The task whose rows it is given.
 
     Raises:
-        ValueError: If they differ.
+        StarkError: If they differ.
     """
     names = labels_of(config_of(folder))
     if names != list(task.label_names):
@@ -149,9 +149,9 @@ def data_of(folder: Path, task: str | None = None, data_dir: str | None = None) 
         The data, with the lengths and segments that the model was trained with.
 
     Raises:
-        ValueError: If the task is neither given nor known from a run, or the model has other labels or tables that are
+        StarkError: If the task is neither given nor known from a run, or the model has other labels or tables that are
             too small.
-        FileNotFoundError: If the data are not there.
+        StarkFileNotFoundError: If the data are not there.
     """
     values = settings_of(folder)
     if task is None and "task" not in values:

@@ -43,7 +43,7 @@ def push(options: Namespace) -> None:
         options: Its command line, parsed.
 
     Raises:
-        ValueError: If the folder is no model, or the hub refuses it.
+        StarkError: If the folder is no model, or the hub refuses it.
     """
     folder = Path(options.model)
     if not (folder / "README.md").is_file():
@@ -65,7 +65,7 @@ def files_of(folder: Path) -> tuple[list[str], list[str]]:
         The names of the files to upload, and of everything else in the folder, sorted.
 
     Raises:
-        ValueError: If there is no such folder, or it or one of the files to upload is a link.
+        StarkError: If there is no such folder, or it or one of the files to upload is a link.
     """
     if folder.is_symlink():
         raise StarkError(f"{folder} is a link, which is not followed: name the folder itself")
@@ -94,7 +94,7 @@ def push_folder(folder: Path, repo: str, *, private: bool = False) -> str:
         Its address.
 
     Raises:
-        ValueError: If the folder is no model or has links, nobody is logged in, or the hub refuses it.
+        StarkError: If the folder is no model or has links, nobody is logged in, or the hub refuses it.
     """
     names, _ = files_of(folder)
     verify_checksums(folder, _CHECKED)

@@ -53,7 +53,7 @@ def predict_file(options: Namespace) -> None:
         options: Its command line, parsed.
 
     Raises:
-        ValueError: If the model, the file or a column is not there.
+        StarkError: If the model, the file or a column is not there.
     """
     if options.batch_size < 1:
         raise StarkError(f"batch_size is {options.batch_size} but must be at least 1")

@@ -82,7 +82,7 @@ def serve(options: Namespace) -> None:
         options: Its command line, parsed.
 
     Raises:
-        ValueError: If gradio is not installed, a model is not there or does not fit, or the port is taken.
+        StarkError: If gradio is not installed, a model is not there or does not fit, or the port is taken.
     """
     need_extra("demo", "stark serve", "gradio")
     sides = sides_of(Path(options.model), None if options.teacher is None else Path(options.teacher))
@@ -111,7 +111,7 @@ def listen(host: str, port: int) -> socket.socket:
         A socket that listens.
 
     Raises:
-        ValueError: If there is no such port or address, or it is taken.
+        StarkError: If there is no such port or address, or it is taken.
     """
     if not 0 < port < 2**16:
         raise StarkError(f"port is {port}: choose one from 1 to 65535")
@@ -173,7 +173,7 @@ def sides_of(model: Path, teacher: Path | None = None) -> list[Side]:
         The student and the teacher; the model alone if it lies in no run, or is the teacher.
 
     Raises:
-        ValueError: If a folder is no model, or the two have other labels.
+        StarkError: If a folder is no model, or the two have other labels.
     """
     run = run_of(model)
     if teacher is None and run is not None and (run / _TEACHER).is_dir():

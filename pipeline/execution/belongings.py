@@ -54,7 +54,7 @@ def check_own(place: Path) -> list[Path]:
         Cards and exports, which go with the model that they were made of.
 
     Raises:
-        FileExistsError: If something of the user's is there.
+        StarkFileExistsError: If something of the user's is there.
         ReadError: If it could not be found out now.
 
     Examples:
@@ -65,7 +65,7 @@ def check_own(place: Path) -> list[Path]:
         ...     _ = Path(folder, "notes.txt").write_text("Try a lower rate.")
         ...     check_own(Path(folder))
         Traceback (most recent call last):
-        FileExistsError: .../notes.txt was not written by this run, which would remove it: move it elsewhere, or ...
+        stark.errors.StarkFileExistsError: .../notes.txt was not written by this run, which would remove it: move it ...
     """
     if place.is_symlink():
         raise _error(place)
@@ -83,7 +83,7 @@ def remove_own(place: Path) -> None:
         place: As in `check_own`.
 
     Raises:
-        FileExistsError: As in `check_own`; nothing is removed then.
+        StarkFileExistsError: As in `check_own`; nothing is removed then.
     """
     check_own(place)
     remove_folder(place)

@@ -42,7 +42,7 @@ def begin(stage: Stage, manifest: Manifest, decision: Decision) -> bool:
         Whether it goes on with what it left.
 
     Raises:
-        FileExistsError: If a file of the user's is where the stage writes; nothing is removed then.
+        StarkFileExistsError: If a file of the user's is where the stage writes; nothing is removed then.
     """
     resume = decision.action == "continue"
     if not (resume and stage.is_fit):  # which sees what it has to remove when it looks for its checkpoint
@@ -69,7 +69,7 @@ def check_places(stage: Stage, manifest: Manifest) -> list[Path]:
         Cards and exports there, which go with the model that they were made of.
 
     Raises:
-        FileExistsError: If a file of the user's is in one of them.
+        StarkFileExistsError: If a file of the user's is in one of them.
     """
     places = (stage.name,) if stage.is_fit else stage.outputs
     return [made for place in places for made in check_own(manifest.folder / place)]

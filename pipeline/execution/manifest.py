@@ -78,8 +78,8 @@ class Manifest:
             The manifest.
 
         Raises:
-            FileExistsError: If the folder holds something else.
-            ValueError: If the manifest is damaged, or names something outside of the run's folder.
+            StarkFileExistsError: If the folder holds something else.
+            StarkError: If the manifest is damaged, or names something outside of the run's folder.
         """
         path = folder / _NAME
         if not is_file(path):

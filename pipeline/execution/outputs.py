@@ -32,7 +32,7 @@ def read_config(root: Path) -> tuple[str, dict[str, Any]]:
 
     Raises:
         DamagedError: If the file is not what the run's last command wrote.
-        ValueError: If the folder is no run.
+        StarkError: If the folder is no run.
     """
     path, manifest = root / CONFIG, Manifest.read(root)
     if not path.is_file():
@@ -73,7 +73,7 @@ def read_json(root: Path, name: str, schema: int) -> dict[str, Any]:
 
     Raises:
         DamagedError: If it is missing, or not what the stage wrote.
-        ValueError: If it has another schema.
+        StarkError: If it has another schema.
     """
     path = _intact(root, name)
     try:

@@ -117,7 +117,7 @@ def stages_from(name: str, stages: Sequence[Stage]) -> set[str]:
         Their names.
 
     Raises:
-        ValueError: If there is no such stage.
+        StarkError: If there is no such stage.
 
     Examples:
         >>> chain = [Stage(n, needs, {}, (), lambda *_: None) for n, needs in (("a", ()), ("b", ("a",)), ("c", ()))]

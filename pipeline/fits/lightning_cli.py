@@ -185,9 +185,9 @@ class StarkCLI(LightningCLI):
         """Claim the folder before a logger touches it, and tell the callbacks in time whether the fit resumes.
 
         Raises:
-            FileExistsError: If the folder holds another run, or another process works in it.
-            FileNotFoundError: If there is no such checkpoint.
-            ValueError: If the checkpoint is damaged.
+            StarkFileExistsError: If the folder holds another run, or another process works in it.
+            StarkFileNotFoundError: If there is no such checkpoint.
+            StarkError: If the checkpoint is damaged.
         """
         folder = Path(self.trainer.default_root_dir)
         path = self.config_init["fit"].pop("ckpt_path", None)

@@ -31,7 +31,7 @@ def prepare_loggers(names: list[Loggers]) -> None:
         names: Of ``trainer.loggers``.
 
     Raises:
-        ValueError: If one is not.
+        StarkError: If one is not.
     """
     for name in names:
         need_extra(name, f"trainer.loggers {name}", *_MODULES[name], "matplotlib")

@@ -37,7 +37,7 @@ def check_ray() -> None:
     """Find out whether Ray is there, before anything is written.
 
     Raises:
-        ValueError: If it is not.
+        StarkError: If it is not.
     """
     _ray()
 
@@ -58,7 +58,7 @@ def run_on_ray(command: list[str], log: Path, *, cpus: int, gpus: int) -> int:
         Its exit status; `LOST` if its worker or node was lost.
 
     Raises:
-        ValueError: If there is no cluster, or the task cannot be run, such as where a node lacks the folder.
+        StarkError: If there is no cluster, or the task cannot be run, such as where a node lacks the folder.
     """
     ray, parent_variable = _ray(), PARENT_VARIABLE
     _start(ray)
@@ -114,7 +114,7 @@ def _start(ray: Any, **how: Any) -> None:  # noqa: ANN401 - a module without typ
     """Find the cluster of this process, connect to that of ``RAY_ADDRESS``, or start one on this machine.
 
     Raises:
-        ValueError: If that fails; no process of it is left.
+        StarkError: If that fails; no process of it is left.
     """
     with _starting:
         if ray.is_initialized():

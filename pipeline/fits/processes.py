@@ -40,7 +40,7 @@ def fit_elsewhere(
     Raises:
         CalledProcessError: If it fails.
         Interrupted: If this process was told to stop; the fit has stopped then.
-        ValueError: If there is no such executor here.
+        StarkError: If there is no such executor here.
     """
     threads = threads_of(workers)
     if log is not None:

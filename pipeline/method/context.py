@@ -80,7 +80,7 @@ class RunContext:
             Arguments of `ExpectedModel`.
 
         Raises:
-            ValueError: If the files have changed since.
+            StarkError: If the files have changed since.
         """
         path, names = self.settings.model_name_or_path, self._data.label_names
         try:

@@ -174,7 +174,7 @@ class Repetition:
         """The best score of a candidate's student in so many epochs, which it has just been trained for.
 
         Raises:
-            ValueError: If its scores are lost. It must not lose the race by that.
+            StarkError: If its scores are lost. It must not lose the race by that.
         """
         known = self._scores_of(candidate)
         name = self._run.distillation(candidate).name

@@ -33,12 +33,12 @@ def need_extra(extra: str, what: str, *modules: str) -> None:
         modules: Of the packages.
 
     Raises:
-        ValueError: If one of them is missing.
+        StarkError: If one of them is missing.
 
     Examples:
         >>> need_extra("onnx", "--format onnx", "no_such_module")
         Traceback (most recent call last):
-        ValueError: --format onnx needs the extra [onnx] (no_such_module): pip install '.[onnx]' in the folder ...
+        stark.errors.StarkError: --format onnx needs the extra [onnx] (no_such_module): pip install '.[onnx]' in the ...
     """
     if missing := [name for name in modules if find_spec(name) is None]:
         raise StarkError(needs_extra(what, extra, ", ".join(missing)))

@@ -110,8 +110,8 @@ def load_plugins(paths: PluginPaths) -> tuple[Plugin, ...]:
         What was imported.
 
     Raises:
-        ValueError: If one has the name of another module, or its own code fails; the traceback is printed then.
-        FileNotFoundError: If there is no such file.
+        StarkError: If one has the name of another module, or its own code fails; the traceback is printed then.
+        StarkFileNotFoundError: If there is no such file.
     """
     found: dict[str, Plugin] = {}
     for path in dict.fromkeys(Path(path).absolute() for path in ([paths] if isinstance(paths, str) else paths)):

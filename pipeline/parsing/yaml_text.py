@@ -30,7 +30,7 @@ def read_yaml_text(path: Path) -> str:
         Its text.
 
     Raises:
-        ValueError: If it is not UTF-8.
+        StarkError: If it is not UTF-8.
         OSError: If it cannot be read.
     """
     try:

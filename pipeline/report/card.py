@@ -43,8 +43,8 @@ def card(options: Namespace) -> None:
         options: Its command line, parsed.
 
     Raises:
-        ValueError: If the model is none of a finished run.
-        FileExistsError: If the file is there and is not an unchanged card.
+        StarkError: If the model is none of a finished run.
+        StarkFileExistsError: If the file is there and is not an unchanged card.
     """
     folder = Path(options.model)
     target = Path(options.output) if options.output else folder / "README.md"
@@ -69,7 +69,7 @@ def card_of(
         The card, with the hub's metadata.
 
     Raises:
-        ValueError: If the model is none of a finished run.
+        StarkError: If the model is none of a finished run.
     """
     run, entry = entry_of(folder)
     summary, settings = read_summary(run), read_config(run)[1]
@@ -156,7 +156,7 @@ def entry_of(folder: Path) -> tuple[Path, dict[str, Any]]:
         The run's folder and an entry of ``models``; of ``student`` that of the chosen one.
 
     Raises:
-        ValueError: If there is no such run, or it is not finished, or did not measure the model.
+        StarkError: If there is no such run, or it is not finished, or did not measure the model.
     """
     run = run_of(folder)
     if run is None:

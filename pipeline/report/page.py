@@ -82,8 +82,8 @@ def check_page(target: Path, *, overwrite: bool = False) -> None:
         overwrite: Whether existing files that are not earlier pages, unchanged, may be replaced.
 
     Raises:
-        ValueError: If the name does not end in ``.html``.
-        FileExistsError: If one of its files is there and is not of an earlier page.
+        StarkError: If the name does not end in ``.html``.
+        StarkFileExistsError: If one of its files is there and is not of an earlier page.
     """
     if target.suffix != ".html":
         raise StarkError(
@@ -107,8 +107,8 @@ def write_page(page: Page, target: Path, *, overwrite: bool = False) -> list[Pat
         HTML and Markdown.
 
     Raises:
-        ValueError: As in `check_page`.
-        FileExistsError: As in `check_page`.
+        StarkError: As in `check_page`.
+        StarkFileExistsError: As in `check_page`.
     """
     check_page(target, overwrite=overwrite)
     beside, folder = _files_of(target)

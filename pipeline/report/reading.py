@@ -95,7 +95,7 @@ def read_run(folder: Path) -> RunRecord:
         What is there by now.
 
     Raises:
-        ValueError: If it is no run of `stark run`, or a file is damaged.
+        StarkError: If it is no run of `stark run`, or a file is damaged.
     """
     if not (folder / "manifest.json").is_file() or not (folder / CONFIG).is_file():
         raise StarkError(f"{folder} is no run of `stark run`: it has no manifest.json with a {CONFIG}")

@@ -55,7 +55,7 @@ def evaluate(
         The evaluation.
 
     Raises:
-        ValueError: If a logit is NaN or infinite.
+        StarkError: If a logit is NaN or infinite.
     """
     trainer = Trainer(
         accelerator=settings.trainer.accelerator,

@@ -88,7 +88,7 @@ def estimate_difference(cells: Sequence[Cell], draws: int = 1000, seed: int = 0)
         The estimate.
 
     Raises:
-        ValueError: If there is no cell, or cells of a task have different rows or numbers of seeds.
+        StarkError: If there is no cell, or cells of a task have different rows or numbers of seeds.
 
     Examples:
         >>> def accuracy(predicted, labels):

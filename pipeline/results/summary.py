@@ -51,6 +51,6 @@ def read_summary(root: Path) -> dict[str, Any]:
 
     Raises:
         DamagedError: If it is missing, or not what the run wrote.
-        ValueError: If the folder is no run, or another version wrote it.
+        StarkError: If the folder is no run, or another version wrote it.
     """
     return read_json(root, SUMMARY, SCHEMA)

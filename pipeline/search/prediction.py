@@ -113,7 +113,7 @@ def folds(batches: Sequence[Batch], number: int = FOLDS) -> list[list[Batch]]:
         At least two folds, none of them empty.
 
     Raises:
-        ValueError: If there is a single row.
+        StarkError: If there is a single row.
 
     Examples:
         >>> batch = {"labels": torch.arange(4)}

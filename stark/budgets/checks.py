@@ -17,12 +17,12 @@ def check_sparsity(sparsity: float) -> float:
         The same value.
 
     Raises:
-        ValueError: Otherwise.
+        StarkError: Otherwise.
 
     Examples:
         >>> check_sparsity(70)
         Traceback (most recent call last):
-        ValueError: sparsity is 70: give the fraction of units to remove, at least 0 and below 1 (0.7 for 70 %)
+        stark.errors.StarkError: sparsity is 70: give the fraction of units to remove, at least 0 and below 1 (0.7 ...
     """
     if not 0 <= sparsity < 1:
         hint = f" ({sparsity / 100:g} for {sparsity:g} %)" if 1 < sparsity < 100 else ""

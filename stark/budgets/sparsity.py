@@ -64,7 +64,7 @@ def masks_at_sparsity(scores: Sequence[Tensor], sparsity: float, round_to: int =
         One boolean mask ``(U,)`` per layer.
 
     Raises:
-        ValueError: If the sparsity lies outside [0, 1) or round_to below 1.
+        StarkError: If the sparsity lies outside [0, 1) or round_to below 1.
 
     Examples:
         >>> masks_at_sparsity([torch.tensor([0.3, 0.1]), torch.tensor([0.2, 0.4])], 0.5)

@@ -29,7 +29,7 @@ def shrink_(model: PreTrainedModel, masks: UnitMasks) -> PreTrainedModel:
         The same model.
 
     Raises:
-        ValueError: If a mask does not fit or holds something else than 0 and 1, or the family is not supported.
+        StarkError: If a mask does not fit or holds something else than 0 and 1, or the family is not supported.
 
     Source: the paper's densified students; GeneZC/StarK modeling_sparsebert.py ``densify``.
     Deviation: nothing is rounded to multiples of 8, and an empty block keeps residual and bias.
@@ -57,7 +57,7 @@ def shrink_to_(model: PreTrainedModel, keep: KeptUnits) -> PreTrainedModel:
         The same model.
 
     Raises:
-        ValueError: If the model lacks one of the units or has another number of layers.
+        StarkError: If the model lacks one of the units or has another number of layers.
     """
     return shrink_(model, keep.masks_within(kept_units(model)))
 

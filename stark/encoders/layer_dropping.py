@@ -20,7 +20,7 @@ def layers_to_keep(num_layers: int, k: int, which: LayerChoice) -> list[int]:
     ``first`` and ``last`` are neighbours; ``alternate`` takes the first of each of ``k`` groups of nearly equal size.
 
     Raises:
-        ValueError: If ``k`` is not between 1 and ``num_layers``, or ``which`` is unknown.
+        StarkError: If ``k`` is not between 1 and ``num_layers``, or ``which`` is unknown.
 
     Source: GeneZC/StarK run_distillation.py takes the first layers.
 
@@ -51,7 +51,7 @@ def drop_layers_(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel
         The same model.
 
     Raises:
-        ValueError: If ``keep`` is empty, not ascending, or names a layer that the model does not have.
+        StarkError: If ``keep`` is empty, not ascending, or names a layer that the model does not have.
     """
     family = family_of(model)
     count = len(family.layer_list(model))
@@ -80,6 +80,6 @@ def drop_layers(model: PreTrainedModel, layers: int, which: LayerChoice = "first
         The model.
 
     Raises:
-        ValueError: If the model has fewer layers.
+        StarkError: If the model has fewer layers.
     """
     return drop_layers_(model, layers_to_keep(len(encoder_layers(model)), layers, which))

@@ -54,7 +54,7 @@ def lean_attention(model: PreTrainedModel) -> Iterator[bool]:
         Whether the model is one that can be spared anything.
 
     Raises:
-        ValueError: If the model's family has no family.
+        StarkError: If the model's family has no family.
     """
     family = family_of(model)
     layers = family.layer_list(model)

@@ -70,7 +70,7 @@ def check_inputs(
         option: How the user gives the length, for messages.
 
     Raises:
-        ValueError: If a row could have more tokens, another token or another segment than the encoder has rows for.
+        StarkError: If a row could have more tokens, another token or another segment than the encoder has rows for.
     """
     if max_length < LEAST_TOKENS:
         raise StarkError(f"max_length is {max_length} but must be at least {LEAST_TOKENS}")
@@ -98,7 +98,7 @@ def check_segments(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast,
         where: Folder or id of the encoder, for messages.
 
     Raises:
-        ValueError: If it has not.
+        StarkError: If it has not.
     """
     rows = getattr(config, "type_vocab_size", None)  # DistilBERT ignores segments
     used = 1 + max(_segments(tokenizer))
@@ -121,7 +121,7 @@ def check_tokenizer_limit(
         where: Folder or id of the model, for messages.
 
     Raises:
-        ValueError: If they are. A model that was trained here may be trained on longer rows: its tokenizer has the
+        StarkError: If they are. A model that was trained here may be trained on longer rows: its tokenizer has the
             length of the earlier fit, which is no limit.
     """
     if ModelInputs.read(config) is None and max_length > tokenizer.model_max_length:
@@ -140,7 +140,7 @@ def check_tokens(teacher: PreTrainedTokenizerFast, student: PreTrainedTokenizerF
         is_pair: Whether a row has two texts; then their segment ids are compared.
 
     Raises:
-        ValueError: If the vocabularies, or the tokens or segments of the same text, are not the same.
+        StarkError: If the vocabularies, or the tokens or segments of the same text, are not the same.
     """
     if teacher.get_vocab() != student.get_vocab():
         raise StarkError("have different vocabularies")

@@ -94,7 +94,7 @@ def save_classifier(
         The folder.
 
     Raises:
-        ValueError: If the name is taken by something else.
+        StarkError: If the name is taken by something else.
     """
     folder = Path(directory)
     check_free(folder)
@@ -128,7 +128,7 @@ def check_free(folder: Path) -> None:
         folder: The folder.
 
     Raises:
-        ValueError: If something is there that `save_classifier` did not write, or that was changed since.
+        StarkError: If something is there that `save_classifier` did not write, or that was changed since.
     """
     is_empty = folder.is_dir() and not any(folder.iterdir())
     if os.path.lexists(folder) and not is_empty and not is_intact_folder(folder):
@@ -155,7 +155,7 @@ def load_classifier(
         new_head: Whether a new classifier may be made; no for a teacher.
 
     Raises:
-        ValueError: If nothing usable is there (the message says what is wrong), the stored classifier has other label
+        StarkError: If nothing usable is there (the message says what is wrong), the stored classifier has other label
             names, or it would have to be new and must not be.
         ReadError: If a file could not be read now.
     """
@@ -208,7 +208,7 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
     """Load the fast tokenizer of a folder or of an id on the Hugging Face hub.
 
     Raises:
-        ValueError: If there is none.
+        StarkError: If there is none.
     """
     with one_line_errors(path), _quiet():
         _check_local(path, *TOKENIZER_FILES)
@@ -232,7 +232,7 @@ def model_digest(path: str | Path) -> str:
         and commit.
 
     Raises:
-        ValueError: If nothing is there.
+        StarkError: If nothing is there.
     """
     folder = Path(path)
     with reading(path):
@@ -253,7 +253,7 @@ def set_labels_(config: PreTrainedConfig, label_names: Sequence[str]) -> None:
     """Name the classes of a configuration in the order of their numbers; a single one means regression.
 
     Raises:
-        ValueError: If there is no name, or one twice.
+        StarkError: If there is no name, or one twice.
     """
     if not label_names or len(set(label_names)) != len(label_names):
         raise StarkError(f"label names must be given and differ: {list(label_names)}")

@@ -37,7 +37,7 @@ class ModelInputs:
         task: Name of the task.
 
     Raises:
-        ValueError: If a value is of the wrong type or out of range.
+        StarkError: If a value is of the wrong type or out of range.
 
     Examples:
         >>> config = PreTrainedConfig(num_labels=2)
@@ -90,7 +90,7 @@ class ModelInputs:
             None if the configuration has none: an encoder, or a model that was not trained here.
 
         Raises:
-            ValueError: If what it has is wrong.
+            StarkError: If what it has is wrong.
         """
         values = getattr(config, _KEY, None)
         if values is None:

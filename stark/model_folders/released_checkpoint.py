@@ -69,7 +69,7 @@ def import_stark_checkpoint(
         The folder.
 
     Raises:
-        ValueError: If the checkpoint has another layout, labels, or no such level.
+        StarkError: If the checkpoint has another layout, labels, or no such level.
 
     Source: GeneZC/StarK modeling_sparsebert.py; deviation: no rounding where a dense checkpoint is cut.
     """
@@ -116,7 +116,7 @@ def plain_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         state: Tensors by the released code's names.
 
     Raises:
-        ValueError: If the classifier is not there.
+        StarkError: If the classifier is not there.
 
     Examples:
         >>> plain_state({f"cls.{n}.{part}": torch.ones(1) for n in (0, 3) for part in ("weight", "bias")}).keys()

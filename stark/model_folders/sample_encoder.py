@@ -39,7 +39,7 @@ def save_sample_encoder(
         The folder.
 
     Raises:
-        ValueError: If ``hidden_size`` is not a positive multiple of 4, or the name is taken by something else.
+        StarkError: If ``hidden_size`` is not a positive multiple of 4, or the name is taken by something else.
     """
     if hidden_size < 4 or hidden_size % 4:
         raise StarkError(f"hidden_size must be a positive multiple of 4, got {hidden_size}")

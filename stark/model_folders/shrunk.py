@@ -51,7 +51,7 @@ class ShrunkClassifier(_Classifier):
             config: A configuration with ``kept_units``.
 
         Raises:
-            ValueError: If ``kept_units`` does not fit the configuration.
+            StarkError: If ``kept_units`` does not fit the configuration.
         """
         super().__init__(config)
         layers = encoder_layers(self)

@@ -125,7 +125,7 @@ def build_metrics(names: list[str], num_labels: int) -> MetricCollection:
         The collection; each is updated with predictions and labels of shape ``(batch,)``.
 
     Raises:
-        ValueError: For an unknown name.
+        StarkError: For an unknown name.
 
     Examples:
         >>> metrics = build_metrics(["accuracy", "f1"], num_labels=2)

@@ -48,7 +48,7 @@ def knowledgeableness(expressiveness: Sequence[Tensor], friendliness: Sequence[T
         The knowledgeable score, same shapes.
 
     Raises:
-        ValueError: If lam lies outside [0, 1].
+        StarkError: If lam lies outside [0, 1].
 
     Examples:
         >>> import torch

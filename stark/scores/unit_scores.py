@@ -56,7 +56,7 @@ class UnitScores:
             Their sum.
 
         Raises:
-            ValueError: If they are of another model.
+            StarkError: If they are of another model.
         """
         if other.model != self.model:
             raise StarkError("scores of two models cannot be added: score the same weights")
@@ -93,7 +93,7 @@ class UnitScores:
             The raw scores.
 
         Raises:
-            ValueError: If the file is no such file, damaged, or of another model.
+            StarkError: If the file is no such file, damaged, or of another model.
         """
         tensors, notes = read_tensors(path)
         layers = encoder_layers(model)

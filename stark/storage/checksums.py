@@ -26,7 +26,7 @@ def file_digest(path: Path) -> str:
         The digest, hexadecimal.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        StarkFileNotFoundError: If there is no such file.
         ReadError: If it could not be read now.
 
     Examples:

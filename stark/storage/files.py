@@ -183,12 +183,12 @@ def inside(root: Path, relative: str) -> Path:
         ``root / relative``.
 
     Raises:
-        ValueError: If the name is absolute or leads out of the folder, by ``..`` or by a link.
+        StarkError: If the name is absolute or leads out of the folder, by ``..`` or by a link.
 
     Examples:
         >>> inside(Path("runs"), "../x")
         Traceback (most recent call last):
-        ValueError: '../x' leads out of runs: a name in it was expected
+        stark.errors.StarkError: '../x' leads out of runs: a name in it was expected
     """
     path = root / relative
     parts = Path(relative).parts

@@ -25,7 +25,7 @@ def folder_lock(folder: Path, patience: float = 0.0) -> Iterator[None]:
         patience: Seconds to wait for the other process.
 
     Raises:
-        FileExistsError: If another process holds it.
+        StarkFileExistsError: If another process holds it.
 
     Examples:
         >>> import tempfile
@@ -33,7 +33,7 @@ def folder_lock(folder: Path, patience: float = 0.0) -> Iterator[None]:
         ...     with folder_lock(Path(folder)):
         ...         pass
         Traceback (most recent call last):
-        FileExistsError: ... is in use by another process: wait until it has ended, or choose another folder
+        stark.errors.StarkFileExistsError: ... is in use by another process: wait until it has ended, or choose ...
     """
     folder.mkdir(parents=True, exist_ok=True)
     # The folder itself is locked: a lock file would make an empty folder look like a used one.

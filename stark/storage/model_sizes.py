@@ -45,7 +45,7 @@ def weights_files(folder: Path) -> list[Path]:
         Their paths; none if there are no such weights.
 
     Raises:
-        ValueError: If the index is damaged, or names a file outside of the folder or none that is there.
+        StarkError: If the index is damaged, or names a file outside of the folder or none that is there.
     """
     if is_file(folder / WEIGHTS_FILE):
         return [folder / WEIGHTS_FILE]
@@ -88,13 +88,13 @@ def check_sizes(config: Mapping[str, Any], shapes: Mapping[str, Sequence[int]] |
         shapes: Shapes of the weights; None if there are none to compare with.
 
     Raises:
-        ValueError: If a size is larger than anything that is stored.
+        StarkError: If a size is larger than anything that is stored.
 
     Examples:
         >>> check_sizes({"num_hidden_layers": 12, "num_labels": 2})
         >>> check_sizes({"num_hidden_layers": 10**9}, {"encoder.layer.0.query.weight": (32, 32)})
         Traceback (most recent call last):
-        ValueError: num_hidden_layers is 1000000000, but its weights allow at most 1
+        stark.errors.StarkError: num_hidden_layers is 1000000000, but its weights allow at most 1
     """
     layers = len(shapes) if shapes else _MOST_LAYERS
     width = max((size for shape in shapes.values() for size in shape), default=0) if shapes else _MOST

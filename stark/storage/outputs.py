@@ -31,14 +31,14 @@ def check_output(path: Path, *, overwrite: bool = False, is_ours: Callable[[Path
         The place to write to: the path with its links resolved.
 
     Raises:
-        FileExistsError: If something that is not an earlier output is there.
+        StarkFileExistsError: If something that is not an earlier output is there.
 
     Examples:
         >>> check_output(Path("/dev/null"))
         PosixPath('/dev/null')
         >>> check_output(Path(__file__))
         Traceback (most recent call last):
-        FileExistsError: ... exists and is not an earlier output of this command: choose another place, or give ...
+        stark.errors.StarkFileExistsError: ... exists and is not an earlier output of this command: choose another ...
     """
     if is_stream(path):
         return path  # resolved, the name of a pipe such as /dev/fd/63 leads nowhere
@@ -72,7 +72,7 @@ def open_output(
         The stream to write bytes to.
 
     Raises:
-        FileExistsError: If something that is not an earlier output is there.
+        StarkFileExistsError: If something that is not an earlier output is there.
         WriteError: If the path is a folder, the disk is full or the like.
     """
     target = check_output(path, overwrite=overwrite, is_ours=is_ours)

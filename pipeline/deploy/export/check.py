@@ -102,7 +102,7 @@ def read_check(folder: Path) -> Check:
         Its content.
 
     Raises:
-        ValueError: If it is not what `stark export` writes.
+        StarkError: If it is not what `stark export` writes.
     """
     file = folder / EXPORT_CHECK
     try:

@@ -27,7 +27,7 @@ def dense_form(model: PreTrainedModel) -> PreTrainedModel:
         A new model of the original family's own class, on the CPU and in eval mode.
 
     Raises:
-        ValueError: If the model is not shrunk, and so has that form already.
+        StarkError: If the model is not shrunk, and so has that form already.
     """
     if not model.config.model_type.startswith(SHRUNK_PREFIX):
         raise StarkError(f"{model.name_or_path or 'the model'} is not shrunk: any transformers can load it as it is")

@@ -55,7 +55,7 @@ def export(options: Namespace) -> None:
         options: Its command line, parsed.
 
     Raises:
-        ValueError: If the exported model is not what it should be; nothing is left then.
+        StarkError: If the exported model is not what it should be; nothing is left then.
     """
     folder, form = Path(options.model), options.format
     if options.max_logit_difference is None:
@@ -112,8 +112,8 @@ def export_model(
         What was found.
 
     Raises:
-        FileExistsError: If something else has the target's name.
-        ValueError: If an extra is missing, the format has no int8, the model lies in the target, or the exported model
+        StarkFileExistsError: If something else has the target's name.
+        StarkError: If an extra is missing, the format has no int8, the model lies in the target, or the exported model
             differs by more than it may.
     """
     if int8 and form == "dense":

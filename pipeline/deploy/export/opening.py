@@ -76,7 +76,7 @@ def open_exported(folder: Path) -> Callable[[Batch], Tensor]:
         What gives a batch's logits, on the CPU.
 
     Raises:
-        ValueError: If the folder is damaged, or nothing usable is there.
+        StarkError: If the folder is damaged, or nothing usable is there.
     """
     check_exported(folder)
     return open_graph(folder)
@@ -95,7 +95,7 @@ def open_graph(folder: Path) -> Callable[[Batch], Tensor]:
         What gives a batch's logits, on the CPU; it computes in float32 wherever weights are no int8.
 
     Raises:
-        ValueError: If nothing usable is there.
+        StarkError: If nothing usable is there.
     """
     files = [name for name in _OPENERS if (folder / name).exists()]
     if len(files) != 1:

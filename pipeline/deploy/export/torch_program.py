@@ -77,7 +77,7 @@ def load_program(path: Path) -> tuple[nn.Module, list[str]]:
         transformers' ``SequenceClassifierOutput``.
 
     Raises:
-        ValueError: If the file holds anything but a graph of known operations and its weights.
+        StarkError: If the file holds anything but a graph of known operations and its weights.
     """
     # Makes the type of the output known to torch.export.
     import transformers.modeling_outputs  # noqa: F401
@@ -99,7 +99,7 @@ def plain_archive(path: Path) -> bytes:
         The content of such a file, which `torch.export.load` reads as well.
 
     Raises:
-        ValueError: As `load_program`.
+        StarkError: As `load_program`.
     """
     return _plain(path)[0]
 

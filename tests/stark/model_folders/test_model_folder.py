@@ -254,7 +254,7 @@ def break_to_stark(folder):
         (shutil.rmtree, "there is no such folder"),
         (break_config, "no config.json in it"),
         (break_json, "not a valid JSON"),
-        (break_type, "no adapter for model type 't5'"),
+        (break_type, "no family for model type 't5'"),
         (break_weights, "incomplete|MetadataIncompleteBuffer|[Hh]eader"),
         (break_to_pickle, "no file named model.safetensors"),
         (break_layer, "1 weights are missing or do not fit config.json, such as encoder.layer.1.output.dense.weight"),

@@ -5,6 +5,7 @@ import torch
 
 from stark.encoders.layers import encoder_layers
 from stark.encoders.masking import unit_masks
+from stark.encoders.units import UnitMasks
 from stark.forward.classifying import classify
 from stark.losses.kl_divergence import kl_divergence
 from stark.losses.soft_targets import distillation_loss
@@ -23,7 +24,7 @@ def loss_without(teacher, student, batches, loss, step, kind, layer, unit):
     """The sum of the losses when a unit's mask is 1 - step."""
     layers = encoder_layers(teacher)
     sizes = [[layer.num_heads for layer in layers], [layer.num_neurons for layer in layers]]
-    masks = [[torch.ones(n, dtype=torch.float64) for n in kind] for kind in sizes]
+    masks = UnitMasks(*([torch.ones(n, dtype=torch.float64) for n in kind] for kind in sizes))
     masks[kind][layer][unit] -= step
     total = 0.0
     with torch.no_grad(), unit_masks(teacher, masks):

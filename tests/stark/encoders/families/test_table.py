@@ -14,6 +14,6 @@ def test_every_family_is_tested():
 def test_unknown_family_is_refused():
     model = tiny_classifier()
     model.config.model_type = "t5"
-    message = r"no adapter for model type 't5': one of bert, .* is supported \(stark/encoders/layers.py\)"
+    message = r"no family for model type 't5': one of bert, .* is supported \(stark/encoders/families\)"
     with pytest.raises(ValueError, match=message):
         encoder_layers(model)
