@@ -44,7 +44,7 @@ from benchmarks.models import write_models
 from benchmarks.plain import as_released_, distil_loss, padded, train_epoch, training_tools
 from datamodules import GLUEDataModule
 from lightning_modules import DistillationModule
-from stark.forward.classifying import Batch
+from stark.forward.classifying import Batch, Outputs
 from stark.model_folders.model_folder import load_classifier
 
 __all__ = ["main"]
@@ -155,8 +155,8 @@ def _ours(folder: Path, task: str, batch_size: int, precision: Any) -> Sample:  
 
 
 def _module_loss(module: DistillationModule, batch: Batch) -> Tensor:
-    logits = module.teacher_logits(batch)
-    return module.distillation_loss(student_logits=module(batch), teacher_logits=logits, batch=batch)
+    compared: Tensor = module.loss(module.problem, Outputs(module(batch)), module.ask(batch), batch)
+    return compared
 
 
 def _untrained_loss(batches: Iterable[Batch], loss: Callable[[Batch], Tensor]) -> float:

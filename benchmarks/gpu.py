@@ -26,8 +26,9 @@ from benchmarks.measuring import Sample, alternate, header, matrix_rate, ratio_l
 from benchmarks.models import SIZES, random_classifier, uneven_student
 from benchmarks.plain import as_released_, distil_loss, finetune_loss, plain_scores
 from pipeline.results.measure import count_flops
-from stark.forward.classifying import Batch, classify
-from stark.losses.soft_targets import distillation_loss
+from stark.forward.classifying import Batch, Outputs, classify
+from stark.losses.soft_targets import SoftTargets
+from stark.problems.table import problem_of
 from stark.scores.friendliness import score_teacher
 
 __all__ = ["main"]
@@ -130,9 +131,9 @@ def _cached_loss(teacher_logits: torch.Tensor) -> Callable[[PreTrainedModel, Bat
     """The loss of distillation from a teacher whose answers are known."""
 
     def loss(student: PreTrainedModel, batch: Batch) -> torch.Tensor:
-        return distillation_loss(
-            student_logits=classify(student, batch), teacher_logits=teacher_logits, labels=batch["labels"]
-        )
+        outputs = Outputs(classify(student, batch))
+        compared: torch.Tensor = SoftTargets()(problem_of(student.config), outputs, Outputs(teacher_logits), batch)
+        return compared
 
     return loss
 
@@ -161,7 +162,7 @@ def _scoring(machine: _Machine, size: str, rows: int) -> list[str]:
     plain = as_released_(copy.deepcopy(teacher)), as_released_(copy.deepcopy(student))
     works: dict[str, Callable[[], Any]] = {
         "plain": lambda: plain_scores(plain[0], batches, plain[1]),
-        "ours": lambda: score_teacher(teacher, student, batches),
+        "ours": lambda: score_teacher(teacher, student, batches, SoftTargets()),
     }
     # Many batches a time, as with a split: ours ends with the hash of the weights, whatever it has scored.
     found = _Machine(machine.name, 1, False).compare(works)

@@ -22,9 +22,10 @@ from stark.encoders.cutting import shrink_
 from stark.encoders.layers import encoder_layers
 from stark.encoders.masking import unit_masks
 from stark.encoders.units import UnitMasks
-from stark.forward.classifying import Batch, classify
-from stark.losses.soft_targets import distillation_loss
-from stark.problems.problem import task_loss
+from stark.forward.classifying import Batch, Outputs, classify
+from stark.losses.soft_targets import SoftTargets
+from stark.problems.problem import Problem
+from stark.problems.table import problem_of
 from stark.scores.importance import normalize_per_layer
 from stark.scores.knowledgeableness import knowledgeableness
 
@@ -129,7 +130,7 @@ def training_tools(
 
 def finetune_loss(model: PreTrainedModel, batch: Batch) -> Tensor:
     """The task loss of a batch."""
-    return task_loss(classify(model, batch), batch["labels"])
+    return problem_of(model.config).task_loss(classify(model, batch), batch["labels"])
 
 
 def distil_loss(teacher: PreTrainedModel) -> BatchLoss:
@@ -145,9 +146,9 @@ def distil_loss(teacher: PreTrainedModel) -> BatchLoss:
     def loss(student: PreTrainedModel, batch: Batch) -> Tensor:
         with torch.no_grad():
             teacher_logits = classify(teacher, batch)
-        return distillation_loss(
-            student_logits=classify(student, batch), teacher_logits=teacher_logits, labels=batch["labels"]
-        )
+        outputs = Outputs(classify(student, batch))
+        compared: Tensor = SoftTargets()(problem_of(student.config), outputs, Outputs(teacher_logits), batch)
+        return compared
 
     return loss
 
@@ -224,7 +225,7 @@ def plain_scores(
         masks = UnitMasks(*([torch.ones(n, device=device, requires_grad=True) for n in kind] for kind in sizes))
         with unit_masks(model, masks):
             logits = classify(model, batch)
-        for name, loss in _losses(logits, batch, student):
+        for name, loss in _losses(problem_of(model.config), logits, batch, student):
             loss.backward(retain_graph=name != names[-1])
             for total, kind in zip(totals, masks, strict=True):
                 for layer, mask in zip(total[name], kind, strict=True):
@@ -236,15 +237,14 @@ def plain_scores(
     return heads, neurons
 
 
-def _losses(logits: Tensor, batch: Batch, student: PreTrainedModel | None) -> Iterator[tuple[str, Tensor]]:
-    yield "expressiveness", task_loss(logits, batch["labels"])
+def _losses(
+    problem: Problem, logits: Tensor, batch: Batch, student: PreTrainedModel | None
+) -> Iterator[tuple[str, Tensor]]:
+    yield "expressiveness", problem.task_loss(logits, batch["labels"])
     if student is not None:
         with torch.no_grad():
             answers = classify(student.eval(), batch)
-        yield (
-            "friendliness",
-            distillation_loss(student_logits=answers, teacher_logits=logits, labels=batch["labels"]),
-        )
+        yield "friendliness", SoftTargets()(problem, Outputs(answers), Outputs(logits), batch)
 
 
 def plain_masks(scores: tuple[dict[str, Scores], dict[str, Scores]], sparsity: float, lam: float = 1.0) -> UnitMasks:

@@ -19,6 +19,7 @@ from benchmarks.measuring import Sample, alternate, header, hold, in_child, rati
 from benchmarks.models import write_models
 from benchmarks.plain import as_released_, check_levels, padded, plain_masks, plain_scores
 from datamodules import GLUEDataModule
+from stark.losses.soft_targets import SoftTargets
 from stark.model_folders.model_folder import load_classifier
 from stark.scores.friendliness import score_teacher
 from stark.scores.importance import normalize_per_layer
@@ -57,12 +58,12 @@ def _ours(folder: Path, task: str, batch_size: int) -> Sample:
     data = _data(folder, task, batch_size)
     teacher, student = (load_classifier(folder / task / name) for name in ("teacher", "student"))
     with stopwatch() as sample:
-        scores = score_teacher(teacher, student, data.scoring_dataloader("validation"))
+        scores = score_teacher(teacher, student, data.scoring_dataloader("validation"), SoftTargets())
         masks = [teacher_masks(scores, lam, SPARSITY) for lam in LAMS]
     assert all(masks)
     # The released code's reduction, which depends on what shares a batch, for comparing the numbers only.
     batches = data.scoring_dataloader("validation", grouped=False)
-    same = score_teacher(teacher, student, batches, reduction="batch")
+    same = score_teacher(teacher, student, batches, SoftTargets(), "batch")
     return _with_scores(sample, (same.heads, same.neurons))
 
 

@@ -87,7 +87,7 @@ class Pruning(Callback):
         scores = score_units(
             nn.Module.to(module.classifier, device),
             scoring_batches(data, self.split, self.reduction, device),
-            {EXPRESSIVENESS: expressiveness_loss},
+            {EXPRESSIVENESS: expressiveness_loss(module.problem)},
             self.reduction,
         )
         if trainer.is_global_zero:

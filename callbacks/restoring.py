@@ -92,6 +92,6 @@ class TeacherRestoring(Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]  # set by the data connector
         batches = scoring_batches(data, "train", "example", device)
         with trainer.precision_plugin.val_step_context(), unit_masks(nn.Module.to(teacher, device), masks):
-            outputs = ask_teacher(teacher, batches, f"restored to {sparsity:g}")
+            outputs = ask_teacher(teacher, batches, f"restored to {sparsity:g}", pl_module.loss.teacher_layers)
         pl_module.teacher_outputs = outputs.to(device)
         self._asked_in = epoch

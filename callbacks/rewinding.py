@@ -14,6 +14,7 @@ from torch import Tensor
 from callbacks.lifecycle import best_checkpoints, load_best
 from callbacks.sparsification import TeacherSparsification
 from lightning_modules.base import ClassificationModule
+from lightning_modules.distillation import DistillationModule
 from stark.errors import StarkError, StarkTypeError
 
 __all__ = ["Rewinding"]
@@ -58,6 +59,7 @@ class Rewinding(Callback):
         self.trial_epochs = trial_epochs
         self.rewound = False
         self._initial_student: dict[str, Tensor] | None = None
+        self._initial_loss: dict[str, Tensor] = {}
         self._initial_trackers: dict[str, dict[str, Any]] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -94,8 +96,9 @@ class Rewinding(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep what to go back to; a resumed fit has it from its checkpoint."""
         if self._initial_student is None:
-            weights = _classifier(pl_module).state_dict()
-            self._initial_student = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
+            self._initial_student = _copied(_classifier(pl_module))
+            if isinstance(pl_module, DistillationModule):
+                self._initial_loss = _copied(pl_module.loss)
             self._initial_trackers = {
                 tracker.state_key: deepcopy(tracker.state_dict()) for tracker in _trackers(trainer)
             }
@@ -118,6 +121,8 @@ class Rewinding(Callback):
                 callback.sparsify(trainer, module)  # type: ignore[arg-type]  # checked in its setup
         assert self._initial_student is not None
         _classifier(module).load_state_dict(self._initial_student)
+        if isinstance(module, DistillationModule):
+            module.loss.load_state_dict(self._initial_loss)
         for tracker in _trackers(trainer):
             state = deepcopy(self._initial_trackers[tracker.state_key])
             if isinstance(tracker, ModelCheckpoint):
@@ -134,6 +139,7 @@ class Rewinding(Callback):
         return {
             "rewound": self.rewound,
             "initial_student": self._initial_student,
+            "initial_loss": self._initial_loss,
             "initial_trackers": self._initial_trackers,
         }
 
@@ -141,6 +147,8 @@ class Rewinding(Callback):
         """Take the state of `state_dict`."""
         self.rewound = state_dict["rewound"]
         self._initial_student = state_dict["initial_student"]
+        # Checkpoints of earlier versions have none, as no loss had parameters.
+        self._initial_loss = state_dict.get("initial_loss", {})
         self._initial_trackers = state_dict["initial_trackers"]
 
 
@@ -150,6 +158,10 @@ def _trackers(trainer: Trainer) -> list[EarlyStopping | ModelCheckpoint]:
         *(callback for callback in callbacks if isinstance(callback, EarlyStopping)),
         *best_checkpoints(trainer),
     ]
+
+
+def _copied(module: torch.nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}
 
 
 def _classifier(module: LightningModule) -> torch.nn.Module:

@@ -63,7 +63,7 @@ def inputs_of(trainer: Trainer, module: ClassificationModule) -> ModelInputs | N
         max_length=data.max_length,
         segment_ids=data.segment_ids,
         texts=data.task.texts,
-        kind="regression" if data.task.is_regression else "classification",
+        kind=data.task.problem.kind,
         lowercase=lowercases(module.tokenizer),
         task=data.task.name,
     )

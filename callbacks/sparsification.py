@@ -122,7 +122,6 @@ class TeacherSparsification(Callback):
             nn.Module.to(module.teacher, device),
             nn.Module.to(module.student, device),
             scoring_batches(data, self.split, self.reduction, device),
-            temperature=module.temperature,
-            weight=module.distillation_weight,
-            reduction=self.reduction,
+            module.loss,
+            self.reduction,
         )

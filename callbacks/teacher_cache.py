@@ -45,9 +45,8 @@ class TeacherCache(Callback):
             keeps them in memory, for this fit alone. A file is known by the teacher's weights, the rows, the
             tokenisation, the batches and the precision.
         hidden_states: Numbers of layers whose hidden states are kept as well, counted as by transformers (0 is the
-            embeddings, -1 the last layer); for a loss of one's own, which gets them from
-            ``module.teacher_outputs.hidden_states(batch["idx"], width)``. They take ``4 * hidden_size`` bytes per token
-            and layer.
+            embeddings, -1 the last layer), beside those that the module's loss compares. They take ``4 * hidden_size``
+            bytes per token and layer.
 
     Raises:
         StarkTypeError: If the module has no teacher, or the data module cannot name its rows.
@@ -98,12 +97,15 @@ class TeacherCache(Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]  # set by the data connector
         batches = scoring_batches(data, "train", "example", module.device)
         with trainer.precision_plugin.val_step_context():
-            outputs = ask_teacher(nn.Module.to(module.teacher, module.device), batches, key, self.hidden_states)
+            outputs = ask_teacher(nn.Module.to(module.teacher, module.device), batches, key, self._layers(module))
         # Nobody needs it now; what scores it brings it back.
         nn.Module.to(module.teacher, "cpu")
         if path is not None and trainer.is_global_zero:
             outputs.save(path)
         return outputs
+
+    def _layers(self, module: DistillationModule) -> list[int]:
+        return list(dict.fromkeys([*self.hidden_states, *module.loss.teacher_layers]))
 
     def _key(self, trainer: Trainer, module: DistillationModule) -> str:
         data = trainer.datamodule  # type: ignore[attr-defined]  # set by the data connector
@@ -113,7 +115,7 @@ class TeacherCache(Callback):
             "teacher": module.teacher_identity(),
             "rows": data.fingerprint("train"),
             "precision": trainer.precision,
-            "hidden_states": self.hidden_states,
+            "hidden_states": self._layers(module),
         }
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 
 from datamodules.tasks.task import Task
 from datamodules.tokens.columns import TokenColumns
+from stark.problems.problem import Problem
 
 __all__ = ["doubts_of", "same_rows", "warn_of_doubts"]
 
@@ -18,28 +19,29 @@ _log = logging.getLogger(__name__)
 _MOST_NAMES = 5
 
 
-def doubts_of(parts: Mapping[str, TokenColumns], label_names: Sequence[str]) -> list[str]:
+def doubts_of(parts: Mapping[str, TokenColumns], problem: Problem) -> list[str]:
     """Return what is doubtful about the labels of parts, in sentences.
 
     Args:
-        parts: rows by the name of their part; rows without a label have a negative one, or NaN for regression.
-        label_names: names of the labels in the order of their ids; a single one means regression.
+        parts: rows by the name of their part.
+        problem: the kind of label.
 
     Examples:
+        >>> from stark.problems.table import problem_for
         >>> rows = TokenColumns({}, torch.zeros(3), torch.ones(3), {"labels": torch.tensor([0, 1, 1])})
-        >>> doubts_of({"dev": rows}, ["a", "b", "c"])
+        >>> doubts_of({"dev": rows}, problem_for(["a", "b", "c"]))
         ["dev has no row of 'c'"]
     """
     doubts = []
     for name, rows in parts.items():
         labels = rows.fields["labels"]
-        known = (labels[~labels.isnan()] if labels.is_floating_point() else labels[labels >= 0]).unique().tolist()
+        known = labels[problem.is_labelled(labels)].unique().tolist()
         if len(known) == 1:
-            only = f"the score {known[0]:g}" if len(label_names) == 1 else repr(label_names[known[0]])
+            only = repr(problem.label_names[known[0]]) if problem.has_classes else f"the score {known[0]:g}"
             doubts.append(f"{name} has rows of {only} alone, from which nothing can be learned or told")
-        elif len(label_names) > 1 and (missing := sorted(set(range(len(label_names))) - set(known))):
+        elif problem.has_classes and (missing := sorted(set(range(problem.num_labels)) - set(known))):
             more = f" and {len(missing) - _MOST_NAMES} more" if len(missing) > _MOST_NAMES else ""
-            named = ", ".join(repr(label_names[label]) for label in missing[:_MOST_NAMES])
+            named = ", ".join(repr(problem.label_names[label]) for label in missing[:_MOST_NAMES])
             doubts.append(f"{name} has no row of {named}{more}")
     return doubts
 
@@ -66,7 +68,7 @@ def warn_of_doubts(task: Task, parts: Mapping[str, TokenColumns], splits: Mappin
     """
     dev = splits.get("dev")
     parts = {name: rows for name, rows in parts.items() if rows is not dev} | ({} if dev is None else {"dev": dev})
-    doubts = doubts_of(parts, task.label_names)
+    doubts = doubts_of(parts, task.problem)
     if dev is not None and "train" in splits and same_rows(splits["train"], dev):
         doubts.append("dev has the same texts as train, so that a score on it says nothing of other rows")
     for doubt in doubts:

@@ -19,7 +19,7 @@ from datamodules.batches.grouping import (
     token_budget_batches,
 )
 from datamodules.batches.samplers import EpochBatchSampler, EvaluationSampler, FormBatches, LazyDataLoader
-from datamodules.batches.splits import score_bins, stratified_rows
+from datamodules.batches.splits import stratified_rows
 from datamodules.checks import warn_of_doubts
 from datamodules.settings import DataSettings
 from datamodules.sources.opening import open_source
@@ -29,9 +29,6 @@ from datamodules.tokens.tokenization import load_tokenizer, tokenize_split, toke
 from stark.errors import StarkError
 
 __all__ = ["GLUEDataModule"]
-
-UNLABELLED = -100
-"""The class of a row without a label, which torch's cross-entropy ignores."""
 
 # What decides which rows a batch holds and in which form: a resume must agree on all of it.
 _BATCH_SETTINGS = (
@@ -302,7 +299,7 @@ class GLUEDataModule(DataSettings, pl.LightningDataModule):
         chosen = self._choose(labels, self.labelled_limit, "labelled_limit")
         if not self.use_unlabelled:
             return rows.select(chosen)
-        known = torch.full_like(labels, torch.nan if self.task.is_regression else UNLABELLED)
+        known = torch.full_like(labels, self.task.problem.unlabelled)
         known[chosen] = labels[chosen]
         return TokenColumns(rows.tokens, rows.starts, rows.lengths, {**rows.fields, "labels": known})
 
@@ -324,9 +321,8 @@ class GLUEDataModule(DataSettings, pl.LightningDataModule):
         return {"train": kept[~chosen], "selection": kept[chosen]}
 
     def _choose(self, labels: Tensor, size: int, purpose: str) -> Tensor:
-        classes = score_bins(labels) if self.task.is_regression else labels
         seed = self.seed if self.cut_seed is None else self.cut_seed
-        return stratified_rows(classes, size, seed=seed, purpose=purpose)
+        return stratified_rows(self.task.problem.strata(labels), size, seed=seed, purpose=purpose)
 
     def _form(self, lengths: Tensor) -> FormBatches:
         """Return what forms the batches of an epoch of training."""

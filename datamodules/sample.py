@@ -180,7 +180,7 @@ def _content(task: GLUETask, split: str, size: int) -> bytes:
     dice = _Dice(f"{layout.file} {family}")
     lines = ["\t".join(header)]
     for number in range(size):
-        label = number % (6 if task.is_regression else task.num_labels)
+        label = number % (task.num_labels if task.problem.has_classes else 6)
         # test has no column of labels but the same distribution
         text_a, text_b, spelt = _example(task, label, dice)
         cells = [f"n{number}"] * len(header)
@@ -203,7 +203,7 @@ def _example(task: GLUETask, label: int, dice: _Dice) -> tuple[str, str, str]:
     # Were negations rarer, a small encoder would often stop at counting cues, which pruning hardly hurts; in the harder
     # tasks of three classes and of scores it would not get that far in a few epochs.
     negated = 0.3 if task.num_labels == 2 else 0.1
-    if task.is_regression:
+    if not task.problem.has_classes:
         # of five cues so many agree: scores 0.000 to 5.000 in whole steps
         votes, spelt = [1] * label + [0] * (5 - label), f"{label}.000"
     else:

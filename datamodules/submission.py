@@ -67,7 +67,7 @@ def write_submission(task: Task, idx: Sequence[int], predictions: Sequence[int] 
 
 def _spelt(task: Task, prediction: float, idx: int, path: Path) -> str:
     """Return a prediction as the server wants it."""
-    if task.is_regression:
+    if not task.problem.has_classes:
         if not math.isfinite(prediction):
             raise StarkError(f"{path.name}: the prediction for index {idx} is {prediction}")
         return f"{min(max(float(prediction), 0.0), 5.0):.3f}"

@@ -17,7 +17,7 @@ from pipeline.results.comparison import BEST_OF_K, DENSE, SPARSE
 from pipeline.results.summary import LOGITS, read_summary
 from stark.encoders.layers import kept_units
 from stark.model_folders.model_folder import load_classifier
-from stark.problems.problem import predictions
+from stark.problems.table import problem_of
 from stark.scores.expressiveness import EXPRESSIVENESS
 from stark.scores.friendliness import FRIENDLINESS
 from stark.scores.unit_scores import UnitScores
@@ -119,14 +119,15 @@ def keep_predictions(folder: Path, file: Path) -> None:
     """
     logits = read_output(folder, LOGITS)
     labels = logits["labels"]
-    kind = torch.float32 if labels.is_floating_point() else torch.uint8
+    problem = problem_of(load_classifier(folder / "finetune/model").config)
+    kind = torch.uint8 if problem.has_classes else torch.float32
     kept = {"labels": labels.to(kind)}
     choices: Sequence[Mapping[str, Any]] = read_summary(folder)["best_by_method"]
     for choice in choices:
         for method, model in choice.items():
             if method != "seed":
                 # The best of k may be the dense teacher's student, and no file has a tensor twice.
-                kept[f"{method}/{choice['seed']}"] = predictions(logits[model]).to(kind, copy=True)
+                kept[f"{method}/{choice['seed']}"] = problem.predictions(logits[model]).to(kind, copy=True)
     write_tensors(file, kept)
 
 

@@ -13,7 +13,6 @@ from datamodules import GLUEDataModule
 from pipeline.fits.processes import usable_cores
 from stark.forward.classifying import classify
 from stark.model_folders.model_folder import load_classifier, model_digest
-from stark.problems.problem import predictions
 from stark.storage import write_json, write_text
 
 __all__ = ["UnusedRows"]
@@ -72,7 +71,7 @@ class UnusedRows:
         right = total = 0
         with torch.inference_mode(), _all_cores():
             for batch in self._data.test_dataloader():
-                right += int((predictions(classify(model, batch)) == batch["labels"]).sum())
+                right += int((self._data.task.problem.predictions(classify(model, batch)) == batch["labels"]).sum())
                 total += len(batch["labels"])
         write_json(self._file, {**known, key: right / total})
         return right / total

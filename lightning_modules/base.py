@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -41,8 +42,8 @@ from stark.forward.classifying import Batch, classify
 from stark.forward.lean_training import HasTokenIds, UsedRows, cheap_dropout_, follow_, plain_, use_rows_
 from stark.model_folders.input_checks import HasInputs, check_inputs, check_tokenizer_limit
 from stark.model_folders.model_folder import labels_of
-from stark.problems.metrics import build_metrics, computed, score_of
-from stark.problems.problem import predictions
+from stark.problems.metrics import computed, score_of
+from stark.problems.table import problem_for
 from stark.processes import all_gather_object
 
 __all__ = ["ClassificationModule"]
@@ -100,7 +101,9 @@ class ClassificationModule(LightningModule):
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.warmup_proportion = warmup_proportion
-        self.val_metrics = build_metrics(metrics, len(self.label_names))
+        #: The kind of label.
+        self.problem = problem_for(self.label_names)
+        self.val_metrics = self.problem.build_metrics(metrics)
         self.test_metrics = self.val_metrics.clone()
         #: First epoch of the current phase, and the one after its last (None: the end of the fit).
         self.phase: tuple[int, int | None] = (0, None)
@@ -190,13 +193,13 @@ class ClassificationModule(LightningModule):
 
     def _count(self, batch: Batch, metrics: MetricCollection) -> None:
         if len(batch["labels"]):  # a process may have no row
-            metrics.update(predictions(self(batch)), batch["labels"])
+            metrics.update(self.problem.predictions(self(batch)), batch["labels"])
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
         """Predict a batch: ``idx``, ``predictions`` and ``logits``."""
         # A process may have no row, which not every encoder takes.
-        logits = self(batch) if len(batch["idx"]) else torch.empty(0, len(self.label_names), device=self.device)
-        return {"idx": batch["idx"], "predictions": predictions(logits), "logits": logits}
+        logits = self(batch) if len(batch["idx"]) else torch.empty(0, self.problem.num_labels, device=self.device)
+        return {"idx": batch["idx"], "predictions": self.problem.predictions(logits), "logits": logits}
 
     def on_validation_epoch_end(self) -> None:
         """Log ``val/<metric>`` and ``val/score``."""
@@ -232,9 +235,13 @@ class ClassificationModule(LightningModule):
         steps = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches) * (epochs - first)
         return min(steps, self.trainer.max_steps) if self.trainer.max_steps >= 0 else steps
 
+    def trained_parameters(self) -> Iterator[nn.Parameter]:
+        """All parameters that are trained, clipped and averaged over the processes."""
+        yield from self.classifier.parameters()
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW and its linear schedule over the steps of the phase."""
-        parameters = [parameter for parameter in self.classifier.parameters() if parameter.requires_grad]
+        parameters = [parameter for parameter in self.trained_parameters() if parameter.requires_grad]
         groups = [
             {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": self.weight_decay},
             # Vectors are the biases and LayerNorm weights.
@@ -262,7 +269,7 @@ class ClassificationModule(LightningModule):
                 "'norm' is supported"
             )
         if gradient_clip_val:
-            nn.utils.clip_grad_norm_(self.classifier.parameters(), gradient_clip_val)
+            nn.utils.clip_grad_norm_(list(self.trained_parameters()), gradient_clip_val)
 
     # Phases and resuming
 
@@ -291,7 +298,7 @@ class ClassificationModule(LightningModule):
             inputs = {name: tensor.to(self.device) for name, tensor in self.classifier.dummy_inputs.items()}
             if isinstance(rows := self.classifier.get_input_embeddings(), UsedRows):
                 inputs["input_ids"] = torch.full_like(inputs["input_ids"], rows.known_id)
-            settle_buckets_(self.trainer.strategy.model, inputs)
+            settle_buckets_(self.trainer.strategy.model, inputs, self.trained_parameters())
         if self._resumed_random_states is None:
             reset_random_streams(self.global_rank)
         else:

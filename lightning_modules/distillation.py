@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -9,16 +10,17 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from lightning_modules.base import ClassificationModule
+from lightning_modules.resuming import refuse_changes
 from lightning_modules.teacher_outputs import TeacherOutputs
 from stark.encoders.cutting import shrink_
 from stark.encoders.layers import kept_units
 from stark.encoders.units import KeptUnits, UnitMasks
 from stark.errors import StarkError
-from stark.forward.classifying import Batch, classify
-from stark.losses.soft_targets import distillation_loss
+from stark.forward.classifying import Batch, Outputs, outputs_of
+from stark.losses.loss import Loss
+from stark.losses.soft_targets import SoftTargets
 from stark.model_folders.input_checks import HasInputs, check_inputs, check_tokens
 from stark.model_folders.model_folder import load_classifier, load_tokenizer
-from stark.problems.problem import Reduction
 from stark.storage import hash_tensors
 
 __all__ = ["DistillationModule"]
@@ -43,8 +45,9 @@ class DistillationModule(ClassificationModule):
         learning_rate: Peak learning rate.
         weight_decay: Decay of the weight matrices.
         warmup_proportion: Fraction of the phase's steps with rising learning rate.
-        temperature: T of the soft targets.
-        distillation_weight: w, the weight of the teacher's part, in [0, 1].
+        loss: The loss of distillation; None for `SoftTargets`.
+        temperature: Temperature of `SoftTargets`, in the place of ``loss``.
+        distillation_weight: Weight of `SoftTargets`, in the place of ``loss``.
 
     Raises:
         StarkError: If a model cannot be loaded, has other labels, or the tokenizers of the two differ.
@@ -59,18 +62,20 @@ class DistillationModule(ClassificationModule):
         learning_rate: float = 3e-5,
         weight_decay: float = 0.01,
         warmup_proportion: float = 0.1,
-        temperature: float = 2.0,
-        distillation_weight: float = 0.5,
+        loss: Loss | None = None,
+        temperature: float | None = None,
+        distillation_weight: float | None = None,
     ) -> None:
         """Load both models."""
         super().__init__(label_names, metrics, learning_rate, weight_decay, warmup_proportion)
-        if temperature <= 0:
-            raise StarkError(f"temperature is {temperature}: give a number above 0")
-        if not 0 <= distillation_weight <= 1:
-            raise StarkError(f"distillation_weight is {distillation_weight}: give the teacher's weight in [0, 1]")
-        self.save_hyperparameters()
-        self.temperature = temperature
-        self.distillation_weight = distillation_weight
+        asked = {"temperature": temperature, "weight": distillation_weight}
+        given = {name: value for name, value in asked.items() if value is not None}
+        if loss is not None and given:
+            raise StarkError("loss is given beside temperature or distillation_weight: set them in loss.init_args")
+        # A module is no setting; what it is stands in checkpoints as text.
+        self.save_hyperparameters(ignore=["loss"])
+        #: The loss of distillation.
+        self.loss: Loss = SoftTargets(**given) if loss is None else loss
         # In a list, so that Lightning and DDP do not see a submodule.
         self._frozen = [load_classifier(teacher, label_names=self.label_names, new_head=False).requires_grad_(False)]
         self._teacher_hash = hash_tensors(self.teacher.state_dict())
@@ -124,29 +129,36 @@ class DistillationModule(ClassificationModule):
         return {"hash": self._teacher_hash, "kept_units": kept_units(self.teacher).to_json()}
 
     @torch.no_grad()
-    def teacher_logits(self, batch: Batch) -> Tensor:
-        """The teacher's answer to a batch, ``(batch, num_labels)``, without gradient."""
-        return classify(self.teacher, batch)
+    def ask(self, batch: Batch) -> Outputs:
+        """The teacher's outputs for a batch, looked up where they were computed before, without gradient.
 
-    def distillation_loss(
-        self, *, student_logits: Tensor, teacher_logits: Tensor, batch: Batch, reduction: Reduction = "mean"
-    ) -> Tensor:
-        """Mixture of teacher and labels with this module's T and w; see the function of that name."""
-        return distillation_loss(
-            student_logits=student_logits,
-            teacher_logits=teacher_logits,
-            labels=batch["labels"],
-            temperature=self.temperature,
-            weight=self.distillation_weight,
-            reduction=reduction,
-        )
+        Args:
+            batch: With ``idx``.
+
+        Returns:
+            Logits, and the hidden states that the loss compares.
+        """
+        layers, stored = self.loss.teacher_layers, self.teacher_outputs
+        if stored is None:
+            return outputs_of(self.teacher, batch, layers)
+        hidden = stored.hidden_states(batch["idx"], batch["input_ids"].shape[1]) if layers else {}
+        return Outputs(stored.logits(batch["idx"]), {layer: hidden[layer] for layer in layers})
+
+    def trained_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters of the student and of the loss."""
+        yield from super().trained_parameters()
+        yield from self.loss.parameters()
+
+    def setup(self, stage: str) -> None:
+        """Prepare the loss, when callbacks have given both models their shapes."""
+        super().setup(stage)
+        if stage == "fit":
+            self.loss.prepare_(self.student, self.teacher)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step of distillation."""
-        outputs = self.teacher_outputs
-        teacher_logits = self.teacher_logits(batch) if outputs is None else outputs.logits(batch["idx"])
-        loss = self.distillation_loss(student_logits=self(batch), teacher_logits=teacher_logits, batch=batch)
-        return self.log_loss(loss, batch_idx)
+        outputs = outputs_of(self.classifier, batch, self.loss.student_layers)
+        return self.log_loss(self.loss(self.problem, outputs, self.ask(batch), batch), batch_idx)
 
     def on_fit_start(self) -> None:
         """Bring the teacher to the student's device; nobody else knows of it."""
@@ -157,6 +169,7 @@ class DistillationModule(ClassificationModule):
         """Add which teacher this is."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["teacher"] = self.teacher_identity()
+        checkpoint["loss"] = repr(self.loss)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Bring the teacher into the checkpoint's shape.
@@ -165,6 +178,9 @@ class DistillationModule(ClassificationModule):
             StarkError: If the teacher's weights are not those of the checkpoint.
         """
         super().on_load_checkpoint(checkpoint)
+        if self._trainer is not None and self.trainer.training:
+            # Checkpoints of earlier versions have the settings of their one loss among those of the module.
+            refuse_changes({"loss": repr(self.loss)}, {"loss": checkpoint.get("loss", repr(self.loss))}, "model")
         saved = checkpoint["teacher"]
         if saved["hash"] != self._teacher_hash:
             raise StarkError(

@@ -7,7 +7,7 @@ from torch import Tensor
 from lightning_modules.base import ClassificationModule
 from stark.forward.classifying import Batch
 from stark.model_folders.model_folder import load_classifier, load_tokenizer
-from stark.problems.problem import Reduction, task_loss
+from stark.problems.problem import Reduction
 
 __all__ = ["FinetuningModule"]
 
@@ -45,8 +45,8 @@ class FinetuningModule(ClassificationModule):
         self.tokenizer = load_tokenizer(model_name_or_path)
 
     def task_loss(self, logits: Tensor, batch: Batch, reduction: Reduction = "mean") -> Tensor:
-        """Loss against the batch's labels; see `task_loss`."""
-        return task_loss(logits, batch["labels"], reduction)
+        """Loss against the batch's labels; see `Problem.task_loss`."""
+        return self.problem.task_loss(logits, batch["labels"], reduction)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step against the labels."""

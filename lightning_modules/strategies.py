@@ -6,6 +6,7 @@ import hashlib
 import os
 import random
 import sys
+from collections.abc import Iterable
 
 import torch
 import torch.distributed
@@ -26,7 +27,7 @@ from stark.errors import StarkError
 __all__ = ["check_strategy", "reset_random_streams", "settle_buckets_"]
 
 
-def settle_buckets_(model: nn.Module | None, batch: dict[str, Tensor]) -> None:
+def settle_buckets_(model: nn.Module | None, batch: dict[str, Tensor], parameters: Iterable[nn.Parameter]) -> None:
     """Bring DDP's buckets into the order that they have from its second step on; all processes have to call this.
 
     DDP sorts its buckets anew after the first step. Where a number lies decides in which order three or more processes
@@ -35,9 +36,12 @@ def settle_buckets_(model: nn.Module | None, batch: dict[str, Tensor]) -> None:
     Args:
         model: What the strategy trains; if it is not under DDP nothing happens. Its gradients are lost.
         batch: Any that `model` takes, the same on every process.
+        parameters: All that are trained, whether the model uses them for its logits or not.
     """
     if isinstance(model, DistributedDataParallel):
-        model(batch).sum().backward()
+        # DDP waits for a gradient of each of them.
+        total = model(batch).sum() + sum(0 * parameter.sum() for parameter in parameters if parameter.requires_grad)
+        total.backward()
         model.zero_grad()
 
 

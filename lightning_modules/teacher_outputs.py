@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from stark.errors import StarkError
-from stark.forward.classifying import Batch, classify, classify_with_hidden_states
+from stark.forward.classifying import Batch, outputs_of
 from stark.processes import all_gather_object, processes
 from stark.storage import read_tensors, write_tensors
 
@@ -175,10 +175,7 @@ def ask_teacher(
 
 def _ask(teacher: PreTrainedModel, batch: Batch, hidden_states: Sequence[int]) -> dict[str, Tensor]:
     real = batch["attention_mask"].bool()
-    if hidden_states:
-        logits, states = classify_with_hidden_states(teacher, batch)
-    else:
-        logits, states = classify(teacher, batch), ()
-    kept = {f"{_HIDDEN}{layer}": states[layer][real] for layer in hidden_states}
-    answer = {"idx": batch["idx"], "logits": logits, "lengths": real.sum(1), **kept}
+    outputs = outputs_of(teacher, batch, hidden_states)
+    kept = {f"{_HIDDEN}{layer}": states[real] for layer, states in outputs.hidden_states.items()}
+    answer = {"idx": batch["idx"], "logits": outputs.logits, "lengths": real.sum(1), **kept}
     return {name: tensor.cpu() for name, tensor in answer.items()}

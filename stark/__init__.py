@@ -17,10 +17,15 @@ if TYPE_CHECKING:
     from stark.encoders.layers import count_parameters, encoder_layers, kept_units
     from stark.encoders.masking import unit_masks
     from stark.encoders.units import KeptUnits, UnitMasks
-    from stark.losses.kl_divergence import kl_divergence
-    from stark.losses.soft_targets import distillation_loss, soft_cross_entropy
+    from stark.errors import StarkError
+    from stark.forward.classifying import Outputs
+    from stark.losses.kl_divergence import KLDivergence, kl_divergence
+    from stark.losses.loss import Loss
+    from stark.losses.soft_targets import SoftTargets, soft_cross_entropy
+    from stark.losses.weighted import WeightedSum
     from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
-    from stark.problems.problem import task_loss
+    from stark.problems.problem import Problem
+    from stark.problems.table import problem_for, problem_of
     from stark.scores.scoring import score_units
     from stark.scores.unit_scores import UnitScores
 else:
@@ -29,11 +34,17 @@ else:
 __all__ = [
     "EncoderFamily",
     "EncoderLayer",
+    "KLDivergence",
     "KeptUnits",
+    "Loss",
+    "Outputs",
+    "Problem",
+    "SoftTargets",
+    "StarkError",
     "UnitMasks",
     "UnitScores",
+    "WeightedSum",
     "count_parameters",
-    "distillation_loss",
     "drop_layers_",
     "encoder_layers",
     "family_of",
@@ -41,13 +52,14 @@ __all__ = [
     "kl_divergence",
     "load_classifier",
     "load_tokenizer",
+    "problem_for",
+    "problem_of",
     "register_family",
     "save_classifier",
     "score_units",
     "shrink_",
     "shrink_to_",
     "soft_cross_entropy",
-    "task_loss",
     "unit_masks",
 ]
 

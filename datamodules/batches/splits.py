@@ -8,7 +8,7 @@ from torch import Tensor
 from datamodules.batches.grouping import seeded_generator
 from stark.errors import StarkError
 
-__all__ = ["score_bins", "stratified_rows"]
+__all__ = ["stratified_rows"]
 
 
 def stratified_rows(classes: Sequence[int] | Tensor, size: int, *, seed: int, purpose: str) -> Tensor:
@@ -48,23 +48,3 @@ def stratified_rows(classes: Sequence[int] | Tensor, size: int, *, seed: int, pu
         order = torch.randperm(len(rows), generator=generator)
         chosen.append(rows[order[: whole + (number in extra)]])
     return torch.cat(chosen).sort().values
-
-
-def score_bins(scores: Sequence[float] | Tensor, num_bins: int = 10) -> Tensor:
-    """Return a class for each score by its rank: bins of equal size, so that they can be stratified.
-
-    Args:
-        scores: of a regression task.
-        num_bins: how many bins.
-
-    Returns:
-        Bin of each row.
-
-    Examples:
-        >>> score_bins([0.5, 5.0, 2.0, 4.0], num_bins=2).tolist()
-        [0, 1, 0, 1]
-    """
-    order = torch.as_tensor(scores, dtype=torch.float64).argsort(stable=True)
-    bins = torch.empty_like(order)
-    bins[order] = torch.arange(len(order)) * num_bins // len(order)
-    return bins

@@ -153,11 +153,11 @@ def _hub_rows(dataset: Any, task: GLUETask, split: str, where: str) -> Rows:  # 
         # Labels of test are never read: -1 for most tasks, but the hub's MRPC has real ones.
         labels = dataset["label"][:]
         for number, label in enumerate(labels):
-            if task.is_regression and not is_score(label):
+            if not task.problem.has_classes and not is_score(label):
                 raise StarkError(
                     f"{place}, row {number}: score {label!r} is not a number, or not one that a float32 holds"
                 )
-            if not task.is_regression and label not in range(task.num_labels):
+            if task.problem.has_classes and label not in range(task.num_labels):
                 raise StarkError(
                     f"{place}, row {number}: label {label!r} is not one of "
                     f"0 to {task.num_labels - 1} ({', '.join(task.label_names)})"

@@ -40,7 +40,7 @@ class OwnSource:
     def rows(self, split: str) -> Rows:
         """Return the rows of a split; the labels of test are not read. Empty texts are counted in a warning."""
         path, task, labelled = self._file(split), self.task, split != "test"
-        ids = {} if task.is_regression else {name: number for number, name in enumerate(task.label_names)}
+        ids = {name: number for number, name in enumerate(task.label_names)} if task.problem.has_classes else {}
         texts: tuple[list[str], ...] = tuple([] for _ in task.texts)
         labels: list[float] = []
         empty: list[int] = []

@@ -27,8 +27,6 @@ _USUAL_TAGS = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"
 # What YAML takes for no value, where it is not in quotation marks.
 _NULLS = ("", "~", "null", "Null", "NULL")
 _ENDINGS = (".yaml", ".yml")
-_METRICS = ("accuracy", "f1", "matthews_corrcoef")
-_METRICS_OF_SCORES = ("pearson", "spearmanr")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,8 +112,12 @@ def read_own_task(path: Path, data_dir: str | None = None) -> OwnTask:
     labels = tuple(values["labels"])
     if not labels or len(set(labels)) < len(labels):
         raise StarkError(f"{path}, line {entries['labels'].line}: labels are {list(labels)}: name each one once")
-    known = _METRICS_OF_SCORES if len(labels) == 1 else _METRICS if len(labels) == 2 else (_METRICS[0], _METRICS[2])
-    metrics = tuple(values.get("metrics", ())) or (known if len(labels) == 1 else known[:1])
+    # It imports torch, which reading the options of a command does not need.
+    from stark.problems.table import problem_for
+
+    problem = problem_for(labels)
+    known = problem.metrics
+    metrics = tuple(values.get("metrics", ())) or problem.default_metrics
     for metric in metrics:
         if metric not in known:
             raise StarkError(

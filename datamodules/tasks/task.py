@@ -1,6 +1,13 @@
 """What a task is: its splits, columns, labels and metrics."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stark.problems.problem import Problem
 
 __all__ = ["SPLITS", "Task"]
 
@@ -30,10 +37,13 @@ class Task:
     submission_file: str
     submission_words: bool
 
-    @property
-    def is_regression(self) -> bool:
-        """Whether the label is a score."""
-        return len(self.label_names) == 1
+    @cached_property
+    def problem(self) -> Problem:
+        """The kind of label."""
+        # It imports torch, which takes seconds and which the description of a task does not need.
+        from stark.problems.table import problem_for
+
+        return problem_for(self.label_names)
 
     @property
     def is_pair(self) -> bool:

@@ -209,7 +209,7 @@ def tokenize_split(
     path, key = place(rows.digest)
     # Where another process was first, its file gives way to the same content.
     write_tensors(
-        path, tokenize_rows(rows, tokenizer, max_length, segment_ids, is_regression=task.is_regression), key=key
+        path, tokenize_rows(rows, tokenizer, max_length, segment_ids, label_dtype=task.problem.label_dtype), key=key
     )
     return TokenColumns.from_tensors(read_tensors(path)[0]), rows.digest
 
@@ -273,7 +273,7 @@ def tokenize_rows(
     max_length: int,
     segment_ids: SegmentIds = "tokenizer",
     *,
-    is_regression: bool = False,
+    label_dtype: torch.dtype = torch.int64,
 ) -> dict[str, Tensor]:
     """Tokenise rows, all at once.
 
@@ -282,7 +282,7 @@ def tokenize_rows(
         tokenizer: a fast tokenizer.
         max_length: as in `encode`.
         segment_ids: as in `encode`.
-        is_regression: whether labels are scores.
+        label_dtype: the type of the labels.
 
     Returns:
         What `TokenColumns.from_tensors` takes.
@@ -306,5 +306,5 @@ def tokenize_rows(
     columns["idx"] = torch.tensor(rows.idx)
     if rows.labels is not None:
         # as the losses want them, whatever the default dtype is
-        columns["labels"] = torch.tensor(rows.labels, dtype=torch.float32 if is_regression else torch.int64)
+        columns["labels"] = torch.tensor(rows.labels, dtype=label_dtype)
     return columns

@@ -19,8 +19,10 @@ from pipeline.deploy.model_data import config_of, settings_of
 from stark.errors import StarkError
 from stark.forward.classifying import Batch, classify
 from stark.model_folders.input_checks import check_inputs, most_tokens
-from stark.model_folders.model_folder import labels_of, load_classifier, load_tokenizer
+from stark.model_folders.model_folder import load_classifier, load_tokenizer
 from stark.model_folders.model_inputs import ModelInputs, lowercases
+from stark.problems.problem import Problem
+from stark.problems.table import problem_of
 
 __all__ = ["Answer", "Classifier", "answer_of", "open_answer", "open_classifier"]
 
@@ -38,7 +40,7 @@ class Classifier:
     Args:
         answer: The model.
         tokenizer: Its tokenizer.
-        label_names: In the order of the logits; a single one means regression.
+        problem: The kind of label, with the names of the labels in the order of the logits.
         max_length: The most tokens of a row; longer ones are cut.
         segment_ids: As the model was trained with.
         device: On which the model computes.
@@ -46,15 +48,15 @@ class Classifier:
 
     answer: Answer
     tokenizer: PreTrainedTokenizerFast
-    label_names: list[str]
+    problem: Problem
     max_length: int
     segment_ids: SegmentIds
     device: str
 
     @property
-    def is_regression(self) -> bool:
-        """Whether it gives a score instead of a label."""
-        return len(self.label_names) == 1
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the labels in the order of the logits."""
+        return self.problem.label_names
 
     def __call__(self, texts: Sequence[str], pairs: Sequence[str] | None = None, batch_size: int = 32) -> Tensor:
         """Classify texts, or pairs of texts; batches are formed by length.
@@ -101,7 +103,7 @@ class Classifier:
         if not bool(logits.isfinite().all()):
             raise StarkError("the model's logits are infinite or not a number: it is damaged, or was exported wrongly")
         ordered = logits[torch.cat([batch.fields["idx"] for batch in batches]).argsort()]
-        return ordered if self.is_regression else ordered.softmax(-1)
+        return self.problem.probabilities(ordered)
 
 
 def open_classifier(folder: Path, max_length: int | None = None) -> Classifier:
@@ -130,10 +132,9 @@ def open_classifier(folder: Path, max_length: int | None = None) -> Classifier:
     longest = known.get("max_length", _default_length(config, tokenizer)) if max_length is None else max_length
     is_pair = inputs is not None and inputs.is_pair
     check_inputs(config, tokenizer, longest, is_pair=is_pair, where=str(folder), option="--max_length")
-    names = labels_of(config)
     device = "cuda" if torch.cuda.is_available() and not is_exported(folder) else "cpu"
     answer = open_answer(folder, device)
-    return Classifier(answer, tokenizer, names, longest, known.get("segment_ids", "tokenizer"), device)
+    return Classifier(answer, tokenizer, problem_of(config), longest, known.get("segment_ids", "tokenizer"), device)
 
 
 def _default_length(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast) -> int:

@@ -282,9 +282,9 @@ class _Writer:
         escape_formulas: bool,
     ) -> None:
         self._stream, self._form, self._texts, self._labels = stream, form, texts, classifier.label_names
-        self._regression, self._escape, self._formulas = classifier.is_regression, escape_formulas, 0
+        self._has_classes, self._escape, self._formulas = classifier.problem.has_classes, escape_formulas, 0
         self._new = [_LABEL]
-        if not self._regression:
+        if self._has_classes:
             self._new += [_PROBABILITY, *(f"{_PROBABILITY}_{label}" for label in self._labels)]
         self._columns: tuple[str, ...] | None = None
         if records.columns is None:
@@ -363,7 +363,7 @@ class _Writer:
 
     def _predicted(self, found: Sequence[float]) -> dict[str, Any]:
         rounded = [_rounded(value) for value in found]
-        if self._regression:
+        if not self._has_classes:
             return {_LABEL: rounded[0]}
         best = max(range(len(found)), key=lambda number: found[number])
         return dict(zip(self._new, [self._labels[best], rounded[best], *rounded], strict=True))

@@ -28,7 +28,6 @@ from pipeline.results.summary import LOGITS, SUMMARY, read_summary
 from stark.encoders.family import SHRUNK_PREFIX
 from stark.errors import StarkError
 from stark.model_folders.model_folder import one_line_errors
-from stark.problems.metrics import score_function
 from stark.storage import check_output, is_signed, signed, write_output
 
 __all__ = ["card", "card_of", "entry_of"]
@@ -78,9 +77,8 @@ def card_of(
     assert task is not None  # it lies in a run
     check_labels(folder, task)
     tensors = read_output(run, LOGITS)
-    metric = score_function(task.metrics, task.num_labels)
     models = {"teacher": ["finetune/model"], "this model": [entry["folder"]]}
-    measured = measure_models(run, models, tensors, tensors["labels"], metric)
+    measured = measure_models(run, models, tensors, tensors["labels"], task.problem, task.metrics)
     entries = [next(model for model in summary["models"] if model["folder"] == found.folder) for found in measured]
     with one_line_errors(folder):
         config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
@@ -196,7 +194,7 @@ def _is_on_hub(name: str) -> bool:
 
 def _what(entry: Mapping[str, Any], task: Task) -> str:
     kind = "pairs of texts" if task.is_pair else "texts"
-    verb = "scores" if task.is_regression else "classifies"
+    verb = "classifies" if task.problem.has_classes else "scores"
     lost = entry["achieved"]
     size = f"{lost['heads']:.0%} of the attention heads and {lost['neurons']:.0%} of the FFN neurons removed"
     return f"This model {verb} {kind} ({task.name}), with {size}."

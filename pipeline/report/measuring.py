@@ -11,16 +11,15 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_calibration_error
 
 from pipeline.deploy.classifier import Answer, answer_of
 from pipeline.results.latency import Latency, measure_latency
 from pipeline.results.measure import count_flops
-from pipeline.results.statistics import Estimate, Metric, estimate_score
+from pipeline.results.statistics import Estimate, estimate_score
 from stark.encoders.layers import count_parameters, kept_units
 from stark.model_folders.input_checks import most_tokens
 from stark.model_folders.model_folder import load_classifier
-from stark.problems.problem import predictions
+from stark.problems.problem import Problem
 
 __all__ = ["SHAPES", "TOKENS", "Kept", "MeasuredModel", "kept_of", "measure_models", "told_shape"]
 
@@ -82,7 +81,8 @@ def measure_models(
     models: Mapping[str, Sequence[str]],
     logits: Mapping[str, Tensor],
     labels: Tensor,
-    metric: Metric,
+    problem: Problem,
+    metrics: Sequence[str],
 ) -> list[MeasuredModel]:
     """Measure models in turns.
 
@@ -91,7 +91,8 @@ def measure_models(
         models: By name, a folder for each seed; speed and size are those of the first.
         logits: What they say of dev, by folder.
         labels: Of dev.
-        metric: Of the task.
+        problem: The kind of label.
+        metrics: Names of the task's metrics.
 
     Returns:
         What was found, in their order.
@@ -111,12 +112,12 @@ def measure_models(
     for name, folders in models.items():
         model = torch.nn.Module.to(loaded[name], "cpu")
         parameters, encoder = count_parameters(model)
-        said = torch.stack([predictions(logits[folder]) for folder in folders])
+        said = torch.stack([problem.predictions(logits[folder]) for folder in folders])
         measured.append(
             MeasuredModel(
                 name=name,
                 folder=folders[0],
-                score=estimate_score(said, labels, metric),
+                score=estimate_score(said, labels, problem.score_function(metrics)),
                 parameters=parameters,
                 encoder_parameters=encoder,
                 megabytes=(root / folders[0] / "model.safetensors").stat().st_size / 1e6,
@@ -124,7 +125,7 @@ def measure_models(
                 gflops=count_flops(model, 1, tokens) / 1e9,
                 latency=latency[name],
                 memory=_memory(root / folders[0], tokens),
-                calibration=_calibration(logits[folders[0]], labels),
+                calibration=problem.calibration_error(logits[folders[0]], labels, _BINS),
             )
         )
     return measured
@@ -165,13 +166,6 @@ def kept_of(root: Path, dense: str, models: Mapping[str, str]) -> dict[str, Kept
 
 def _devices() -> list[str]:
     return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
-
-
-def _calibration(logits: Tensor, labels: Tensor) -> float | None:
-    if labels.is_floating_point():
-        return None
-    error = multiclass_calibration_error(logits.softmax(-1), labels, num_classes=logits.shape[-1], n_bins=_BINS)
-    return float(error)
 
 
 _MEMORY = """

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.deploy.export.check import Check, TeacherForm, read_check
 from pipeline.deploy.export.opening import check_exported
+from pipeline.deploy.model_data import config_of
 from pipeline.execution.belongings import EXPORT_CHECK
 from pipeline.execution.outputs import read_output
 from pipeline.report.measuring import Kept, MeasuredModel, kept_of, measure_models, told_shape
@@ -28,7 +29,7 @@ from pipeline.report.wording import environment, score_text, shape_text
 from pipeline.results.comparison import DENSE, SPARSE
 from pipeline.results.latency import device_text, spread_text, threads_text
 from pipeline.results.summary import LOGITS
-from stark.problems.metrics import score_function
+from stark.problems.table import problem_of
 
 __all__ = ["chosen_of", "measured_of", "page_of_run"]
 
@@ -56,8 +57,8 @@ def measured_of(record: RunRecord) -> list[MeasuredModel]:
             # The chosen one first, by whose files size and speed are measured.
             models[name] = sorted(folders, key=lambda folder: folder != best)
     models = dict(sorted(models.items(), key=lambda model: best in model[1]))
-    metric = score_function(_metrics(record.summary), tensors[best].shape[-1])
-    return measure_models(record.folder, models, tensors, tensors["labels"], metric)
+    problem = problem_of(config_of(record.folder / best))
+    return measure_models(record.folder, models, tensors, tensors["labels"], problem, _metrics(record.summary))
 
 
 def page_of_run(record: RunRecord) -> Page:

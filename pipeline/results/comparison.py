@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.results.statistics import Cell, Metric, estimate_difference, mcnemar
-from stark.problems.problem import predictions
+from pipeline.results.statistics import Cell, estimate_difference, mcnemar
+from stark.problems.problem import Problem
 
 __all__ = ["DENSE", "SPARSE", "best_by_method", "compare"]
 
@@ -54,7 +54,11 @@ def _selection_score(model: Model) -> float:
 
 
 def compare(
-    best: Sequence[Mapping[str, Any]], logits: Mapping[str, Tensor], labels: Tensor, score: Metric
+    best: Sequence[Mapping[str, Any]],
+    logits: Mapping[str, Tensor],
+    labels: Tensor,
+    problem: Problem,
+    metrics: Sequence[str],
 ) -> list[dict[str, Any]]:
     """The sparse teacher's student against each other method's, on the same rows and seeds.
 
@@ -62,7 +66,8 @@ def compare(
         best: Of `best_by_method`.
         logits: Of the rows, by model folder.
         labels: Of the rows.
-        score: Of predictions and labels.
+        problem: The kind of label.
+        metrics: Names of the task's metrics.
 
     Returns:
         For each control its name, the difference of scores in points (hundredths) as ``value``, ``low`` and ``high``
@@ -71,16 +76,16 @@ def compare(
     if not best or SPARSE not in best[0]:
         return []
     said = {
-        method: torch.stack([predictions(logits[choice[method]]) for choice in best])
+        method: torch.stack([problem.predictions(logits[choice[method]]) for choice in best])
         for method in best[0]
         if method != "seed"
     }
     found = []
     for control in (method for method in said if method != SPARSE):
-        cell = Cell("", "", labels, said[control], said[SPARSE], score)
+        cell = Cell("", "", labels, said[control], said[SPARSE], problem.score_function(metrics))
         points = {name: 100 * value for name, value in asdict(estimate_difference([cell])).items()}
         entry: dict[str, Any] = {"control": control, "treated": SPARSE, "points": points}
-        if not labels.is_floating_point():
+        if problem.has_classes:
             pairs = zip(said[control], said[SPARSE], strict=True)
             entry["mcnemar"] = [mcnemar(first, second, labels) for first, second in pairs]
         found.append(entry)

@@ -19,8 +19,7 @@ from pipeline.settings import RunSettings
 from stark.encoders.layers import count_parameters, encoder_layers
 from stark.errors import StarkError
 from stark.forward.classifying import classify
-from stark.problems.metrics import build_metrics, computed, score_of
-from stark.problems.problem import predictions
+from stark.problems.metrics import computed, score_of
 
 __all__ = ["Evaluation", "count_flops", "evaluate", "size"]
 
@@ -80,8 +79,9 @@ def evaluate(
             f"the {part} part, such as row {bad[0]}: it has no score; train it with a lower learning rate, or in "
             "32-true or bf16-mixed instead of 16-mixed"
         )
-    metrics = build_metrics(data.metrics, len(data.label_names))
-    metrics.update(predictions(logits), labels)
+    problem = data.task.problem
+    metrics = problem.build_metrics(data.metrics)
+    metrics.update(problem.predictions(logits), labels)
     values = computed(metrics)
     found = {**values, "score": score_of(values)}
     return Evaluation({name: float(value) for name, value in found.items()}, logits, labels)

@@ -15,12 +15,11 @@ from pipeline.settings import PredictionRule, SearchSettings
 from stark.encoders.masking import unit_masks
 from stark.errors import StarkError
 from stark.forward.classifying import Batch, classify
-from stark.problems.metrics import correlation
-from stark.problems.problem import predictions
+from stark.problems.problem import Problem
 from stark.scores.knowledgeableness import teacher_masks
 from stark.scores.unit_scores import UnitScores
 
-__all__ = ["FOLDS", "HeldOut", "Prediction", "agreement", "cross_fit", "folds", "predict", "predicted_value"]
+__all__ = ["FOLDS", "HeldOut", "Prediction", "cross_fit", "folds", "predict", "predicted_value"]
 
 
 FOLDS = 5
@@ -46,33 +45,13 @@ class Prediction:
 
     Args:
         metric: The sparse teacher's own score on the selection part, where that did not shape it.
-        agreement: How often it says what the trial student says there; see `agreement`.
+        agreement: How often it says what the trial student says there; see `Problem.agreement`.
         value: What it is ranked by.
     """
 
     metric: float
     agreement: float
     value: float
-
-
-def agreement(first: Tensor, second: Tensor) -> float:
-    r"""How far two models say the same.
-
-    Args:
-        first: Logits ``(rows, num_labels)``.
-        second: Logits of the same rows.
-
-    Returns:
-        The fraction of rows to which both give the same class, in [0, 1]; for regression, of one label, the correlation
-        of Pearson; see `correlation`.
-
-    Examples:
-        >>> agreement(torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
-        0.5
-    """
-    if first.shape[-1] > 1:
-        return float((first.argmax(-1) == second.argmax(-1)).double().mean())
-    return float(correlation(first.flatten(), second.flatten()))
 
 
 def predicted_value(metric: float, agreement: float, sparsity: float, rule: PredictionRule, weight: float) -> float:
@@ -85,7 +64,7 @@ def predicted_value(metric: float, agreement: float, sparsity: float, rule: Pred
 
     Args:
         metric: In the unit of its score.
-        agreement: See `agreement`.
+        agreement: See `Problem.agreement`.
         sparsity: Of the sparse teacher.
         rule: One of the three.
         weight: w.
@@ -156,7 +135,8 @@ def predict(
     held_out: Sequence[HeldOut],
     dense: PreTrainedModel,
     trial: PreTrainedModel,
-    metric: Callable[[Tensor, Tensor], float],
+    problem: Problem,
+    metrics: Sequence[str],
 ) -> dict[Candidate, Prediction]:
     """Rank sparse teachers by what they say of the selection part; a forward pass for each, and no training.
 
@@ -166,11 +146,13 @@ def predict(
         held_out: The selection part, in one or several pieces, each with the scores that cut the teachers for it.
         dense: The dense teacher, on the device of the rows.
         trial: The trial student, there as well.
-        metric: The task's score of predictions and labels.
+        problem: The kind of label.
+        metrics: Names of the task's metrics.
 
     Returns:
         A prediction for each, in their order.
     """
+    metric = problem.score_function(metrics)
     labels = torch.cat([batch["labels"] for piece in held_out for batch in piece.batches]).cpu()
     of_student = torch.cat([_logits(trial, piece.batches) for piece in held_out])
     found = {}
@@ -182,7 +164,7 @@ def predict(
             with unit_masks(dense, masks.to(dense.device, dense.dtype)):
                 said.append(_logits(dense, piece.batches))
         logits = torch.cat(said)
-        own, agreed = metric(predictions(logits), labels), agreement(logits, of_student)
+        own, agreed = metric(problem.predictions(logits), labels), problem.agreement(logits, of_student)
         value = predicted_value(own, agreed, candidate.sparsity, search.rule, search.sparsity_weight)
         found[candidate] = Prediction(own, agreed, value)
     return found

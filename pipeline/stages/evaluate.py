@@ -16,7 +16,6 @@ from pipeline.results.measure import evaluate, size
 from pipeline.results.summary import LOGITS, SCHEMA, Trained
 from pipeline.settings import RunSettings
 from stark.model_folders.model_folder import load_classifier
-from stark.problems.metrics import score_function
 from stark.storage import write_tensors
 
 __all__ = ["summarize"]
@@ -62,7 +61,6 @@ def summarize(settings: RunSettings, manifest: Manifest, trained: Sequence[Train
         model["dev"], logits[model["folder"]], labels = evaluation.values, evaluation.logits, evaluation.labels
         gc.collect()
     write_tensors(root / LOGITS, {**logits, "labels": labels})
-    score = score_function(data.metrics, len(data.label_names))
     return {
         "schema": SCHEMA,
         "task": data.task.name,
@@ -72,7 +70,7 @@ def summarize(settings: RunSettings, manifest: Manifest, trained: Sequence[Train
         "models": models,
         "best": best,
         "best_by_method": best_of_seeds,
-        "comparisons": compare(best_of_seeds, logits, labels, score),
+        "comparisons": compare(best_of_seeds, logits, labels, data.task.problem, data.metrics),
     }
 
 

@@ -11,7 +11,7 @@ from pipeline.search.candidates import Candidate
 from pipeline.search.prediction import HeldOut, Prediction, cross_fit, folds, predict
 from pipeline.settings import RunSettings
 from pipeline.stages.scorer import on_device, scorer
-from stark.problems.metrics import score_function
+from stark.losses.soft_targets import SoftTargets
 from stark.scores.expressiveness import EXPRESSIVENESS
 from stark.scores.friendliness import FRIENDLINESS, score_teacher
 from stark.scores.unit_scores import UnitScores
@@ -49,12 +49,10 @@ def predict_students(
                 teacher,
                 student,
                 fold,
-                temperature=settings.distillation.temperature,
-                weight=settings.distillation.distillation_weight,
-                reduction=reduction,
+                SoftTargets(settings.distillation.temperature, settings.distillation.distillation_weight),
+                reduction,
             ),
         )
     else:
         held_out = [HeldOut(UnitScores.load(scores, teacher, (EXPRESSIVENESS, FRIENDLINESS)), batches)]
-    metric = score_function(data.metrics, len(data.label_names))
-    return predict(candidates, settings.search, held_out, teacher, student, metric)
+    return predict(candidates, settings.search, held_out, teacher, student, data.task.problem, data.metrics)

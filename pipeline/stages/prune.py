@@ -13,6 +13,7 @@ from pipeline.stages.scorer import batches_for_scoring, scorer
 from stark.encoders.layer_dropping import drop_layers
 from stark.encoders.layers import kept_units
 from stark.model_folders.model_folder import load_classifier, load_tokenizer
+from stark.problems.table import problem_of
 from stark.pruning import prune
 from stark.scores.expressiveness import EXPRESSIVENESS, expressiveness_loss
 from stark.scores.scoring import score_units
@@ -39,7 +40,7 @@ def cut_student(settings: RunSettings, folder: Path, dense: Path) -> None:
         scores = score_units(
             nn.Module.to(model, device),
             batches_for_scoring(settings, dense, trainer),
-            {EXPRESSIVENESS: expressiveness_loss},
+            {EXPRESSIVENESS: expressiveness_loss(problem_of(model.config))},
             settings.scoring.reduction,
         )
         scores.save(folder / "student_scores.safetensors")

@@ -10,6 +10,7 @@ from pipeline.stages.scorer import batches_for_scoring, on_device, scorer
 from stark.encoders.cutting import shrink_
 from stark.encoders.layer_dropping import drop_layers
 from stark.encoders.layers import encoder_layers
+from stark.losses.soft_targets import SoftTargets
 from stark.model_folders.model_folder import load_classifier, load_tokenizer
 from stark.pruning import prune
 from stark.scores.expressiveness import EXPRESSIVENESS
@@ -34,9 +35,8 @@ def score_dense_teacher(settings: RunSettings, folder: Path, teacher: Path, stud
     scores = score_teacher(
         *on_device(trainer, teacher, student),
         batches_for_scoring(settings, teacher, trainer),
-        temperature=settings.distillation.temperature,
-        weight=settings.distillation.distillation_weight,
-        reduction=settings.scoring.reduction,
+        SoftTargets(settings.distillation.temperature, settings.distillation.distillation_weight),
+        settings.scoring.reduction,
     )
     scores.save(folder / "teacher_scores.safetensors")
     log_pictures(settings, folder, lambda figures: figures.score_figures(scores))
@@ -55,8 +55,7 @@ def score_baselines(settings: RunSettings, folder: Path, teacher: Path, student:
     scores = teacher_baseline_scores(
         *on_device(trainer, teacher, student),
         batches_for_scoring(settings, teacher, trainer),
-        temperature=settings.distillation.temperature,
-        weight=settings.distillation.distillation_weight,
+        SoftTargets(settings.distillation.temperature, settings.distillation.distillation_weight),
     )
     scores.save(folder / "baseline_scores.safetensors")
 

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from stark.forward.lean_attention import attention_mask_of, lean_attention
 
-__all__ = ["Batch", "classify", "classify_with_hidden_states"]
+__all__ = ["Batch", "Outputs", "classify", "outputs_of"]
 
 
 Batch = dict[str, Tensor]
 
 _MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+_NONE: Mapping[int, Tensor] = MappingProxyType({})
+
+
+class Outputs(NamedTuple):
+    """What a loss sees of a model's outputs for a batch.
+
+    Args:
+        logits: Shape ``(batch, num_labels)``.
+        hidden_states: By the number of the layer as in transformers (0 is the embeddings, -1 the last layer), shape
+            ``(batch, length, hidden_size)``; those that the loss asks for.
+    """
+
+    logits: Tensor
+    hidden_states: Mapping[int, Tensor] = _NONE
 
 
 def classify(model: PreTrainedModel, batch: Batch) -> Tensor:
@@ -30,18 +50,22 @@ def classify(model: PreTrainedModel, batch: Batch) -> Tensor:
         return _float(model(**_inputs(model, batch)).logits)
 
 
-def classify_with_hidden_states(model: PreTrainedModel, batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Logits as of `classify`, and the hidden states of the embeddings and of each layer.
+def outputs_of(model: PreTrainedModel, batch: Batch, layers: Sequence[int] = ()) -> Outputs:
+    """Logits as of `classify`, and the hidden states of some layers.
 
     Args:
         model: A sequence classifier.
         batch: Its inputs; other keys are left out.
+        layers: Numbers of layers as in transformers: 0 is the embeddings, -1 the last layer. Without any, the model
+            computes only what its logits need.
 
     Returns:
-        The logits, and one tensor ``(batch, length, hidden_size)`` for the embeddings and for each layer.
+        The outputs.
     """
+    if not layers:
+        return Outputs(classify(model, batch))
     outputs = model(**_inputs(model, batch), output_hidden_states=True)
-    return _float(outputs.logits), outputs.hidden_states
+    return Outputs(_float(outputs.logits), {layer: outputs.hidden_states[layer] for layer in layers})
 
 
 def _inputs(model: PreTrainedModel, batch: Batch) -> Batch:

@@ -1,39 +1,73 @@
-"""Kullback-Leibler divergence of the student's distribution from the teacher's."""
+"""Soft targets compared by the Kullback-Leibler divergence."""
 
 from __future__ import annotations
 
 from torch import Tensor
-from torch.nn import functional as F
 
-from stark.problems.problem import Reduction, reduce_loss
+from stark.losses.soft_targets import SoftTargets
+from stark.problems.problem import Problem, Reduction, reduce_loss
 
-__all__ = ["kl_divergence"]
+__all__ = ["KLDivergence", "kl_divergence"]
 
 
 def kl_divergence(
-    *, student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0, reduction: Reduction = "mean"
+    problem: Problem, *, student_logits: Tensor, teacher_logits: Tensor, reduction: Reduction = "mean"
 ) -> Tensor:
-    r"""Kullback-Leibler divergence of the student's softened distribution from the teacher's.
+    r"""Kullback-Leibler divergence of the student's distribution from the teacher's.
 
-    $$\sum_c p_c (\log p_c - \log q_c), \quad p = \mathrm{softmax}(t / T),\; q = \mathrm{softmax}(s / T)$$
+    $$\sum_c p_c (\log p_c - \log q_c), \quad p = \mathrm{softmax}(t),\; q = \mathrm{softmax}(s)$$
 
-    Equals `soft_cross_entropy` minus the teacher's entropy. No factor T² is applied.
+    Equals `soft_cross_entropy` minus the teacher's entropy.
 
     Args:
-        student_logits: Shape ``(batch, num_labels)``.
-        teacher_logits: Shape ``(batch, num_labels)``.
-        temperature: T, above 0.
+        problem: The kind of label, whose distributions are compared.
+        student_logits: Shape ``(batch, num_labels)``, divided by the temperature.
+        teacher_logits: Shape ``(batch, num_labels)``, divided by the temperature.
         reduction: ``mean`` over the batch, or ``none`` for shape ``(batch,)``.
 
     Returns:
         The loss.
 
+    Raises:
+        ValueError: If logits of this kind of label have no distribution.
+
     Examples:
         >>> import torch
+        >>> from stark.problems.table import problem_for
         >>> logits = torch.tensor([[1.0, 2.0]])
-        >>> kl_divergence(student_logits=logits, teacher_logits=logits)
+        >>> kl_divergence(problem_for(["a", "b"]), student_logits=logits, teacher_logits=logits)
         tensor(0.)
     """
-    log_p = F.log_softmax(teacher_logits / temperature, dim=-1)
-    log_q = F.log_softmax(student_logits / temperature, dim=-1)
-    return reduce_loss((log_p.exp() * (log_p - log_q)).sum(-1), reduction)
+    log_p, log_q = problem.log_probabilities(teacher_logits), problem.log_probabilities(student_logits)
+    if log_p is None or log_q is None:
+        raise ValueError(f"{problem.kind} has no distributions that could be compared")
+    return reduce_loss((log_p.exp() * (log_p - log_q)).flatten(1).sum(-1), reduction)
+
+
+class KLDivergence(SoftTargets):
+    r"""`SoftTargets` with the Kullback-Leibler divergence in the place of soft cross-entropy.
+
+    $$w\, T^2\, \mathrm{KL}(t/T \,\|\, s/T) + (1 - w)\, \mathrm{CE}(s, y)$$
+
+    The student's gradient is that of `SoftTargets`; the teacher's, on which friendliness rests, is not.
+
+    Args:
+        temperature: T, above 0; without effect for scores.
+        weight: w in [0, 1], the weight of the teacher.
+    """
+
+    def soft_loss(
+        self, problem: Problem, *, student_logits: Tensor, teacher_logits: Tensor, reduction: Reduction
+    ) -> Tensor:
+        """The teacher's part; see `kl_divergence`.
+
+        Args:
+            problem: The kind of label.
+            student_logits: Shape ``(batch, num_labels)``, divided by the temperature.
+            teacher_logits: Shape ``(batch, num_labels)``, divided by the temperature.
+            reduction: ``mean`` or ``none``.
+
+        Returns:
+            The divergence.
+        """
+        return kl_divergence(problem, student_logits=student_logits, teacher_logits=teacher_logits, reduction=reduction)

@@ -1,90 +1,145 @@
-"""Losses of distillation: soft cross-entropy, Kullback-Leibler divergence, and StarK's mixture with the labels.
-
-Shapes: logits are ``(batch, num_labels)``; one label means regression, then labels are floats.
-Every loss takes the two sets of logits by keyword, because they have the same shape and swapping them is silent.
-"""
+"""StarK's loss of distillation: soft targets of the teacher, and the labels."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Mapping
 
 from torch import Tensor
 from torch.nn import functional as F
 
-from stark.problems.problem import Reduction, reduce_loss, task_loss
+from stark.errors import StarkError
+from stark.forward.classifying import Outputs
+from stark.losses.loss import Loss
+from stark.problems.problem import Problem, Reduction, reduce_loss
 
-__all__ = ["distillation_loss", "soft_cross_entropy"]
+__all__ = ["SoftTargets", "soft_cross_entropy"]
 
 
 def soft_cross_entropy(
-    *, student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0, reduction: Reduction = "mean"
+    problem: Problem, *, student_logits: Tensor, teacher_logits: Tensor, reduction: Reduction = "mean"
 ) -> Tensor:
-    r"""Cross-entropy of the student's distribution under the teacher's, both softened by a temperature.
+    r"""Cross-entropy of the student's distribution under the teacher's.
 
-    $$-\sum_c \mathrm{softmax}(t / T)_c \; \log \mathrm{softmax}(s / T)_c$$
+    $$-\sum_c \mathrm{softmax}(t)_c \; \log \mathrm{softmax}(s)_c$$
 
     Not a KL divergence: the teacher's entropy is not subtracted. The student's gradient is the same; the gradient with
-    respect to the *teacher*, on which friendliness rests, is not. No factor T² is applied.
+    respect to the *teacher*, on which friendliness rests, is not. The two sets of logits are given by keyword, because
+    they have the same shape.
 
     Source: GeneZC/StarK `run_sparsification.py`, `models/kd.py`.
 
     Args:
-        student_logits: Shape ``(batch, num_labels)``.
-        teacher_logits: Shape ``(batch, num_labels)``.
-        temperature: T, above 0.
+        problem: The kind of label, whose distributions are compared.
+        student_logits: Shape ``(batch, num_labels)``, divided by the temperature.
+        teacher_logits: Shape ``(batch, num_labels)``, divided by the temperature.
         reduction: ``mean`` over the batch, or ``none`` for shape ``(batch,)``.
 
     Returns:
         The loss.
 
+    Raises:
+        ValueError: If logits of this kind of label have no distribution.
+
     Examples:
         >>> import torch
+        >>> from stark.problems.table import problem_for
         >>> uniform = torch.zeros(1, 2)
-        >>> soft_cross_entropy(student_logits=uniform, teacher_logits=uniform)  # ln 2
+        >>> soft_cross_entropy(problem_for(["a", "b"]), student_logits=uniform, teacher_logits=uniform)  # ln 2
         tensor(0.6931)
     """
-    target = F.softmax(teacher_logits / temperature, dim=-1)
-    return reduce_loss(-(target * F.log_softmax(student_logits / temperature, dim=-1)).sum(-1), reduction)
+    log_q = problem.log_probabilities(student_logits)
+    if log_q is None:
+        raise ValueError(f"{problem.kind} has no distributions that could be compared")
+    return reduce_loss(-(problem.distributions(teacher_logits) * log_q).flatten(1).sum(-1), reduction)
 
 
-def distillation_loss(
-    *,
-    student_logits: Tensor,
-    teacher_logits: Tensor,
-    labels: Tensor,
-    temperature: float = 2.0,
-    weight: float = 0.5,
-    reduction: Reduction = "mean",
-) -> Tensor:
-    r"""StarK's loss of knowledge distillation.
+class SoftTargets(Loss):
+    r"""Soft cross-entropy with the teacher, and the task loss against the labels.
 
     $$w\, T^2\, \mathrm{SoftCE}(s/T, t/T) + (1 - w)\, \mathrm{CE}(s, y)$$
 
-    For regression (one label name): $w\,(s - t)^2 + (1 - w)\,(s - y)^2$.
+    For scores, which have no distribution: $w\,(s - t)^2 + (1 - w)\,(s - y)^2$. For a row without a label, only the
+    teacher's part counts.
 
     Source: the paper's section 3.1; GeneZC/StarK `models/kd.py` with T = 2 and w = 1/2.
 
     Args:
-        student_logits: Shape ``(batch, num_labels)``.
-        teacher_logits: Shape ``(batch, num_labels)``.
-        labels: Shape ``(batch,)``; of a row without a label, see `task_loss`, only the teacher's part counts.
-        temperature: T, above 0; without meaning for regression.
+        temperature: T, above 0; without effect for scores.
         weight: w in [0, 1], the weight of the teacher.
-        reduction: ``mean`` over the batch, or ``none`` for shape ``(batch,)``.
 
-    Returns:
-        The loss.
+    Raises:
+        StarkError: If a setting is out of range.
 
     Examples:
         >>> import torch
-        >>> uniform = torch.zeros(1, 2)
-        >>> loss = distillation_loss(student_logits=uniform, teacher_logits=uniform, labels=torch.tensor([1]))
+        >>> from stark.problems.table import problem_for
+        >>> uniform = Outputs(torch.zeros(1, 2))
+        >>> loss = SoftTargets()(problem_for(["a", "b"]), uniform, uniform, {"labels": torch.tensor([1])})
         >>> round(loss.item() / 0.693147, 3)  # (4 ln 2 + ln 2) / 2
         2.5
     """
-    hard = task_loss(student_logits, labels, reduction)
-    if student_logits.shape[-1] == 1:
-        soft = F.mse_loss(student_logits.squeeze(-1), teacher_logits.squeeze(-1), reduction=reduction)
-    else:
-        soft = temperature**2 * soft_cross_entropy(
-            student_logits=student_logits, teacher_logits=teacher_logits, temperature=temperature, reduction=reduction
+
+    def __init__(self, temperature: float = 2.0, weight: float = 0.5) -> None:
+        """Check the settings."""
+        super().__init__()
+        if not 0 < temperature < math.inf:  # nan is refused, too
+            raise StarkError(f"temperature is {temperature}: give a number above 0")
+        if not 0 <= weight <= 1:
+            raise StarkError(f"weight is {weight}: give the teacher's weight in [0, 1]")
+        self.temperature = temperature
+        self.weight = weight
+
+    def extra_repr(self) -> str:
+        """The settings, by which a resumed fit knows the loss."""
+        return f"temperature={self.temperature}, weight={self.weight}"
+
+    def forward(
+        self,
+        problem: Problem,
+        student: Outputs,
+        teacher: Outputs,
+        batch: Mapping[str, Tensor],
+        reduction: Reduction = "mean",
+    ) -> Tensor:
+        """Compare; see `Loss.forward`.
+
+        Args:
+            problem: The kind of label.
+            student: The student's outputs.
+            teacher: The teacher's outputs.
+            batch: With ``labels``.
+            reduction: ``mean`` or ``none``.
+
+        Returns:
+            The loss.
+        """
+        hard = problem.task_loss(student.logits, batch["labels"], reduction)
+        if problem.log_probabilities(student.logits) is None:
+            errors = F.mse_loss(student.logits, teacher.logits, reduction="none").mean(-1)
+            return self.weight * reduce_loss(errors, reduction) + (1 - self.weight) * hard
+        soft = self.temperature**2 * self.soft_loss(
+            problem,
+            student_logits=student.logits / self.temperature,
+            teacher_logits=teacher.logits / self.temperature,
+            reduction=reduction,
         )
-    return weight * soft + (1 - weight) * hard
+        return self.weight * soft + (1 - self.weight) * hard
+
+    def soft_loss(
+        self, problem: Problem, *, student_logits: Tensor, teacher_logits: Tensor, reduction: Reduction
+    ) -> Tensor:
+        """The teacher's part, of softened logits.
+
+        Args:
+            problem: The kind of label.
+            student_logits: Shape ``(batch, num_labels)``, divided by the temperature.
+            teacher_logits: Shape ``(batch, num_labels)``, divided by the temperature.
+            reduction: ``mean`` or ``none``.
+
+        Returns:
+            `soft_cross_entropy` here.
+        """
+        return soft_cross_entropy(
+            problem, student_logits=student_logits, teacher_logits=teacher_logits, reduction=reduction
+        )

@@ -29,6 +29,7 @@ from transformers import (
 from stark.encoders.families.table import family_of, family_of_type
 from stark.errors import StarkError
 from stark.model_folders.model_inputs import ModelInputs
+from stark.problems.table import problem_for
 from stark.storage import (
     WEIGHTS_FILE,
     DamagedError,
@@ -259,7 +260,7 @@ def set_labels_(config: PreTrainedConfig, label_names: Sequence[str]) -> None:
         raise StarkError(f"label names must be given and differ: {list(label_names)}")
     config.id2label = dict(enumerate(label_names))
     config.label2id = {name: number for number, name in enumerate(label_names)}
-    config.problem_type = "regression" if len(label_names) == 1 else "single_label_classification"
+    config.problem_type = problem_for(label_names).problem_type  # type: ignore[assignment]  # one of these words
 
 
 def labels_of(config: PreTrainedConfig) -> list[str]:

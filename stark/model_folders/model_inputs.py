@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from transformers import PreTrainedConfig, PreTrainedTokenizerFast
 
 from stark.errors import StarkError
+from stark.problems.table import PROBLEMS, problem_of
 
 __all__ = ["LEAST_TOKENS", "ModelInputs", "lowercases"]
 
@@ -18,7 +19,6 @@ LEAST_TOKENS = 4
 _KEY = "stark_inputs"
 _MOST_TOKENS = 1_000_000
 _Segments = Literal["tokenizer", "stark"]
-_Kind = Literal["classification", "regression"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class ModelInputs:
     max_length: int
     segment_ids: _Segments
     texts: tuple[str, ...]
-    kind: _Kind
+    kind: str
     lowercase: bool
     task: str
 
@@ -59,7 +59,7 @@ class ModelInputs:
             raise _wrong("max_length", self.max_length, f"a whole number from {LEAST_TOKENS} to {_MOST_TOKENS}")
         for name, value, choices in (
             ("segment_ids", self.segment_ids, get_args(_Segments)),
-            ("kind", self.kind, get_args(_Kind)),
+            ("kind", self.kind, tuple(problem.kind for problem in PROBLEMS.values())),
         ):
             if value not in choices:
                 raise _wrong(name, value, f"one of {', '.join(choices)}")
@@ -100,7 +100,7 @@ class ModelInputs:
             raise StarkError(f"{_KEY} in its configuration must have {', '.join(names)}, and nothing else")
         texts = values["texts"]
         inputs = cls(**{**values, "texts": tuple(texts) if isinstance(texts, list | tuple) else texts})
-        if (inputs.kind == "regression") != (config.num_labels == 1):
+        if inputs.kind != problem_of(config).kind:
             raise _wrong("kind", inputs.kind, f"that of {config.num_labels} labels")
         return inputs
 

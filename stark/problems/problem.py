@@ -1,21 +1,25 @@
-"""Kinds of label."""
+"""What a kind of label is: its loss, its predictions, its metrics, and how rows without a label are marked."""
 
 from __future__ import annotations
 
-from typing import Literal
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torchmetrics import MetricCollection
 
-__all__ = ["Reduction", "predictions", "reduce_loss", "task_loss"]
+from stark.problems.metrics import build_metrics, score_function
 
+__all__ = ["Problem", "Reduction", "reduce_loss"]
 
 Reduction = Literal["mean", "none"]
+"""Whether a loss is the mean over the batch, or one value per example."""
 
 
 def reduce_loss(loss: Tensor, reduction: Reduction) -> Tensor:
-    """Losses of examples as a caller wants them.
+    """Reduce the losses of examples.
 
     Args:
         loss: Shape ``(batch,)``.
@@ -27,48 +31,178 @@ def reduce_loss(loss: Tensor, reduction: Reduction) -> Tensor:
     return loss.mean() if reduction == "mean" else loss
 
 
-def task_loss(logits: Tensor, labels: Tensor, reduction: Reduction = "mean") -> Tensor:
-    """Loss against the labels: cross-entropy, or squared error when there is one label name.
+class Problem(ABC):
+    """A kind of label, such as one class out of several, or a score.
 
-    Source: GeneZC/StarK `models/ft.py` (reference: cross entropy, or MSE of `logit.squeeze(-1)`).
-
-    Args:
-        logits: Shape ``(batch, num_labels)``.
-        labels: Shape ``(batch,)``; class indices, or scores for regression. The loss of a row without a label (-100;
-            NaN for regression) is 0.
-        reduction: ``mean`` over the batch, rows without a label included, or ``none`` for shape ``(batch,)``.
-
-    Returns:
-        The loss.
-
-    Examples:
-        >>> import torch
-        >>> task_loss(torch.tensor([[2.0], [1.0]]), torch.tensor([0.0, 1.0]))
-        tensor(2.)
-        >>> task_loss(torch.zeros(2, 2), torch.tensor([1, -100]))  # ln 2 / 2
-        tensor(0.3466)
-    """
-    if logits.shape[-1] == 1:
-        predicted, labels = logits.squeeze(-1), labels.to(logits.dtype)
-        # Replaced before the difference: the gradient of what is NaN would be NaN, whatever it is multiplied by.
-        known = torch.where(labels.isnan(), predicted.detach(), labels)
-        return F.mse_loss(predicted, known, reduction=reduction)
-    if reduction == "none":
-        return F.cross_entropy(logits, labels, reduction="none")
-    return F.cross_entropy(logits, labels, reduction="sum") / len(labels)
-
-
-def predictions(logits: Tensor) -> Tensor:
-    """Turn logits into class indices, or into scores for regression.
+    A new kind is a subclass in a file of its own and a line in `table`. Everything that depends on the kind of label is
+    asked here: nothing else looks at the number of labels, or at the type of a tensor of labels.
 
     Args:
-        logits: ``(batch, num_labels)``; one label means regression.
-
-    Returns:
-        ``(batch,)``.
-
-    Examples:
-        >>> predictions(torch.tensor([[0.0, 1.0], [3.0, 2.0]])).tolist(), predictions(torch.tensor([[2.5]])).tolist()
-        ([1, 0], [2.5])
+        label_names: Names of the classes in the order of their ids, or the one name of a score.
     """
-    return logits.squeeze(-1) if logits.shape[-1] == 1 else logits.argmax(-1)
+
+    #: Name in files and messages.
+    kind: ClassVar[str]
+    #: What transformers calls it in ``config.problem_type``.
+    problem_type: ClassVar[str]
+    #: Type of a tensor of labels.
+    label_dtype: ClassVar[torch.dtype]
+    #: The label of a row that has none.
+    unlabelled: ClassVar[float]
+    #: Whether labels have names, so that a prediction is one of them.
+    has_classes: ClassVar[bool]
+
+    def __init__(self, label_names: Sequence[str]) -> None:
+        """Keep the names."""
+        self.label_names = tuple(label_names)
+
+    @property
+    def num_labels(self) -> int:
+        """Number of logits."""
+        return len(self.label_names)
+
+    @property
+    @abstractmethod
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics that are defined for these labels; the first is the usual one."""
+
+    @property
+    def default_metrics(self) -> tuple[str, ...]:
+        """Metrics of a task that names none."""
+        return self.metrics[:1]
+
+    @abstractmethod
+    def task_loss(self, logits: Tensor, labels: Tensor, reduction: Reduction = "mean") -> Tensor:
+        """Loss against the labels.
+
+        Args:
+            logits: Shape ``(batch, num_labels)``.
+            labels: Shape ``(batch,)``. The loss of a row without a label is 0.
+            reduction: ``mean`` over the batch, rows without a label included, or ``none`` for shape ``(batch,)``.
+
+        Returns:
+            The loss.
+        """
+
+    @abstractmethod
+    def log_probabilities(self, logits: Tensor) -> Tensor | None:
+        """Logarithms of the distributions that logits stand for.
+
+        Args:
+            logits: Shape ``(batch, num_labels)``, divided by a temperature or not.
+
+        Returns:
+            Shape ``(batch, ..., outcomes)``, of which each last dimension is a distribution; None if logits are numbers
+            without a distribution, which losses of distillation then compare by their squared error.
+        """
+
+    def distributions(self, logits: Tensor) -> Tensor:
+        """The distributions that logits stand for; see `log_probabilities`.
+
+        Args:
+            logits: Shape ``(batch, num_labels)``.
+
+        Returns:
+            Shape ``(batch, ..., outcomes)``.
+
+        Raises:
+            ValueError: If there are none.
+        """
+        logarithms = self.log_probabilities(logits)
+        if logarithms is None:
+            raise ValueError(f"{self.kind} has no distributions")
+        return logarithms.exp()
+
+    @abstractmethod
+    def predictions(self, logits: Tensor) -> Tensor:
+        """What the model predicts.
+
+        Args:
+            logits: Shape ``(batch, num_labels)``.
+
+        Returns:
+            Shape ``(batch,)``, to be compared with labels.
+        """
+
+    @abstractmethod
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """What a user is shown for each label.
+
+        Args:
+            logits: Shape ``(batch, num_labels)``.
+
+        Returns:
+            Probabilities, or the scores themselves, of the same shape.
+        """
+
+    @abstractmethod
+    def agreement(self, first: Tensor, second: Tensor) -> float:
+        """Agreement between two models' predictions.
+
+        Args:
+            first: Logits ``(rows, num_labels)``.
+            second: Logits of the same rows.
+
+        Returns:
+            At most 1, for equal predictions.
+        """
+
+    @abstractmethod
+    def is_labelled(self, labels: Tensor) -> Tensor:
+        """Which rows have a label.
+
+        Args:
+            labels: Shape ``(rows,)``.
+
+        Returns:
+            Boolean, of the same shape.
+        """
+
+    @abstractmethod
+    def strata(self, labels: Tensor) -> Tensor:
+        """Groups of rows whose shares a split keeps.
+
+        Args:
+            labels: Shape ``(rows,)``.
+
+        Returns:
+            The number of each row's group, int64.
+        """
+
+    @abstractmethod
+    def calibration_error(self, logits: Tensor, labels: Tensor, bins: int) -> float | None:
+        """Expected calibration error of the probabilities.
+
+        Args:
+            logits: Shape ``(rows, num_labels)``.
+            labels: Shape ``(rows,)``.
+            bins: Number of bins of equal width.
+
+        Returns:
+            The error in [0, 1]; None where there are no probabilities.
+        """
+
+    def build_metrics(self, names: Sequence[str]) -> MetricCollection:
+        """Build torchmetrics.
+
+        Args:
+            names: Names of metrics.
+
+        Returns:
+            The collection; it is updated with predictions and labels of shape ``(batch,)``.
+
+        Raises:
+            StarkError: For an unknown name.
+        """
+        return build_metrics(list(names), self.num_labels)
+
+    def score_function(self, names: Sequence[str]) -> Callable[[Tensor, Tensor], float]:
+        """The mean of metrics as a function that is quick enough for a bootstrap.
+
+        Args:
+            names: Names of metrics.
+
+        Returns:
+            The function of predictions and labels.
+        """
+        return score_function(names, self.num_labels)

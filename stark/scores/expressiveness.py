@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
-from stark.forward.classifying import Batch
-from stark.problems.problem import task_loss
+from stark.problems.problem import Problem
+from stark.scores.scoring import UnitLoss
 
 __all__ = ["EXPRESSIVENESS", "expressiveness_loss"]
 
@@ -13,14 +11,13 @@ __all__ = ["EXPRESSIVENESS", "expressiveness_loss"]
 EXPRESSIVENESS = "expressiveness"
 
 
-def expressiveness_loss(logits: Tensor, batch: Batch) -> Tensor:
-    """Loss whose mask gradients are expressiveness: the task loss of each example, ``(batch,)``.
+def expressiveness_loss(problem: Problem) -> UnitLoss:
+    """Loss whose mask gradients are expressiveness: the task loss of each example.
 
     Args:
-        logits: Shape ``(batch, num_labels)``.
-        batch: With ``labels``.
+        problem: The kind of label.
 
     Returns:
-        The losses.
+        A function of the model's outputs and a batch with ``labels``, which gives ``(batch,)``.
     """
-    return task_loss(logits, batch["labels"], reduction="none")
+    return lambda outputs, batch: problem.task_loss(outputs.logits, batch["labels"], reduction="none")

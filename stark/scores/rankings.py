@@ -6,17 +6,17 @@ from collections.abc import Iterable
 from typing import Literal
 
 import torch
-from torch import Tensor
 from transformers import PreTrainedModel
 
 from stark.budgets.sparsity import masks_at_sparsity
 from stark.encoders.layers import encoder_layers
 from stark.encoders.units import UnitMasks
-from stark.forward.classifying import Batch, classify
-from stark.losses.kl_divergence import kl_divergence
-from stark.losses.soft_targets import distillation_loss
+from stark.forward.classifying import Batch
+from stark.losses.kl_divergence import KLDivergence
+from stark.losses.soft_targets import SoftTargets
+from stark.problems.table import problem_of
 from stark.scores.expressiveness import EXPRESSIVENESS
-from stark.scores.friendliness import FRIENDLINESS
+from stark.scores.friendliness import FRIENDLINESS, evaluating, friendliness_loss
 from stark.scores.importance import normalize_per_layer
 from stark.scores.knowledgeableness import knowledgeableness
 from stark.scores.magnitude import UnitValues, magnitudes
@@ -39,12 +39,7 @@ SCORED: tuple[Ranking, ...] = (SIGNED, KL)
 
 
 def score_baselines(
-    teacher: PreTrainedModel,
-    student: PreTrainedModel,
-    batches: Iterable[Batch],
-    *,
-    temperature: float = 2.0,
-    weight: float = 0.5,
+    teacher: PreTrainedModel, student: PreTrainedModel, batches: Iterable[Batch], loss: SoftTargets
 ) -> UnitScores:
     """Score the teacher's units for the rankings of `SCORED`, with the student's logits held constant.
 
@@ -52,42 +47,16 @@ def score_baselines(
         teacher: The dense teacher.
         student: The trial student.
         batches: On the models' device; they are gone through twice.
-        temperature: T of the distillation.
-        weight: Weight of the teacher's part in the distillation.
+        loss: The loss that the trial student was distilled with.
 
     Returns:
         Raw scores; those of ``signed_friendliness`` may be negative.
     """
-
-    def student_logits(batch: Batch) -> Tensor:
-        with torch.no_grad():
-            return classify(student, batch)
-
-    def soft(logits: Tensor, batch: Batch) -> Tensor:
-        return distillation_loss(
-            student_logits=student_logits(batch),
-            teacher_logits=logits,
-            labels=batch["labels"],
-            temperature=temperature,
-            weight=weight,
-            reduction="none",
-        )
-
-    def divergence(logits: Tensor, batch: Batch) -> Tensor:
-        if logits.shape[-1] == 1:  # squared errors of regression have no entropy
-            return soft(logits, batch)
-        divergence = kl_divergence(
-            student_logits=student_logits(batch), teacher_logits=logits, temperature=temperature, reduction="none"
-        )
-        return weight * temperature**2 * divergence
-
-    batches, was_training = list(batches), student.training
-    student.eval()
-    try:
-        signed = score_units(teacher, batches, {SIGNED: soft}, "signed")
-        other = score_units(teacher, batches, {KL: divergence}, "example")
-    finally:
-        student.train(was_training)
+    problem, batches = problem_of(teacher.config), list(batches)
+    divergence = KLDivergence(loss.temperature, loss.weight)
+    with evaluating(student):
+        signed = score_units(teacher, batches, {SIGNED: friendliness_loss(problem, student, loss)}, "signed")
+        other = score_units(teacher, batches, {KL: friendliness_loss(problem, student, divergence)}, "example")
     return UnitScores({**signed.heads, **other.heads}, {**signed.neurons, **other.neurons}, signed.model)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from stark.encoders.layers import encoder_layers
 from stark.encoders.masking import unit_masks
 from stark.encoders.units import UnitMasks
-from stark.forward.classifying import Batch, classify
+from stark.forward.classifying import Batch, Outputs, outputs_of
 from stark.processes import all_gather, processes
 from stark.scores.importance import UnitReduction, batch_importance
 from stark.scores.unit_scores import UnitScores
@@ -20,8 +20,8 @@ from stark.storage import hash_tensors
 __all__ = ["UnitLoss", "score_units"]
 
 
-UnitLoss = Callable[[Tensor, Batch], Tensor]
-"""From logits ``(batch, num_labels)`` and the batch to one loss per example, ``(batch,)``."""
+UnitLoss = Callable[[Outputs, Batch], Tensor]
+"""From the outputs for a batch, and the batch, to one loss per example, ``(batch,)``."""
 
 
 def score_units(
@@ -29,6 +29,7 @@ def score_units(
     batches: Iterable[Batch],
     losses: Mapping[str, UnitLoss],
     reduction: UnitReduction = "example",
+    layers: Sequence[int] = (),
 ) -> UnitScores:
     """Score every head and neuron by the gradients of masks fixed at 1, for several losses from one forward pass.
 
@@ -45,12 +46,13 @@ def score_units(
         batches: On the model's device, in a fixed order.
         losses: Named losses, each giving one value per example.
         reduction: See `batch_importance`.
+        layers: Numbers of the layers whose hidden states the losses compare.
 
     Returns:
         Raw scores, summed over the batches in float64.
     """
-    layers = encoder_layers(model)
-    sizes = [layer.num_heads for layer in layers] + [layer.num_neurons for layer in layers]
+    views = encoder_layers(model)
+    sizes = [layer.num_heads for layer in views] + [layer.num_neurons for layer in views]
     rank, world_size = processes()
     total = part = torch.zeros(len(losses) * sum(sizes), dtype=torch.float64)
     was_training = model.training
@@ -61,7 +63,7 @@ def score_units(
             number = -1
             for number, batch in enumerate(batches):
                 if number % world_size == rank:
-                    part = _score_batch(model, batch, losses, reduction, sizes)
+                    part = _score_batch(model, batch, losses, reduction, sizes, layers)
                 if number % world_size == world_size - 1:
                     total = _add_in_order(total, all_gather(part))
             if unfinished := (number + 1) % world_size:
@@ -72,7 +74,7 @@ def score_units(
             parameter.requires_grad_(True)
     rows = total.view(len(losses), sum(sizes))
     by_loss = {loss: [score.clone() for score in row.split(sizes)] for loss, row in zip(losses, rows, strict=True)}
-    split = len(layers)
+    split = len(views)
     return UnitScores(
         heads={loss: scores[:split] for loss, scores in by_loss.items()},
         neurons={loss: scores[split:] for loss, scores in by_loss.items()},
@@ -92,6 +94,7 @@ def _score_batch(
     losses: Mapping[str, UnitLoss],
     reduction: UnitReduction,
     sizes: list[int],
+    layers: Sequence[int],
 ) -> Tensor:
     """What a batch adds to the scores of all losses and layers, one after the other: ``(losses * units,)``."""
     inputs = batch["input_ids"]
@@ -99,9 +102,9 @@ def _score_batch(
     masks = [torch.ones(len(inputs), n, device=inputs.device, dtype=model.dtype, requires_grad=True) for n in sizes]
     split = len(sizes) // 2
     with unit_masks(model, UnitMasks(masks[:split], masks[split:])):
-        logits = classify(model, batch)
+        outputs = outputs_of(model, batch, layers)
     parts: list[Tensor] = []
     for number, loss in enumerate(losses.values(), start=1):
-        gradients = torch.autograd.grad(loss(logits, batch).sum(), masks, retain_graph=number < len(losses))
+        gradients = torch.autograd.grad(loss(outputs, batch).sum(), masks, retain_graph=number < len(losses))
         parts += [batch_importance(gradient.cpu(), reduction) for gradient in gradients]
     return torch.cat(parts)

@@ -32,8 +32,7 @@ from pipeline.results.latency import Latency, measure_latency, spread_text, thre
 from stark.errors import StarkError, StarkFileExistsError
 from stark.forward.classifying import Batch
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
-from stark.problems.metrics import score_function
-from stark.problems.problem import predictions
+from stark.problems.problem import Problem
 from stark.storage import check_output, new_folder, write_checksums
 
 __all__ = ["export", "export_model"]
@@ -218,15 +217,16 @@ def _check(
     batches = list(data.test_dataloader())
     labels = torch.cat([batch["labels"] for batch in batches])
     logits = {name: torch.cat([answer(batch) for batch in batches]) for name, answer in answers.items()}
-    score = score_function(data.metrics, len(data.label_names))
+    problem = data.task.problem
+    score = problem.score_function(data.metrics)
     found: dict[str, dict[str, Latency]] = {name: {} for name in answers}
     for rows, length in _SHAPES:
         if length <= data.max_length:
             for name, latency in measure_latency(answers, rows, length).items():
                 found[name][f"{rows}x{length}"] = latency
-    said = {name: predictions(values) for name, values in logits.items()}
+    said = {name: problem.predictions(values) for name, values in logits.items()}
     scores = {name: score(values, labels) for name, values in said.items()}
-    changed, difference = _changes(logits["before"], logits["after"])
+    changed, difference = _changes(problem, logits["before"], logits["after"])
     return Check(
         format=form,
         int8=int8,
@@ -240,7 +240,7 @@ def _check(
         megabytes_before=_megabytes(folder),
         latency=found["after"],
         latency_before=found["before"],
-        alone=_alone(answers["after"], batches, logits["after"]) if int8 else None,
+        alone=_alone(problem, answers["after"], batches, logits["after"]) if int8 else None,
         teacher=None if teacher is None else TeacherForm(scores["teacher"], _megabytes(teacher), found["teacher"]),
     )
 
@@ -250,7 +250,7 @@ def _open(folder: Path) -> Answer:
     return open_graph(folder) if is_exported(folder) else open_answer(folder)
 
 
-def _alone(answer: Answer, batches: Sequence[Batch], logits: Tensor) -> Alone:
+def _alone(problem: Problem, answer: Answer, batches: Sequence[Batch], logits: Tensor) -> Alone:
     """Classify some rows again, each in a batch of its own, without padding."""
     places = [(batch, row) for batch in batches for row in range(len(batch["input_ids"]))]
     number = min(_MOST_ALONE, len(places))
@@ -261,12 +261,12 @@ def _alone(answer: Answer, batches: Sequence[Batch], logits: Tensor) -> Alone:
         found.append(
             answer({name: values[row : row + 1, :length] for name, values in batch.items() if values.dim() == 2})
         )
-    return Alone(len(chosen), *_changes(logits[chosen], torch.cat(found)))
+    return Alone(len(chosen), *_changes(problem, logits[chosen], torch.cat(found)))
 
 
-def _changes(first: Tensor, second: Tensor) -> tuple[int, float]:
+def _changes(problem: Problem, first: Tensor, second: Tensor) -> tuple[int, float]:
     """How many rows have another class (none where there are no classes), and the largest difference."""
-    changed = 0 if first.shape[-1] == 1 else int((predictions(first) != predictions(second)).sum())
+    changed = int((problem.predictions(first) != problem.predictions(second)).sum()) if problem.has_classes else 0
     return changed, float((first - second).abs().max())
 
 

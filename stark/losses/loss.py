@@ -1,0 +1,59 @@
+"""What a loss of distillation is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from stark.forward.classifying import Outputs
+from stark.problems.problem import Problem, Reduction
+
+__all__ = ["Loss"]
+
+
+class Loss(nn.Module, ABC):
+    """A loss of distillation: compares the student's outputs with the teacher's and with the labels.
+
+    A new loss is a subclass in a file of its own. It is given by ``class_path`` and ``init_args``, or as a list with
+    weights, and the same object trains the student and scores the teacher's units. Its parameters, if it has any, are
+    trained with the student, clipped, saved in checkpoints and rewound with it; they are not part of the saved model.
+    """
+
+    #: Numbers of the student's layers whose hidden states it compares.
+    student_layers: tuple[int, ...] = ()
+    #: Numbers of the teacher's layers whose hidden states it compares.
+    teacher_layers: tuple[int, ...] = ()
+
+    def prepare_(self, student: PreTrainedModel, teacher: PreTrainedModel) -> None:
+        """Make the parameters that depend on the models; does nothing by default.
+
+        Args:
+            student: The student, in its final shape.
+            teacher: The teacher.
+        """
+        return
+
+    @abstractmethod
+    def forward(
+        self,
+        problem: Problem,
+        student: Outputs,
+        teacher: Outputs,
+        batch: Mapping[str, Tensor],
+        reduction: Reduction = "mean",
+    ) -> Tensor:
+        """Compare.
+
+        Args:
+            problem: The kind of label.
+            student: The student's outputs.
+            teacher: The teacher's outputs.
+            batch: The batch, with ``labels`` (some of which may be missing, see `Problem`) and ``attention_mask``.
+            reduction: ``mean`` over the batch, or ``none`` for one value per example, ``(batch,)``.
+
+        Returns:
+            The loss.
+        """
