@@ -26,7 +26,9 @@ def write_own(task: str, tiny_task: TinyTask, folder: Path, ending: str) -> Path
         columns = dict(zip(own.texts, (rows.text_a, rows.text_b), strict=False))
         if rows.labels is not None:
             names = own.label_names
-            columns[own.label] = rows.labels if glue.is_regression else [names[int(label)] for label in rows.labels]
+            columns[own.label] = (
+                rows.labels if not glue.problem.has_classes else [names[int(label)] for label in rows.labels]
+            )
         lines = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         with own.files[split].open("w", newline="") as file:
             if ending == "jsonl":

@@ -12,7 +12,11 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 
 from stark.encoders.layers import encoder_layers
 from stark.encoders.units import UnitMasks
+from stark.forward.classifying import Outputs
+from stark.losses.soft_targets import SoftTargets
 from stark.model_folders.released_checkpoint import plain_state
+from stark.problems.problem import Problem
+from stark.problems.table import problem_for
 
 FAMILIES = ("bert", "roberta", "xlm-roberta", "electra", "distilbert")
 VOCAB_SIZE = 120
@@ -147,3 +151,15 @@ def ones(model):
     return UnitMasks(
         [torch.ones(layer.num_heads) for layer in layers], [torch.ones(layer.num_neurons) for layer in layers]
     )
+
+
+def problem(num_labels: int = 2) -> Problem:
+    """The kind of label of so many names."""
+    return problem_for([f"label_{number}" for number in range(num_labels)])
+
+
+def distillation_loss(*, student_logits, teacher_logits, labels, reduction="mean", loss=None, **settings):
+    """A loss of distillation of logits alone, by default `SoftTargets` with these settings."""
+    loss = SoftTargets(**settings) if loss is None else loss
+    kind = problem(student_logits.shape[-1])
+    return loss(kind, Outputs(student_logits), Outputs(teacher_logits), {"labels": labels}, reduction)

@@ -6,10 +6,10 @@ import torch
 from benchmarks.flops import flops_of_batches
 from benchmarks.plain import PlainAdamW, as_released_, check_levels, distil_loss, plain_masks, plain_scores
 from pipeline.results.measure import count_flops
-from stark.losses.soft_targets import distillation_loss
+from stark.losses.soft_targets import SoftTargets
 from stark.scores.friendliness import score_teacher
 from stark.scores.knowledgeableness import teacher_masks
-from tests.tiny import tiny_batch, tiny_classifier
+from tests.tiny import distillation_loss, tiny_batch, tiny_classifier
 
 
 def batches():
@@ -34,7 +34,7 @@ def test_adamw_is_torchs():
 
 def test_scores_and_masks_are_ours():
     teacher, student = tiny_classifier(), tiny_classifier(layers=1, seed=1)
-    ours = score_teacher(teacher, student, batches(), reduction="batch")
+    ours = score_teacher(teacher, student, batches(), SoftTargets(), "batch")
     heads, neurons = plain_scores(as_released_(copy.deepcopy(teacher)), batches(), student)
     for loss in ("expressiveness", "friendliness"):
         for found, wanted in ((heads, ours.heads), (neurons, ours.neurons)):

@@ -5,6 +5,7 @@ from pytorch_lightning import LightningModule
 from callbacks import Pruning
 from stark.encoders.layers import encoder_layers, kept_units
 from stark.model_folders.model_folder import load_classifier, save_classifier
+from stark.problems.table import problem_of
 from stark.scores.expressiveness import EXPRESSIVENESS, expressiveness_loss
 from stark.scores.scoring import score_units
 from stark.scores.unit_scores import UnitScores
@@ -64,7 +65,7 @@ def test_another_sparsity_is_cut_from_stored_scores_without_scoring(tiny_task, t
 
 def test_scores_of_another_model_are_refused(tiny_task, tmp_path):
     model = pruned_by_hand(tiny_task, 0.5)
-    score_units(model, [], {EXPRESSIVENESS: expressiveness_loss}).save(tmp_path / "scores")
+    score_units(model, [], {EXPRESSIVENESS: expressiveness_loss(problem_of(model.config))}).save(tmp_path / "scores")
     with pytest.raises(ValueError, match="score this model, or cut the one that was scored"):
         fit(
             make_trainer(tmp_path, [Pruning(0.5, scores=str(tmp_path / "scores"))]),

@@ -5,6 +5,7 @@ from callbacks import TeacherCache, TeacherRestoring
 from lightning_modules import FinetuningModule
 from stark.encoders.cutting import shrink_
 from stark.forward.classifying import classify
+from stark.losses.soft_targets import SoftTargets
 from stark.model_folders.model_folder import load_classifier
 from stark.scores.friendliness import score_teacher
 from stark.scores.knowledgeableness import teacher_masks
@@ -17,7 +18,7 @@ def scores(tiny_task, tmp_path):
     data, module = tiny_task.data(), tiny_task.distillation()
     data.prepare_data()
     data.setup("fit")
-    found = score_teacher(module.teacher, module.student, data.scoring_dataloader("selection"))
+    found = score_teacher(module.teacher, module.student, data.scoring_dataloader("selection"), SoftTargets())
     found.save(tmp_path / "scores.safetensors")
     return found, str(tmp_path / "scores.safetensors")
 

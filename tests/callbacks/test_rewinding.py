@@ -7,6 +7,7 @@ from callbacks import Pruning, Rewinding, SaveModelFolder, TeacherSparsification
 from callbacks.scoring import scoring_batches
 from stark.encoders.layers import kept_units
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
+from stark.problems.table import problem_of
 from stark.pruning import prune
 from stark.scores.expressiveness import EXPRESSIVENESS, expressiveness_loss
 from stark.scores.friendliness import score_teacher
@@ -42,7 +43,7 @@ def pruned_folder(task, folder):
     data, model = task.data(), load_classifier(task.teacher)
     data.setup("fit")
     batches = scoring_batches(data, "selection", "example", torch.device("cpu"))
-    scores = score_units(model, batches, {EXPRESSIVENESS: expressiveness_loss})
+    scores = score_units(model, batches, {EXPRESSIVENESS: expressiveness_loss(problem_of(model.config))})
     return save_classifier(prune(model, scores, 0.5), folder, load_tokenizer(task.teacher))
 
 
@@ -98,9 +99,9 @@ def test_without_other_callbacks_both_phases_are_the_same_fit(tiny_task, tmp_pat
 def test_the_teacher_is_scored_against_the_best_trial_student(tiny_task, tmp_path, monkeypatch):
     students = []
 
-    def spy(teacher, student, batches, **settings):
+    def spy(teacher, student, *rest):
         students.append({name: tensor.clone() for name, tensor in student.state_dict().items()})
-        return score_teacher(teacher, student, batches, **settings)
+        return score_teacher(teacher, student, *rest)
 
     monkeypatch.setattr("callbacks.sparsification.score_teacher", spy)
     scored = Scored(0.9, 0.2, 0.3, 0.4)

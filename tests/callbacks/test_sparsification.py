@@ -9,6 +9,7 @@ from stark.encoders.cutting import shrink_
 from stark.encoders.layers import encoder_layers, kept_units
 from stark.encoders.units import UnitMasks
 from stark.forward.classifying import classify
+from stark.losses.soft_targets import SoftTargets
 from stark.model_folders.model_folder import load_classifier
 from stark.model_folders.model_inputs import ModelInputs
 from stark.scores.expressiveness import EXPRESSIVENESS
@@ -43,7 +44,7 @@ def golden_pruned_student(name):
 def test_scores_rankings_and_maps_are_the_released_codes(name, which):
     case = golden(name)
     student = case.student if which == "dropped" else golden_pruned_student(name)
-    scores = score_teacher(case.teacher, student, case.batches, reduction="batch")
+    scores = score_teacher(case.teacher, student, case.batches, SoftTargets(), "batch")
     normalized = {loss: dict(zip(("head", "neuron"), scores.normalized(loss), strict=True)) for loss in scores.heads}
     raw = {"head": scores.heads, "neuron": scores.neurons}
     for lam in LAMS:
@@ -73,7 +74,7 @@ def test_the_temperature_and_weight_of_the_module_make_friendliness(tiny_task, t
     data = tiny_task.data()
     data.setup("fit")
     batches = list(scoring_batches(data, "selection", "example", torch.device("cpu")))
-    expected = score_teacher(module.teacher, module.student, batches, temperature=4.0, weight=0.9)
+    expected = score_teacher(module.teacher, module.student, batches, SoftTargets(4.0, 0.9))
     fit(make_trainer(tmp_path, [TeacherSparsification(0.5, 0.3)], **NO_STEP), module, data)
     found = stored_scores(tiny_task, tmp_path)
     assert torch.equal(torch.cat(found.neurons[FRIENDLINESS]), torch.cat(expected.neurons[FRIENDLINESS]))
@@ -124,7 +125,7 @@ def test_scores_file_and_teacher_folder_are_complete(tiny_task, tmp_path):
 
 
 def test_scores_that_are_not_this_teachers_are_refused(tiny_task, tmp_path):
-    scores = score_teacher(tiny_classifier(), tiny_classifier(), [tiny_batch()])
+    scores = score_teacher(tiny_classifier(), tiny_classifier(), [tiny_batch()], SoftTargets())
     scores.save(tmp_path / "other")
     with pytest.raises(ValueError, match="score this model, or cut the one that was scored"):
         sparse_teacher(tiny_task, tmp_path, TeacherSparsification(0.5, 0.5, scores=str(tmp_path / "other")))

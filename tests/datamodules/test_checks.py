@@ -5,6 +5,7 @@ import torch
 
 from datamodules import GLUEDataModule, TokenColumns
 from datamodules.checks import doubts_of, same_rows
+from stark.problems.table import problem_for
 
 
 def columns(texts, labels=None):
@@ -33,7 +34,7 @@ def columns(texts, labels=None):
 )
 def test_labels_that_are_missing(labels, names, doubt):
     rows = columns([[1]] * len(labels), labels)
-    assert doubts_of({"part": rows}, names) == ([] if doubt is None else [doubt])
+    assert doubts_of({"part": rows}, problem_for(names)) == ([] if doubt is None else [doubt])
 
 
 def test_the_same_texts_in_any_order():

@@ -53,7 +53,7 @@ def valid_lines(draw: Any, task: Task, layout: Layout) -> bytes:
         if layout.idx is not None:
             columns[layout.idx] = str(draw(st.integers(0, 10**6)))
         if layout.label is not None:
-            labels = st.floats(0, 5).map(str) if task.is_regression else st.sampled_from(task.label_spelling)
+            labels = st.floats(0, 5).map(str) if not task.problem.has_classes else st.sampled_from(task.label_spelling)
             columns[layout.label] = draw(labels)
         lines.append("\t".join(columns))
     end = draw(st.sampled_from(["\n", "\r\n"]))
@@ -104,7 +104,9 @@ def check_rows(data: bytes, task: Task, split: str) -> None:
     if rows.labels is not None:
         assert layout.label is not None
         words = [row[layout.label] for row in expected]
-        assert rows.labels == [float(word) if task.is_regression else task.label_spelling.index(word) for word in words]
+        assert rows.labels == [
+            float(word) if not task.problem.has_classes else task.label_spelling.index(word) for word in words
+        ]
         assert all(math.isfinite(label) for label in rows.labels)
     assert rows.idx == [n if layout.idx is None else int(row[layout.idx]) for n, row in enumerate(expected)]
 

@@ -49,7 +49,7 @@ def test_validation_and_test_log_the_metrics_of_the_whole_split_and_their_mean(t
         rows = list(getattr(data, loader)())
         with torch.no_grad():
             logits = torch.cat([module(batch) for batch in rows])
-        predictions = logits.squeeze(-1) if data.task.is_regression else logits.argmax(-1)
+        predictions = logits.squeeze(-1) if not data.task.problem.has_classes else logits.argmax(-1)
         labels = torch.cat([batch["labels"] for batch in rows])
         expected = {name: ORACLES[name](labels.numpy(), predictions.numpy()) for name in data.metrics}
         for name, value in expected.items():

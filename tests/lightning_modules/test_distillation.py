@@ -9,11 +9,14 @@ from transformers import AutoTokenizer
 from callbacks import TeacherSparsification
 from lightning_modules import DistillationModule
 from stark.encoders.layers import encoder_layers, kept_units
-from stark.losses.soft_targets import distillation_loss
+from stark.losses.kl_divergence import KLDivergence
+from stark.losses.soft_targets import SoftTargets
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
 from stark.model_folders.sample_encoder import save_sample_encoder
 from tests.tasks import fit, make_trainer
-from tests.tiny import GOLDEN_CASES, golden, random_masks
+from tests.tiny import GOLDEN_CASES, distillation_loss, golden, random_masks
+
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 class Answers(Callback):
@@ -25,7 +28,7 @@ class Answers(Callback):
     def on_train_batch_start(self, trainer, module, batch, batch_idx):
         if batch_idx == 3:
             state = torch.get_rng_state()
-            self.teacher.append([module.teacher_logits(batch) for _ in range(2)])
+            self.teacher.append([module.ask(batch).logits for _ in range(2)])
             self.student.append([module(batch).detach() for _ in range(2)])
             torch.set_rng_state(state)
             modes = ({part.training for part in model.modules()} for model in (module.teacher, module.student))
@@ -78,23 +81,27 @@ def test_the_teacher_is_frozen_and_no_part_of_module_optimizer_and_checkpoint(ti
     assert checkpoint["teacher"].keys() == {"hash", "kept_units"}
 
 
-def test_the_loss_is_the_function_of_that_name_with_the_modules_settings(tiny_task):
+def test_the_loss_has_the_modules_settings_or_is_given_whole(tiny_task):
+    assert repr(tiny_task.distillation().loss) == repr(SoftTargets())
+    module = tiny_task.distillation(temperature=3.0, distillation_weight=0.8)
+    assert repr(module.loss) == repr(SoftTargets(3.0, 0.8))
+    given = KLDivergence(4.0)
+    assert tiny_task.distillation(loss=given).loss is given
+    with pytest.raises(ValueError, match="loss is given beside temperature"):
+        tiny_task.distillation(loss=given, temperature=3.0)
+
+
+def test_a_step_compares_what_the_two_models_give(tiny_task):
     module = tiny_task.distillation(temperature=3.0, distillation_weight=0.8).eval()
     batch = first_batch(tiny_task.data())
-    student, teacher = torch.randn(2, 12, 2, generator=torch.Generator().manual_seed(0))
-    for reduction in ("mean", "none"):
-        found = module.distillation_loss(
-            student_logits=student, teacher_logits=teacher, batch=batch, reduction=reduction
-        )
-        expected = distillation_loss(
-            student_logits=student,
-            teacher_logits=teacher,
-            labels=batch["labels"],
-            temperature=3.0,
-            weight=0.8,
-            reduction=reduction,
-        )
-        assert torch.equal(found, expected)
+    student, teacher = (model(**{n: batch[n] for n in INPUTS}).logits for model in (module.student, module.teacher))
+    expected = distillation_loss(
+        student_logits=student, teacher_logits=teacher, labels=batch["labels"], temperature=3.0, weight=0.8
+    )
+    found = []
+    module.log_loss = lambda loss, _: found.append(loss)
+    module.training_step(batch, 0)
+    torch.testing.assert_close(found[0], expected)
 
 
 def test_the_student_comes_nearer_to_its_teacher(tiny_task, tmp_path):
@@ -107,7 +114,7 @@ def test_the_student_comes_nearer_to_its_teacher(tiny_task, tmp_path):
     def distance():
         module.student.eval()
         with torch.no_grad():
-            gaps = [module(batch) - module.teacher_logits(batch) for batch in data.scoring_dataloader("train")]
+            gaps = [module(batch) - module.ask(batch).logits for batch in data.scoring_dataloader("train")]
         return torch.cat(gaps).abs().mean()
 
     before = distance()
@@ -190,8 +197,8 @@ def test_a_teacher_of_pairs_needs_the_segments_that_it_was_trained_on(tiny_task,
     [
         ({"temperature": 0}, "temperature is 0: give a number above 0"),
         ({"temperature": -1}, "temperature is -1: give a number above 0"),
-        ({"distillation_weight": 1.1}, "distillation_weight is 1.1"),
-        ({"distillation_weight": -0.1}, "distillation_weight is -0.1"),
+        ({"distillation_weight": 1.1}, "weight is 1.1"),
+        ({"distillation_weight": -0.1}, "weight is -0.1"),
     ],
 )
 def test_settings_out_of_range_are_refused(tiny_task, settings, message):

@@ -37,7 +37,7 @@ def test_buckets_are_left_alone_where_there_are_none():
     module = torch.nn.Linear(1, 1)
     module.forward = unexpected
     for model in (module, None):
-        settle_buckets_(model, {})
+        settle_buckets_(model, {}, [])
 
 
 def test_without_a_seed_nothing_is_reset(monkeypatch):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lightning_modules.teacher_outputs import TeacherOutputs, ask_teacher
-from stark.forward.classifying import classify, classify_with_hidden_states
+from stark.forward.classifying import classify, outputs_of
 from stark.storage import DamagedError
 from tests.tiny import tiny_batch, tiny_classifier
 
@@ -46,7 +46,7 @@ def test_hidden_states_are_the_models_with_zeros_for_padding(teacher, batches):
         width = real.shape[1] + 5
         found = outputs.hidden_states(batch["idx"], width)
         with torch.no_grad():
-            _, states = classify_with_hidden_states(teacher, batch)
+            states = outputs_of(teacher, batch, (0, -1)).hidden_states
         assert found.keys() == {0, -1}
         for layer, values in found.items():
             assert torch.equal(values[:, : real.shape[1]], states[layer] * real[:, :, None])

@@ -10,13 +10,15 @@ from pathlib import Path
 import torch
 
 from pipeline.deploy import serve
+from stark.problems.table import problem_for
 
 
 class Fake:
     """A classifier that needs no time."""
 
     tokenizer, max_length, segment_ids = None, 128, "tokenizer"
-    label_names, is_regression, device = ["</script><img src=x onerror=alert(1)>", "b"], False, "cpu"
+    label_names, device = ["</script><img src=x onerror=alert(1)>", "b"], "cpu"
+    problem = problem_for(label_names)
 
     def tokenize(self, *_):
         return None

@@ -10,7 +10,7 @@ from stark.errors import StarkError, StarkFileExistsError, StarkFileNotFoundErro
 CALLED = {
     "stark": "stark.forward.lean_training.UsedRows.__init__",
     "datamodules": "datamodules.glue.GLUEDataModule.setup",
-    "lightning_modules": "lightning_modules.base.build_metrics",
+    "lightning_modules": "lightning_modules.base.problem_for",
     "callbacks": "callbacks.saving.SaveModelFolder.setup",
     "pipeline": "pipeline.fits.lightning_cli.StarkCLI.instantiate_trainer",
 }

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from datamodules.batches.grouping import seeded_generator
-from datamodules.batches.splits import score_bins, stratified_rows
+from datamodules.batches.splits import stratified_rows
 
 
 def stratified_slowly(classes, size, *, seed, purpose):
@@ -33,15 +33,6 @@ def test_choice_is_that_of_lists(size):
     )
 
 
-def test_equal_scores_are_binned_in_their_order():
-    draw = random.Random(0)
-    scores = [draw.randrange(9) / 3 for _ in range(501)]
-    expected = [0] * 501
-    for rank, row in enumerate(sorted(range(501), key=scores.__getitem__)):
-        expected[row] = rank * 10 // 501
-    assert score_bins(scores).tolist() == score_bins(torch.tensor(scores)).tolist() == expected
-
-
 @pytest.mark.parametrize(("size", "expected"), [(10, {0: 7, 1: 2, 2: 1}), (1, {0: 1}), (99, {0: 69, 1: 20, 2: 10})])
 def test_every_class_keeps_its_share(size, expected):
     classes = [0] * 70 + [1] * 20 + [2] * 10
@@ -61,10 +52,3 @@ def test_choice_depends_on_seed_and_purpose_only():
 def test_too_many_rows_are_refused():
     with pytest.raises(ValueError, match="cannot choose 3 of 2 rows"):
         stratified_rows([0, 1], 3, seed=0, purpose="x")
-
-
-def test_score_bins_are_equally_full_and_ordered():
-    scores = [(i * 37 % 101) / 20 for i in range(100)]
-    bins = score_bins(scores).tolist()
-    assert Counter(bins) == dict.fromkeys(range(10), 10)
-    assert [bins[row] for row in sorted(range(100), key=scores.__getitem__)] == sorted(bins)

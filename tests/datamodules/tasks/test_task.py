@@ -7,8 +7,8 @@ from datamodules.tasks.glue import TASKS
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.name)
 def test_an_entry_is_consistent(task):
-    assert task.is_regression == (task.name == "stsb")
-    assert len(task.label_spelling) == (0 if task.is_regression else task.num_labels)
+    assert task.problem.has_classes == (task.name != "stsb")
+    assert len(task.label_spelling) == (0 if not task.problem.has_classes else task.num_labels)
     assert set(task.layouts) == set(task.hub_splits)
     assert set(task.metrics) <= {"accuracy", "f1", "matthews_corrcoef", "pearson", "spearmanr"}
     assert task.submission_words == (task.name in {"rte", "qnli", "mnli", "mnlimm", "ax"})

@@ -99,7 +99,7 @@ def test_scores_of_regression_are_no_probabilities(tiny_task, tmp_path):
     torch.manual_seed(0)
     model = load_classifier(tiny_task.encoder, label_names=["similarity"])
     classifier = open_classifier(save_classifier(model, tmp_path / "scores"))
-    assert classifier.is_regression
+    assert not classifier.problem.has_classes
     found = classifier(["good", "bad"], ["good", "good"])
     assert found.shape == (2, 1)
     assert not torch.allclose(found, torch.ones(2, 1))

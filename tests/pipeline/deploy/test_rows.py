@@ -21,6 +21,7 @@ from pipeline.deploy import rows as module
 from pipeline.execution.manifest import Manifest
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
 from stark.model_folders.model_inputs import ModelInputs
+from stark.problems.table import problem_for
 
 TEXTS = ["a good and charming film", "bad", "so, so\nsaid he", "a very good film"]
 
@@ -250,7 +251,7 @@ CELLS = st.text(st.one_of(st.sampled_from("ab\"'\t\n\r,; =\u2028"), st.character
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=4), st.sampled_from(["csv", "tsv"]), st.booleans())
 def test_what_is_written_can_be_read(rows, ending, from_json):
-    model = SimpleNamespace(label_names=["a", 'b"c'], is_regression=False)
+    model = SimpleNamespace(label_names=["a", 'b"c'], problem=problem_for(["a", 'b"c']))
     source = io.StringIO(newline="")
     if from_json:
         source.writelines(json.dumps({"id": first, "text": second}) + "\n" for first, second in rows)

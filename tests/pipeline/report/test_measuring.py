@@ -7,16 +7,16 @@ from pipeline.report.measuring import SHAPES, _memory, kept_of, measure_models, 
 from pipeline.results.measure import count_flops
 from stark.encoders.layers import kept_units
 from stark.model_folders.model_folder import load_classifier
-from stark.problems.metrics import score_function
 from stark.storage import read_tensors
 from tests.pipeline.runs import read
+from tests.tiny import problem
 
 
 @pytest.fixture
 def measured(pruned_run, quick):
     tensors, _ = read_tensors(pruned_run / "dev_logits.safetensors")
     models = {"teacher": ["finetune/model"], "student": ["trial/model", "distill/0.5_0.2/model"]}
-    return measure_models(pruned_run, models, tensors, tensors["labels"], score_function(["accuracy"], 2)), tensors
+    return measure_models(pruned_run, models, tensors, tensors["labels"], problem(), ["accuracy"]), tensors
 
 
 def test_numbers_are_those_of_the_summary(pruned_run, measured):
@@ -63,9 +63,8 @@ def test_memory_is_that_of_a_process_of_its_own(pruned_run):
 def test_each_device_is_measured(pruned_run, quick, monkeypatch):
     monkeypatch.setattr(measuring, "_devices", lambda: ["cpu", "cpu:0"])
     tensors, _ = read_tensors(pruned_run / "dev_logits.safetensors")
-    metric = score_function(["accuracy"], 2)
     models = {"teacher": ["finetune/model"], "student": ["trial/model"]}
-    for model in measure_models(pruned_run, models, tensors, tensors["labels"], metric):
+    for model in measure_models(pruned_run, models, tensors, tensors["labels"], problem(), ["accuracy"]):
         assert list(model.latency) == ["cpu", "cpu:0"]
         assert list(model.latency["cpu"]) == list(SHAPES)
         assert list(model.latency["cpu:0"]) == [*SHAPES, told_shape("cpu:0")]
@@ -75,7 +74,7 @@ def test_an_encoder_with_few_positions_is_measured_with_rows_that_it_takes(prune
     monkeypatch.setattr(measuring, "most_tokens", lambda _: 48)
     tensors, _ = read_tensors(pruned_run / "dev_logits.safetensors")
     models = {"teacher": ["finetune/model"], "student": ["trial/model"]}
-    for model in measure_models(pruned_run, models, tensors, tensors["labels"], score_function(["accuracy"], 2)):
+    for model in measure_models(pruned_run, models, tensors, tensors["labels"], problem(), ["accuracy"]):
         assert list(model.latency["cpu"]) == [(1, 32), (1, 48), (8, 48), (32, 48)]
         assert model.tokens == 48
         assert model.gflops == count_flops(load_classifier(pruned_run / model.folder), 1, 48) / 1e9

@@ -5,7 +5,7 @@ import torch
 
 from pipeline.results.comparison import best_by_method, compare
 from pipeline.results.statistics import mcnemar
-from stark.problems.metrics import score_function
+from tests.tiny import problem
 
 
 def model(folder, seed, score, baseline=None):
@@ -41,7 +41,7 @@ def test_best_by_method_is_by_seed_and_selection():
 def test_without_candidates_there_is_nothing_to_compare():
     best = best_by_method([model("trial", 1, 0.5)], [])
     assert best == [{"seed": 1, "dense_teacher": "trial"}]
-    assert compare(best, {}, torch.zeros(3), None) == []
+    assert compare(best, {}, torch.zeros(3), problem(), []) == []
 
 
 def test_differences_are_in_points_over_all_seeds():
@@ -50,7 +50,7 @@ def test_differences_are_in_points_over_all_seeds():
     right = {"1/trial": rows < 20, "2/trial": rows < 22, "1/b": rows < 30, "2/a": rows < 20, "1/again": rows < 35}
     logits = {folder: logits_of(hits, labels) for folder, hits in right.items()}
     best = best_by_method(MODELS, ["dense_teacher_best_of_k"])
-    dense, best_of_k = compare(best, logits, labels, score_function(["accuracy"], 2))
+    dense, best_of_k = compare(best, logits, labels, problem(), ["accuracy"])
     assert (dense["control"], best_of_k["control"]) == ("dense_teacher", "dense_teacher_best_of_k")
     assert dense["points"]["value"] == pytest.approx(100 * (50 - 42) / 80)
     assert best_of_k["points"]["value"] == pytest.approx(100 * (50 - 57) / 80)
@@ -63,6 +63,6 @@ def test_differences_are_in_points_over_all_seeds():
 def test_regression_has_no_test_of_mcnemar():
     labels = torch.arange(10.0)
     logits = {folder: (labels + noise)[:, None] for folder, noise in (("1/trial", torch.rand(10)), ("1/b", 0.0))}
-    (found,) = compare(best_by_method(MODELS[:4], []), logits, labels, score_function(["pearson", "spearmanr"], 1))
+    (found,) = compare(best_by_method(MODELS[:4], []), logits, labels, problem(1), ["pearson", "spearmanr"])
     assert "mcnemar" not in found
     assert found["points"]["value"] > 0

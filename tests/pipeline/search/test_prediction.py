@@ -4,27 +4,18 @@ import copy
 
 import pytest
 import torch
-from scipy.stats import pearsonr
 from sklearn.metrics import accuracy_score
 
 from pipeline.search.candidates import Candidate
-from pipeline.search.prediction import FOLDS, HeldOut, agreement, cross_fit, folds, predict, predicted_value
+from pipeline.search.prediction import FOLDS, HeldOut, cross_fit, folds, predict, predicted_value
 from pipeline.settings import SearchSettings
 from stark.encoders.cutting import shrink_
 from stark.forward.classifying import classify
+from stark.losses.soft_targets import SoftTargets
 from stark.model_folders.model_folder import load_classifier
 from stark.scores.friendliness import score_teacher
 from stark.scores.knowledgeableness import teacher_masks
-
-
-def test_agreement():
-    generator = torch.Generator().manual_seed(0)
-    first, second = torch.randn(2, 50, 3, generator=generator)
-    same = [int(a) == int(b) for a, b in zip(first.argmax(-1), second.argmax(-1), strict=True)]
-    assert agreement(first, second) == pytest.approx(sum(same) / 50)
-    scores, others = first[:, :1], first[:, :1] + second[:, :1]
-    assert agreement(scores, others) == pytest.approx(pearsonr(scores.flatten(), others.flatten())[0])
-    assert agreement(scores, torch.ones(50, 1)) == 0
+from tests.tiny import problem
 
 
 def test_rules():
@@ -55,16 +46,13 @@ TRIED = [Candidate(0.25, 0.3), Candidate(1.0, 0.6)]
 
 
 def predicted(held_out, dense, trial):
-    def accuracy(said, labels):
-        return accuracy_score(labels, said)
-
-    return predict(TRIED, SearchSettings(rule="agreement"), held_out, dense, trial, accuracy)
+    return predict(TRIED, SearchSettings(rule="agreement"), held_out, dense, trial, problem(), ["accuracy"])
 
 
 def test_predictions_are_those_of_a_cut_teacher(models):
     batches, dense, trial = models
     before = {name: tensor.clone() for name, tensor in dense.state_dict().items()}
-    scores = score_teacher(dense, trial, batches)
+    scores = score_teacher(dense, trial, batches, SoftTargets())
     found = predicted([HeldOut(scores, batches)], dense, trial)
     assert list(found) == TRIED
     for candidate, prediction in found.items():
@@ -83,7 +71,7 @@ def test_no_teacher_is_judged_by_rows_that_shaped_it(models):
 
     def score(fold):
         scored.append(len(labels_of(fold)))
-        return score_teacher(dense, trial, fold)
+        return score_teacher(dense, trial, fold, SoftTargets())
 
     held_out = cross_fit(parts, score)
     assert scored == [len(labels_of(part)) for part in parts]  # each once
@@ -92,7 +80,7 @@ def test_no_teacher_is_judged_by_rows_that_shaped_it(models):
         right = agreed = 0
         for number, own in enumerate(parts):
             others = [batch for part in parts[:number] + parts[number + 1 :] for batch in part]
-            masks = teacher_masks(score_teacher(dense, trial, others), candidate.lam, candidate.sparsity)
+            masks = teacher_masks(score_teacher(dense, trial, others, SoftTargets()), candidate.lam, candidate.sparsity)
             said = said_by(shrink_(copy.deepcopy(dense), masks), own)
             right += int((said == labels_of(own)).sum())
             agreed += int((said == said_by(trial, own)).sum())

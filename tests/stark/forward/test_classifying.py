@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from stark.forward.classifying import classify, classify_with_hidden_states
+from stark.forward.classifying import classify, outputs_of
 from tests.tiny import FAMILIES, tiny_batch, tiny_classifier
 
 
@@ -28,12 +28,13 @@ def test_logits_are_those_of_the_model(family, attention):
     assert not batch["attention_mask"].all()
     inputs = {name: tensor for name, tensor in batch.items() if name not in ("labels", "idx")}
     torch.testing.assert_close(classify(model, batch), model(**inputs).logits)
-    logits, states = classify_with_hidden_states(model, batch)
+    outputs = outputs_of(model, batch, (0, 1, -1))
     expected = model(**inputs, output_hidden_states=True)
-    torch.testing.assert_close(logits, expected.logits)
-    assert len(states) == len(expected.hidden_states)
-    for found, wanted in zip(states, expected.hidden_states, strict=True):
-        torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(outputs.logits, expected.logits)
+    assert outputs.hidden_states.keys() == {0, 1, -1}
+    for layer, found in outputs.hidden_states.items():
+        torch.testing.assert_close(found, expected.hidden_states[layer])
+    assert outputs_of(model, batch).hidden_states == {}
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -10,7 +10,7 @@ import torch
 from stark.encoders.cutting import shrink_
 from stark.encoders.layer_dropping import drop_layers_
 from stark.encoders.layers import encoder_layers
-from stark.forward.classifying import classify, classify_with_hidden_states
+from stark.forward.classifying import classify, outputs_of
 from stark.forward.lean_attention import lean_attention
 from tests.tiny import FAMILIES, random_masks, tiny_batch, tiny_classifier
 
@@ -61,7 +61,7 @@ def test_the_last_layer_computes_one_token(family):
     classify(model, batch)
     assert seen == [10] * 8 + [1, 10, 1, 1]
     seen.clear()
-    _, states = classify_with_hidden_states(model, batch)
+    states = outputs_of(model, batch, (-1,)).hidden_states
     assert seen == [10] * 12
     assert states[-1].shape[1] == 10
 

@@ -4,10 +4,9 @@ import scipy.special
 import scipy.stats
 import torch
 
-from stark.losses.kl_divergence import kl_divergence
-from stark.losses.soft_targets import distillation_loss, soft_cross_entropy
-from stark.problems.problem import task_loss
-from tests.tiny import GOLDEN_CASES, golden
+from stark.losses.kl_divergence import KLDivergence, kl_divergence
+from stark.losses.soft_targets import SoftTargets, soft_cross_entropy
+from tests.tiny import GOLDEN_CASES, distillation_loss, golden, problem
 
 TEMPERATURES = [0.5, 1.0, 2.0, 10.0]
 
@@ -28,7 +27,7 @@ def test_soft_cross_entropy_is_kl_plus_the_teachers_entropy(temperature):
     student, teacher, _ = random_logits()
     p, q = probabilities(teacher, temperature), probabilities(student, temperature)
     found = soft_cross_entropy(
-        student_logits=student, teacher_logits=teacher, temperature=temperature, reduction="none"
+        problem(3), student_logits=student / temperature, teacher_logits=teacher / temperature, reduction="none"
     )
     expected = scipy.stats.entropy(p, q, axis=1) + scipy.stats.entropy(p, axis=1)
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-9)
@@ -38,7 +37,7 @@ def test_soft_cross_entropy_and_kl_differ_in_the_teachers_gradient_only():
     gradients = []
     for loss in (soft_cross_entropy, kl_divergence):
         student, teacher, _ = (tensor.requires_grad_(tensor.is_floating_point()) for tensor in random_logits())
-        loss(student_logits=student, teacher_logits=teacher, temperature=2).backward()
+        loss(problem(3), student_logits=student / 2, teacher_logits=teacher / 2).backward()
         gradients.append((student.grad, teacher.grad))
     torch.testing.assert_close(gradients[0][0], gradients[1][0], rtol=0, atol=1e-14)
     assert (gradients[0][1] - gradients[1][1]).abs().max() > 1e-2
@@ -47,8 +46,8 @@ def test_soft_cross_entropy_and_kl_differ_in_the_teachers_gradient_only():
 def test_soft_cross_entropy_with_a_certain_teacher_is_the_task_loss():
     student, _, labels = random_logits()
     certain = torch.nn.functional.one_hot(labels, 3).double() * 1e4
-    found = soft_cross_entropy(student_logits=student, teacher_logits=certain)
-    torch.testing.assert_close(found, task_loss(student, labels))
+    found = soft_cross_entropy(problem(3), student_logits=student, teacher_logits=certain)
+    torch.testing.assert_close(found, problem(3).task_loss(student, labels))
 
 
 @pytest.mark.parametrize("classes", [1, 3])
@@ -80,7 +79,7 @@ def test_rows_without_a_label_learn_from_the_teacher_alone(classes):
 def test_regression_is_squared_error():
     student, teacher, labels = random_logits(classes=1)
     squared = [(float(s) - float(y)) ** 2 for s, y in zip(student, labels, strict=True)]
-    np.testing.assert_allclose(task_loss(student, labels, "none").numpy(), squared, rtol=1e-12)
+    np.testing.assert_allclose(problem(1).task_loss(student, labels, "none").numpy(), squared, rtol=1e-12)
     to_teacher = [(float(s) - float(t)) ** 2 for s, t in zip(student, teacher, strict=True)]
     found = distillation_loss(
         student_logits=student, teacher_logits=teacher, labels=labels, weight=0.25, reduction="none"
@@ -119,17 +118,15 @@ def test_mean_is_the_mean_of_the_examples(classes):
 def test_extreme_logits_stay_finite():
     student, teacher, labels = random_logits(scale=1e4)
     for loss in (soft_cross_entropy, kl_divergence):
-        assert loss(student_logits=student, teacher_logits=teacher).isfinite()
+        assert loss(problem(3), student_logits=student, teacher_logits=teacher).isfinite()
     assert distillation_loss(student_logits=student, teacher_logits=teacher, labels=labels).isfinite()
 
 
 def test_swapped_logits_cannot_be_passed_by_position():
-    student, teacher, labels = random_logits()
+    student, teacher, _ = random_logits()
     for loss in (soft_cross_entropy, kl_divergence):
         with pytest.raises(TypeError):
-            loss(student, teacher)
-    with pytest.raises(TypeError):
-        distillation_loss(student, teacher, labels)
+            loss(problem(3), student, teacher)
 
 
 @pytest.mark.parametrize("name", GOLDEN_CASES)
@@ -138,7 +135,10 @@ def test_losses_and_logit_gradients_are_the_released_codes(name):
     for number, batch in enumerate(case.batches):
         teacher, student = (case.tensors[f"{who}_logits/{number}"] for who in ("teacher", "student"))
         torch.testing.assert_close(
-            task_loss(teacher, batch["labels"]), case.tensors[f"ft_loss/{number}"], rtol=0, atol=1e-12
+            problem(teacher.shape[-1]).task_loss(teacher, batch["labels"]),
+            case.tensors[f"ft_loss/{number}"],
+            rtol=0,
+            atol=1e-12,
         )
         teacher, student = (logits.clone().requires_grad_() for logits in (teacher, student))
         loss = distillation_loss(student_logits=student, teacher_logits=teacher, labels=batch["labels"])
@@ -153,3 +153,36 @@ def test_losses_and_logit_gradients_are_the_released_codes(name):
             (teacher.grad, f"{key}/d_t"),
         ):
             torch.testing.assert_close(found.detach(), case.tensors[expected], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("loss", [soft_cross_entropy, kl_divergence])
+def test_scores_have_no_distributions(loss):
+    with pytest.raises(ValueError, match="regression has no distributions"):
+        loss(problem(1), student_logits=torch.zeros(2, 1), teacher_logits=torch.zeros(2, 1))
+
+
+def test_the_divergence_in_the_mixture_moves_the_loss_by_the_teachers_entropy():
+    student, teacher, labels = random_logits()
+    mixed, divergence = (
+        distillation_loss(student_logits=student, teacher_logits=teacher, labels=labels, reduction="none", loss=loss)
+        for loss in (SoftTargets(3.0, 0.7), KLDivergence(3.0, 0.7))
+    )
+    entropy = scipy.stats.entropy(probabilities(teacher, 3.0), axis=1)
+    np.testing.assert_allclose((mixed - divergence).numpy(), 0.7 * 9 * entropy, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"temperature": 0}, "temperature is 0"),
+        ({"temperature": float("nan")}, "nan"),
+        ({"weight": 1.1}, "weight is 1.1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        SoftTargets(**settings)
+
+
+def test_its_text_has_its_settings():
+    assert repr(SoftTargets(3.0, 0.25)) == "SoftTargets(temperature=3.0, weight=0.25)"

@@ -1,14 +1,45 @@
-"""The loss on the labels."""
+"""What every kind of label does."""
 
-import math
+import pytest
+import torch
 
-import numpy as np
-
-from stark.problems.problem import task_loss
-from tests.stark.losses.test_soft_targets import probabilities, random_logits
+from stark.problems.table import PROBLEMS
+from tests.tiny import problem
 
 
-def test_task_loss_is_minus_the_log_probability_of_the_label():
-    student, _, labels = random_logits()
-    expected = [-math.log(row[label]) for row, label in zip(probabilities(student), labels, strict=True)]
-    np.testing.assert_allclose(task_loss(student, labels, "none").numpy(), expected, rtol=1e-12)
+@pytest.mark.parametrize("num_labels", [1, 2, 3])
+def test_the_loss_of_a_row_without_a_label_is_zero_and_so_is_its_gradient(num_labels):
+    kind, logits = problem(num_labels), torch.randn(4, num_labels, requires_grad=True)
+    labels = torch.tensor([1, 0, 1, 0]).to(kind.label_dtype)
+    labels[2] = kind.unlabelled
+    losses = kind.task_loss(logits, labels, "none")
+    assert losses[2] == 0
+    assert kind.is_labelled(labels).tolist() == [True, True, False, True]
+    mean = kind.task_loss(logits, labels)
+    torch.testing.assert_close(mean, losses.sum() / 4)
+    mean.backward()
+    assert logits.grad[2].abs().max() == 0
+    assert logits.grad[0].abs().max() > 0
+
+
+@pytest.mark.parametrize("num_labels", [1, 2, 3])
+def test_metrics_of_right_predictions_are_one(num_labels):
+    kind = problem(num_labels)
+    labels = torch.tensor([0, 1, 1, 0]).to(kind.label_dtype)
+    metrics = kind.build_metrics(kind.metrics)
+    metrics.update(labels, labels)
+    assert {name: round(float(value), 6) for name, value in metrics.compute().items()} == dict.fromkeys(kind.metrics, 1)
+    assert kind.score_function(kind.metrics)(labels, labels) == pytest.approx(1)
+    assert set(kind.default_metrics) <= set(kind.metrics)
+
+
+@pytest.mark.parametrize("num_labels", [2, 3])
+def test_distributions_sum_to_one_and_are_those_of_their_logarithms(num_labels):
+    kind, logits = problem(num_labels), torch.randn(4, num_labels)
+    torch.testing.assert_close(kind.distributions(logits).sum(-1), torch.ones(4))
+    torch.testing.assert_close(kind.log_probabilities(logits).exp(), kind.distributions(logits))
+
+
+def test_every_kind_has_its_own_names():
+    assert all(kind.problem_type == name for name, kind in PROBLEMS.items())
+    assert len({kind.kind for kind in PROBLEMS.values()}) == len(PROBLEMS)

@@ -8,11 +8,11 @@ from stark.encoders.masking import unit_masks
 from stark.encoders.units import UnitMasks
 from stark.forward.classifying import classify
 from stark.losses.kl_divergence import kl_divergence
-from stark.losses.soft_targets import distillation_loss
+from stark.losses.soft_targets import SoftTargets
 from stark.scores.friendliness import score_teacher
 from stark.scores.knowledgeableness import teacher_masks
 from stark.scores.rankings import ranked_masks, score_baselines
-from tests.tiny import tiny_batch, tiny_classifier
+from tests.tiny import distillation_loss, problem, tiny_batch, tiny_classifier
 
 
 @pytest.fixture
@@ -38,14 +38,14 @@ def distilled(student, teacher, labels):
 
 
 def diverging(student, teacher, labels):
-    return 2 * kl_divergence(student_logits=student, teacher_logits=teacher, temperature=2.0, reduction="none").sum()
+    return 2 * kl_divergence(problem(), student_logits=student / 2, teacher_logits=teacher / 2, reduction="none").sum()
 
 
 @pytest.mark.parametrize(("kind", "unit"), [("heads", 1), ("neurons", 5)])
 def test_signed_friendliness_is_how_the_loss_grows(models, kind, unit):
     teacher, student = models
     batches = [tiny_batch(seed=seed) for seed in (0, 1)]
-    scores = getattr(score_baselines(teacher, student, batches), kind)["signed_friendliness"]
+    scores = getattr(score_baselines(teacher, student, batches, SoftTargets()), kind)["signed_friendliness"]
     place = ("heads", "neurons").index(kind)
     for layer in (0, 1):
         before, after = (
@@ -58,7 +58,7 @@ def test_signed_friendliness_is_how_the_loss_grows(models, kind, unit):
 def test_kl_friendliness_is_of_the_divergence(models):
     teacher, student = models
     batches = [tiny_batch(batch_size=1, seed=seed) for seed in (0, 1)]
-    scores = score_baselines(teacher, student, batches).neurons["kl_friendliness"]
+    scores = score_baselines(teacher, student, batches, SoftTargets()).neurons["kl_friendliness"]
     expected = 0.0
     for batch in batches:
         before, after = (loss_without(teacher, student, [batch], diverging, step, 1, 0, 3) for step in (-1e-5, 1e-5))
@@ -68,7 +68,7 @@ def test_kl_friendliness_is_of_the_divergence(models):
 
 def test_lam_and_its_ends_are_those_of_the_teacher(models):
     teacher, student = models
-    scores = score_teacher(teacher, student, [tiny_batch()])
+    scores = score_teacher(teacher, student, [tiny_batch()], SoftTargets())
     for ranking, lam in ((0.25, 0.25), ("expressiveness", 1.0), ("friendliness", 0.0)):
         for found, wanted in zip(
             ranked_masks(ranking, 0.4, scores, teacher), teacher_masks(scores, lam, 0.4), strict=True
@@ -79,7 +79,7 @@ def test_lam_and_its_ends_are_those_of_the_teacher(models):
 @pytest.mark.parametrize("ranking", ["magnitude", "random", "signed_friendliness", "kl_friendliness"])
 def test_every_ranking_removes_the_same_number(models, ranking):
     teacher, student = models
-    scores = score_baselines(teacher, student, [tiny_batch()])
+    scores = score_baselines(teacher, student, [tiny_batch()], SoftTargets())
     heads, neurons = ranked_masks(ranking, 0.25, scores, teacher, seed=3)
     assert sum(int((~mask).sum()) for mask in heads) == 2
     assert sum(int((~mask).sum()) for mask in neurons) == 32

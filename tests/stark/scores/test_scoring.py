@@ -12,9 +12,9 @@ from stark.encoders.masking import unit_masks
 from stark.encoders.units import UnitMasks
 from stark.scores.expressiveness import EXPRESSIVENESS, expressiveness_loss
 from stark.scores.scoring import score_units
-from tests.tiny import FAMILIES, random_masks, tiny_batch, tiny_classifier
+from tests.tiny import FAMILIES, problem, random_masks, tiny_batch, tiny_classifier
 
-LOSSES = {EXPRESSIVENESS: expressiveness_loss}
+LOSSES = {EXPRESSIVENESS: lambda outputs, batch: expressiveness_loss(problem(outputs.logits.shape[-1]))(outputs, batch)}
 
 
 def rows(batch, chosen, *, padding=0):
@@ -91,7 +91,7 @@ def test_several_losses_share_a_forward_pass_and_nothing_else():
     model, batch = tiny_classifier().double(), tiny_batch(4)
     passes = []
     model.register_forward_hook(lambda *_: passes.append(1))
-    other = {"other": lambda logits, _: logits[:, 0] ** 2}
+    other = {"other": lambda outputs, _: outputs.logits[:, 0] ** 2}
     both = score_units(model, [batch], LOSSES | other)
     assert len(passes) == 1
     for losses in (LOSSES, other):
@@ -118,7 +118,7 @@ def test_scoring_leaves_no_trace(training):
 
 
 def test_a_loss_that_fails_leaves_no_trace_either():
-    def fails(logits, batch):
+    def fails(outputs, batch):
         raise RuntimeError("no loss")
 
     model = tiny_classifier().train()

@@ -194,7 +194,7 @@ def test_a_wrong_model_leaves_nothing(student, tiny_task, tmp_path, monkeypatch,
     monkeypatch.setattr(export, "graph_form", lambda model: load_classifier(tiny_task.teacher))
     with pytest.raises(ValueError, match=r"logits differ by up to .* nothing was kept"):
         export_model(student, "torch", tmp_path / "out/exported", tiny_task.data())
-    monkeypatch.setattr(export, "score_function", lambda *_: lambda said, _: float(said.sum()))
+    monkeypatch.setattr("stark.problems.problem.score_function", lambda *_: lambda said, _: float(said.sum()))
     with pytest.raises(ValueError, match=r"it lost more than --max_score_loss -1000.*nothing was kept"):
         export_model(student, "dense", tmp_path / "out/exported", tiny_task.data(), max_score_loss=-1e3)
     assert list((tmp_path / "out").iterdir()) == []

@@ -1,0 +1,45 @@
+"""Classes."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import accuracy_score
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+from tests.stark.losses.test_soft_targets import probabilities, random_logits
+from tests.tiny import problem
+
+
+def test_task_loss_is_minus_the_log_probability_of_the_label():
+    student, _, labels = random_logits()
+    expected = [-math.log(row[label]) for row, label in zip(probabilities(student), labels, strict=True)]
+    np.testing.assert_allclose(problem(3).task_loss(student, labels, "none").numpy(), expected, rtol=1e-12)
+
+
+def test_a_prediction_is_the_most_probable_class():
+    student, _, _ = random_logits(batch=50)
+    found = problem(3)
+    np.testing.assert_allclose(found.probabilities(student).numpy(), probabilities(student), rtol=1e-12)
+    assert found.predictions(student).tolist() == probabilities(student).argmax(1).tolist()
+
+
+def test_agreement_is_the_share_of_equal_predictions():
+    first, second, _ = random_logits(batch=50)
+    expected = accuracy_score(probabilities(first).argmax(1), probabilities(second).argmax(1))
+    assert problem(3).agreement(first, second) == pytest.approx(expected)
+    assert problem(3).agreement(first, first) == 1
+
+
+def test_strata_are_the_classes_and_metrics_those_that_are_defined():
+    labels = torch.tensor([2, 0, 1])
+    assert problem(3).strata(labels).tolist() == [2, 0, 1]
+    assert problem(2).metrics == ("accuracy", "f1", "matthews_corrcoef")
+    assert problem(3).metrics == ("accuracy", "matthews_corrcoef")
+
+
+def test_calibration_is_torchmetrics():
+    student, _, labels = random_logits(batch=200)
+    expected = multiclass_calibration_error(student.softmax(-1), labels, num_classes=3, n_bins=15)
+    assert problem(3).calibration_error(student, labels, 15) == pytest.approx(float(expected))
