@@ -34,6 +34,7 @@ from datamodules import GLUEDataModule
 from lightning_modules import FinetuningModule
 from stark.encoders.cutting import shrink_
 from stark.encoders.layers import kept_units
+from stark.forward.classifying import Outputs
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
 from stark.processes import all_gather_object, mean_over_processes
 from stark.scores.scoring import score_units
@@ -181,12 +182,12 @@ def scores_of_families(batches: list[int]) -> dict[str, UnitScores]:
     for family in FAMILIES:
         model = shrunk(family)
         data = [tiny_batch(size, seed=size) for size in batches]
-        found[family] = score_units(model, data, {"a": lambda logits, _: logits[:, 0] ** 2, "b": squares})
+        found[family] = score_units(model, data, {"a": lambda outputs, _: outputs.logits[:, 0] ** 2, "b": squares})
     return found
 
 
-def squares(logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    return (logits**2).sum(-1)
+def squares(outputs: Outputs, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    return (outputs.logits**2).sum(-1)
 
 
 def shrunk(family: str) -> Any:

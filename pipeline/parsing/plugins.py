@@ -33,7 +33,7 @@ PluginPaths = list[str] | str
 PLUGINS_HELP = "Python files with own classes: those of my_losses.py are my_losses.NAME in a class_path"
 
 IMPORTABLE = (
-    *("callbacks", "datamodules", "lightning_modules"),
+    *("callbacks", "datamodules", "lightning_modules", "stark"),
     *("lightning_fabric", "pytorch_lightning", "torch", "torchmetrics"),
 )
 """Packages whose classes any YAML may name. Importing a module runs its code, and the YAML may be somebody else's."""

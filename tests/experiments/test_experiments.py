@@ -21,8 +21,10 @@ from experiments.table import TEACHER, Row, Table
 from experiments.unused import UnusedRows
 from pipeline.execution.manifest import Manifest, Record
 from pipeline.fits.isolation import stark_command
+from stark.model_folders.model_folder import save_classifier
 from stark.storage import read_tensors, write_tensors
 from tests.pipeline.runs import read
+from tests.tiny import tiny_classifier
 
 LIMIT = 60
 PARTS = ("main", "differences", "unused", "baselines", "probe", "grid", "modes", "figures")
@@ -142,6 +144,7 @@ def test_two_methods_may_have_chosen_the_same_scores(tmp_path):
     (tmp_path / "summary.json").write_text(json.dumps({"schema": 2, "best_by_method": [best]}))
     manifest = Manifest(tmp_path, {"evaluate": Record({}, {})})
     manifest.finish("evaluate", ("summary.json", "dev_logits.safetensors"), 0)
+    save_classifier(tiny_classifier(num_labels=1), tmp_path / "finetune/model")
     keep_predictions(tmp_path, tmp_path / "kept.safetensors")
     kept, _ = read_tensors(tmp_path / "kept.safetensors")
     assert kept["dense_teacher/1"].tolist() == kept["dense_teacher_best_of_k/1"].tolist() == [0.5, 1.5]
