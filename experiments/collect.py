@@ -14,7 +14,8 @@ from experiments.reading import UNUSED
 from experiments.table import TEACHER, Row, Table
 from pipeline.execution.outputs import read_output
 from pipeline.results.comparison import BEST_OF_K, DENSE, SPARSE
-from pipeline.results.summary import LOGITS, read_summary
+from pipeline.results.summary import read_summary
+from pipeline.run_folder import RunFolder
 from stark.encoders.layers import kept_units
 from stark.model_folders.model_folder import load_classifier
 from stark.problems.problem import predictions
@@ -117,7 +118,7 @@ def keep_predictions(folder: Path, file: Path) -> None:
         folder: Of the run.
         file: Tensors ``METHOD/SEED``, ``(rows,)``, and ``labels``.
     """
-    logits = read_output(folder, LOGITS)
+    logits = read_output(folder, RunFolder(folder).dev_logits.name)
     labels = logits["labels"]
     kind = torch.float32 if labels.is_floating_point() else torch.uint8
     kept = {"labels": labels.to(kind)}

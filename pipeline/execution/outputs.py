@@ -12,12 +12,12 @@ from torch import Tensor
 
 from pipeline.execution.manifest import Manifest
 from pipeline.parsing.yaml_text import load_yaml, read_yaml_text
+from pipeline.run_folder import RunFolder
 from stark.errors import StarkError
 from stark.storage import DamagedError, read_tensors
 
-__all__ = ["CONFIG", "has_output", "read_config", "read_json", "read_output"]
+__all__ = ["has_output", "read_config", "read_json", "read_output"]
 
-CONFIG = "config.yaml"
 _AGAIN = "give the run's command again, which makes it again"
 
 
@@ -34,7 +34,7 @@ def read_config(root: Path) -> tuple[str, dict[str, Any]]:
         DamagedError: If the file is not what the run's last command wrote.
         ValueError: If the folder is no run.
     """
-    path, manifest = root / CONFIG, Manifest.read(root)
+    path, manifest = RunFolder(root).config, Manifest.read(root)
     if not path.is_file():
         raise DamagedError(f"{path} is missing: {_AGAIN}")
     text = read_yaml_text(path)

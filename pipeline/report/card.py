@@ -24,7 +24,8 @@ from pipeline.report.measuring import measure_models
 from pipeline.report.wording import environment, score_text, shape_text
 from pipeline.results.latency import device_text, spread_text, threads_text
 from pipeline.results.markdown import as_code, as_text
-from pipeline.results.summary import LOGITS, SUMMARY, read_summary
+from pipeline.results.summary import read_summary
+from pipeline.run_folder import RunFolder
 from stark.encoders.family import SHRUNK_PREFIX
 from stark.errors import StarkError
 from stark.model_folders.model_folder import one_line_errors
@@ -72,14 +73,16 @@ def card_of(
         ValueError: If the model is none of a finished run.
     """
     run, entry = entry_of(folder)
+    names = RunFolder(run)
+    dense = names.dense_teacher.name
     summary, settings = read_summary(run), read_config(run)[1]
     data = settings_of(folder)
     task = task_of(folder)
     assert task is not None  # it lies in a run
     check_labels(folder, task)
-    tensors = read_output(run, LOGITS)
+    tensors = read_output(run, names.dev_logits.name)
     metric = score_function(task.metrics, task.num_labels)
-    models = {"teacher": ["finetune/model"], "this model": [entry["folder"]]}
+    models = {"teacher": [dense], "this model": [entry["folder"]]}
     measured = measure_models(run, models, tensors, tensors["labels"], metric)
     entries = [next(model for model in summary["models"] if model["folder"] == found.folder) for found in measured]
     with one_line_errors(folder):
@@ -138,7 +141,7 @@ def card_of(
             for rows, length in shapes
         ],
         machine=", ".join(filter(None, (here["processor"], threads_text(), here.get("GPU"), f"torch {here['torch']}"))),
-        lineage=_lineage(base, settings, entry),
+        lineage=_lineage(base, settings, entry, is_teacher=entry["folder"] == dense),
         recipe=yaml.safe_dump({key: settings[key] for key in _RECIPE if key in settings}, sort_keys=False).rstrip(),
         calibration="" if measured[-1].calibration is None else f"{measured[-1].calibration:.3f}",
         licence=licence,
@@ -161,11 +164,12 @@ def entry_of(folder: Path) -> tuple[Path, dict[str, Any]]:
     run = run_of(folder)
     if run is None:
         raise StarkError(f"{folder} lies in no run of `stark run`, which would know what it is")
-    if not has_output(Manifest.read(run), SUMMARY):
-        raise StarkError(f"{run} is not finished, it has no summary.json: give its command again")
+    names = RunFolder(run)
+    if not has_output(Manifest.read(run), names.summary.name):
+        raise StarkError(f"{run} is not finished, it has no {names.summary.name}: give its command again")
     summary = read_summary(run)
     place = folder.resolve().relative_to(run).as_posix()
-    place = summary["best"]["folder"] if place == "student" else place
+    place = summary["best"]["folder"] if place == names.student.name else place
     for model in summary["models"]:
         if model["folder"] == place:
             return run, dict(model)
@@ -207,7 +211,7 @@ def _seeds(summary: Mapping[str, Any]) -> str:
     return f"; the run had {len(seeds)} seeds, this model is of one" if len(seeds) > 1 else ", with one seed"
 
 
-def _lineage(base: str, settings: Mapping[str, Any], entry: Mapping[str, Any]) -> Sequence[str]:
+def _lineage(base: str, settings: Mapping[str, Any], entry: Mapping[str, Any], *, is_teacher: bool) -> Sequence[str]:
     # Of a folder the name alone: its path says where on whose machine it lay.
     name = base if _is_on_hub(base) else Path(base).resolve().name
     lines = [f"{as_code(name)}, finetuned: the dense teacher"]
@@ -216,7 +220,7 @@ def _lineage(base: str, settings: Mapping[str, Any], entry: Mapping[str, Any]) -
         score = "score" if entry["lam"] is None else f"knowledgeable score (lam {entry['lam']:g})"
         gone = f"{lost['heads']:.0%} of heads and {lost['neurons']:.0%} of neurons"
         lines.append(f"The sparse teacher: without the {gone} of the lowest {score}")
-    if entry["folder"] != "finetune/model":
+    if not is_teacher:
         shape = shape_text(settings["student"])
         lines.append(f"The student: the dense teacher with {shape}, then trained ({as_code(entry['name'])})")
     return lines

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from pipeline.report.measuring import Kept, MeasuredModel
 from pipeline.report.reading import Curve, RunRecord, UnitScatter
 from pipeline.results.latency import device_text
+from pipeline.run_folder import BASELINES, DISTILL, kind_of
 
 __all__ = [
     "Picture",
@@ -255,7 +256,7 @@ def curve_picture(curves: Sequence[Curve]) -> Picture:
         Two plots.
     """
     with _figure(3.6, columns=2) as (figure, (losses, scores)):
-        main = [curve for curve in curves if "distill/" not in curve.stage and "baselines/" not in curve.stage][:4]
+        main = [curve for curve in curves if kind_of(curve.stage) not in (DISTILL, BASELINES)][:4]
         for curve in curves:
             number = main.index(curve) if curve in main else None
             style = {"color": _COLORS[5], "alpha": 0.35, "linewidth": 1}
@@ -289,7 +290,7 @@ def seconds_picture(record: RunRecord) -> Picture:
     """
     seconds: dict[str, list[float]] = {}
     for name, stage in record.stages.items():
-        seconds.setdefault(re.sub(r"^seed_\d+/", "", name).split("/")[0], []).append(stage.seconds)
+        seconds.setdefault(kind_of(name), []).append(stage.seconds)
     with _figure(0.9 + 0.34 * len(seconds)) as (figure, axes):
         names = list(seconds)
         totals = [sum(values) for values in seconds.values()]

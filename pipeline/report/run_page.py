@@ -27,7 +27,7 @@ from pipeline.report.reading import RunRecord
 from pipeline.report.wording import environment, score_text, shape_text
 from pipeline.results.comparison import DENSE, SPARSE
 from pipeline.results.latency import device_text, spread_text, threads_text
-from pipeline.results.summary import LOGITS
+from pipeline.run_folder import RunFolder
 from stark.problems.metrics import score_function
 
 __all__ = ["chosen_of", "measured_of", "page_of_run"]
@@ -47,9 +47,10 @@ def measured_of(record: RunRecord) -> list[MeasuredModel]:
     """
     if record.summary is None:
         return []
-    tensors = read_output(record.folder, LOGITS)
+    run = RunFolder(record.folder)
+    tensors = read_output(record.folder, run.dev_logits.name)
     best, choices = record.summary["best"]["folder"], record.summary["best_by_method"]
-    models = {_TEACHER: ["finetune/model"]}
+    models = {_TEACHER: [run.dense_teacher.name]}
     for method, name in _NAMES.items():
         folders = [choice[method] for choice in choices if method in choice]
         if folders:
@@ -74,7 +75,7 @@ def page_of_run(record: RunRecord) -> Page:
     root = record.folder.resolve().parents[len(Path(name).parts) - 1]
     # Absolute, so that it works from any folder, and with the root, as the run may have been moved.
     command = shlex.join(
-        ["stark", "run", "--config", str(record.folder.resolve() / "config.yaml"), "--root", str(root)]
+        ["stark", "run", "--config", str(RunFolder(record.folder.resolve()).config), "--root", str(root)]
     )
     return Page(
         title=f"{name}: {record.task}",
@@ -178,15 +179,16 @@ def _pictures(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[Pict
 
 def _kept(record: RunRecord) -> dict[str, Kept]:
     """The student, and the sparse teacher that was chosen."""
-    models = {"student": "prune/model"}
+    run = RunFolder(record.folder)
+    models = {"student": run.initial_student.name}
     teachers = [model for model in (record.summary or {"models": []})["models"] if model.get("teacher_folder")]
     if teachers:
         best = max(teachers, key=lambda model: float(model["selection"]["score"]))
         models[f"sparse teacher, lam {best['lam']:g}, sparsity {best['teacher_sparsity']:g}"] = best["teacher_folder"]
-    done = {name: folder for name, folder in models.items() if (record.folder / folder / "config.json").is_file()}
-    if not done or not (record.folder / "finetune/model/config.json").is_file():
+    done = {name: folder for name, folder in models.items() if run.at(folder).is_model}
+    if not done or not run.dense_teacher.is_model:
         return {}
-    return kept_of(record.folder, "finetune/model", done)
+    return kept_of(record.folder, run.dense_teacher.name, done)
 
 
 def _tables(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[Table]:

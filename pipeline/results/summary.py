@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.execution.outputs import read_json
+from pipeline.run_folder import RunFolder
 
-__all__ = ["LOGITS", "SCHEMA", "SUMMARY", "Trained", "read_summary"]
+__all__ = ["SCHEMA", "Trained", "read_summary"]
 
 
 SCHEMA = 2
-SUMMARY = "summary.json"
-LOGITS = "dev_logits.safetensors"
-"""What every model says of dev, by its folder, and ``labels``; rows in the file's order."""
 
 
 @dataclass(frozen=True)
@@ -53,4 +51,4 @@ def read_summary(root: Path) -> dict[str, Any]:
         DamagedError: If it is missing, or not what the run wrote.
         ValueError: If the folder is no run, or another version wrote it.
     """
-    return read_json(root, SUMMARY, SCHEMA)
+    return read_json(root, RunFolder(root).summary.name, SCHEMA)

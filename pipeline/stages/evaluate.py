@@ -13,7 +13,8 @@ from lightning_modules import FinetuningModule
 from pipeline.execution.manifest import Manifest
 from pipeline.results.comparison import SPARSE, best_by_method, compare
 from pipeline.results.measure import evaluate, size
-from pipeline.results.summary import LOGITS, SCHEMA, Trained
+from pipeline.results.summary import SCHEMA, Trained
+from pipeline.run_folder import RunFolder
 from pipeline.settings import RunSettings
 from stark.model_folders.model_folder import load_classifier
 from stark.problems.metrics import score_function
@@ -34,10 +35,9 @@ def summarize(settings: RunSettings, manifest: Manifest, trained: Sequence[Train
         The content of ``summary.json``.
     """
     root = settings.folder
-    dense = load_classifier(root / trained[0].stage / "model")
-    data = GLUEDataModule(
-        model_name_or_path=str(root / trained[0].stage / "model"), seed=settings.seed, **settings.data
-    )
+    folder = RunFolder(root)
+    dense = load_classifier(folder.dense_teacher.path)
+    data = GLUEDataModule(model_name_or_path=str(folder.dense_teacher.path), seed=settings.seed, **settings.data)
     models = []
     for item in trained:
         model = _entry(item, settings, manifest)
@@ -61,7 +61,7 @@ def summarize(settings: RunSettings, manifest: Manifest, trained: Sequence[Train
         evaluation = evaluate(module, data, settings, "dev")
         model["dev"], logits[model["folder"]], labels = evaluation.values, evaluation.logits, evaluation.labels
         gc.collect()
-    write_tensors(root / LOGITS, {**logits, "labels": labels})
+    write_tensors(folder.dev_logits.path, {**logits, "labels": labels})
     score = score_function(data.metrics, len(data.label_names))
     return {
         "schema": SCHEMA,
@@ -78,11 +78,12 @@ def summarize(settings: RunSettings, manifest: Manifest, trained: Sequence[Train
 
 def _entry(item: Trained, settings: RunSettings, manifest: Manifest) -> dict[str, Any]:
     student = settings.student
-    is_student = item.stage != "finetune"
+    folder = RunFolder(settings.folder)
+    is_student = item.stage != folder.finetune.name
     asked = {"sparsity": student.sparsity if is_student else 0.0, "layers": student.layers if is_student else None}
     entry = {
         "name": item.name,
-        "folder": f"{item.stage}/model",
+        "folder": folder.at(item.stage).model.name,
         "asked": asked,
         "seed": item.seed,
         "teacher_sparsity": item.teacher_sparsity,
