@@ -16,7 +16,7 @@ from pipeline.execution.manifest import Manifest
 from pipeline.execution.plan import Decision, Stage, plan, stages_from
 from pipeline.method.method import Method
 from pipeline.parsing.plugins import keep_plugins
-from pipeline.results.summary import read_summary
+from pipeline.results.summary import Summary
 from pipeline.results.tables import comparison_lines, summary_table
 from pipeline.run_folder import RunFolder
 from pipeline.settings import RunOptions, RunSettings
@@ -77,7 +77,7 @@ def run(settings: RunSettings, config: str, options: RunOptions) -> None:
         # are looked for after each stage, among what is new, which takes no time.
         gc.freeze()
         execute_all(method.stages, manifest, display, options.workers, here=not settings.is_shared)
-    summary = read_summary(folder.root)
+    summary = Summary.read(folder.root)
     display.console.print(summary_table(summary))
     for line in comparison_lines(summary):
         display.console.print(line, highlight=False)

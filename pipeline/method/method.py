@@ -9,12 +9,12 @@ from pipeline.execution.manifest import Manifest
 from pipeline.execution.plan import Stage
 from pipeline.method.context import RunContext
 from pipeline.method.repetition import Repetition
-from pipeline.results.summary import Trained, read_summary
+from pipeline.results.summary import Summary, Trained
 from pipeline.run_folder import RunFolder
 from pipeline.settings import RunSettings
 from pipeline.stages import finetune, prune
 from pipeline.stages.evaluate import summarize
-from stark.storage import copy_folder, inside, write_json
+from stark.storage import copy_folder, inside
 
 __all__ = ["Method"]
 
@@ -100,15 +100,13 @@ class Method:
                 (*(item.stage for item in trained), *cut),
                 {**first.fitting, **settings.group("student"), **asked, **first.dev},
                 (folder.summary.name, folder.dev_logits.name),
-                lambda *_: write_json(folder.summary.path, summarize(settings, manifest, trained)),
+                lambda *_: summarize(settings, manifest, trained).write(folder.root),
             ),
             Stage(
                 folder.student.name,
                 (folder.evaluate.name, *own),
                 {},
                 (folder.student.name,),
-                lambda *_: copy_folder(
-                    inside(folder.root, read_summary(folder.root)["best"]["folder"]), folder.student.path
-                ),
+                lambda *_: copy_folder(inside(folder.root, Summary.read(folder.root).best.folder), folder.student.path),
             ),
         ]

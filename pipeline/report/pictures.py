@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from pipeline.report.measuring import Kept, MeasuredModel
 from pipeline.report.reading import Curve, RunRecord, UnitScatter
 from pipeline.results.latency import device_text
+from pipeline.results.summary import Summary
 from pipeline.run_folder import BASELINES, DISTILL, kind_of
 
 __all__ = [
@@ -150,24 +151,24 @@ def latency_picture(models: Sequence[MeasuredModel], device: str, shape: tuple[i
         return _drawn(figure, f"Score against latency on the {device_text(device)}; the area is the encoder's size")
 
 
-def sparsity_picture(summary: Mapping[str, Any]) -> Picture | None:
+def sparsity_picture(summary: Summary) -> Picture | None:
     """Score on dev against the teacher's sparsity, a line for each lam.
 
     Args:
-        summary: Of the run.
+        summary: The results of the run.
 
     Returns:
         The picture; None where no student of a sparse teacher was trained.
     """
     found: dict[float, dict[float, list[float]]] = {}
     dense = []
-    for model in summary["models"]:
-        if model["baseline"] is None and model["teacher_sparsity"] is not None:
-            score = 100 * model["dev"]["score"]
-            if model["lam"] is None:
+    for model in summary.models:
+        if model.baseline is None and model.teacher_sparsity is not None:
+            score = 100 * model.dev_score
+            if model.lam is None:
                 dense.append(score)
             else:
-                found.setdefault(model["lam"], {}).setdefault(model["teacher_sparsity"], []).append(score)
+                found.setdefault(model.lam, {}).setdefault(model.teacher_sparsity, []).append(score)
     if not found:
         return None
     with _figure(3.4) as (figure, axes):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pipeline.execution.manifest import Manifest, Record
 from pipeline.execution.outputs import has_output, read_config, read_output
-from pipeline.results.summary import read_summary
+from pipeline.results.summary import Summary
 from pipeline.run_folder import METRICS, RunFolder, earlier_metrics, without_seed
 from stark.errors import StarkError
 from stark.scores.expressiveness import EXPRESSIVENESS
@@ -62,7 +62,7 @@ class RunRecord:
         stages: Those that were begun.
         curves: Of its fits, in the order of the stages.
         units: Scores of ``heads`` and ``neurons`` for the first seed, once they are there.
-        summary: Of ``summary.json``; None until the run is finished.
+        summary: Its results; None until it is finished.
         config: Text of its ``config.yaml``.
     """
 
@@ -71,7 +71,7 @@ class RunRecord:
     stages: Mapping[str, Record]
     curves: Sequence[Curve]
     units: Mapping[str, UnitScatter] = field(default_factory=dict)
-    summary: Mapping[str, Any] | None = None
+    summary: Summary | None = None
     config: str = ""
 
     @property
@@ -109,7 +109,7 @@ def read_run(folder: Path) -> RunRecord:
         manifest.stages,
         curves,
         _units(manifest),
-        read_summary(folder) if has_output(manifest, run.summary.name) else None,
+        Summary.read(folder) if has_output(manifest, run.summary.name) else None,
         config,
     )
 
