@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +13,8 @@ from experiments.reading import UNUSED
 from experiments.table import TEACHER, Row, Table
 from pipeline.execution.outputs import read_output
 from pipeline.results.comparison import BEST_OF_K, DENSE, SPARSE
-from pipeline.results.summary import LOGITS, read_summary
+from pipeline.results.summary import Model, Summary
+from pipeline.run_folder import RunFolder
 from stark.encoders.layers import kept_units
 from stark.model_folders.model_folder import load_classifier
 from stark.problems.table import problem_of
@@ -59,52 +59,52 @@ def rows_of(cell: Cell, search: Search, folder: Path, measure: Measured | None =
     Returns:
         One row for each number.
     """
-    summary = read_summary(folder)
-    best = {choice["seed"]: choice for choice in summary["best_by_method"]}
+    summary = Summary.read(folder)
+    best = {choice.seed: choice for choice in summary.best_by_method}
     rows = []
-    for model in summary["models"]:
-        method, seed = _method(model), model["seed"]
+    for model in summary.models:
+        method, seed = _method(model), model.seed
         if method is None:
             continue
-        lam, sparsity, seconds = model["lam"], model["teacher_sparsity"], model["seconds"]
+        lam, sparsity, seconds = model.lam, model.teacher_sparsity, model.seconds
         if method == BEST_OF_K:
             # Of the k only the best is a result; the first of them is the dense teacher's, which has a row of its own.
             continue
         numbers = _numbers(model)
-        if method == SPARSE and model["folder"] == best[seed].get(SPARSE):
+        if method == SPARSE and seed is not None and model.folder == best[seed].students.get(SPARSE):
             numbers[f"chosen_by_{search.name}"] = 1.0
         if measure is not None:
-            numbers[UNUSED] = measure(folder / model["folder"])
+            numbers[UNUSED] = measure(folder / model.folder)
         made = (cell.task, cell.student, method, lam, sparsity, seed)
         rows += [Row(*made, name, value, seconds) for name, value in numbers.items()]
     rows += _best_of_k(cell, folder, summary, measure)
     return rows
 
 
-def _method(model: Mapping[str, Any]) -> str | None:
-    if model["seed"] is None:
-        return TEACHER if model["teacher_sparsity"] is None and model["folder"].startswith("finetune") else None
-    if model["baseline"] is not None:
-        return str(model["baseline"])
-    return SPARSE if model["teacher_sparsity"] else DENSE
+def _method(model: Model) -> str | None:
+    if model.seed is None:
+        return TEACHER if model.teacher_sparsity is None and model.folder.startswith("finetune") else None
+    if model.baseline is not None:
+        return model.baseline
+    return SPARSE if model.teacher_sparsity else DENSE
 
 
-def _numbers(model: Mapping[str, Any]) -> dict[str, float]:
-    return {**model["dev"], "selection_score": model["selection"]["score"]}
+def _numbers(model: Model) -> dict[str, float]:
+    return {**model.dev, "selection_score": model.selection_score}
 
 
-def _best_of_k(cell: Cell, folder: Path, summary: Mapping[str, Any], measure: Measured | None) -> list[Row]:
+def _best_of_k(cell: Cell, folder: Path, summary: Summary, measure: Measured | None) -> list[Row]:
     rows = []
-    by_folder = {model["folder"]: model for model in summary["models"]}
-    for choice in summary["best_by_method"]:
-        if BEST_OF_K not in choice:
+    by_folder = {model.folder: model for model in summary.models}
+    for choice in summary.best_by_method:
+        if (best := choice.students.get(BEST_OF_K)) is None:
             continue
-        seed = choice["seed"]
-        tried = [model for model in summary["models"] if model["seed"] == seed and _method(model) in (DENSE, BEST_OF_K)]
-        seconds = sum(model["seconds"] for model in tried)
-        numbers = _numbers(by_folder[choice[BEST_OF_K]])
+        seed = choice.seed
+        tried = [model for model in summary.models if model.seed == seed and _method(model) in (DENSE, BEST_OF_K)]
+        seconds = sum(model.seconds for model in tried)
+        numbers = _numbers(by_folder[best])
         if measure is not None:
-            numbers[UNUSED] = measure(folder / choice[BEST_OF_K])
+            numbers[UNUSED] = measure(folder / best)
         made = (cell.task, cell.student, BEST_OF_K, None, 0.0, seed)
         rows += [Row(*made, name, value, seconds) for name, value in numbers.items()]
     return rows
@@ -117,17 +117,15 @@ def keep_predictions(folder: Path, file: Path) -> None:
         folder: Of the run.
         file: Tensors ``METHOD/SEED``, ``(rows,)``, and ``labels``.
     """
-    logits = read_output(folder, LOGITS)
+    logits = read_output(folder, RunFolder(folder).dev_logits.name)
     labels = logits["labels"]
     problem = problem_of(load_classifier(folder / "finetune/model").config)
     kind = torch.uint8 if problem.has_classes else torch.float32
     kept = {"labels": labels.to(kind)}
-    choices: Sequence[Mapping[str, Any]] = read_summary(folder)["best_by_method"]
-    for choice in choices:
-        for method, model in choice.items():
-            if method != "seed":
-                # The best of k may be the dense teacher's student, and no file has a tensor twice.
-                kept[f"{method}/{choice['seed']}"] = problem.predictions(logits[model]).to(kind, copy=True)
+    for choice in Summary.read(folder).best_by_method:
+        for method, model in choice.students.items():
+            # The best of k may be the dense teacher's student, and no file has a tensor twice.
+            kept[f"{method}/{choice.seed}"] = problem.predictions(logits[model]).to(kind, copy=True)
     write_tensors(file, kept)
 
 
@@ -138,19 +136,20 @@ def keep_units(folder: Path, file: Path) -> None:
         folder: Of the run.
         file: Tensors ``heads/expressiveness``, ``(layers, units)``, and so on, and ``kept_heads/MODEL``, boolean.
     """
-    summary = read_summary(folder)
-    first = next(model["seed"] for model in summary["models"] if model["seed"] is not None)
-    dense = load_classifier(folder / "finetune/model")
+    summary = Summary.read(folder)
+    first = next(model.seed for model in summary.models if model.seed is not None)
+    run = RunFolder(folder).of_seed(first)
+    dense = load_classifier(run.dense_teacher.path)
     original = kept_units(dense)
-    scores = UnitScores.load(folder / f"seed_{first}/sparsify/teacher_scores.safetensors", dense, _LOSSES)
+    scores = UnitScores.load(run.teacher_scores.path, dense, _LOSSES)
     kept: dict[str, Tensor] = {}
     for loss in _LOSSES:
         for kind, layers in zip(("heads", "neurons"), scores.normalized(loss), strict=True):
             kept[f"{kind}/{loss}"] = torch.stack(layers).float()
-    models = {"student": "prune/model"}
-    for model in summary["models"]:
-        if model["seed"] == first and _method(model) == SPARSE:
-            models[f"teacher {model['lam']:g}, {model['teacher_sparsity']:g}"] = model["teacher_folder"]
+    models = {"student": run.initial_student.name}
+    for model in summary.models:
+        if model.seed == first and _method(model) == SPARSE and model.teacher_folder is not None:
+            models[f"teacher {model.lam:g}, {model.teacher_sparsity:g}"] = model.teacher_folder
     for name, place in models.items():
         masks = kept_units(load_classifier(folder / place)).masks_within(original)
         for kind, layers in zip(("heads", "neurons"), masks, strict=True):

@@ -13,12 +13,12 @@ from pipeline.execution.display import Display, plan_table
 from pipeline.execution.execute import check_places, execute_all
 from pipeline.execution.machine import machine_of
 from pipeline.execution.manifest import Manifest
-from pipeline.execution.outputs import CONFIG
 from pipeline.execution.plan import Decision, Stage, plan, stages_from
 from pipeline.method.method import Method
 from pipeline.parsing.plugins import keep_plugins
-from pipeline.results.summary import read_summary
+from pipeline.results.summary import Summary
 from pipeline.results.tables import comparison_lines, summary_table
+from pipeline.run_folder import RunFolder
 from pipeline.settings import RunOptions, RunSettings
 from stark.encoders.layer_dropping import layers_to_keep
 from stark.encoders.layers import encoder_layers
@@ -56,32 +56,32 @@ def run(settings: RunSettings, config: str, options: RunOptions) -> None:
     # Evaluation sets are small and tokenised beforehand: workers would cost more than they give.
     for message in (".*does not have many workers.*", ".*LeafSpec.* is deprecated"):
         warnings.filterwarnings("ignore", message=message)
-    display, root = Display(), settings.folder
+    display, folder = Display(), RunFolder(settings.folder)
     data = _check(settings)
     if options.dry_run:
         _, todo, decisions = _plan(settings, data, _open(settings), options.start)
         display.console.print(plan_table(decisions))
-        if todo[-1].name != "student":
+        if todo[-1].name != folder.student.name:
             display.console.print("then the distillations that the search chooses, evaluate and student")
         return
-    with folder_lock(root):
+    with folder_lock(folder.root):
         manifest = _open(settings)
         method, _, _ = _plan(settings, data, manifest, options.start)
         manifest.config = hashlib.sha256(config.encode()).hexdigest()
         manifest.machine = machine_of(settings)
         manifest.write()
-        write_text(root / CONFIG, config)
-        keep_plugins(settings.plugins, root)
-        keep_description(settings.data["task"], root)
+        write_text(folder.config, config)
+        keep_plugins(settings.plugins, folder.plugins)
+        keep_description(settings.data["task"], folder)
         # Trainers, modules and optimizers refer to each other and would stay until Python happens to notice; so they
         # are looked for after each stage, among what is new, which takes no time.
         gc.freeze()
         execute_all(method.stages, manifest, display, options.workers, here=not settings.is_shared)
-    summary = read_summary(root)
+    summary = Summary.read(folder.root)
     display.console.print(summary_table(summary))
     for line in comparison_lines(summary):
         display.console.print(line, highlight=False)
-    display.console.print(f"The best student is in {root / 'student'}, all numbers in {root / 'summary.json'}")
+    display.console.print(f"The best student is in {folder.student.path}, all numbers in {folder.summary.path}")
 
 
 def _plan(
@@ -108,7 +108,8 @@ def _plan(
 def _open(settings: RunSettings) -> Manifest:
     """Read the manifest; the run of another task is no run to go on with."""
     manifest, here = Manifest.read(settings.folder), settings.task_name
-    if "finetune" in manifest.stages and (there := manifest.stages["finetune"].settings.get("data.task")) != here:
+    first = manifest.stages.get(RunFolder(settings.folder).finetune.name)
+    if first is not None and (there := first.settings.get("data.task")) != here:
         raise StarkFileExistsError(f"{settings.folder} holds a run of task {there}, not {here}: choose another --name")
     return manifest
 

@@ -87,6 +87,13 @@ def test_rooms_import_from_those_below(path):
             assert parts[1] in below, f"{path} imports {name}"
 
 
+def test_all_rooms_but_parsing_may_import_the_places_of_a_run():
+    found = {name for name in imported(Path("pipeline/run_folder.py")) if name.split(".")[0] in OURS}
+    assert [name for name in found if not name.startswith(("stark", "pipeline.parsing"))] == []
+    parsing = {name for path in MODULES if path.parts[:2] == ("pipeline", "parsing") for name in imported(path)}
+    assert "pipeline.run_folder" not in parsing
+
+
 @pytest.mark.parametrize("package", ROOMS)
 def test_every_folder_is_a_room(package):
     assert {path.parts[1] for path in modules(package) if len(path.parts) > 2} == set(ROOMS[package])

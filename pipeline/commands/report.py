@@ -7,6 +7,7 @@ from pathlib import Path
 from pipeline.parsing.errors import OneLineErrors
 from pipeline.parsing.extras import need_extra
 from pipeline.parsing.plain_text import printable
+from pipeline.run_folder import RunFolder
 
 __all__ = ["command", "parser"]
 
@@ -41,7 +42,7 @@ def command(args: list[str]) -> None:
     from pipeline.report.run_page import page_of_run
 
     folder = Path(options.run)
-    target = Path(options.output) if options.output else folder / "report.html"
+    target = Path(options.output) if options.output else RunFolder(folder).report
     check_page(target, overwrite=options.overwrite)
     for file in write_page(page_of_run(read_run(folder)), target, overwrite=options.overwrite):
         print(printable(str(file)))

@@ -8,7 +8,8 @@ from typing import Any
 from transformers import AutoConfig, PreTrainedConfig
 
 from datamodules import GLUEDataModule, Task, is_description, open_task
-from pipeline.execution.outputs import CONFIG, read_config
+from pipeline.execution.outputs import read_config
+from pipeline.run_folder import RunFolder
 from stark.errors import StarkError, StarkFileNotFoundError
 from stark.model_folders.input_checks import check_inputs
 from stark.model_folders.model_folder import labels_of, one_line_errors
@@ -17,9 +18,6 @@ from stark.storage import new_file
 
 __all__ = ["check_labels", "config_of", "data_of", "keep_description", "run_of", "settings_of", "task_of", "texts_of"]
 
-_MANIFEST = "manifest.json"
-# Folder of a run that has the description of an own task, under its own name.
-_TASK = "task"
 # How rows become batches, which a model was trained with.
 _SHAPE = ("max_length", "segment_ids")
 
@@ -35,7 +33,7 @@ def run_of(folder: Path) -> Path | None:
     """
     absolute = folder.resolve()
     for place in (absolute, *absolute.parents):
-        if (place / CONFIG).is_file() and (place / _MANIFEST).is_file():
+        if RunFolder(place).is_run:
             return place
     return None
 
@@ -53,15 +51,15 @@ def settings_of(folder: Path) -> dict[str, Any]:
     return {} if run is None else dict(read_config(run)[1]["data"])
 
 
-def keep_description(task: str, run: Path) -> None:
+def keep_description(task: str, run: RunFolder) -> None:
     """Copy the description of an own task into a run, which then needs no other file to know its task.
 
     Args:
         task: As in the run's settings; of GLUE's tasks nothing is copied.
-        run: The run's folder.
+        run: The run.
     """
     if is_description(task):
-        with new_file(run / _TASK / Path(task).name) as temporary:
+        with new_file(run.description(task)) as temporary:
             temporary.write_bytes(Path(task).read_bytes())
 
 
@@ -191,7 +189,7 @@ def _recorded(folder: Path) -> tuple[str, str | None] | None:
     name, place = str(values["task"]), values.get("data_dir")
     if not is_description(name):
         return name, place
-    copy = run / _TASK / Path(name).name
+    copy = RunFolder(run).description(name)
     if not copy.is_file() and not Path(name).is_absolute():
         # Never a file of the current folder that happens to have the name.
         raise StarkFileNotFoundError(

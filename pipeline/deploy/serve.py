@@ -26,6 +26,7 @@ from pipeline.deploy.serve_guard import Guard, is_loopback
 from pipeline.parsing.extras import need_extra
 from pipeline.results.latency import device_text, threads_text
 from pipeline.results.markdown import as_code
+from pipeline.run_folder import RunFolder
 from stark.errors import StarkError
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Answered", "Side", "ask", "listen", "page_of", "said", "serve", "served", "sides_of"]
 
-_TEACHER = "finetune/model"
 # Calls in turns whose median is told, after one that is not counted.
 _ROUNDS = 5
 # Characters of a text. More than the tokens that a model takes can be made of, unless most of them are blank.
@@ -176,8 +176,8 @@ def sides_of(model: Path, teacher: Path | None = None) -> list[Side]:
         StarkError: If a folder is no model, or the two have other labels.
     """
     run = run_of(model)
-    if teacher is None and run is not None and (run / _TEACHER).is_dir():
-        teacher = run / _TEACHER
+    if teacher is None and run is not None and (dense := RunFolder(run).dense_teacher.path).is_dir():
+        teacher = dense
     if teacher is None or teacher.resolve() == model.resolve():
         return [Side("model", model, open_classifier(model))]
     sides = [Side(name, folder, open_classifier(folder)) for name, folder in (("student", model), ("teacher", teacher))]

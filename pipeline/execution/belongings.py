@@ -9,6 +9,18 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from pipeline.run_folder import (
+    BASELINE_SCORES,
+    CHECKPOINTS,
+    FIT_CONFIG,
+    METRICS,
+    MODEL,
+    OUTPUT_LOG,
+    STAGE_CONFIG,
+    STUDENT_SCORES,
+    TEACHER_SCORES,
+    earlier_metrics,
+)
 from stark.errors import StarkFileExistsError
 from stark.storage import (
     CHECKSUMS_FILE,
@@ -26,19 +38,18 @@ __all__ = ["EXPORT_CHECK", "check_own", "drop_own_checkpoints", "is_export", "re
 EXPORT_CHECK = "check.json"
 """What an export was checked with, in its folder."""
 
-_CHECKPOINTS = "checkpoints"
 # Of Lightning's ModelCheckpoint, with the names that configs/trainer.yaml gives.
 _CHECKPOINT = re.compile(r"(best|last)(-v\d+)?\.ckpt")
 # What stages write, by the folder in a stage's own one. Names decide, not checksums: what is damaged is made again.
 _OF_A_FIT = (
-    *("stage.yaml", "config.yaml", "hparams.yaml", "metrics.csv", "metrics.*.csv", "output.log", "output.log.stop"),
+    *(STAGE_CONFIG, FIT_CONFIG, "hparams.yaml", METRICS, earlier_metrics("*"), OUTPUT_LOG, f"{OUTPUT_LOG}.stop"),
 )
 _OF_A_MODEL = (
     *("config.json", "generation_config.json", CHECKSUMS_FILE, "model.safetensors", "model-*-of-*.safetensors"),
     *("model.safetensors.index.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
     *("added_tokens.json", "vocab.txt", "vocab.json", "merges.txt", "*.model", "chat_template.jinja"),
 )
-_SCORES = ("student_scores.safetensors", "teacher_scores.safetensors", "baseline_scores.safetensors")
+_SCORES = (STUDENT_SCORES, TEACHER_SCORES, BASELINE_SCORES)
 
 
 def check_own(place: Path) -> list[Path]:
@@ -95,7 +106,7 @@ def drop_own_checkpoints(fit: Path) -> None:
     Args:
         fit: The fit's folder.
     """
-    folder = fit / _CHECKPOINTS
+    folder = fit / CHECKPOINTS
     try:
         check_own(folder)
     except FileExistsError:
@@ -132,9 +143,9 @@ def _is_stages(place: Path, path: Path) -> bool:
     if path.is_symlink() or not is_file(path):
         return False
     parents, name = path.relative_to(place).parts[:-1], path.name
-    if parents == (_CHECKPOINTS,) or (place.name == _CHECKPOINTS and not parents):
+    if parents == (CHECKPOINTS,) or (place.name == CHECKPOINTS and not parents):
         return _CHECKPOINT.fullmatch(name) is not None
-    if parents == ("model",):
+    if parents == (MODEL,):
         return _fits(name, _OF_A_MODEL)
     return not parents and _fits(name, (*_OF_A_FIT, *_OF_A_MODEL, *_SCORES))
 

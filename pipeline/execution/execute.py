@@ -18,6 +18,7 @@ from pipeline.execution.display import Display
 from pipeline.execution.manifest import Manifest
 from pipeline.execution.plan import Decision, Stage, decide
 from pipeline.fits.processes import are_stopping, go_on, stop_all, was_lost
+from pipeline.run_folder import RunFolder
 from stark.storage import folder_lock
 
 __all__ = ["begin", "check_places", "drop_checkpoints", "execute_all", "run_fits"]
@@ -85,10 +86,10 @@ def drop_checkpoints(name: str, manifest: Manifest) -> None:
     Raises:
         ReadError: If a checkpoint could not be read now; all of them stay.
     """
-    folder = manifest.folder / name / "checkpoints"
-    if not manifest.stages[name].val_scores and (scores := val_scores(folder)):
+    fit = RunFolder(manifest.folder).at(name)
+    if not manifest.stages[name].val_scores and (scores := val_scores(fit.checkpoints.path)):
         manifest.keep(name, scores)
-    drop_own_checkpoints(folder.parent)
+    drop_own_checkpoints(fit.path)
 
 
 def execute_all(

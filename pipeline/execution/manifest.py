@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.run_folder import RunFolder
 from stark.errors import StarkError, StarkFileExistsError
 from stark.storage import DamagedError, file_digest, files_below, inside, is_file, reading, write_json
 
@@ -17,7 +18,6 @@ __all__ = ["Manifest", "Record"]
 _log = logging.getLogger(__name__)
 
 _SCHEMA = 2
-_NAME = "manifest.json"
 
 
 @dataclass
@@ -81,11 +81,11 @@ class Manifest:
             StarkFileExistsError: If the folder holds something else.
             StarkError: If the manifest is damaged, or names something outside of the run's folder.
         """
-        path = folder / _NAME
+        path = RunFolder(folder).manifest
         if not is_file(path):
             if folder.exists() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
                 raise StarkFileExistsError(
-                    f"{folder} exists and is no run of `stark run`, it has no {_NAME}: choose another --name, or "
+                    f"{folder} exists and is no run of `stark run`, it has no {path.name}: choose another --name, or "
                     "restore that file"
                 )
             return cls(folder)
@@ -226,7 +226,7 @@ class Manifest:
         stages = {name: asdict(record) for name, record in self.stages.items()}
         digest = _content_digest(stages, self.config)
         values = {"schema": _SCHEMA, "sha256": digest, "config": self.config, "stages": stages}
-        write_json(self.folder / _NAME, values)
+        write_json(RunFolder(self.folder).manifest, values)
 
 
 def _damaged(path: Path, reason: str) -> DamagedError:

@@ -12,13 +12,14 @@ from torch import Tensor
 
 from pipeline.execution.manifest import Manifest
 from pipeline.parsing.yaml_text import load_yaml, read_yaml_text
+from pipeline.run_folder import RunFolder
 from stark.errors import StarkError
 from stark.storage import DamagedError, read_tensors
 
-__all__ = ["CONFIG", "has_output", "read_config", "read_json", "read_output"]
+__all__ = ["AGAIN", "has_output", "read_config", "read_json", "read_output"]
 
-CONFIG = "config.yaml"
-_AGAIN = "give the run's command again, which makes it again"
+AGAIN = "give the run's command again, which makes it again"
+"""What to do about a damaged file of a run."""
 
 
 def read_config(root: Path) -> tuple[str, dict[str, Any]]:
@@ -34,19 +35,19 @@ def read_config(root: Path) -> tuple[str, dict[str, Any]]:
         DamagedError: If the file is not what the run's last command wrote.
         StarkError: If the folder is no run.
     """
-    path, manifest = root / CONFIG, Manifest.read(root)
+    path, manifest = RunFolder(root).config, Manifest.read(root)
     if not path.is_file():
-        raise DamagedError(f"{path} is missing: {_AGAIN}")
+        raise DamagedError(f"{path} is missing: {AGAIN}")
     text = read_yaml_text(path)
     # A run of an earlier version has no checksum of it.
     if manifest.config and _digest(text.encode()) != manifest.config:
-        raise DamagedError(f"{path} is damaged or was changed since the run's last command: {_AGAIN}")
+        raise DamagedError(f"{path} is damaged or was changed since the run's last command: {AGAIN}")
     try:
         values = load_yaml(text)
     except yaml.YAMLError as error:
-        raise DamagedError(f"{path} is no YAML ({' '.join(str(error).split())}): {_AGAIN}") from error
+        raise DamagedError(f"{path} is no YAML ({' '.join(str(error).split())}): {AGAIN}") from error
     if not isinstance(values, dict) or not isinstance(values.get("data"), dict):
-        raise DamagedError(f"{path} has no settings of a run: {_AGAIN}")
+        raise DamagedError(f"{path} has no settings of a run: {AGAIN}")
     return text, values
 
 
@@ -79,7 +80,7 @@ def read_json(root: Path, name: str, schema: int) -> dict[str, Any]:
     try:
         values = json.loads(path.read_bytes())
     except ValueError as error:
-        raise DamagedError(f"{path} is no JSON: {_AGAIN}") from error
+        raise DamagedError(f"{path} is no JSON: {AGAIN}") from error
     found = values.get("schema") if isinstance(values, dict) else None
     if found != schema:
         raise StarkError(f"{path} has schema {found}, this version reads {schema}: choose another --name")
@@ -104,7 +105,7 @@ def read_output(root: Path, name: str) -> dict[str, Tensor]:
 
 def _intact(root: Path, name: str) -> Path:
     if problem := Manifest.read(root).problem(name):
-        raise DamagedError(f"{problem}: {_AGAIN}")
+        raise DamagedError(f"{problem}: {AGAIN}")
     return root / name
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,12 +9,11 @@ from typing import Any, Literal
 from pytorch_lightning import Callback
 
 from pipeline.execution.manifest import Manifest, Record
+from pipeline.run_folder import without_seed
 from stark.errors import StarkError
 
 __all__ = ["CONTENT", "Decision", "Stage", "decide", "plan", "stages_from"]
 
-# What stages that are repeated begin with.
-_SEED = re.compile(r"^seed_\d+/")
 CONTENT = "content of "
 """Prefix of settings whose values are digests, which say nothing to a reader."""
 
@@ -130,7 +128,7 @@ def stages_from(name: str, stages: Sequence[Stage]) -> set[str]:
     chosen = {
         stage.name
         for stage in stages
-        for known in (stage.name, _SEED.sub("", stage.name))
+        for known in (stage.name, without_seed(stage.name))
         if known == name or known.startswith(f"{name}/")
     }
     if not chosen:

@@ -33,6 +33,7 @@ from lightning_modules.strategies import check_strategy
 from pipeline.parsing.errors import OneLineErrors
 from pipeline.parsing.plugins import PLUGINS_HELP, PluginPaths, load_plugins, named_plugins
 from pipeline.parsing.yaml_text import CONFIGS
+from pipeline.run_folder import CHECKPOINTS, FIT_CONFIG, METRICS, earlier_metrics
 from stark.errors import StarkFileExistsError
 from stark.storage import folder_lock, write_text
 
@@ -145,7 +146,7 @@ class StarkCLI(LightningCLI):
             for name in _CHECKPOINTS:
                 checkpoint: ModelCheckpoint = self._get(self.config_init, name)
                 # Lightning would ask the first logger for a place.
-                checkpoint.dirpath = checkpoint.dirpath or str(Path(folder).resolve() / "checkpoints")
+                checkpoint.dirpath = checkpoint.dirpath or str(Path(folder).resolve() / CHECKPOINTS)
         if trainer["logger"] in (None, True):
             kwargs["logger"] = CSVLogger(folder, name="", version="") if self._asked == "fit" else False
         return super().instantiate_trainer(**kwargs)
@@ -154,7 +155,7 @@ class StarkCLI(LightningCLI):
         try:
             super()._run_subcommand(subcommand)
         except Paused:
-            rank_zero_info(f"Paused; go on with --ckpt_path {self.trainer.default_root_dir}/checkpoints/last.ckpt")
+            rank_zero_info(f"Paused; go on with --ckpt_path {self.trainer.default_root_dir}/{CHECKPOINTS}/last.ckpt")
         except Exception:
             if not self.trainer.is_global_zero:
                 # Process 0 most likely has the same to say and ends this one; if not, it is said a bit later.
@@ -198,15 +199,15 @@ class StarkCLI(LightningCLI):
             return
         # A stage's fit may have to wait until one that lost its pipeline has noticed.
         self._held.enter_context(folder_lock(folder, patience=30.0 if PARENT_VARIABLE in os.environ else 0.0))
-        if path is None and (folder / "config.yaml").exists():
+        if path is None and (folder / FIT_CONFIG).exists():
             raise StarkFileExistsError(
                 f"{folder} holds another run: choose another --trainer.default_root_dir, remove the folder, or "
                 "resume it with --ckpt_path"
             )
-        metrics = folder / "metrics.csv"
+        metrics = folder / METRICS
         if metrics.is_file():  # the logger would delete it
-            earlier = len(list(folder.glob("metrics.*.csv")))
-            metrics.rename(metrics.with_name(f"metrics.{earlier}.csv"))
+            earlier = len(list(folder.glob(earlier_metrics("*"))))
+            metrics.rename(metrics.with_name(earlier_metrics(earlier)))
 
 
 def _killed_by(launcher: Any) -> int:  # noqa: ANN401 - several classes, of which some start processes

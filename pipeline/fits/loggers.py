@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from pipeline.settings import RunSettings
+from pipeline.run_folder import RunFolder
 from pipeline.settings import Loggers
 
 __all__ = ["log_figures", "logger_configs", "logging_ends", "prepare_loggers"]
@@ -63,16 +64,16 @@ def logger_configs(settings: RunSettings, folder: Path) -> list[dict[str, Any]]:
 
 
 def _arguments(name: Loggers, settings: RunSettings, stage: str) -> dict[str, Any]:
-    root = settings.folder
+    folder = RunFolder(settings.folder)
     if name == "tensorboard":
-        return {"save_dir": str(root / "tensorboard"), "name": stage, "version": ""}
+        return {"save_dir": str(folder.tensorboard), "name": stage, "version": ""}
     if name == "wandb":
         # A fit that goes on is the same run there.
         identity = f"{settings.name}-{stage}".replace("/", "-")
         shown = {"project": "stark", "group": settings.name, "name": f"{settings.name}/{stage}"}
-        return {**shown, "id": identity, "resume": "allow", "save_dir": str(root)}
-    place = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(root / 'mlflow.db').resolve()}"
-    files = (root / "mlflow").resolve().as_uri()
+        return {**shown, "id": identity, "resume": "allow", "save_dir": str(folder.root)}
+    place = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.mlflow_database.resolve()}"
+    files = folder.mlflow_files.resolve().as_uri()
     return {"experiment_name": settings.name, "run_name": stage, "tracking_uri": place, "artifact_location": files}
 
 

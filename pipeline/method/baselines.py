@@ -79,30 +79,32 @@ def _trainings(context: RunContext, chosen: Sequence[Candidate]) -> int:
 
 def _alone(context: RunContext) -> Stage:
     """The student on the labels alone."""
-    name = context.name("baselines/no_teacher")
+    folder, settings = context.folder, context.settings
+    place = folder.baseline("no_teacher")
     loss = ("distillation.temperature", "distillation.distillation_weight")
     return Stage(
-        name,
-        ("prune",),
+        place.name,
+        (folder.prune.name,),
         {key: value for key, value in context.distilling.items() if key not in loss},
-        (f"{name}/model",),
-        lambda watch, resume: distil.train_alone(context.settings, context.root / name, context.initial, watch, resume),
+        (place.model.name,),
+        lambda watch, resume: distil.train_alone(settings, place.path, folder.initial_student.path, watch, resume),
         is_fit=True,
     )
 
 
 def _dense_again(context: RunContext, number: int) -> Stage:
     """The trial with another seed."""
-    name = context.name(f"baselines/dense_teacher_best_of_k/{number}")
+    folder = context.folder
+    place = folder.baseline(f"dense_teacher_best_of_k/{number}")
     # Far from the seeds that people choose one after the other.
     settings = context.settings.with_seed((context.settings.seed + 1_000_003 * number) % 2**32)
     return Stage(
-        name,
-        ("finetune", "prune"),
+        place.name,
+        (folder.finetune.name, folder.prune.name),
         {**context.distilling, "seed": settings.seed},
-        (f"{name}/model",),
+        (place.model.name,),
         lambda watch, resume: distil.distill(
-            settings, context.root / name, context.dense, context.initial, watch, resume
+            settings, place.path, folder.dense_teacher.path, folder.initial_student.path, watch, resume
         ),
         is_fit=True,
     )
@@ -110,15 +112,22 @@ def _dense_again(context: RunContext, number: int) -> Stage:
 
 def _restored(context: RunContext, candidate: Candidate) -> Stage:
     """From a sparse teacher whose units come back."""
-    name = context.name(f"baselines/restored_teacher/{candidate.name}")
-    restoring = {"scores": str(context.scores), "lam": candidate.lam, "sparsity": candidate.sparsity}
+    folder = context.folder
+    place = folder.baseline(f"restored_teacher/{candidate.name}")
+    restoring = {"scores": str(folder.teacher_scores.path), "lam": candidate.lam, "sparsity": candidate.sparsity}
     return Stage(
-        name,
-        ("finetune", context.name("sparsify"), "prune"),
+        place.name,
+        (folder.finetune.name, folder.sparsify.name, folder.prune.name),
         {**context.distilling, "lam": candidate.lam, "sparsity": candidate.sparsity},
-        (f"{name}/model",),
+        (place.model.name,),
         lambda watch, resume: distil.distill(
-            context.settings, context.root / name, context.dense, context.initial, watch, resume, restoring=restoring
+            context.settings,
+            place.path,
+            folder.dense_teacher.path,
+            folder.initial_student.path,
+            watch,
+            resume,
+            restoring=restoring,
         ),
         is_fit=True,
     )
@@ -126,34 +135,32 @@ def _restored(context: RunContext, candidate: Candidate) -> Stage:
 
 def _assistant(context: RunContext) -> list[Stage]:
     """From the dense teacher to the student by way of a model of a size between them."""
-    cut, middle, end = (
-        context.name(f"baselines/{name}") for name in ("assistant_cut", "assistant", "teacher_assistant")
-    )
-    root, settings = context.root, context.settings
-    initial, student_scores = root / cut, root / "prune/student_scores.safetensors"
+    folder, settings = context.folder, context.settings
+    cut, middle, end = (folder.baseline(name) for name in ("assistant_cut", "assistant", "teacher_assistant"))
+    dense = folder.dense_teacher.path
     return [
         Stage(
-            cut,
-            ("finetune", "prune"),
+            cut.name,
+            (folder.finetune.name, folder.prune.name),
             settings.group("student"),
-            (cut,),
-            lambda *_: sparsify.cut_assistant(settings, initial, context.dense, student_scores),
+            (cut.name,),
+            lambda *_: sparsify.cut_assistant(settings, cut.path, dense, folder.student_scores.path),
         ),
         Stage(
-            middle,
-            ("finetune", cut),
+            middle.name,
+            (folder.finetune.name, cut.name),
             context.distilling,
-            (f"{middle}/model",),
-            lambda watch, resume: distil.distill(settings, root / middle, context.dense, initial, watch, resume),
+            (middle.model.name,),
+            lambda watch, resume: distil.distill(settings, middle.path, dense, cut.path, watch, resume),
             is_fit=True,
         ),
         Stage(
-            end,
-            (middle, "prune"),
+            end.name,
+            (middle.name, folder.prune.name),
             context.distilling,
-            (f"{end}/model",),
+            (end.model.name,),
             lambda watch, resume: distil.distill(
-                settings, root / end, root / middle / "model", context.initial, watch, resume
+                settings, end.path, middle.model.path, folder.initial_student.path, watch, resume
             ),
             is_fit=True,
         ),
@@ -162,11 +169,13 @@ def _assistant(context: RunContext) -> list[Stage]:
 
 def _score_baselines(context: RunContext) -> Stage:
     """Score the teacher for the rankings that the method's scores do not give."""
-    folder = context.name("sparsify")
+    folder = context.folder
     return Stage(
-        context.name("score_baselines"),
-        ("finetune", context.name("trial")),
+        folder.score_baselines.name,
+        (folder.finetune.name, folder.trial.name),
         context.friendliness,
-        (f"{folder}/baseline_scores.safetensors",),
-        lambda *_: sparsify.score_baselines(context.settings, context.root / folder, context.dense, context.trial),
+        (folder.baseline_scores.name,),
+        lambda *_: sparsify.score_baselines(
+            context.settings, folder.sparsify.path, folder.dense_teacher.path, folder.trial_student.path
+        ),
     )

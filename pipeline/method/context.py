@@ -12,6 +12,7 @@ from pytorch_lightning import Callback
 from callbacks.expected_model import loaded_digest
 from datamodules import GLUEDataModule
 from pipeline.execution.plan import CONTENT, Stage
+from pipeline.run_folder import RunFolder
 from pipeline.search.candidates import Candidate, RankedTeacher
 from pipeline.settings import RunSettings
 from pipeline.stages import distil, sparsify
@@ -28,16 +29,12 @@ class RunContext:
     Args:
         settings: Of the run, or of its repetition with another seed.
         data: Its data module, for the content of the data.
-        prefix: Of the stages from the trial on, and of their folders, such as ``seed_1/``.
+        is_repetition: Whether the settings are those of a repetition, whose stages from the trial on have places of
+            their own.
 
     Attributes:
-        settings: Of the run.
-        root: Folder of the run.
-        dense: Model folder of the dense teacher.
-        initial: Model folder of the student before it is distilled.
-        trial: Model folder of the dense teacher's student.
-        scores: File of the teacher's scores.
-        baseline_scores: File of its scores for baselines.
+        settings: The settings of the run or the repetition.
+        folder: The places of the run or the repetition.
         fitting: What every fit depends on.
         scoring: What every scoring depends on.
         distilling: What every distillation depends on.
@@ -45,13 +42,10 @@ class RunContext:
         grid: The candidates.
     """
 
-    def __init__(self, settings: RunSettings, data: GLUEDataModule, prefix: str = "") -> None:
+    def __init__(self, settings: RunSettings, data: GLUEDataModule, *, is_repetition: bool = False) -> None:
         """Gather them."""
-        self.settings, self.root, self._prefix = settings, settings.folder, prefix
-        self.dense, self.initial = self.root / "finetune/model", self.root / "prune/model"
-        self.trial = self.root / self.name("trial/model")
-        self.scores = self.root / self.name("sparsify/teacher_scores.safetensors")
-        self.baseline_scores = self.root / self.name("sparsify/baseline_scores.safetensors")
+        self.settings = settings
+        self.folder = RunFolder(settings.folder, settings.seed if is_repetition else None)
         batches = {**settings.group("data"), "seed": settings.seed, **_content(data, settings.scoring.split)}
         batches |= {f"{CONTENT}{plugin.path.name}": plugin.digest for plugin in settings.plugins}
         self.fitting: dict[str, Any] = {**batches, **settings.group("trainer")}
@@ -92,17 +86,6 @@ class RunContext:
             raise StarkError(f"{path} changed while the run was working: give the same command again")
         return {"digest": digest, "with_head": with_head}
 
-    def name(self, name: str) -> str:
-        """Name of a stage from the trial on, or of what it leaves, by its path in the run's folder.
-
-        Args:
-            name: Such as ``trial``.
-
-        Returns:
-            Such as ``seed_1/trial``.
-        """
-        return f"{self._prefix}{name}"
-
     def cut(self, teacher: Candidate | RankedTeacher) -> Stage:
         """The stage that cuts a sparse teacher.
 
@@ -112,19 +95,20 @@ class RunContext:
         Returns:
             The stage.
         """
-        name, ranking = self.name(f"sparsify/{teacher.name}"), teacher.ranking
+        folder, ranking = self.folder, teacher.ranking
+        place = folder.sparse_teacher(teacher.name)
         settings: dict[str, Any] = {"ranking": ranking, "sparsity": teacher.sparsity}
         if ranking == "random":
             settings["seed"] = self.settings.seed
         own = ranking in SCORED
-        scores = self.baseline_scores if own else self.scores
+        scores = folder.baseline_scores if own else folder.teacher_scores
         return Stage(
-            name,
-            ("finetune", self.name("score_baselines" if own else "sparsify")),
+            place.name,
+            (folder.finetune.name, (folder.score_baselines if own else folder.sparsify).name),
             settings,
-            (name,),
+            (place.name,),
             lambda *_: sparsify.cut_teacher(
-                self.settings, self.root / name, self.dense, scores, ranking, teacher.sparsity
+                self.settings, place.path, folder.dense_teacher.path, scores.path, ranking, teacher.sparsity
             ),
         )
 
@@ -137,12 +121,12 @@ class RunContext:
         Returns:
             The stage.
         """
-        name = self.name(f"distill/{teacher.name}")
+        place = self.folder.distillation(teacher.name)
         return Stage(
-            name,
-            (self.name(f"sparsify/{teacher.name}"), "prune"),
+            place.name,
+            (self.folder.sparse_teacher(teacher.name).name, self.folder.prune.name),
             self.distilling,
-            (f"{name}/model",),
+            (place.model.name,),
             lambda watch, resume: self.distil(teacher, watch, resume),
             is_fit=True,
         )
@@ -162,8 +146,16 @@ class RunContext:
             resume: Go on with what an interrupted or paused one left.
             pause_after: Train only so many epochs now.
         """
-        source, folder = (self.root / self.name(f"{place}/{teacher.name}") for place in ("sparsify", "distill"))
-        distil.distill(self.settings, folder, source, self.initial, watch, resume, pause_after)
+        folder = self.folder
+        distil.distill(
+            self.settings,
+            folder.distillation(teacher.name).path,
+            folder.sparse_teacher(teacher.name).path,
+            folder.initial_student.path,
+            watch,
+            resume,
+            pause_after,
+        )
 
 
 def _content(data: GLUEDataModule, split: str) -> dict[str, str]:

@@ -9,11 +9,12 @@ from pipeline.execution.manifest import Manifest
 from pipeline.execution.plan import Stage
 from pipeline.method.context import RunContext
 from pipeline.method.repetition import Repetition
-from pipeline.results.summary import LOGITS, Trained, read_summary
+from pipeline.results.summary import Summary, Trained
+from pipeline.run_folder import RunFolder
 from pipeline.settings import RunSettings
 from pipeline.stages import finetune, prune
 from pipeline.stages.evaluate import summarize
-from stark.storage import copy_folder, inside, write_json
+from stark.storage import copy_folder, inside
 
 __all__ = ["Method"]
 
@@ -34,10 +35,11 @@ class Method:
         """Gather what the results of stages depend on."""
         # Of the rows that were read for the plan: stages read the files again, which may have changed meanwhile.
         settings = settings.expecting({split: data.digest(split) for split in ("train", "dev")})
-        self._settings, self._manifest, self._root = settings, manifest, settings.folder
+        self._settings, self._manifest, self._folder = settings, manifest, RunFolder(settings.folder)
         self._first = RunContext(settings, data)
         self._repetitions = [
-            Repetition(RunContext(settings.with_seed(seed), data, f"seed_{seed}/"), manifest) for seed in settings.seeds
+            Repetition(RunContext(settings.with_seed(seed), data, is_repetition=True), manifest)
+            for seed in settings.seeds
         ] or [Repetition(self._first, manifest)]
 
     def stages(self) -> list[Stage]:
@@ -46,8 +48,11 @@ class Method:
         Returns:
             The stages in their order.
         """
-        todo, complete = self._shared(), True
-        trained = [Trained("dense teacher", "finetune"), Trained("student, not distilled", "prune")]
+        todo, complete, folder = self._shared(), True, self._folder
+        trained = [
+            Trained("dense teacher", folder.finetune.name),
+            Trained("student, not distilled", folder.prune.name),
+        ]
         for repetition in self._repetitions:
             todo += repetition.before_choice()
             if (chosen := repetition.chosen()) is None:
@@ -61,47 +66,47 @@ class Method:
 
     def _shared(self) -> list[Stage]:
         """What is done once, whatever the number of seeds."""
-        settings, root, first = self._settings, self._root, self._first
+        settings, folder, first = self._settings, self._folder, self._first
         prunes = settings.student.sparsity is not None
         return [
             Stage(
-                "finetune",
+                folder.finetune.name,
                 (),
                 {**first.fitting, **settings.group("finetuning"), **first.encoder},
-                ("finetune/model",),
+                (folder.dense_teacher.name,),
                 lambda watch, resume: finetune.finetune(
-                    settings, root / "finetune", watch, resume, first.expected_encoder()
+                    settings, folder.finetune.path, watch, resume, first.expected_encoder()
                 ),
                 is_fit=True,
             ),
             Stage(
-                "prune",
-                ("finetune",),
+                folder.prune.name,
+                (folder.finetune.name,),
                 {**settings.group("student"), **(first.scoring if prunes else {})},
-                ("prune/model", *(("prune/student_scores.safetensors",) if prunes else ())),
-                lambda *_: prune.cut_student(settings, root / "prune", first.dense),
+                (folder.initial_student.name, *((folder.student_scores.name,) if prunes else ())),
+                lambda *_: prune.cut_student(settings, folder.prune.path, folder.dense_teacher.path),
             ),
         ]
 
     def _end(self, trained: Sequence[Trained]) -> list[Stage]:
         """Measure everything and choose."""
-        root, settings, manifest, first = self._root, self._settings, self._manifest, self._first
+        folder, settings, manifest, first = self._folder, self._settings, self._manifest, self._first
         asked = {"search.mode": settings.search.mode, "seeds": settings.seeds, "baselines": settings.baselines}
         own = [item.stage for item in trained if item.seed is not None and item.baseline is None]
         cut = [item.teacher for item in trained if item.teacher is not None]
         return [
             Stage(
-                "evaluate",
+                folder.evaluate.name,
                 (*(item.stage for item in trained), *cut),
                 {**first.fitting, **settings.group("student"), **asked, **first.dev},
-                ("summary.json", LOGITS),
-                lambda *_: write_json(root / "summary.json", summarize(settings, manifest, trained)),
+                (folder.summary.name, folder.dev_logits.name),
+                lambda *_: summarize(settings, manifest, trained).write(folder.root),
             ),
             Stage(
-                "student",
-                ("evaluate", *own),
+                folder.student.name,
+                (folder.evaluate.name, *own),
                 {},
-                ("student",),
-                lambda *_: copy_folder(inside(root, read_summary(root)["best"]["folder"]), root / "student"),
+                (folder.student.name,),
+                lambda *_: copy_folder(inside(folder.root, Summary.read(folder.root).best.folder), folder.student.path),
             ),
         ]

@@ -21,12 +21,11 @@ from pipeline.search.halving import best_of, halving_epochs, survivors
 from pipeline.search.prediction import FOLDS
 from pipeline.stages import distil, predict, sparsify
 from stark.errors import StarkError
-from stark.storage import is_file, write_json
+from stark.storage import write_json
 
 __all__ = ["Repetition"]
 
 _SCHEMA = 1
-_SEARCH = "search.json"
 
 
 class Repetition:
@@ -40,8 +39,7 @@ class Repetition:
     def __init__(self, run: RunContext, manifest: Manifest) -> None:
         """Name the search."""
         self._run, self._settings, self._manifest = run, run.settings, manifest
-        self._search = run.name("search")
-        self._file = run.root / run.name(_SEARCH)
+        self._folder = run.folder
         self._candidates = candidates(run.settings.teacher)
 
     def before_choice(self) -> list[Stage]:
@@ -50,25 +48,31 @@ class Repetition:
         Returns:
             The stages.
         """
-        run, mode = self._run, self._settings.search.mode
-        folder = run.name("sparsify")
+        run, folder, mode = self._run, self._folder, self._settings.search.mode
         todo = [
             Stage(
-                run.name("trial"),
-                ("finetune", "prune"),
+                folder.trial.name,
+                (folder.finetune.name, folder.prune.name),
                 run.distilling,
-                (run.name("trial/model"),),
+                (folder.trial_student.name,),
                 lambda watch, resume: distil.distill(
-                    run.settings, run.root / run.name("trial"), run.dense, run.initial, watch, resume
+                    run.settings,
+                    folder.trial.path,
+                    folder.dense_teacher.path,
+                    folder.initial_student.path,
+                    watch,
+                    resume,
                 ),
                 is_fit=True,
             ),
             Stage(
-                folder,
-                ("finetune", run.name("trial")),
+                folder.sparsify.name,
+                (folder.finetune.name, folder.trial.name),
                 run.friendliness,
-                (f"{folder}/teacher_scores.safetensors",),
-                lambda *_: sparsify.score_dense_teacher(run.settings, run.root / folder, run.dense, run.trial),
+                (folder.teacher_scores.name,),
+                lambda *_: sparsify.score_dense_teacher(
+                    run.settings, folder.sparsify.path, folder.dense_teacher.path, folder.trial_student.path
+                ),
             ),
         ]
         if mode == "halving":
@@ -85,10 +89,10 @@ class Repetition:
         """
         if self._settings.search.mode not in ("halving", "predict"):
             return self._candidates
-        record = self._manifest.stages.get(self._search)
-        if record is None or not record.finished or self._manifest.damage(self._search):
+        record = self._manifest.stages.get(self._folder.search.name)
+        if record is None or not record.finished or self._manifest.damage(self._folder.search.name):
             return None  # the search runs again where its file is damaged
-        names = read_json(self._run.root, self._run.name(_SEARCH), _SCHEMA)["chosen"]
+        names = read_json(self._folder.root, self._folder.found.name, _SCHEMA)["chosen"]
         return [candidate for candidate in self._candidates if candidate.name in names]
 
     def after_choice(self, chosen: Sequence[Candidate]) -> tuple[list[Stage], list[Trained]]:
@@ -100,9 +104,9 @@ class Repetition:
         Returns:
             The stages, and all students of this seed, that of the dense teacher first.
         """
-        name, seed = self._run.name, self._settings.seed
+        seed = self._settings.seed
         todo: list[Stage] = []
-        students = [Trained("student of dense teacher", name("trial"), seed, teacher_sparsity=0.0)]
+        students = [Trained("student of dense teacher", self._folder.trial.name, seed, teacher_sparsity=0.0)]
         for item in chosen:
             cut, fit = self._run.cut(item), self._run.distillation(item)
             todo += [cut, fit]
@@ -114,25 +118,32 @@ class Repetition:
 
     def _prediction(self) -> Stage:
         """Rank the candidates without training."""
-        search = self._settings.group("search")
+        folder, search = self._folder, self._settings.group("search")
         asked = {name: value for name, value in search.items() if name != "search.eta"}
         asked["folds"] = FOLDS
 
         def work(*_: object) -> None:
             found = predict.predict_students(
-                self._settings, self._candidates, self._run.dense, self._run.trial, self._run.scores
+                self._settings,
+                self._candidates,
+                folder.dense_teacher.path,
+                folder.trial_student.path,
+                folder.teacher_scores.path,
             )
             chosen = best_of({candidate: found[candidate].value for candidate in found})
             self._write_search([{**asdict(candidate), **asdict(found[candidate])} for candidate in found], chosen)
 
-        needs = ("finetune", self._run.name("trial"), self._run.name("sparsify"))
         return Stage(
-            self._search, needs, {**self._run.friendliness, **self._run.grid, **asked}, (self._run.name(_SEARCH),), work
+            folder.search.name,
+            (folder.finetune.name, folder.trial.name, folder.sparsify.name),
+            {**self._run.friendliness, **self._run.grid, **asked},
+            (folder.found.name,),
+            work,
         )
 
     def _halving(self) -> Stage:
         """Distil from all candidates for a few epochs, go on with the better ones, and so on."""
-        search, epochs = self._settings.search, self._settings.distillation.epochs
+        folder, search, epochs = self._folder, self._settings.search, self._settings.distillation.epochs
         asked = {"search.mode": search.mode, "search.eta": search.eta}
 
         def work(watch: Sequence[Callback], _: bool) -> None:
@@ -151,11 +162,14 @@ class Repetition:
                 alive = best_of(found, survivors(len(alive), search.eta))
             self._write_search([{**asdict(candidate), "rounds": rounds} for candidate, rounds in scores.items()], alive)
             for candidate in scores.keys() - set(alive):
-                drop_checkpoints(self._run.distillation(candidate).name, self._manifest)
+                drop_checkpoints(self._folder.distillation(candidate.name).name, self._manifest)
 
-        needs = ("prune", *(self._run.name(f"sparsify/{candidate.name}") for candidate in self._candidates))
         return Stage(
-            self._search, needs, {**self._run.distilling, **self._run.grid, **asked}, (self._run.name(_SEARCH),), work
+            folder.search.name,
+            (folder.prune.name, *(folder.sparse_teacher(candidate.name).name for candidate in self._candidates)),
+            {**self._run.distilling, **self._run.grid, **asked},
+            (folder.found.name,),
+            work,
         )
 
     def _fit_to(self, candidate: Candidate, epochs: int, watch: Sequence[Callback]) -> Callable[[bool], None] | None:
@@ -177,23 +191,21 @@ class Repetition:
             StarkError: If its scores are lost. It must not lose the race by that.
         """
         known = self._scores_of(candidate)
-        name = self._run.distillation(candidate).name
+        place = self._folder.distillation(candidate.name)
         # A fit that ended early has its model already.
-        is_complete = max((epoch for epoch, _ in known), default=-1) >= epochs - 1 or (
-            known and is_file(self._run.root / name / "model/config.json")
-        )
+        is_complete = max((epoch for epoch, _ in known), default=-1) >= epochs - 1 or (known and place.model.is_model)
         if not is_complete:
             raise StarkError(
-                f"{self._run.root / name}: the scores of its first {epochs} epochs are lost, its checkpoints are gone "
+                f"{place.path}: the scores of its first {epochs} epochs are lost, its checkpoints are gone "
                 "or damaged: give the same command again, which trains it again"
             )
         return max(score for epoch, score in known if epoch < epochs)
 
     def _scores_of(self, candidate: Candidate) -> list[tuple[int, float]]:
         """What the validations of its fit gave, after the number of the epoch."""
-        name = self._run.distillation(candidate).name
-        return self._manifest.stages[name].val_scores or val_scores(self._run.root / name / "checkpoints")
+        place = self._folder.distillation(candidate.name)
+        return self._manifest.stages[place.name].val_scores or val_scores(place.checkpoints.path)
 
     def _write_search(self, found: list[dict[str, Any]], chosen: Sequence[Candidate]) -> None:
         mode, names = self._settings.search.mode, [candidate.name for candidate in chosen]
-        write_json(self._file, {"schema": _SCHEMA, "mode": mode, "candidates": found, "chosen": names})
+        write_json(self._folder.found.path, {"schema": _SCHEMA, "mode": mode, "candidates": found, "chosen": names})

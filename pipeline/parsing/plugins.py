@@ -136,12 +136,12 @@ def plugin_copies(plugins: Sequence[Plugin], folder: Path) -> list[Path]:
 
     Args:
         plugins: The plugins.
-        folder: Folder of the run.
+        folder: The folder of the run's copies.
 
     Returns:
-        The paths of their copies.
+        The paths of the copies.
     """
-    return [folder / "plugins" / plugin.path.name for plugin in plugins]
+    return [folder / plugin.path.name for plugin in plugins]
 
 
 def keep_plugins(plugins: Sequence[Plugin], folder: Path) -> None:
@@ -149,7 +149,7 @@ def keep_plugins(plugins: Sequence[Plugin], folder: Path) -> None:
 
     Args:
         plugins: The plugins.
-        folder: Folder of the run.
+        folder: The folder of the run's copies.
     """
     for plugin, copy in zip(plugins, plugin_copies(plugins, folder), strict=True):
         write_text(copy, plugin.source)

@@ -24,7 +24,8 @@ from pipeline.report.measuring import measure_models
 from pipeline.report.wording import environment, score_text, shape_text
 from pipeline.results.latency import device_text, spread_text, threads_text
 from pipeline.results.markdown import as_code, as_text
-from pipeline.results.summary import LOGITS, SUMMARY, read_summary
+from pipeline.results.summary import Model, Summary
+from pipeline.run_folder import RunFolder
 from stark.encoders.family import SHRUNK_PREFIX
 from stark.errors import StarkError
 from stark.model_folders.model_folder import one_line_errors
@@ -71,15 +72,17 @@ def card_of(
         StarkError: If the model is none of a finished run.
     """
     run, entry = entry_of(folder)
-    summary, settings = read_summary(run), read_config(run)[1]
+    names = RunFolder(run)
+    dense = names.dense_teacher.name
+    summary, settings = Summary.read(run), read_config(run)[1]
     data = settings_of(folder)
     task = task_of(folder)
     assert task is not None  # it lies in a run
     check_labels(folder, task)
-    tensors = read_output(run, LOGITS)
-    models = {"teacher": ["finetune/model"], "this model": [entry["folder"]]}
+    tensors = read_output(run, names.dev_logits.name)
+    models = {"teacher": [dense], "this model": [entry.folder]}
     measured = measure_models(run, models, tensors, tensors["labels"], task.problem, task.metrics)
-    entries = [next(model for model in summary["models"] if model["folder"] == found.folder) for found in measured]
+    entries = [next(model for model in summary.models if model.folder == found.folder) for found in measured]
     with one_line_errors(folder):
         config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
     base = str(settings["model_name_or_path"])
@@ -94,7 +97,7 @@ def card_of(
         tags=["distillation", "pruning", "stark"],
         datasets=[GLUE_HUB_ID] if isinstance(task, GLUETask) else None,
         metrics=list(task.metrics),
-        eval_results=[_result(task, metric_name, entry["dev"][metric_name]) for metric_name in task.metrics],
+        eval_results=[_result(task, metric_name, entry.dev[metric_name]) for metric_name in task.metrics],
     )
     here = environment()
     made: ModelCard = ModelCard.from_template(
@@ -111,7 +114,7 @@ def card_of(
         caution=", and chosen by as well" if data.get("selection") == "validation" else "",
         metrics=list(task.metrics),
         results=[
-            [found.name, *(f"{100 * model['dev'][name]:.1f}" for name in task.metrics), score_text(found)]
+            [found.name, *(f"{100 * model.dev[name]:.1f}" for name in task.metrics), score_text(found)]
             for found, model in zip(measured, entries, strict=True)
         ],
         seeds_text=_seeds(summary),
@@ -136,7 +139,7 @@ def card_of(
             for rows, length in shapes
         ],
         machine=", ".join(filter(None, (here["processor"], threads_text(), here.get("GPU"), f"torch {here['torch']}"))),
-        lineage=_lineage(base, settings, entry),
+        lineage=_lineage(base, settings, entry, is_teacher=entry.folder == dense),
         recipe=yaml.safe_dump({key: settings[key] for key in _RECIPE if key in settings}, sort_keys=False).rstrip(),
         calibration="" if measured[-1].calibration is None else f"{measured[-1].calibration:.3f}",
         licence=licence,
@@ -144,14 +147,14 @@ def card_of(
     return made
 
 
-def entry_of(folder: Path) -> tuple[Path, dict[str, Any]]:
-    """The run of a model, and what its summary says of the model.
+def entry_of(folder: Path) -> tuple[Path, Model]:
+    """The run of a model, and the model in the run's results.
 
     Args:
         folder: Of the model.
 
     Returns:
-        The run's folder and an entry of ``models``; of ``student`` that of the chosen one.
+        The run's folder and the measured model; for ``student`` the chosen one.
 
     Raises:
         StarkError: If there is no such run, or it is not finished, or did not measure the model.
@@ -159,15 +162,16 @@ def entry_of(folder: Path) -> tuple[Path, dict[str, Any]]:
     run = run_of(folder)
     if run is None:
         raise StarkError(f"{folder} lies in no run of `stark run`, which would know what it is")
-    if not has_output(Manifest.read(run), SUMMARY):
-        raise StarkError(f"{run} is not finished, it has no summary.json: give its command again")
-    summary = read_summary(run)
+    names = RunFolder(run)
+    if not has_output(Manifest.read(run), names.summary.name):
+        raise StarkError(f"{run} is not finished, it has no {names.summary.name}: give its command again")
+    summary = Summary.read(run)
     place = folder.resolve().relative_to(run).as_posix()
-    place = summary["best"]["folder"] if place == "student" else place
-    for model in summary["models"]:
-        if model["folder"] == place:
-            return run, dict(model)
-    known = ", ".join(model["folder"] for model in summary["models"])
+    place = summary.best.folder if place == names.student.name else place
+    for model in summary.models:
+        if model.folder == place:
+            return run, model
+    known = ", ".join(model.folder for model in summary.models)
     raise StarkError(f"{folder} is none of the models that {run} measured: name student, {known}")
 
 
@@ -192,29 +196,28 @@ def _is_on_hub(name: str) -> bool:
     return not Path(name).exists()
 
 
-def _what(entry: Mapping[str, Any], task: Task) -> str:
+def _what(entry: Model, task: Task) -> str:
     kind = "pairs of texts" if task.is_pair else "texts"
     verb = "classifies" if task.problem.has_classes else "scores"
-    lost = entry["achieved"]
-    size = f"{lost['heads']:.0%} of the attention heads and {lost['neurons']:.0%} of the FFN neurons removed"
+    lost = entry.achieved
+    size = f"{lost.heads:.0%} of the attention heads and {lost.neurons:.0%} of the FFN neurons removed"
     return f"This model {verb} {kind} ({task.name}), with {size}."
 
 
-def _seeds(summary: Mapping[str, Any]) -> str:
-    seeds = [choice["seed"] for choice in summary["best_by_method"]]
-    return f"; the run had {len(seeds)} seeds, this model is of one" if len(seeds) > 1 else ", with one seed"
+def _seeds(summary: Summary) -> str:
+    seeds = len(summary.best_by_method)
+    return f"; the run had {seeds} seeds, this model is of one" if summary.has_seeds else ", with one seed"
 
 
-def _lineage(base: str, settings: Mapping[str, Any], entry: Mapping[str, Any]) -> Sequence[str]:
+def _lineage(base: str, settings: Mapping[str, Any], entry: Model, *, is_teacher: bool) -> Sequence[str]:
     # Of a folder the name alone: its path says where on whose machine it lay.
     name = base if _is_on_hub(base) else Path(base).resolve().name
     lines = [f"{as_code(name)}, finetuned: the dense teacher"]
-    if entry.get("teacher_folder"):
-        lost = entry["teacher_achieved"]
-        score = "score" if entry["lam"] is None else f"knowledgeable score (lam {entry['lam']:g})"
-        gone = f"{lost['heads']:.0%} of heads and {lost['neurons']:.0%} of neurons"
+    if (lost := entry.teacher_achieved) is not None:
+        score = "score" if entry.lam is None else f"knowledgeable score (lam {entry.lam:g})"
+        gone = f"{lost.heads:.0%} of heads and {lost.neurons:.0%} of neurons"
         lines.append(f"The sparse teacher: without the {gone} of the lowest {score}")
-    if entry["folder"] != "finetune/model":
+    if not is_teacher:
         shape = shape_text(settings["student"])
-        lines.append(f"The student: the dense teacher with {shape}, then trained ({as_code(entry['name'])})")
+        lines.append(f"The student: the dense teacher with {shape}, then trained ({as_code(entry.name)})")
     return lines

@@ -18,6 +18,8 @@ from matplotlib.figure import Figure
 from pipeline.report.measuring import Kept, MeasuredModel
 from pipeline.report.reading import Curve, RunRecord, UnitScatter
 from pipeline.results.latency import device_text
+from pipeline.results.summary import Summary
+from pipeline.run_folder import BASELINES, DISTILL, kind_of
 
 __all__ = [
     "Picture",
@@ -149,24 +151,24 @@ def latency_picture(models: Sequence[MeasuredModel], device: str, shape: tuple[i
         return _drawn(figure, f"Score against latency on the {device_text(device)}; the area is the encoder's size")
 
 
-def sparsity_picture(summary: Mapping[str, Any]) -> Picture | None:
+def sparsity_picture(summary: Summary) -> Picture | None:
     """Score on dev against the teacher's sparsity, a line for each lam.
 
     Args:
-        summary: Of the run.
+        summary: The results of the run.
 
     Returns:
         The picture; None where no student of a sparse teacher was trained.
     """
     found: dict[float, dict[float, list[float]]] = {}
     dense = []
-    for model in summary["models"]:
-        if model["baseline"] is None and model["teacher_sparsity"] is not None:
-            score = 100 * model["dev"]["score"]
-            if model["lam"] is None:
+    for model in summary.models:
+        if model.baseline is None and model.teacher_sparsity is not None:
+            score = 100 * model.dev_score
+            if model.lam is None:
                 dense.append(score)
             else:
-                found.setdefault(model["lam"], {}).setdefault(model["teacher_sparsity"], []).append(score)
+                found.setdefault(model.lam, {}).setdefault(model.teacher_sparsity, []).append(score)
     if not found:
         return None
     with _figure(3.4) as (figure, axes):
@@ -255,7 +257,7 @@ def curve_picture(curves: Sequence[Curve]) -> Picture:
         Two plots.
     """
     with _figure(3.6, columns=2) as (figure, (losses, scores)):
-        main = [curve for curve in curves if "distill/" not in curve.stage and "baselines/" not in curve.stage][:4]
+        main = [curve for curve in curves if kind_of(curve.stage) not in (DISTILL, BASELINES)][:4]
         for curve in curves:
             number = main.index(curve) if curve in main else None
             style = {"color": _COLORS[5], "alpha": 0.35, "linewidth": 1}
@@ -289,7 +291,7 @@ def seconds_picture(record: RunRecord) -> Picture:
     """
     seconds: dict[str, list[float]] = {}
     for name, stage in record.stages.items():
-        seconds.setdefault(re.sub(r"^seed_\d+/", "", name).split("/")[0], []).append(stage.seconds)
+        seconds.setdefault(kind_of(name), []).append(stage.seconds)
     with _figure(0.9 + 0.34 * len(seconds)) as (figure, axes):
         names = list(seconds)
         totals = [sum(values) for values in seconds.values()]

@@ -12,15 +12,15 @@ from typing import Any
 from torch import Tensor
 
 from pipeline.execution.manifest import Manifest, Record
-from pipeline.execution.outputs import CONFIG, has_output, read_config, read_output
-from pipeline.results.summary import SUMMARY, read_summary
+from pipeline.execution.outputs import has_output, read_config, read_output
+from pipeline.results.summary import Summary
+from pipeline.run_folder import METRICS, RunFolder, earlier_metrics, without_seed
 from stark.errors import StarkError
 from stark.scores.expressiveness import EXPRESSIVENESS
 from stark.scores.friendliness import FRIENDLINESS
 
 __all__ = ["Curve", "RunRecord", "UnitScatter", "read_run"]
 
-_SCORES = "sparsify/teacher_scores.safetensors"
 _LOSSES = (EXPRESSIVENESS, FRIENDLINESS)
 
 
@@ -62,7 +62,7 @@ class RunRecord:
         stages: Those that were begun.
         curves: Of its fits, in the order of the stages.
         units: Scores of ``heads`` and ``neurons`` for the first seed, once they are there.
-        summary: Of ``summary.json``; None until the run is finished.
+        summary: Its results; None until it is finished.
         config: Text of its ``config.yaml``.
     """
 
@@ -71,7 +71,7 @@ class RunRecord:
     stages: Mapping[str, Record]
     curves: Sequence[Curve]
     units: Mapping[str, UnitScatter] = field(default_factory=dict)
-    summary: Mapping[str, Any] | None = None
+    summary: Summary | None = None
     config: str = ""
 
     @property
@@ -97,8 +97,9 @@ def read_run(folder: Path) -> RunRecord:
     Raises:
         StarkError: If it is no run of `stark run`, or a file is damaged.
     """
-    if not (folder / "manifest.json").is_file() or not (folder / CONFIG).is_file():
-        raise StarkError(f"{folder} is no run of `stark run`: it has no manifest.json with a {CONFIG}")
+    run = RunFolder(folder)
+    if not run.is_run:
+        raise StarkError(f"{folder} is no run of `stark run`: it has no {run.manifest.name} with a {run.config.name}")
     manifest = Manifest.read(folder)
     config, settings = read_config(folder)
     curves = [curve for name in manifest.stages if (curve := _curve(folder, name)) is not None]
@@ -108,14 +109,14 @@ def read_run(folder: Path) -> RunRecord:
         manifest.stages,
         curves,
         _units(manifest),
-        read_summary(folder) if has_output(manifest, SUMMARY) else None,
+        Summary.read(folder) if has_output(manifest, run.summary.name) else None,
         config,
     )
 
 
 def _curve(folder: Path, stage: str) -> Curve | None:
     # metrics.0.csv, metrics.1.csv, ... are from before interruptions; a later file counts where steps were repeated.
-    files = sorted((folder / stage).glob("metrics.*csv"), key=_age)
+    files = sorted((*(folder / stage).glob(METRICS), *(folder / stage).glob(earlier_metrics("*"))), key=_age)
     losses: dict[int, float] = {}
     scores: dict[int, float] = {}
     for file in files:
@@ -133,7 +134,7 @@ def _curve(folder: Path, stage: str) -> Curve | None:
 
 
 def _age(file: Path) -> float:
-    number = re.fullmatch(r"metrics\.(\d+)\.csv", file.name)
+    number = re.fullmatch(earlier_metrics(r"(\d+)"), file.name)
     return float(number[1]) if number else float("inf")
 
 
@@ -144,7 +145,8 @@ def _rows(file: Path) -> Iterator[dict[str, str]]:
 
 
 def _units(manifest: Manifest) -> dict[str, UnitScatter]:
-    scores = [name for record in manifest.stages.values() for name in record.outputs if name.endswith(_SCORES)]
+    known = RunFolder(manifest.folder).teacher_scores.name
+    scores = [name for record in manifest.stages.values() for name in record.outputs if without_seed(name) == known]
     if not scores:
         return {}
     tensors = read_output(manifest.folder, min(scores))

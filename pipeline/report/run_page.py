@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ from pipeline.report.reading import RunRecord
 from pipeline.report.wording import environment, score_text, shape_text
 from pipeline.results.comparison import DENSE, SPARSE
 from pipeline.results.latency import device_text, spread_text, threads_text
-from pipeline.results.summary import LOGITS
+from pipeline.results.summary import Summary
+from pipeline.run_folder import RunFolder
 from stark.problems.table import problem_of
 
 __all__ = ["chosen_of", "measured_of", "page_of_run"]
@@ -48,17 +49,18 @@ def measured_of(record: RunRecord) -> list[MeasuredModel]:
     """
     if record.summary is None:
         return []
-    tensors = read_output(record.folder, LOGITS)
-    best, choices = record.summary["best"]["folder"], record.summary["best_by_method"]
-    models = {_TEACHER: ["finetune/model"]}
+    run = RunFolder(record.folder)
+    tensors = read_output(record.folder, run.dev_logits.name)
+    best, choices = record.summary.best.folder, record.summary.best_by_method
+    models = {_TEACHER: [run.dense_teacher.name]}
     for method, name in _NAMES.items():
-        folders = [choice[method] for choice in choices if method in choice]
+        folders = [choice.students[method] for choice in choices if method in choice.students]
         if folders:
             # The chosen one first, by whose files size and speed are measured.
             models[name] = sorted(folders, key=lambda folder: folder != best)
     models = dict(sorted(models.items(), key=lambda model: best in model[1]))
     problem = problem_of(config_of(record.folder / best))
-    return measure_models(record.folder, models, tensors, tensors["labels"], problem, _metrics(record.summary))
+    return measure_models(record.folder, models, tensors, tensors["labels"], problem, record.summary.metrics)
 
 
 def page_of_run(record: RunRecord) -> Page:
@@ -75,7 +77,7 @@ def page_of_run(record: RunRecord) -> Page:
     root = record.folder.resolve().parents[len(Path(name).parts) - 1]
     # Absolute, so that it works from any folder, and with the root, as the run may have been moved.
     command = shlex.join(
-        ["stark", "run", "--config", str(record.folder.resolve() / "config.yaml"), "--root", str(root)]
+        ["stark", "run", "--config", str(RunFolder(record.folder.resolve()).config), "--root", str(root)]
     )
     return Page(
         title=f"{name}: {record.task}",
@@ -100,7 +102,7 @@ def chosen_of(record: RunRecord, measured: Sequence[MeasuredModel]) -> MeasuredM
     """
     if record.summary is None:
         return None
-    return next((model for model in measured if model.folder == record.summary["best"]["folder"]), None)
+    return next((model for model in measured if model.folder == record.summary.best.folder), None)
 
 
 def _headline(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[str]:
@@ -116,21 +118,21 @@ def _headline(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[str]
     if summary is None:
         done = sum(stage.finished for stage in record.stages.values())
         return [asked, f"The run is not finished: {done} of the {len(record.stages)} stages that were begun are."]
-    best = summary["best"]
+    best = summary.best
     made = (
         "the dense teacher"
-        if not best["teacher_sparsity"]
-        else (f"a teacher of sparsity {best['teacher_sparsity']:g} at lam {best['lam']:g}")
+        if not best.teacher_sparsity
+        else (f"a teacher of sparsity {best.teacher_sparsity:g} at lam {best.lam:g}")
     )
     chosen = chosen_of(record, measured)
     lines = [asked, f"Chosen on the selection part: the student of {made}{_is_worth(chosen)}."]
-    for entry in summary["comparisons"]:
-        if entry["control"] == DENSE:
-            points = entry["points"]
-            scope = "" if len(summary["best_by_method"]) > 1 else "; one seed says nothing of others"
+    for entry in summary.comparisons:
+        if entry.control == DENSE:
+            points = entry.points
+            scope = "" if summary.has_seeds else "; one seed says nothing of others"
             lines.append(
-                f"Sparse teacher minus dense teacher: {points['value']:+.2f} points of dev's score "
-                f"[{points['low']:+.2f}, {points['high']:+.2f}]{scope}."
+                f"Sparse teacher minus dense teacher: {points.value:+.2f} points of dev's score "
+                f"[{points.low:+.2f}, {points.high:+.2f}]{scope}."
             )
     return lines
 
@@ -179,15 +181,17 @@ def _pictures(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[Pict
 
 def _kept(record: RunRecord) -> dict[str, Kept]:
     """The student, and the sparse teacher that was chosen."""
-    models = {"student": "prune/model"}
-    teachers = [model for model in (record.summary or {"models": []})["models"] if model.get("teacher_folder")]
-    if teachers:
-        best = max(teachers, key=lambda model: float(model["selection"]["score"]))
-        models[f"sparse teacher, lam {best['lam']:g}, sparsity {best['teacher_sparsity']:g}"] = best["teacher_folder"]
-    done = {name: folder for name, folder in models.items() if (record.folder / folder / "config.json").is_file()}
-    if not done or not (record.folder / "finetune/model/config.json").is_file():
+    run = RunFolder(record.folder)
+    models = {"student": run.initial_student.name}
+    measured = [] if record.summary is None else record.summary.models
+    with_teacher = [model for model in measured if model.teacher_folder is not None]
+    best = max(with_teacher, key=lambda model: model.selection_score, default=None)
+    if best is not None and best.teacher_folder is not None:
+        models[f"sparse teacher, lam {best.lam:g}, sparsity {best.teacher_sparsity:g}"] = best.teacher_folder
+    done = {name: folder for name, folder in models.items() if run.at(folder).is_model}
+    if not done or not run.dense_teacher.is_model:
         return {}
-    return kept_of(record.folder, "finetune/model", done)
+    return kept_of(record.folder, run.dense_teacher.name, done)
 
 
 def _tables(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[Table]:
@@ -211,7 +215,7 @@ def _tables(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[Table]
                     for model in measured
                 ],
                 "Score: hundredths, with a 95 % interval for other rows"
-                + (" and seeds" if record.summary and len(record.summary["best_by_method"]) > 1 else "")
+                + (" and seeds" if record.summary is not None and record.summary.has_seeds else "")
                 + f". GFLOPs: matrix products of a row of {measured[0].tokens} tokens. Memory: peak of a process that "
                 f"classifies 32 rows of {measured[0].tokens} tokens, Python and libraries included. Calibration: "
                 "expected error in 15 bins.",
@@ -237,7 +241,7 @@ def _tables(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[Table]
         tables.append(exported)
     if record.summary is not None:
         tables.append(_students(record.summary))
-        if record.summary["comparisons"]:
+        if record.summary.comparisons:
             tables.append(_comparisons(record.summary))
     tables.append(Table("Environment of this report", ["", ""], list(environment().items())))
     return tables
@@ -271,40 +275,35 @@ def _form_cells(form: Check | TeacherForm) -> list[str]:
     return [f"{100 * form.score:.1f}", f"{form.megabytes:.1f} MB", latency]
 
 
-def _students(summary: Mapping[str, Any]) -> Table:
-    metrics = _metrics(summary)
+def _students(summary: Summary) -> Table:
+    metrics = summary.metrics
     rows = []
-    for model in summary["models"]:
-        chosen = " *" if model["folder"] == summary["best"]["folder"] else ""
+    for model in summary.models:
+        chosen = " *" if model.folder == summary.best.folder else ""
         rows.append(
             [
-                (model["baseline"] or model["name"]) + chosen,
-                "" if model["seed"] is None else str(model["seed"]),
-                "" if model["lam"] is None else f"{model['lam']:g}",
-                "" if model["teacher_sparsity"] is None else f"{model['teacher_sparsity']:g}",
-                f"{100 * model['selection']['score']:.2f}",
-                *(f"{100 * model['dev'][name]:.2f}" for name in metrics),
-                f"{model['seconds']:.0f}",
+                (model.baseline or model.name) + chosen,
+                "" if model.seed is None else str(model.seed),
+                "" if model.lam is None else f"{model.lam:g}",
+                "" if model.teacher_sparsity is None else f"{model.teacher_sparsity:g}",
+                f"{100 * model.selection_score:.2f}",
+                *(f"{100 * model.dev[name]:.2f}" for name in metrics),
+                f"{model.seconds:.0f}",
             ]
         )
     header = ["", "seed", "lam", "teacher sparsity", "selection", *(f"dev {name}" for name in metrics), "seconds"]
     return Table("All students", header, rows, "* chosen on the selection part. Metrics in hundredths.")
 
 
-def _metrics(summary: Mapping[str, Any]) -> list[str]:
-    """Names of the task's metrics, which no other file has to be asked for."""
-    return [name for name in summary["models"][0]["dev"] if name != "score"]
-
-
-def _comparisons(summary: Mapping[str, Any]) -> Table:
+def _comparisons(summary: Summary) -> Table:
     rows = [
         [
-            f"{entry['treated']} minus {entry['control']}",
-            f"{entry['points']['value']:+.2f}",
-            f"[{entry['points']['low']:+.2f}, {entry['points']['high']:+.2f}]",
-            ", ".join(f"{value:.2g}" for value in entry.get("mcnemar", [])),
+            f"{entry.treated} minus {entry.control}",
+            f"{entry.points.value:+.2f}",
+            f"[{entry.points.low:+.2f}, {entry.points.high:+.2f}]",
+            ", ".join(f"{value:.2g}" for value in entry.mcnemar or []),
         ]
-        for entry in summary["comparisons"]
+        for entry in summary.comparisons
     ]
     note = "Points of dev's score, for the one dense teacher that was finetuned here; McNemar's p by seed."
     return Table("Differences", ["", "points", "95 % interval", "McNemar"], rows, note)

@@ -14,6 +14,7 @@ from pipeline.report.run_page import chosen_of, measured_of
 from pipeline.report.wording import environment, score_text, shape_text
 from pipeline.results.comparison import DENSE
 from pipeline.results.latency import spread_text
+from pipeline.results.summary import Summary
 
 __all__ = ["page_of_runs"]
 
@@ -96,11 +97,10 @@ def _runs(records: Sequence[RunRecord], measured: Mapping[str, Sequence[Measured
     return Table("Runs", [*header, "latency", "seconds"], rows, note)
 
 
-def _gap(summary: Mapping[str, Any]) -> str:
-    for entry in summary["comparisons"]:
-        if entry["control"] == DENSE:
-            points = entry["points"]
-            return f"{points['value']:+.2f} [{points['low']:+.2f}, {points['high']:+.2f}]"
+def _gap(summary: Summary) -> str:
+    for entry in summary.comparisons:
+        if entry.control == DENSE:
+            return f"{entry.points.value:+.2f} [{entry.points.low:+.2f}, {entry.points.high:+.2f}]"
     return ""
 
 

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 
 from datamodules import GLUEDataModule
 from lightning_modules import FinetuningModule
+from pipeline.results.summary import SCORE, Removed, Size
 from pipeline.settings import RunSettings
 from stark.encoders.layers import count_parameters, encoder_layers
 from stark.errors import StarkError
@@ -83,11 +84,11 @@ def evaluate(
     metrics = problem.build_metrics(data.metrics)
     metrics.update(problem.predictions(logits), labels)
     values = computed(metrics)
-    found = {**values, "score": score_of(values)}
+    found = {**values, SCORE: score_of(values)}
     return Evaluation({name: float(value) for name, value in found.items()}, logits, labels)
 
 
-def size(model: PreTrainedModel, dense: PreTrainedModel) -> dict[str, Any]:
+def size(model: PreTrainedModel, dense: PreTrainedModel) -> Size:
     """Count a model's parameters and what it lost against the dense model.
 
     Args:
@@ -95,14 +96,12 @@ def size(model: PreTrainedModel, dense: PreTrainedModel) -> dict[str, Any]:
         dense: The dense one that it was cut from.
 
     Returns:
-        ``parameters``, ``encoder_parameters`` (without embeddings, pooler and classifier) and ``achieved``: the
-        fraction of heads and of neurons that are gone, layers that were dropped included.
+        The counts, and the fractions of heads and of neurons that are gone, dropped layers included.
     """
     parameters, encoder = count_parameters(model)
     heads, neurons = _units(model)
     all_heads, all_neurons = _units(dense)
-    achieved = {"heads": 1 - heads / all_heads, "neurons": 1 - neurons / all_neurons}
-    return {"parameters": parameters, "encoder_parameters": encoder, "achieved": achieved}
+    return Size(parameters, encoder, Removed(1 - heads / all_heads, 1 - neurons / all_neurons))
 
 
 def count_flops(model: PreTrainedModel, rows: int, length: int, *, training: bool = False) -> int:

@@ -1,20 +1,28 @@
-"""The end of a run: every model measured, the best chosen on the selection part, then dev."""
+"""``summary.json``: what a run found, with a name and a type for each of its values."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import types
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar, get_args, get_origin, get_type_hints
 
-from pipeline.execution.outputs import read_json
+from pipeline.execution.outputs import AGAIN, read_json
+from pipeline.results.statistics import Estimate
+from pipeline.run_folder import RunFolder
+from stark.storage import DamagedError, write_json
 
-__all__ = ["LOGITS", "SCHEMA", "SUMMARY", "Trained", "read_summary"]
+__all__ = ["SCHEMA", "SCORE", "Asked", "Choice", "Comparison", "Model", "Removed", "Size", "Summary", "Trained"]
 
+Kind = TypeVar("Kind")
 
 SCHEMA = 2
-SUMMARY = "summary.json"
-LOGITS = "dev_logits.safetensors"
-"""What every model says of dev, by its folder, and ``labels``; rows in the file's order."""
+SCORE = "score"
+"""The mean of a task's metrics, among a model's numbers."""
+
+# What the file says otherwise than the classes: its version, and choices, which are flat.
+_SCHEMA, _CHOICES, _SEED, _STUDENTS = "schema", "best_by_method", "seed", "students"
 
 
 @dataclass(frozen=True)
@@ -23,10 +31,10 @@ class Trained:
 
     Args:
         name: For a person.
-        stage: That left it, in its folder ``model``.
-        seed: Of its repetition; None for what all have in common.
-        teacher_sparsity: Of its teacher; None for a model without one.
-        lam: Of its teacher's score, if that has one.
+        stage: Name of the stage that leaves it, in the folder ``model``.
+        seed: Seed of its repetition; None for what all repetitions share.
+        teacher_sparsity: Sparsity of its teacher; None for a model without one.
+        lam: Weight in the score of its teacher's units, if that has one.
         teacher: Folder of its sparse teacher.
         baseline: Name of the baseline that it belongs to; it is never chosen.
     """
@@ -40,17 +48,265 @@ class Trained:
     baseline: str | None = None
 
 
-def read_summary(root: Path) -> dict[str, Any]:
-    """Read what `summarize` gave.
+@dataclass(frozen=True)
+class Asked:
+    """The size that a model was to have.
 
     Args:
-        root: The run's folder.
-
-    Returns:
-        The content of its ``summary.json``.
-
-    Raises:
-        DamagedError: If it is missing, or not what the run wrote.
-        StarkError: If the folder is no run, or another version wrote it.
+        sparsity: Fraction of heads and neurons to remove; None where layers are dropped.
+        layers: Number of layers to keep; None for all.
     """
-    return read_json(root, SUMMARY, SCHEMA)
+
+    sparsity: float | None
+    layers: int | None
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What a model lacks of the dense model, dropped layers included.
+
+    Args:
+        heads: Fraction of the heads.
+        neurons: Fraction of the FFN neurons.
+    """
+
+    heads: float
+    neurons: float
+
+
+@dataclass(frozen=True)
+class Size:
+    """The size of a model.
+
+    Args:
+        parameters: Number of all parameters.
+        encoder_parameters: Number of parameters without embeddings, pooler and classifier.
+        achieved: What it lacks of the dense model.
+    """
+
+    parameters: int
+    encoder_parameters: int
+    achieved: Removed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A measured model of a run.
+
+    Args:
+        name: For a person.
+        folder: The model folder, by its path in the run's folder.
+        asked: The size that it was to have.
+        seed: Seed of its repetition; None for what all repetitions share.
+        teacher_sparsity: Sparsity of its teacher; None for a model without one.
+        lam: Weight in the score of its teacher's units, if that has one.
+        baseline: Name of the baseline that it belongs to; it is never chosen.
+        seconds: Seconds of its training.
+        teacher_folder: Model folder of its sparse teacher, by its path in the run's folder.
+        selection: Metrics on the selection part, and their mean as ``score``.
+        parameters: Number of all parameters.
+        encoder_parameters: Number of parameters without embeddings, pooler and classifier.
+        achieved: What it lacks of the dense model.
+        teacher_achieved: What its sparse teacher lacks of the dense model.
+        dev: Metrics on dev, and their mean as ``score``.
+    """
+
+    name: str
+    folder: str
+    asked: Asked
+    seed: int | None
+    teacher_sparsity: float | None
+    lam: float | None
+    baseline: str | None
+    seconds: float
+    teacher_folder: str | None = None
+    selection: dict[str, float]
+    parameters: int
+    encoder_parameters: int
+    achieved: Removed
+    teacher_achieved: Removed | None = None
+    dev: dict[str, float]
+
+    @property
+    def selection_score(self) -> float:
+        """The score on the selection part."""
+        return self.selection[SCORE]
+
+    @property
+    def dev_score(self) -> float:
+        """The score on dev."""
+        return self.dev[SCORE]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The best student of each method with one seed.
+
+    Args:
+        seed: The seed.
+        students: Model folder of the student, by method.
+    """
+
+    seed: int
+    students: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A method against a control, on the same rows and seeds.
+
+    Args:
+        control: Name of the control.
+        treated: Name of the method.
+        points: The difference of scores in points (hundredths), with a 95 % interval.
+        mcnemar: For classes the p-value of McNemar's test by seed.
+    """
+
+    control: str
+    treated: str
+    points: Estimate
+    mcnemar: list[float] | None = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The results of a run.
+
+    Args:
+        task: Name of the task.
+        metric: The number that models are compared by.
+        seed: Seed of the run.
+        search: The mode of the search.
+        models: The measured models: the dense teacher, the student before it is distilled, then all students.
+        best: The chosen student.
+        best_by_method: The best student of each method on the selection part, for each seed.
+        comparisons: The sparse teacher's student against those of the other methods.
+    """
+
+    task: str
+    metric: str
+    seed: int
+    search: str
+    models: list[Model]
+    best: Model
+    best_by_method: list[Choice]
+    comparisons: list[Comparison]
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the task's metrics."""
+        return [name for name in self.models[0].dev if name != SCORE]
+
+    @property
+    def has_seeds(self) -> bool:
+        """Whether the run had several seeds, so that its intervals hold for other seeds, too."""
+        return len(self.best_by_method) > 1
+
+    @classmethod
+    def read(cls, root: Path) -> Self:
+        """Read ``summary.json``.
+
+        Args:
+            root: The run's folder.
+
+        Returns:
+            The results.
+
+        Raises:
+            DamagedError: If the file is missing, is not what the run wrote, or lacks a value or has an unknown one.
+            ValueError: If the folder is no run, or another version wrote the file.
+        """
+        place = RunFolder(root).summary
+        values = read_json(root, place.name, SCHEMA)
+        try:
+            return cls.of_json(values)
+        except _WrongValueError as error:
+            raise DamagedError(f"{place.path} is no summary of a run ({error}): {AGAIN}") from error
+
+    def write(self, root: Path) -> None:
+        """Write ``summary.json``.
+
+        Args:
+            root: The run's folder.
+        """
+        write_json(RunFolder(root).summary.path, self.to_json())
+
+    @classmethod
+    def of_json(cls, values: Mapping[str, Any]) -> Self:
+        """Check and name the content of the file.
+
+        Args:
+            values: The content.
+
+        Returns:
+            The results.
+
+        Raises:
+            ValueError: If a value is missing, unknown or of another type.
+        """
+        content = {name: value for name, value in values.items() if name != _SCHEMA}
+        if isinstance(choices := content.get(_CHOICES), list):
+            content[_CHOICES] = [_split(choice) for choice in choices]
+        return _checked(cls, content, "")
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of the file.
+
+        Returns:
+            A value that JSON can hold.
+        """
+        content: dict[str, Any] = _plain(self)
+        content[_CHOICES] = [{_SEED: choice.seed, **choice.students} for choice in self.best_by_method]
+        return {_SCHEMA: SCHEMA, **content}
+
+
+class _WrongValueError(ValueError):
+    """A value that a summary does not have, or not there."""
+
+
+def _split(choice: Any) -> Any:  # noqa: ANN401 - whatever a file contains
+    if not isinstance(choice, dict):
+        return choice
+    students = {name: value for name, value in choice.items() if name != _SEED}
+    return {**{name: value for name, value in choice.items() if name == _SEED}, _STUDENTS: students}
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any part of a summary
+    """A part of a summary as JSON; what need not be there is left out where it is None."""
+    if is_dataclass(value):
+        known = ((field, getattr(value, field.name)) for field in fields(value))
+        return {field.name: _plain(item) for field, item in known if item is not None or field.default is MISSING}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def _checked(kind: type[Kind], value: Any, where: str) -> Kind:  # noqa: ANN401 - whatever a file contains
+    """A part of a summary from JSON."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    found: Any = value
+    if origin is types.UnionType:
+        found = None if value is None else _checked(arguments[0], value, where)  # each of them is X | None
+    elif origin is list and isinstance(value, list):
+        found = [_checked(arguments[0], item, f"{where}[{number}]") for number, item in enumerate(value)]
+    elif origin is dict and isinstance(value, dict):
+        found = {key: _checked(arguments[1], item, _inside(where, key)) for key, item in value.items()}
+    elif is_dataclass(kind) and isinstance(value, dict):
+        hints, known = get_type_hints(kind), {field.name: field for field in fields(kind)}
+        for name in sorted(value.keys() - known.keys()):
+            raise _WrongValueError(f"{_inside(where, name)} is unknown")
+        for name, field in known.items():
+            if name not in value and field.default is MISSING:
+                raise _WrongValueError(f"{_inside(where, name)} is missing")
+        found = kind(**{name: _checked(hints[name], item, _inside(where, name)) for name, item in value.items()})
+    elif not _is_one(kind, value):
+        raise _WrongValueError(f"{where or 'it'} is {str(value)[:50]!r}")
+    return found  # type: ignore[no-any-return]
+
+
+def _inside(where: str, name: str) -> str:
+    return f"{where}.{name}" if where else name
+
+
+def _is_one(kind: type[Any], value: Any) -> bool:  # noqa: ANN401 - whatever a file contains
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return kind in (int, str) and type(value) is kind

@@ -10,6 +10,7 @@ from typing import Any
 from pytorch_lightning import Callback
 
 from datamodules import GLUEDataModule
+from pipeline.run_folder import RunFolder
 from pipeline.settings import FitSettings, RunSettings
 from pipeline.stages.fit import run_fit
 
@@ -49,7 +50,7 @@ def distill(
     extra: list[dict[str, Any]] = []
     if restoring is None:
         # One folder for all candidates and the trial, which is distilled again when only its settings change.
-        place = {"folder": str(settings.folder / "teacher_outputs")}
+        place = {"folder": str(RunFolder(settings.folder).teacher_outputs)}
         extra.append({"class_path": "callbacks.TeacherCache", "init_args": place})
     else:
         extra.append({"class_path": "callbacks.TeacherRestoring", "init_args": dict(restoring)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -13,7 +13,8 @@ from lightning_modules import FinetuningModule
 from pipeline.execution.manifest import Manifest
 from pipeline.results.comparison import SPARSE, best_by_method, compare
 from pipeline.results.measure import evaluate, size
-from pipeline.results.summary import LOGITS, SCHEMA, Trained
+from pipeline.results.summary import SCORE, Asked, Model, Summary, Trained
+from pipeline.run_folder import RunFolder
 from pipeline.settings import RunSettings
 from stark.model_folders.model_folder import load_classifier
 from stark.storage import write_tensors
@@ -21,7 +22,7 @@ from stark.storage import write_tensors
 __all__ = ["summarize"]
 
 
-def summarize(settings: RunSettings, manifest: Manifest, trained: Sequence[Trained]) -> dict[str, Any]:
+def summarize(settings: RunSettings, manifest: Manifest, trained: Sequence[Trained]) -> Summary:
     """Measure every model, choose on the selection part, then read dev; writes ``dev_logits.safetensors``.
 
     Args:
@@ -30,62 +31,69 @@ def summarize(settings: RunSettings, manifest: Manifest, trained: Sequence[Train
         trained: The dense teacher, then all students; those of denser teachers first.
 
     Returns:
-        The content of ``summary.json``.
+        The results of the run.
     """
     root = settings.folder
-    dense = load_classifier(root / trained[0].stage / "model")
-    data = GLUEDataModule(
-        model_name_or_path=str(root / trained[0].stage / "model"), seed=settings.seed, **settings.data
-    )
+    folder = RunFolder(root)
+    dense = load_classifier(folder.dense_teacher.path)
+    data = GLUEDataModule(model_name_or_path=str(folder.dense_teacher.path), seed=settings.seed, **settings.data)
     models = []
     for item in trained:
-        model = _entry(item, settings, manifest)
-        module = FinetuningModule(str(root / model["folder"]), data.label_names, data.metrics)
-        model["selection"] = evaluate(module, data, settings, "selection").values
-        model.update(size(module.classifier, dense))
-        if item.teacher is not None:
-            model["teacher_achieved"] = size(load_classifier(root / item.teacher), dense)["achieved"]
-        models.append(model)
+        place = folder.at(item.stage).model
+        module = FinetuningModule(str(place.path), data.label_names, data.metrics)
+        selection = evaluate(module, data, settings, "selection").values
+        counted = size(module.classifier, dense)
+        models.append(
+            Model(
+                name=item.name,
+                folder=place.name,
+                asked=_asked(item, settings),
+                seed=item.seed,
+                teacher_sparsity=item.teacher_sparsity,
+                lam=item.lam,
+                baseline=item.baseline,
+                seconds=manifest.stages[item.stage].seconds,
+                teacher_folder=item.teacher,
+                selection=selection,
+                parameters=counted.parameters,
+                encoder_parameters=counted.encoder_parameters,
+                achieved=counted.achieved,
+                teacher_achieved=None
+                if item.teacher is None
+                else size(load_classifier(root / item.teacher), dense).achieved,
+                dev={},  # not read before everything is chosen
+            )
+        )
         gc.collect()
     best_of_seeds = best_by_method(models, settings.baselines)
     # Ties go to the denser teacher, which comes first. Without a search it is the student of the only candidate.
-    fixed = settings.search.mode == "none" and SPARSE in best_of_seeds[0]
-    eligible = [model for model in models if model["seed"] is not None and model["baseline"] is None]
+    fixed = settings.search.mode == "none" and SPARSE in best_of_seeds[0].students
+    eligible = [model for model in models if model.seed is not None and model.baseline is None]
     if fixed:
-        eligible = [model for model in eligible if model["teacher_sparsity"]]
-    best = max(eligible, key=lambda model: float(model["selection"]["score"]))
+        eligible = [model for model in eligible if model.teacher_sparsity]
+    best = max(eligible, key=lambda model: model.selection_score)
     logits: dict[str, Tensor] = {}
+    measured = []
     for model in models:
-        module = FinetuningModule(str(root / model["folder"]), data.label_names, data.metrics)
+        module = FinetuningModule(str(folder.at(model.folder).path), data.label_names, data.metrics)
         evaluation = evaluate(module, data, settings, "dev")
-        model["dev"], logits[model["folder"]], labels = evaluation.values, evaluation.logits, evaluation.labels
+        measured.append(replace(model, dev=evaluation.values))
+        logits[model.folder], labels = evaluation.logits, evaluation.labels
         gc.collect()
-    write_tensors(root / LOGITS, {**logits, "labels": labels})
-    return {
-        "schema": SCHEMA,
-        "task": data.task.name,
-        "metric": "score",
-        "seed": settings.seed,
-        "search": settings.search.mode,
-        "models": models,
-        "best": best,
-        "best_by_method": best_of_seeds,
-        "comparisons": compare(best_of_seeds, logits, labels, data.task.problem, data.metrics),
-    }
+    write_tensors(folder.dev_logits.path, {**logits, "labels": labels})
+    return Summary(
+        task=data.task.name,
+        metric=SCORE,
+        seed=settings.seed,
+        search=settings.search.mode,
+        models=measured,
+        best=next(model for model in measured if model.folder == best.folder),
+        best_by_method=best_of_seeds,
+        comparisons=compare(best_of_seeds, logits, labels, data.task.problem, data.metrics),
+    )
 
 
-def _entry(item: Trained, settings: RunSettings, manifest: Manifest) -> dict[str, Any]:
-    student = settings.student
-    is_student = item.stage != "finetune"
-    asked = {"sparsity": student.sparsity if is_student else 0.0, "layers": student.layers if is_student else None}
-    entry = {
-        "name": item.name,
-        "folder": f"{item.stage}/model",
-        "asked": asked,
-        "seed": item.seed,
-        "teacher_sparsity": item.teacher_sparsity,
-        "lam": item.lam,
-        "baseline": item.baseline,
-        "seconds": manifest.stages[item.stage].seconds,
-    }
-    return entry if item.teacher is None else {**entry, "teacher_folder": item.teacher}
+def _asked(item: Trained, settings: RunSettings) -> Asked:
+    if item.stage == RunFolder(settings.folder).finetune.name:
+        return Asked(sparsity=0.0, layers=None)
+    return Asked(settings.student.sparsity, settings.student.layers)

@@ -17,6 +17,7 @@ from pipeline.fits.lightning_cli import StarkCLI
 from pipeline.fits.loggers import logger_configs, logging_ends
 from pipeline.fits.processes import fit_elsewhere
 from pipeline.parsing.plugins import plugin_copies
+from pipeline.run_folder import CHECKPOINTS, MODEL, OUTPUT_LOG, STAGE_CONFIG, RunFolder
 from pipeline.settings import FitSettings, RunSettings
 from stark.storage import write_text
 
@@ -34,12 +35,12 @@ def run_fit(
     extra: Sequence[dict[str, Any]] = (),
 ) -> None:
     """Run a fit, or go on with it where it was interrupted."""
-    checkpoint = latest_checkpoint(folder / "checkpoints") if resume else None
+    checkpoint = latest_checkpoint(folder / CHECKPOINTS) if resume else None
     if checkpoint is None:
         remove_own(folder)  # it was interrupted before its first checkpoint, or has none that is intact
     else:
-        remove_own(folder / "model")  # it was killed between saving it and the record of the stage
-    config = folder / "stage.yaml"
+        remove_own(folder / MODEL)  # it was killed between saving it and the record of the stage
+    config = folder / STAGE_CONFIG
     text = yaml.safe_dump(_fit_config(settings, folder, fit, module, arguments, extra), sort_keys=False)
     write_text(config, f"# stark fit --config {config}\n{text}")
     command = ["fit", "--config", str(config), *(["--ckpt_path", str(checkpoint)] if checkpoint is not None else [])]
@@ -51,7 +52,7 @@ def run_fit(
     else:
         # With several devices Lightning starts its other processes by running the command again, so it must be that of
         # the fit alone. With several workers each fit has a process, and what it prints a file.
-        log = folder / "output.log" if settings.is_shared else None
+        log = folder / OUTPUT_LOG if settings.is_shared else None
         gpus = (
             settings.trainer.devices if CUDAAccelerator.is_available() and settings.trainer.accelerator != "cpu" else 0
         )
@@ -67,7 +68,7 @@ def _fit_config(
     callbacks: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
     trainer, loggers = settings.trainer, logger_configs(settings, folder)
-    plugins = plugin_copies(settings.plugins, settings.folder)
+    plugins = plugin_copies(settings.plugins, RunFolder(settings.folder).plugins)
     return {
         **({"plugins": [str(copy) for copy in plugins]} if plugins else {}),
         "seed_everything": settings.seed,

@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from callbacks.pruning import log_pruning
+from pipeline.run_folder import MODEL, STUDENT_SCORES
 from pipeline.settings import RunSettings
 from pipeline.stages.leaving import log_pictures, save_model
 from pipeline.stages.scorer import batches_for_scoring, scorer
@@ -43,9 +44,9 @@ def cut_student(settings: RunSettings, folder: Path, dense: Path) -> None:
             {EXPRESSIVENESS: expressiveness_loss(problem_of(model.config))},
             settings.scoring.reduction,
         )
-        scores.save(folder / "student_scores.safetensors")
+        scores.save(folder / STUDENT_SCORES)
         before = kept_units(model)
         model = prune(model, scores, student.sparsity, student.round_to)
         log_pruning(before, kept_units(model), student.sparsity)
-    save_model(model, folder / "model", load_tokenizer(dense))
-    log_pictures(settings, folder, lambda figures: figures.mask_figures(folder / "model", dense))
+    save_model(model, folder / MODEL, load_tokenizer(dense))
+    log_pictures(settings, folder, lambda figures: figures.mask_figures(folder / MODEL, dense))

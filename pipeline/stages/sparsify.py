@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline.run_folder import BASELINE_SCORES, TEACHER_SCORES
 from pipeline.settings import RunSettings
 from pipeline.stages.leaving import log_pictures, save_model
 from pipeline.stages.scorer import batches_for_scoring, on_device, scorer
@@ -38,7 +39,7 @@ def score_dense_teacher(settings: RunSettings, folder: Path, teacher: Path, stud
         SoftTargets(settings.distillation.temperature, settings.distillation.distillation_weight),
         settings.scoring.reduction,
     )
-    scores.save(folder / "teacher_scores.safetensors")
+    scores.save(folder / TEACHER_SCORES)
     log_pictures(settings, folder, lambda figures: figures.score_figures(scores))
 
 
@@ -57,7 +58,7 @@ def score_baselines(settings: RunSettings, folder: Path, teacher: Path, student:
         batches_for_scoring(settings, teacher, trainer),
         SoftTargets(settings.distillation.temperature, settings.distillation.distillation_weight),
     )
-    scores.save(folder / "baseline_scores.safetensors")
+    scores.save(folder / BASELINE_SCORES)
 
 
 def cut_teacher(

@@ -1,6 +1,5 @@
 """The evidence end to end on tiny data: run, interrupted, gone on with, written down."""
 
-import json
 import math
 import statistics
 import subprocess
@@ -21,9 +20,10 @@ from experiments.table import TEACHER, Row, Table
 from experiments.unused import UnusedRows
 from pipeline.execution.manifest import Manifest, Record
 from pipeline.fits.isolation import stark_command
+from pipeline.results.summary import Choice
 from stark.model_folders.model_folder import save_classifier
 from stark.storage import read_tensors, write_tensors
-from tests.pipeline.runs import read
+from tests.pipeline.runs import read, summary_of
 from tests.tiny import tiny_classifier
 
 LIMIT = 60
@@ -140,8 +140,8 @@ def test_predictions_and_units_are_kept(finished):
 def test_two_methods_may_have_chosen_the_same_scores(tmp_path):
     logits = torch.tensor([[0.5], [1.5]])
     write_tensors(tmp_path / "dev_logits.safetensors", {"trial/model": logits, "labels": torch.tensor([0.0, 2.0])})
-    best = {"seed": 1, "dense_teacher": "trial/model", "dense_teacher_best_of_k": "trial/model"}
-    (tmp_path / "summary.json").write_text(json.dumps({"schema": 2, "best_by_method": [best]}))
+    best = Choice(1, {"dense_teacher": "trial/model", "dense_teacher_best_of_k": "trial/model"})
+    summary_of(choices=(best,)).write(tmp_path)
     manifest = Manifest(tmp_path, {"evaluate": Record({}, {})})
     manifest.finish("evaluate", ("summary.json", "dev_logits.safetensors"), 0)
     save_classifier(tiny_classifier(num_labels=1), tmp_path / "finetune/model")

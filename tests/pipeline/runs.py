@@ -11,6 +11,7 @@ import torch
 
 from pipeline import stages
 from pipeline.execution.manifest import Manifest
+from pipeline.results.summary import Asked, Choice, Model, Removed, Summary
 from stark.model_folders.model_folder import load_classifier
 from stark.storage import file_digest
 from tests.tasks import TinyTask
@@ -64,6 +65,23 @@ def copy_begun(run: Path, folder: Path, *lacking: str) -> Path:
         shutil.rmtree(folder / name)
     (folder / "summary.json").unlink()
     return folder
+
+
+def model_of(folder: str = "finetune/model", score: float = 0.5, **known: object) -> Model:
+    """A model of a summary, of which a test only names what matters to it."""
+    values = {
+        **{"name": "student", "asked": Asked(0.7, None), "seed": None, "teacher_sparsity": None, "lam": None},
+        **{"baseline": None, "seconds": 12.3, "selection": {"accuracy": score, "score": score}, "parameters": 2},
+        **{"encoder_parameters": 1, "achieved": Removed(0.0, 0.0), "dev": {"accuracy": score, "score": score}},
+    }
+    return Model(folder=folder, **{**values, **known})
+
+
+def summary_of(*models: Model, choices: tuple[Choice, ...] = (), **known: object) -> Summary:
+    """A summary of models, of which the last is the best."""
+    values = {"task": "rte", "metric": "score", "seed": 7, "search": "exhaustive", "comparisons": []}
+    models = models or (model_of(),)
+    return Summary(models=list(models), best=models[-1], best_by_method=list(choices), **{**values, **known})
 
 
 def without_seconds(summary: dict) -> dict:

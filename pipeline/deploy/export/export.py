@@ -29,6 +29,7 @@ from pipeline.execution.belongings import is_export
 from pipeline.parsing.extras import need_extra
 from pipeline.parsing.plain_text import PlainConsole
 from pipeline.results.latency import Latency, measure_latency, spread_text, threads_text
+from pipeline.run_folder import RunFolder
 from stark.errors import StarkError, StarkFileExistsError
 from stark.forward.classifying import Batch
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
@@ -42,7 +43,6 @@ _EXTRAS = {
     "onnx": ("onnx", "onnx", "onnxscript", "onnxruntime"),
     "openvino": ("openvino", "openvino", "nncf"),
 }
-_TEACHER = "finetune/model"
 _MOST_ALONE = 256
 _SHAPES = ((1, 32), (1, 128), (32, 128))
 
@@ -152,7 +152,7 @@ def _free_place(folder: Path, target: Path, *, overwrite: bool) -> Path:
 def _teacher_of(folder: Path) -> Path | None:
     """The dense teacher of the run that a model lies in, unless it is the model itself."""
     run = run_of(folder)
-    teacher = None if run is None else run / _TEACHER
+    teacher = None if run is None else RunFolder(run).dense_teacher.path
     return None if teacher is None or not teacher.is_dir() or teacher == folder.resolve() else teacher
 
 

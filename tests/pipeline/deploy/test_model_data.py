@@ -4,6 +4,7 @@ import pytest
 
 from pipeline.deploy.model_data import check_labels, data_of, keep_description, run_of, settings_of, task_of, texts_of
 from pipeline.execution.manifest import Manifest
+from pipeline.run_folder import RunFolder
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
 from stark.model_folders.model_inputs import ModelInputs
 from tests.own import write_own
@@ -33,7 +34,7 @@ def own(run, tiny_task, tmp_path):
     (tmp_path / "project").mkdir()
     description = write_own("sst2", tiny_task, tmp_path / "project", "csv")
     configure(run, description, None)
-    keep_description(str(description), run)
+    keep_description(str(description), RunFolder(run))
     return description
 
 
@@ -71,7 +72,7 @@ def test_outside_of_a_run_they_must_be(tiny_task):
 
 def test_the_run_keeps_the_description_byte_for_byte(run, own, tmp_path, monkeypatch):
     own.write_bytes(own.read_bytes().replace(b"\n", b"\r\n") + "# ü".encode())
-    keep_description(str(own), run)
+    keep_description(str(own), RunFolder(run))
     assert (run / "task/own_sst2.yaml").read_bytes() == own.read_bytes()
     # One of that name that lies where the command is given is another task.
     (tmp_path / own.name).write_text("{train: a.csv, dev: b.csv, text: t, label: l, labels: [positive, negative]}")
@@ -79,7 +80,7 @@ def test_the_run_keeps_the_description_byte_for_byte(run, own, tmp_path, monkeyp
     own.unlink()
     assert task_of(run / "student").label_names == ("negative", "positive")
     assert data_of(run / "student").digest("dev")
-    keep_description("sst2", run)
+    keep_description("sst2", RunFolder(run))
     assert [path.name for path in (run / "task").iterdir()] == [own.name]
 
 

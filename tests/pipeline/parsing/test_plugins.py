@@ -18,6 +18,7 @@ from pipeline.commands.run import read_settings
 from pipeline.fits.lightning_cli import StarkCLI
 from pipeline.parsing.errors import OneLineErrors
 from pipeline.parsing.plugins import keep_plugins, load_plugins, named_plugins
+from pipeline.run_folder import RunFolder
 from pipeline.stages.finetune import finetune
 from tests.pipeline.runs import options
 
@@ -231,7 +232,7 @@ def test_a_run_hands_its_plugins_to_its_fits(place, tiny_task, monkeypatch):
     args = options(tiny_task, place, "--plugins", "own_losses.py", "--trainer.devices", "2")
     settings, text, _ = read_settings(_find_configs(args[1:]))
     assert yaml.safe_load(text)["plugins"] == [str(place / "own_losses.py")]
-    keep_plugins(settings.plugins, settings.folder)
+    keep_plugins(settings.plugins, RunFolder(settings.folder).plugins)
     # The fits take what the run began with.
     Path("own_losses.py").write_text("raise SystemExit")
     commands: list[list[str]] = []

@@ -80,7 +80,7 @@ def test_the_lineage_is_that_of_the_summary(pruned_run):
 
 def test_the_student_is_the_chosen_one(pruned_run):
     run, entry = entry_of(pruned_run / "student")
-    assert (run, entry["folder"]) == (pruned_run.resolve(), read(pruned_run)["best"]["folder"])
+    assert (run, entry.folder) == (pruned_run.resolve(), read(pruned_run)["best"]["folder"])
 
 
 def test_what_is_no_model_of_a_finished_run_is_refused(pruned_run, tmp_path):

@@ -17,6 +17,7 @@ from pipeline.report.pictures import (
 from pipeline.report.reading import Curve, RunRecord, UnitScatter
 from pipeline.results.latency import Latency
 from pipeline.results.statistics import Estimate
+from tests.pipeline.runs import model_of, summary_of
 
 
 def texts(picture):
@@ -71,12 +72,12 @@ def test_long_names_leave_room():
 
 def test_scores_by_sparsity():
     def model(sparsity, lam, score, baseline=None):
-        return {"teacher_sparsity": sparsity, "lam": lam, "baseline": baseline, "dev": {"score": score}}
+        return model_of(score=score, teacher_sparsity=sparsity, lam=lam, baseline=baseline)
 
     models = [model(0.0, None, 0.7), model(0.1, 0.5, 0.8), model(0.3, 0.5, 0.75), model(0.3, 1.0, 0.6)]
-    picture = sparsity_picture({"models": [*models, model(0.1, 0.5, 0.1, "random"), model(None, None, 0.9)]})
+    picture = sparsity_picture(summary_of(*models, model(0.1, 0.5, 0.1, "random"), model(None, None, 0.9)))
     assert {"lam 0.5", "lam 1", "dense teacher", "0.1", "0.3"} <= texts(picture)
-    assert sparsity_picture({"models": models[:1]}) is None
+    assert sparsity_picture(summary_of(*models[:1])) is None
 
 
 def test_seconds_are_added_up(tmp_path):

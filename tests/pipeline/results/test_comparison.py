@@ -5,11 +5,13 @@ import torch
 
 from pipeline.results.comparison import best_by_method, compare
 from pipeline.results.statistics import mcnemar
+from pipeline.results.summary import Choice
+from tests.pipeline.runs import model_of
 from tests.tiny import problem
 
 
 def model(folder, seed, score, baseline=None):
-    return {"folder": folder, "seed": seed, "baseline": baseline, "selection": {"score": score}}
+    return model_of(folder, score, seed=seed, baseline=baseline)
 
 
 def logits_of(right, labels):
@@ -33,14 +35,14 @@ MODELS = [
 
 def test_best_by_method_is_by_seed_and_selection():
     assert best_by_method(MODELS, ["dense_teacher_best_of_k"]) == [
-        {"seed": 1, "dense_teacher": "1/trial", "sparse_teacher": "1/b", "dense_teacher_best_of_k": "1/again"},
-        {"seed": 2, "dense_teacher": "2/trial", "sparse_teacher": "2/a", "dense_teacher_best_of_k": "2/trial"},
+        Choice(1, {"dense_teacher": "1/trial", "sparse_teacher": "1/b", "dense_teacher_best_of_k": "1/again"}),
+        Choice(2, {"dense_teacher": "2/trial", "sparse_teacher": "2/a", "dense_teacher_best_of_k": "2/trial"}),
     ]
 
 
 def test_without_candidates_there_is_nothing_to_compare():
     best = best_by_method([model("trial", 1, 0.5)], [])
-    assert best == [{"seed": 1, "dense_teacher": "trial"}]
+    assert best == [Choice(1, {"dense_teacher": "trial"})]
     assert compare(best, {}, torch.zeros(3), problem(), []) == []
 
 
@@ -51,18 +53,18 @@ def test_differences_are_in_points_over_all_seeds():
     logits = {folder: logits_of(hits, labels) for folder, hits in right.items()}
     best = best_by_method(MODELS, ["dense_teacher_best_of_k"])
     dense, best_of_k = compare(best, logits, labels, problem(), ["accuracy"])
-    assert (dense["control"], best_of_k["control"]) == ("dense_teacher", "dense_teacher_best_of_k")
-    assert dense["points"]["value"] == pytest.approx(100 * (50 - 42) / 80)
-    assert best_of_k["points"]["value"] == pytest.approx(100 * (50 - 57) / 80)
-    assert dense["points"]["low"] < dense["points"]["value"] < dense["points"]["high"]
+    assert (dense.control, best_of_k.control) == ("dense_teacher", "dense_teacher_best_of_k")
+    assert dense.points.value == pytest.approx(100 * (50 - 42) / 80)
+    assert best_of_k.points.value == pytest.approx(100 * (50 - 57) / 80)
+    assert dense.points.low < dense.points.value < dense.points.high
     said = [logits[folder].argmax(-1) for folder in ("1/trial", "1/b")]
-    assert dense["mcnemar"][0] == mcnemar(*said, labels)
-    assert len(dense["mcnemar"]) == 2
+    assert dense.mcnemar[0] == mcnemar(*said, labels)
+    assert len(dense.mcnemar) == 2
 
 
 def test_regression_has_no_test_of_mcnemar():
     labels = torch.arange(10.0)
     logits = {folder: (labels + noise)[:, None] for folder, noise in (("1/trial", torch.rand(10)), ("1/b", 0.0))}
     (found,) = compare(best_by_method(MODELS[:4], []), logits, labels, problem(1), ["pearson", "spearmanr"])
-    assert "mcnemar" not in found
-    assert found["points"]["value"] > 0
+    assert found.mcnemar is None
+    assert found.points.value > 0

@@ -7,6 +7,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from lightning_modules import FinetuningModule
 from pipeline.commands.run import read_settings
 from pipeline.results.measure import evaluate, size
+from pipeline.results.summary import Removed
 from stark.encoders.cutting import shrink_
 from stark.encoders.layers import kept_units
 from stark.encoders.units import UnitMasks
@@ -58,11 +59,11 @@ def test_size_counts_what_is_gone(tiny_task, tmp_path):
     before = sum(parameter.numel() for parameter in model.parameters())
     save_classifier(shrink_(model, UnitMasks(heads, neurons)), tmp_path / "small", load_tokenizer(tiny_task.teacher))
     counted = size(load_classifier(tmp_path / "small"), load_classifier(tiny_task.teacher))
-    assert counted["achieved"] == {"heads": 0.25, "neurons": 0.5}
+    assert counted.achieved == Removed(heads=0.25, neurons=0.5)
     hidden, layers = 32, 4
     # A head of 8: rows of query, key, value with their biases, and columns of the output; a neuron: row, bias, column.
     lost = layers * (8 * (3 * (hidden + 1) + hidden) + 128 * (2 * hidden + 1))
-    assert counted["parameters"] == before - lost
-    assert counted["encoder_parameters"] == sum(
+    assert counted.parameters == before - lost
+    assert counted.encoder_parameters == sum(
         parameter.numel() for parameter in load_classifier(tmp_path / "small").base_model.encoder.parameters()
     )

@@ -3,36 +3,34 @@
 import pytest
 from rich.console import Console
 
+from pipeline.results.statistics import Estimate
+from pipeline.results.summary import Choice, Comparison, Model, Removed
 from pipeline.results.tables import comparison_lines, summary_table
+from tests.pipeline.runs import model_of, summary_of
 
 
-def model(name: str, folder: str, score: float, sparsity: float | None, seed: int = 1) -> dict:
-    return {
-        "name": name,
-        "folder": folder,
+def model(name: str, folder: str, score: float, sparsity: float | None, seed: int = 1, **known: object) -> Model:
+    values = {
         "teacher_sparsity": sparsity,
         "lam": 0.25 if sparsity else None,
         "seed": None if sparsity is None else seed,
-        "selection": {"accuracy": score, "score": score},
         "dev": {"accuracy": score - 0.01, "score": score - 0.01},
-        "achieved": {"heads": 0.6875, "neurons": 0.7},
+        "achieved": Removed(heads=0.6875, neurons=0.7),
         "parameters": 1_234_567,
         "encoder_parameters": 500_000,
-        "seconds": 12.3,
     }
+    return model_of(folder, score, name=name, **{**values, **known})
 
 
-def shown(models: list[dict], width: int = 80) -> str:
+def shown(models: list[Model], width: int = 80) -> str:
     console = Console(width=width, record=True)
-    console.print(
-        summary_table({"task": "rte", "seed": 7, "search": "exhaustive", "models": models, "best": models[-1]})
-    )
+    console.print(summary_table(summary_of(*models)))
     return console.export_text()
 
 
 def test_table_marks_the_best_and_shows_every_number():
-    models = [model("dense teacher", "a", 0.9, None), model("student", "b", 0.8, 0.0), model("student", "c", 0.85, 0.2)]
-    models[0].update(parameters=2_345_678, encoder_parameters=1_500_000)
+    dense = model("dense teacher", "a", 0.9, None, parameters=2_345_678, encoder_parameters=1_500_000)
+    models = [dense, model("student", "b", 0.8, 0.0), model("student", "c", 0.85, 0.2)]
     text = shown(models)
     assert "rte, seed 7, search exhaustive" in text
     (best,) = (line for line in text.splitlines() if "student *" in line)
@@ -47,9 +45,9 @@ def test_table_marks_the_best_and_shows_every_number():
 )
 def test_a_row_is_a_line_of_80_columns(metrics):
     name = "student of sparse teacher"
-    models = [model("dense teacher", "a", 0.9, None), *(model(name, f"{s}", 0.8, 0.25, s) for s in (41, 42))]
-    for entry in models:
-        entry["dev"] = dict.fromkeys((*metrics, "score"), 0.8125)
+    dev = dict.fromkeys((*metrics, "score"), 0.8125)
+    students = [model(name, f"{s}", 0.8, 0.25, s, dev=dev) for s in (41, 42)]
+    models = [model("dense teacher", "a", 0.9, None, dev=dev), *students]
     models = models if metrics[0] in ("accuracy", "f1") else models[:2]  # these have no room for the seed as well
     text = shown(models)
     (best,) = (line for line in text.splitlines() if f"{name} *" in line)
@@ -65,9 +63,9 @@ def test_seeds_are_told_apart_where_there_are_several():
 
 
 def test_comparisons_are_in_points():
-    points = {"value": 0.5, "low": -1.25, "high": 2.0}
-    summary = {"comparisons": [{"control": "random", "treated": "sparse_teacher", "points": points}]}
-    found = comparison_lines({**summary, "best_by_method": [{"seed": 1}, {"seed": 2}]})
+    compared = [Comparison("random", "sparse_teacher", Estimate(value=0.5, low=-1.25, high=2.0))]
+    choices = (Choice(1, {}), Choice(2, {}))
+    found = comparison_lines(summary_of(choices=choices, comparisons=compared))
     assert found == ["sparse_teacher minus random: +0.50 points of dev's score [-1.25, +2.00]"]
-    (alone,) = comparison_lines({**summary, "best_by_method": [{"seed": 1}]})
+    (alone,) = comparison_lines(summary_of(choices=choices[:1], comparisons=compared))
     assert alone == f"{found[0]} for other rows; one seed says nothing of others"

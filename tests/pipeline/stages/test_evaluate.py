@@ -6,7 +6,7 @@ import torch
 from pipeline.commands.run import read_settings
 from pipeline.execution.manifest import Manifest, Record
 from pipeline.results.measure import Evaluation
-from pipeline.results.summary import Trained
+from pipeline.results.summary import Removed, Size, Trained
 from pipeline.stages import evaluate as stage
 
 
@@ -15,7 +15,7 @@ def summarized(tiny_task, tmp_path, monkeypatch):
     """From the mode of the search and the selection scores of the students to the summary."""
     monkeypatch.setattr(stage, "FinetuningModule", lambda folder, *_: type("Module", (), {"classifier": folder}))
     monkeypatch.setattr(stage, "load_classifier", str)
-    monkeypatch.setattr(stage, "size", lambda *_: {"achieved": {}})
+    monkeypatch.setattr(stage, "size", lambda *_: Size(2, 1, Removed(0.5, 0.5)))
     names = ("finetune", "prune", "trial", "distill/0.5_0.1", "distill/1_0.1", "again")
     manifest = Manifest(tmp_path, {name: Record({}, {}, seconds=3.0) for name in names})
 
@@ -52,22 +52,22 @@ def summarized(tiny_task, tmp_path, monkeypatch):
 @pytest.mark.parametrize("mode", ["exhaustive", "halving", "predict"])
 def test_the_best_is_that_of_the_selection_part(summarized, mode):
     scores = {"finetune": 0.99, "trial": 0.7, "distill/0.5_0.1": 0.8, "distill/1_0.1": 0.9}
-    assert summarized(mode, **scores)["best"]["folder"] == "distill/1_0.1/model"
-    assert summarized(mode, **{**scores, "trial": 0.95})["best"]["folder"] == "trial/model"
+    assert summarized(mode, **scores).best.folder == "distill/1_0.1/model"
+    assert summarized(mode, **{**scores, "trial": 0.95}).best.folder == "trial/model"
 
 
 def test_ties_go_to_the_denser_teacher(summarized):
     scores = {"trial": 0.8, "distill/0.5_0.1": 0.8, "distill/1_0.1": 0.8}
-    assert summarized("exhaustive", **scores)["best"]["folder"] == "trial/model"
+    assert summarized("exhaustive", **scores).best.folder == "trial/model"
 
 
 def test_without_a_search_the_candidates_student_is_taken(summarized):
-    best = summarized("none", trial=0.9)["best"]
-    assert (best["folder"], best["lam"], best["teacher_sparsity"]) == ("distill/0.5_0.1/model", 0.5, 0.1)
+    best = summarized("none", trial=0.9).best
+    assert (best.folder, best.lam, best.teacher_sparsity) == ("distill/0.5_0.1/model", 0.5, 0.1)
 
 
 def test_a_baseline_is_the_best_of_its_own_and_never_chosen(summarized):
     for again, folder in ((0.99, "again/model"), (0.1, "trial/model")):
         found = summarized("exhaustive", trial=0.7, again=again)
-        assert found["best"]["folder"] == "trial/model"
-        assert found["best_by_method"][0]["dense_teacher_best_of_k"] == folder
+        assert found.best.folder == "trial/model"
+        assert found.best_by_method[0].students["dense_teacher_best_of_k"] == folder

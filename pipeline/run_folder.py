@@ -1,0 +1,375 @@
+"""Where everything of a run lies: no other module spells the name of one of its files, folders or stages."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from stark.storage import is_file
+
+__all__ = [
+    "BASELINES",
+    "BASELINE_SCORES",
+    "CHECKPOINTS",
+    "DISTILL",
+    "FIT_CONFIG",
+    "METRICS",
+    "MODEL",
+    "OUTPUT_LOG",
+    "STAGE_CONFIG",
+    "STUDENT_SCORES",
+    "TEACHER_SCORES",
+    "Place",
+    "RunFolder",
+    "earlier_metrics",
+    "kind_of",
+    "without_seed",
+]
+
+# In the folder of a stage.
+MODEL = "model"
+CHECKPOINTS = "checkpoints"
+STAGE_CONFIG = "stage.yaml"
+"""The command line of a fit as YAML."""
+FIT_CONFIG = "config.yaml"
+"""All settings of a fit, defaults included, as Lightning writes them."""
+METRICS = "metrics.csv"
+OUTPUT_LOG = "output.log"
+STUDENT_SCORES = "student_scores.safetensors"
+TEACHER_SCORES = "teacher_scores.safetensors"
+BASELINE_SCORES = "baseline_scores.safetensors"
+
+# Kinds of stages of which a run has several.
+DISTILL = "distill"
+BASELINES = "baselines"
+
+_SEED = re.compile(r"seed_\d+/")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file or folder of a run. A stage has the name of its folder.
+
+    Args:
+        root: The run's folder.
+        name: The path in the run's folder, with slashes, which plans, manifests and summaries contain.
+
+    Examples:
+        >>> place = Place(Path("runs/mrpc"), "finetune")
+        >>> place.model.name, place.model.path.as_posix()
+        ('finetune/model', 'runs/mrpc/finetune/model')
+    """
+
+    root: Path
+    name: str
+
+    @property
+    def path(self) -> Path:
+        """The path, with that of the run's folder."""
+        return self.root / self.name
+
+    @property
+    def model(self) -> Place:
+        """The model folder that a fit, or the cut of the student, leaves in its folder."""
+        return self / MODEL
+
+    @property
+    def checkpoints(self) -> Place:
+        """The folder of a fit's checkpoints."""
+        return self / CHECKPOINTS
+
+    @property
+    def is_model(self) -> bool:
+        """Whether a model lies here.
+
+        Raises:
+            ReadError: If it could not be found out.
+        """
+        return is_file(self.path / "config.json")
+
+    def __truediv__(self, name: str) -> Place:
+        """A place in this one.
+
+        Args:
+            name: The path in this folder.
+        """
+        return replace(self, name=f"{self.name}/{name}")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The places of a run.
+
+    What is repeated with several seeds (the trial and all that follows, up to the last distillation and the baselines)
+    lies in a folder for each seed; everything else exists once.
+
+    Args:
+        root: The run's folder.
+        seed: The seed whose places are meant, where a run has several seeds; None for a run with one.
+
+    Examples:
+        >>> run = RunFolder(Path("runs/mrpc"))
+        >>> run.trial.name, run.of_seed(5).trial.name, run.of_seed(5).finetune.name
+        ('trial', 'seed_5/trial', 'finetune')
+    """
+
+    root: Path
+    seed: int | None = None
+
+    def of_seed(self, seed: int) -> RunFolder:
+        """The places of one of several repetitions.
+
+        Args:
+            seed: Its seed.
+
+        Returns:
+            The same run.
+        """
+        return replace(self, seed=seed)
+
+    def at(self, name: str) -> Place:
+        """A place by its name.
+
+        Args:
+            name: The path in the run's folder, such as that of a model in a summary.
+
+        Returns:
+            The place.
+        """
+        return Place(self.root, name)
+
+    def _repeated(self, name: str) -> Place:
+        return self.at(name if self.seed is None else f"seed_{self.seed}/{name}")
+
+    # What the run writes about itself.
+
+    @property
+    def manifest(self) -> Path:
+        """The record of the stages."""
+        return self.root / "manifest.json"
+
+    @property
+    def config(self) -> Path:
+        """The settings of the last command."""
+        return self.root / "config.yaml"
+
+    @property
+    def plugins(self) -> Path:
+        """The folder of the copies of plugins."""
+        return self.root / "plugins"
+
+    def description(self, task: str) -> Path:
+        """The copy of the description of an own task.
+
+        Args:
+            task: Path of the description.
+
+        Returns:
+            Path of the copy.
+        """
+        return self.root / "task" / Path(task).name
+
+    @property
+    def is_run(self) -> bool:
+        """Whether a run lies here, finished or not."""
+        return self.config.is_file() and self.manifest.is_file()
+
+    # What is no result of a stage.
+
+    @property
+    def teacher_outputs(self) -> Path:
+        """The folder of the teachers' outputs for all rows, which distillations share."""
+        return self.root / "teacher_outputs"
+
+    @property
+    def tensorboard(self) -> Path:
+        """The folder of TensorBoard's logs."""
+        return self.root / "tensorboard"
+
+    @property
+    def mlflow_database(self) -> Path:
+        """The database of MLflow, where no other is configured."""
+        return self.root / "mlflow.db"
+
+    @property
+    def mlflow_files(self) -> Path:
+        """The folder of MLflow's files."""
+        return self.root / "mlflow"
+
+    @property
+    def report(self) -> Path:
+        """The page of `stark report`."""
+        return self.root / "report.html"
+
+    # Stages that exist once, and their results.
+
+    @property
+    def finetune(self) -> Place:
+        """The stage that finetunes the dense teacher."""
+        return self.at("finetune")
+
+    @property
+    def dense_teacher(self) -> Place:
+        """Model folder of the dense teacher."""
+        return self.finetune.model
+
+    @property
+    def prune(self) -> Place:
+        """The stage that cuts the student."""
+        return self.at("prune")
+
+    @property
+    def initial_student(self) -> Place:
+        """Model folder of the student before it is distilled."""
+        return self.prune.model
+
+    @property
+    def student_scores(self) -> Place:
+        """The scores that the student was cut by."""
+        return self.prune / STUDENT_SCORES
+
+    @property
+    def evaluate(self) -> Place:
+        """The stage that measures all models; it has no folder."""
+        return self.at("evaluate")
+
+    @property
+    def summary(self) -> Place:
+        """The results of the run."""
+        return self.at("summary.json")
+
+    @property
+    def dev_logits(self) -> Place:
+        """Every model's logits for dev, by its folder, and ``labels``; rows in the file's order."""
+        return self.at("dev_logits.safetensors")
+
+    @property
+    def student(self) -> Place:
+        """The stage that copies the best student, and its model folder."""
+        return self.at("student")
+
+    # Stages that are repeated with each seed, and their results.
+
+    @property
+    def trial(self) -> Place:
+        """The stage that distils the dense teacher."""
+        return self._repeated("trial")
+
+    @property
+    def trial_student(self) -> Place:
+        """Model folder of the dense teacher's student."""
+        return self.trial.model
+
+    @property
+    def sparsify(self) -> Place:
+        """The stage that scores the dense teacher; sparse teachers lie in its folder, too."""
+        return self._repeated("sparsify")
+
+    @property
+    def teacher_scores(self) -> Place:
+        """The dense teacher's scores."""
+        return self.sparsify / TEACHER_SCORES
+
+    @property
+    def score_baselines(self) -> Place:
+        """The stage that scores the dense teacher for baselines; it has no folder."""
+        return self._repeated("score_baselines")
+
+    @property
+    def baseline_scores(self) -> Place:
+        """The dense teacher's scores for baselines."""
+        return self.sparsify / BASELINE_SCORES
+
+    def sparse_teacher(self, teacher: str) -> Place:
+        """The stage that cuts a sparse teacher, and its model folder.
+
+        Args:
+            teacher: Name of the sparse teacher, such as ``0.5_0.1``.
+
+        Returns:
+            The place.
+        """
+        return self.sparsify / teacher
+
+    def distillation(self, teacher: str) -> Place:
+        """The stage that distils a sparse teacher.
+
+        Args:
+            teacher: Name of the sparse teacher.
+
+        Returns:
+            The place.
+        """
+        return self._repeated(f"{DISTILL}/{teacher}")
+
+    @property
+    def search(self) -> Place:
+        """The stage that searches for the best sparse teacher; it has no folder."""
+        return self._repeated("search")
+
+    @property
+    def found(self) -> Place:
+        """The record of the search."""
+        return self._repeated("search.json")
+
+    def baseline(self, name: str) -> Place:
+        """A stage of a baseline.
+
+        Args:
+            name: Such as ``no_teacher`` or ``dense_teacher_best_of_k/2``.
+
+        Returns:
+            The place.
+        """
+        return self._repeated(f"{BASELINES}/{name}")
+
+
+def earlier_metrics(number: int | str) -> str:
+    """The name of the metrics of a fit before one of its interruptions.
+
+    Args:
+        number: The number of the interruption, from 0, or a pattern for all numbers.
+
+    Returns:
+        The name of the file.
+
+    Examples:
+        >>> earlier_metrics(0), earlier_metrics("*")
+        ('metrics.0.csv', 'metrics.*.csv')
+    """
+    stem, _, suffix = METRICS.partition(".")
+    return f"{stem}.{number}.{suffix}"
+
+
+def without_seed(name: str) -> str:
+    """The name of a place without the folder of its seed.
+
+    Args:
+        name: The path in the run's folder.
+
+    Returns:
+        The name in a run with one seed.
+
+    Examples:
+        >>> without_seed("seed_5/trial"), without_seed("trial")
+        ('trial', 'trial')
+    """
+    found = _SEED.match(name)
+    return name[found.end() :] if found else name
+
+
+def kind_of(name: str) -> str:
+    """The kind of a stage.
+
+    Args:
+        name: Name of the stage.
+
+    Returns:
+        The first part of its name, after the folder of its seed.
+
+    Examples:
+        >>> kind_of("seed_5/distill/0.5_0.1"), kind_of("finetune")
+        ('distill', 'finetune')
+    """
+    return without_seed(name).split("/")[0]
