@@ -214,7 +214,7 @@ class Summary:
 
         Raises:
             DamagedError: If the file is missing, is not what the run wrote, or lacks a value or has an unknown one.
-            ValueError: If the folder is no run, or another version wrote the file.
+            StarkError: If the folder is no run, or another version wrote the file.
         """
         place = RunFolder(root).summary
         values = read_json(root, place.name, SCHEMA)
@@ -242,7 +242,7 @@ class Summary:
             The results.
 
         Raises:
-            ValueError: If a value is missing, unknown or of another type.
+            StarkError: If a value is missing, unknown or of another type.
         """
         content = {name: value for name, value in values.items() if name != _SCHEMA}
         if isinstance(choices := content.get(_CHOICES), list):
