@@ -13,7 +13,8 @@ from pipeline.execution.display import Display, plan_table
 from pipeline.execution.execute import check_places, execute_all
 from pipeline.execution.machine import machine_of
 from pipeline.execution.manifest import Manifest
-from pipeline.execution.plan import Decision, Stage, plan, stages_from
+from pipeline.execution.plan import Decision, plan, stages_from
+from pipeline.execution.stage import Stage
 from pipeline.method.method import Method
 from pipeline.parsing.plugins import keep_plugins
 from pipeline.results.summary import Summary

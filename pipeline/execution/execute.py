@@ -16,7 +16,8 @@ from lightning_modules.checkpoints import val_scores
 from pipeline.execution.belongings import check_own, drop_own_checkpoints, remove_own
 from pipeline.execution.display import Display
 from pipeline.execution.manifest import Manifest
-from pipeline.execution.plan import Decision, Stage, decide
+from pipeline.execution.plan import Decision, decide
+from pipeline.execution.stage import Stage
 from pipeline.fits.processes import are_stopping, go_on, stop_all, was_lost
 from pipeline.run_folder import RunFolder
 from stark.storage import folder_lock

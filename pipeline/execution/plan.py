@@ -2,41 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
-
-from pytorch_lightning import Callback
+from typing import Literal
 
 from pipeline.execution.manifest import Manifest, Record
+from pipeline.execution.stage import CONTENT, Stage
 from pipeline.run_folder import without_seed
 from stark.errors import StarkError
 
-__all__ = ["CONTENT", "Decision", "Stage", "decide", "plan", "stages_from"]
-
-CONTENT = "content of "
-"""Prefix of settings whose values are digests, which say nothing to a reader."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A part of a run: files in, files out.
-
-    Args:
-        name: Such as ``trial`` or ``distill/0.5_0.1``.
-        needs: Names of the stages whose results go in.
-        settings: All settings on which its result depends, and digests of what comes from outside of the run.
-        outputs: Files and folders that it leaves, by their paths in the run's folder.
-        work: Does it. Gets callbacks that watch a fit, and whether to go on with what an interrupted one left.
-        is_fit: Whether it trains, in a folder of its name.
-    """
-
-    name: str
-    needs: tuple[str, ...]
-    settings: dict[str, Any]
-    outputs: tuple[str, ...]
-    work: Callable[[Sequence[Callback], bool], None]
-    is_fit: bool = False
+__all__ = ["Decision", "decide", "plan", "stages_from"]
 
 
 @dataclass(frozen=True)

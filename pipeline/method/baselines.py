@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from pipeline.execution.plan import Stage
+from pipeline.execution.stage import Stage
 from pipeline.method.context import RunContext
 from pipeline.results.summary import Trained
 from pipeline.search.candidates import Candidate, RankedTeacher, candidates

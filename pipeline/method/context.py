@@ -11,7 +11,7 @@ from pytorch_lightning import Callback
 
 from callbacks.expected_model import loaded_digest
 from datamodules import GLUEDataModule
-from pipeline.execution.plan import CONTENT, Stage
+from pipeline.execution.stage import CONTENT, Stage
 from pipeline.run_folder import RunFolder
 from pipeline.search.candidates import Candidate, RankedTeacher
 from pipeline.settings import RunSettings

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from datamodules import GLUEDataModule
 from pipeline.execution.manifest import Manifest
-from pipeline.execution.plan import Stage
+from pipeline.execution.stage import Stage
 from pipeline.method.context import RunContext
 from pipeline.method.repetition import Repetition
 from pipeline.results.summary import Summary, Trained

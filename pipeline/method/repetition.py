@@ -12,7 +12,8 @@ from lightning_modules.checkpoints import val_scores
 from pipeline.execution.execute import begin, drop_checkpoints, run_fits
 from pipeline.execution.manifest import Manifest
 from pipeline.execution.outputs import read_json
-from pipeline.execution.plan import Decision, Stage, decide
+from pipeline.execution.plan import Decision, decide
+from pipeline.execution.stage import Stage
 from pipeline.method.baselines import baseline_stages
 from pipeline.method.context import RunContext
 from pipeline.results.summary import Trained

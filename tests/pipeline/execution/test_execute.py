@@ -17,7 +17,8 @@ from lightning_modules.checkpoints import write_checkpoint
 from pipeline.execution.display import Display
 from pipeline.execution.execute import begin, execute_all, run_fits
 from pipeline.execution.manifest import Manifest
-from pipeline.execution.plan import Decision, Stage, decide
+from pipeline.execution.plan import Decision, decide
+from pipeline.execution.stage import Stage
 from stark.storage import ReadError, signed
 from tests.passing import unreadable
 

@@ -3,7 +3,8 @@
 import pytest
 
 from pipeline.execution.manifest import Manifest
-from pipeline.execution.plan import CONTENT, Stage, decide, plan, stages_from
+from pipeline.execution.plan import decide, plan, stages_from
+from pipeline.execution.stage import CONTENT, Stage
 
 
 def stage(name, *needs, **settings):
