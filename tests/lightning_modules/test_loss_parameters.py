@@ -90,7 +90,7 @@ def test_another_loss_is_no_fit_to_go_on_with(tiny_task, tmp_path):
     trainer = make_trainer(tmp_path, max_epochs=1)
     fit(trainer, made(tiny_task), tiny_task.data())
     other = tiny_task.distillation(loss=WeightedSum([SoftTargets(), Projected()], [1.0, 0.25]))
-    with pytest.raises(ValueError, match="model.loss is "):
+    with pytest.raises(ValueError, match=r"model\.loss is "):
         fit(
             make_trainer(tmp_path / "other", max_epochs=1),
             other,
