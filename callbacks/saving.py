@@ -10,16 +10,22 @@ from pytorch_lightning.utilities import rank_zero_info
 from callbacks.lifecycle import load_best
 from datamodules import GLUEDataModule
 from lightning_modules.base import ClassificationModule
+from lightning_modules.distillation import DistillationModule
 from stark.errors import StarkTypeError
 from stark.model_folders.model_folder import check_free, save_classifier
 from stark.model_folders.model_inputs import ModelInputs, lowercases
+from stark.storage import write_tensors
 
-__all__ = ["SaveModelFolder", "inputs_of"]
+__all__ = ["LOSS_WEIGHTS", "SaveModelFolder", "inputs_of"]
+
+LOSS_WEIGHTS = "loss.safetensors"
+"""Parameters of a loss of distillation, in the folder of its fit."""
 
 
 class SaveModelFolder(Callback):
     """Writes ``model/`` under ``trainer.default_root_dir`` when a fit ends: the checkpoint with the best ``val/score``.
 
+    Parameters of the loss of distillation, if it has any, go to ``loss.safetensors`` beside it.
     Without a best checkpoint (no epoch was trained, no checkpoint callback) the weights are the module's present ones.
     The folder loads with ``load_classifier`` and, after ``import stark``, with transformers.
     """
@@ -44,6 +50,8 @@ class SaveModelFolder(Callback):
                 inputs_of(trainer, pl_module),
             )
             rank_zero_info(f"Saved the classifier to {folder}")
+            if isinstance(pl_module, DistillationModule) and (state := pl_module.loss.state_dict()):
+                write_tensors(folder.parent / LOSS_WEIGHTS, {name: values.cpu() for name, values in state.items()})
 
 
 def inputs_of(trainer: Trainer, module: ClassificationModule) -> ModelInputs | None:

@@ -21,11 +21,14 @@ from pipeline.results.summary import Summary
 from pipeline.results.tables import comparison_lines, summary_table
 from pipeline.run_folder import RunFolder
 from pipeline.settings import RunOptions, RunSettings
+from pipeline.stages.loss import loss_of
 from stark.encoders.layer_dropping import layers_to_keep
 from stark.encoders.layers import encoder_layers
 from stark.errors import StarkError, StarkFileExistsError
+from stark.losses.soft_targets import SoftTargets
 from stark.model_folders.input_checks import check_inputs, check_tokenizer_limit
 from stark.model_folders.model_folder import load_classifier
+from stark.scores.rankings import SCORED
 from stark.storage import folder_lock, write_text
 
 __all__ = ["run"]
@@ -135,6 +138,9 @@ def _check(settings: RunSettings) -> GLUEDataModule:
             f"trainer.val_check_interval is {settings.trainer.val_check_interval}, but an epoch has {batches} batches: "
             "choose fewer, or null to evaluate after each epoch"
         )
+    loss, scored = loss_of(settings.distillation), set(SCORED) & set(settings.baselines)
+    if scored and not isinstance(loss, SoftTargets):
+        raise StarkError(f"baselines {', '.join(sorted(scored))} need stark.SoftTargets as distillation.loss")
     if settings.student.layers is not None:
         layers_to_keep(len(encoder_layers(model)), settings.student.layers, settings.student.which)
     return data

@@ -37,6 +37,7 @@ FIT_CONFIG = "config.yaml"
 METRICS = "metrics.csv"
 OUTPUT_LOG = "output.log"
 STUDENT_SCORES = "student_scores.safetensors"
+LOSS_WEIGHTS = "loss.safetensors"
 TEACHER_SCORES = "teacher_scores.safetensors"
 BASELINE_SCORES = "baseline_scores.safetensors"
 
@@ -255,6 +256,11 @@ class RunFolder:
     def trial(self) -> Place:
         """The stage that distils the dense teacher."""
         return self._repeated("trial")
+
+    @property
+    def trial_loss(self) -> Place:
+        """Parameters of the trial's loss, if the run has a loss that is given to it."""
+        return self.trial / LOSS_WEIGHTS
 
     @property
     def trial_student(self) -> Place:

@@ -77,8 +77,29 @@ class DistillationSettings(FitSettings):
     """How every student is distilled, in the trial as in the actual distillations."""
 
     epochs: int = 10
-    temperature: float = 2.0
-    distillation_weight: float = 0.5
+    #: Class path of the loss, or its class_path and init_args; null for `stark.SoftTargets`.
+    loss: str | dict[str, Any] | None = None
+    #: Temperature and weight of `stark.SoftTargets`, in the place of `loss`; null for its defaults.
+    temperature: float | None = None
+    distillation_weight: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check that the loss is described once."""
+        if self.loss is not None and (self.temperature is not None or self.distillation_weight is not None):
+            raise StarkError(
+                "distillation.loss is given beside distillation.temperature or distillation.distillation_weight: set "
+                "them in distillation.loss.init_args"
+            )
+
+    def loss_config(self) -> dict[str, Any]:
+        """The loss as a single fit is told: its class path, and its settings."""
+        if isinstance(self.loss, str):
+            return {"class_path": self.loss}
+        if self.loss is not None:
+            return self.loss
+        given = {"temperature": self.temperature, "weight": self.distillation_weight}
+        settings = {name: value for name, value in given.items() if value is not None}
+        return {"class_path": "stark.SoftTargets", "init_args": settings}
 
 
 @dataclass

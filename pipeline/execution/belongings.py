@@ -13,6 +13,7 @@ from pipeline.run_folder import (
     BASELINE_SCORES,
     CHECKPOINTS,
     FIT_CONFIG,
+    LOSS_WEIGHTS,
     METRICS,
     MODEL,
     OUTPUT_LOG,
@@ -43,6 +44,7 @@ _CHECKPOINT = re.compile(r"(best|last)(-v\d+)?\.ckpt")
 # What stages write, by the folder in a stage's own one. Names decide, not checksums: what is damaged is made again.
 _OF_A_FIT = (
     *(STAGE_CONFIG, FIT_CONFIG, "hparams.yaml", METRICS, earlier_metrics("*"), OUTPUT_LOG, f"{OUTPUT_LOG}.stop"),
+    LOSS_WEIGHTS,
 )
 _OF_A_MODEL = (
     *("config.json", "generation_config.json", CHECKSUMS_FILE, "model.safetensors", "model-*-of-*.safetensors"),

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from pipeline.execution.stage import Stage
-from pipeline.method.context import RunContext
+from pipeline.method.context import LOSS_SETTINGS, RunContext
 from pipeline.results.summary import Trained
 from pipeline.search.candidates import Candidate, RankedTeacher, candidates
 from pipeline.search.halving import halving_epochs, survivors
@@ -81,11 +81,10 @@ def _alone(context: RunContext) -> Stage:
     """The student on the labels alone."""
     folder, settings = context.folder, context.settings
     place = folder.baseline("no_teacher")
-    loss = ("distillation.temperature", "distillation.distillation_weight")
     return Stage(
         place.name,
         (folder.prune.name,),
-        {key: value for key, value in context.distilling.items() if key not in loss},
+        {key: value for key, value in context.distilling.items() if key not in LOSS_SETTINGS},
         (place.model.name,),
         lambda watch, resume: distil.train_alone(settings, place.path, folder.initial_student.path, watch, resume),
         is_fit=True,

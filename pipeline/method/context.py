@@ -20,7 +20,10 @@ from stark.errors import StarkError
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, model_digest
 from stark.scores.rankings import SCORED
 
-__all__ = ["RunContext"]
+__all__ = ["LOSS_SETTINGS", "RunContext"]
+
+LOSS_SETTINGS = ("distillation.loss", "distillation.temperature", "distillation.distillation_weight")
+"""Settings of the loss of distillation."""
 
 
 class RunContext:
@@ -52,8 +55,7 @@ class RunContext:
         accelerator = {"trainer.accelerator": settings.trainer.accelerator}
         self.scoring: dict[str, Any] = {**batches, **settings.group("scoring"), **accelerator}
         self.distilling: dict[str, Any] = {**self.fitting, **settings.group("distillation")}
-        loss = {name: self.distilling[f"distillation.{name}"] for name in ("temperature", "distillation_weight")}
-        self.friendliness = {**self.scoring, **{f"distillation.{name}": value for name, value in loss.items()}}
+        self.friendliness = {**self.scoring, **{name: self.distilling[name] for name in LOSS_SETTINGS}}
         self.grid = {f"teacher.{name}": value for name, value in asdict(settings.teacher).items()}
         self._data = data
 

@@ -55,7 +55,7 @@ class Repetition:
                 folder.trial.name,
                 (folder.finetune.name, folder.prune.name),
                 run.distilling,
-                (folder.trial_student.name,),
+                (folder.trial_student.name, *((folder.trial_loss.name,) if self._settings.distillation.loss else ())),
                 lambda watch, resume: distil.distill(
                     run.settings,
                     folder.trial.path,

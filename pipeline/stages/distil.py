@@ -10,9 +10,10 @@ from typing import Any
 from pytorch_lightning import Callback
 
 from datamodules import GLUEDataModule
-from pipeline.run_folder import RunFolder
+from pipeline.run_folder import LOSS_WEIGHTS, RunFolder
 from pipeline.settings import FitSettings, RunSettings
 from pipeline.stages.fit import run_fit
+from stark.storage import write_tensors
 
 __all__ = ["distill", "train_alone"]
 
@@ -44,8 +45,7 @@ def distill(
         "teacher": str(teacher),
         "student": str(student),
         **fit.optimization(),
-        "temperature": fit.temperature,
-        "distillation_weight": fit.distillation_weight,
+        "loss": fit.loss_config(),
     }
     extra: list[dict[str, Any]] = []
     if restoring is None:
@@ -59,6 +59,8 @@ def distill(
     if settings.data["labelled_limit"] is not None:
         settings = replace(settings, data={**settings.data, "use_unlabelled": True})
     run_fit(settings, folder, fit, "lightning_modules.DistillationModule", arguments, callbacks, resume, extra)
+    if pause_after is None and fit.loss is not None and not (folder / LOSS_WEIGHTS).is_file():
+        write_tensors(folder / LOSS_WEIGHTS, {})  # it has no parameters, and whoever scores by it looks for them
 
 
 def train_alone(

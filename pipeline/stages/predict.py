@@ -10,8 +10,8 @@ from datamodules import GLUEDataModule
 from pipeline.search.candidates import Candidate
 from pipeline.search.prediction import HeldOut, Prediction, cross_fit, folds, predict
 from pipeline.settings import RunSettings
+from pipeline.stages.loss import trained_loss
 from pipeline.stages.scorer import on_device, scorer
-from stark.losses.soft_targets import SoftTargets
 from stark.scores.expressiveness import EXPRESSIVENESS
 from stark.scores.friendliness import FRIENDLINESS, score_teacher
 from stark.scores.unit_scores import UnitScores
@@ -42,6 +42,7 @@ def predict_students(
     data.prepare_data()
     data.setup("fit")
     batches = list(scoring_batches(data, "selection", reduction, trainer.strategy.root_device))
+    loss = trained_loss(settings.distillation, student, teacher, trial.parent)
     if split == "selection" or (split, data.selection) == ("validation", "validation"):
         held_out = cross_fit(
             folds(batches),
@@ -49,7 +50,7 @@ def predict_students(
                 teacher,
                 student,
                 fold,
-                SoftTargets(settings.distillation.temperature, settings.distillation.distillation_weight),
+                loss,
                 reduction,
             ),
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 from pipeline.run_folder import BASELINE_SCORES, TEACHER_SCORES
 from pipeline.settings import RunSettings
 from pipeline.stages.leaving import log_pictures, save_model
+from pipeline.stages.loss import trained_loss
 from pipeline.stages.scorer import batches_for_scoring, on_device, scorer
 from stark.encoders.cutting import shrink_
 from stark.encoders.layer_dropping import drop_layers
@@ -33,12 +34,10 @@ def score_dense_teacher(settings: RunSettings, folder: Path, teacher: Path, stud
         student: Model folder of the trial student.
     """
     trainer = scorer(settings)
-    scores = score_teacher(
-        *on_device(trainer, teacher, student),
-        batches_for_scoring(settings, teacher, trainer),
-        SoftTargets(settings.distillation.temperature, settings.distillation.distillation_weight),
-        settings.scoring.reduction,
-    )
+    dense, trial = on_device(trainer, teacher, student)
+    loss = trained_loss(settings.distillation, trial, dense, student.parent)
+    batches = batches_for_scoring(settings, teacher, trainer)
+    scores = score_teacher(dense, trial, batches, loss, settings.scoring.reduction)
     scores.save(folder / TEACHER_SCORES)
     log_pictures(settings, folder, lambda figures: figures.score_figures(scores))
 
@@ -53,11 +52,10 @@ def score_baselines(settings: RunSettings, folder: Path, teacher: Path, student:
         student: Model folder of the trial student.
     """
     trainer = scorer(settings)
-    scores = teacher_baseline_scores(
-        *on_device(trainer, teacher, student),
-        batches_for_scoring(settings, teacher, trainer),
-        SoftTargets(settings.distillation.temperature, settings.distillation.distillation_weight),
-    )
+    dense, trial = on_device(trainer, teacher, student)
+    loss = trained_loss(settings.distillation, trial, dense, student.parent)
+    assert isinstance(loss, SoftTargets)  # checked when the run began
+    scores = teacher_baseline_scores(dense, trial, batches_for_scoring(settings, teacher, trainer), loss)
     scores.save(folder / BASELINE_SCORES)
 
 

@@ -69,7 +69,7 @@ def put_pickle(path: Path, _: int = 0) -> None:
 def edit(path: Path, _: int) -> None:
     """Still a file of its kind, which says something else."""
     text = path.read_text()
-    changed = re.sub(r'("(?:accuracy|score)": 0\.)', r"\g<1>9", text).replace("temperature: 2.0", "temperature: 4.0")
+    changed = re.sub(r'("(?:accuracy|score)": 0\.)', r"\g<1>9", text).replace("temperature: null", "temperature: 4.0")
     assert changed != text
     path.write_text(changed)
 

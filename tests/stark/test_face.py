@@ -13,6 +13,8 @@ ORDERS = (
     "import stark; from transformers import AutoModelForSequenceClassification as Auto",
     "from transformers import AutoModelForSequenceClassification as Auto; import stark",
     "import stark; from transformers import pipeline, AutoModelForSequenceClassification as Auto",
+    # A command, which registers what it reads a folder with.
+    "import cli; from transformers import AutoModelForSequenceClassification as Auto; import stark.model_folders",
     "import lightning_modules; from transformers import AutoModelForSequenceClassification as Auto",
 )
 

@@ -16,7 +16,7 @@ def edited_summary(path):
 
 
 def another_settings(path):
-    path.write_text(path.read_text().replace("temperature: 2.0", "temperature: 4.0"))
+    path.write_text(path.read_text().replace("temperature: null", "temperature: 4.0"))
 
 
 def cut(path):

@@ -14,7 +14,7 @@ def second(pruned_run, tmp_path):
     run = tmp_path / "second"
     shutil.copytree(pruned_run, run)
     text = (run / "config.yaml").read_text()
-    leave(run, "config.yaml", text.replace("temperature: 2.0", "temperature: 4.0"))
+    leave(run, "config.yaml", text.replace("temperature: null", "temperature: 4.0"))
     return run
 
 
@@ -32,7 +32,7 @@ def test_runs_stand_side_by_side(pruned_run, second, unfinished, quick):
     differing = {row[0]: row[1:] for row in tables["What differs in their settings"].rows}
     assert differing == {
         "student": ["70% of heads and neurons removed"] * 2,
-        "distillation.temperature": ["2.0", "4.0"],
+        "distillation.temperature": ["null", "4.0"],
     }
 
 

@@ -1,0 +1,54 @@
+"""The loss of a run's distillations, for stages that score by it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from pipeline.parsing.errors import OneLineErrors
+from pipeline.run_folder import LOSS_WEIGHTS
+from pipeline.settings import DistillationSettings
+from stark.losses.loss import Loss
+from stark.storage import read_tensors
+
+__all__ = ["loss_of", "trained_loss"]
+
+
+def loss_of(settings: DistillationSettings) -> Loss:
+    """Build the loss that the settings describe.
+
+    Args:
+        settings: How students are distilled.
+
+    Returns:
+        The loss, as it is before a fit.
+
+    Raises:
+        SystemExit: With status 2 if there is no such class, or its settings are wrong.
+    """
+    parser = OneLineErrors(prog="stark run")
+    parser.add_argument("--distillation.loss", type=Loss, required=True)
+    parsed = parser.parse_object({"distillation": {"loss": settings.loss_config()}})
+    loss: Loss = parser.instantiate_classes(parsed).distillation.loss
+    return loss
+
+
+def trained_loss(settings: DistillationSettings, student: PreTrainedModel, teacher: PreTrainedModel, fit: Path) -> Loss:
+    """The loss as a distillation left it.
+
+    Args:
+        settings: How students are distilled.
+        student: The student that was trained with it.
+        teacher: The teacher, on the device to score on.
+        fit: Folder of the distillation.
+
+    Returns:
+        The loss with its trained parameters, on the teacher's device.
+    """
+    loss = loss_of(settings)
+    loss.prepare_(student, teacher)
+    if settings.loss is not None:
+        loss.load_state_dict(read_tensors(fit / LOSS_WEIGHTS)[0])
+    return nn.Module.to(loss, teacher.device).eval()
