@@ -27,6 +27,7 @@ ONCE = {
 }
 REPEATED = {
     "trial": "trial",
+    "trial_loss": "trial/loss.safetensors",
     "trial_student": "trial/model",
     "sparsify": "sparsify",
     "teacher_scores": "sparsify/teacher_scores.safetensors",

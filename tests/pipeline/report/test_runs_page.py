@@ -32,7 +32,7 @@ def test_runs_stand_side_by_side(pruned_run, second, unfinished, quick):
     differing = {row[0]: row[1:] for row in tables["What differs in their settings"].rows}
     assert differing == {
         "student": ["70% of heads and neurons removed"] * 2,
-        "distillation.temperature": ["null", "4.0"],
+        "distillation.temperature": ["None", "4.0"],
     }
 
 
