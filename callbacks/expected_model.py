@@ -53,7 +53,7 @@ def loaded_digest(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, *,
     """Identify a model by what was loaded: weights, configuration and tokenizer.
 
     Args:
-        model: As `load_classifier` gives it.
+        model: A model that `load_classifier` returned.
         tokenizer: Its tokenizer; padding and truncation are switched off, as each of its calls sets them.
         with_head: Whether the head belongs to it.
 

@@ -29,7 +29,7 @@ def scoring_batches(
         split: The part of the data.
         reduction: ``batch`` depends on which rows share a batch, so rows keep their order; else they are grouped by
             length.
-        device: Where the batches go.
+        device: Device that the batches are moved to.
 
     Yields:
         Batches.

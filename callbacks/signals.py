@@ -19,7 +19,7 @@ class Interrupted(BaseException):
 
         Args:
             signum: Its number; the exit status of a process that obeys it is 128 more.
-            checkpoint: Where the fit goes on, if one was running.
+            checkpoint: Checkpoint to resume the fit from, if one was running.
         """
         super().__init__(f"stopped by {signal.Signals(signum).name}")
         self.signum = signum

@@ -23,8 +23,8 @@ def doubts_of(parts: Mapping[str, TokenColumns], problem: Problem) -> list[str]:
     """Return what is doubtful about the labels of parts, in sentences.
 
     Args:
-        parts: rows by the name of their part.
-        problem: the kind of label.
+        parts: Rows by the name of their part.
+        problem: The kind of label.
 
     Examples:
         >>> from stark.problems.table import problem_for
@@ -50,8 +50,8 @@ def same_rows(first: TokenColumns, second: TokenColumns) -> bool:
     """Whether two splits have the same texts, in any order.
 
     Args:
-        first: rows of a split.
-        second: rows of another split.
+        first: Rows of a split.
+        second: Rows of another split.
     """
     if not torch.equal(first.lengths.sort().values, second.lengths.sort().values):
         return False
@@ -62,9 +62,9 @@ def warn_of_doubts(task: Task, parts: Mapping[str, TokenColumns], splits: Mappin
     """Log a warning for each thing that makes a score of these rows doubtful, once per process.
 
     Args:
-        task: the rows' task.
-        parts: parts of train by their names.
-        splits: the splits that have been read; dev is looked at if it is one of them.
+        task: The rows' task.
+        parts: Parts of train by their names.
+        splits: The splits that have been read; dev is looked at if it is one of them.
     """
     dev = splits.get("dev")
     parts = {name: rows for name, rows in parts.items() if rows is not dev} | ({} if dev is None else {"dev": dev})

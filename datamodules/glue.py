@@ -133,14 +133,14 @@ class GLUEDataModule(DataSettings, pl.LightningDataModule):
         """Return all batches of a part in a fixed order, the same on every process.
 
         Args:
-            split: the selection part, GLUE's dev ("validation") or train without the selection part.
-            grouped: rows sorted by length, which saves padding; otherwise in the order of the file.
+            split: The selection part, GLUE's dev ("validation") or train without the selection part.
+            grouped: Rows sorted by length, which saves padding; otherwise in the order of the file.
 
         Returns:
             A loader that gives every row once, whatever the number of processes.
 
         Raises:
-            StarkError: there is no such part.
+            StarkError: There is no such part.
         """
         if split not in ("selection", "validation", "train"):
             raise StarkError(f"split is {split!r}: choose one of selection, validation, train")
@@ -162,7 +162,7 @@ class GLUEDataModule(DataSettings, pl.LightningDataModule):
             split: "train", "dev" or "test".
 
         Raises:
-            StarkFileNotFoundError: there is no such split.
+            StarkFileNotFoundError: There is no such split.
         """
         if split not in self._digests:
             self._digests[split] = self._source.digest(split)
@@ -172,7 +172,7 @@ class GLUEDataModule(DataSettings, pl.LightningDataModule):
         """Return what identifies the batches of `scoring_dataloader`: rows, their tokens, and which go together.
 
         Args:
-            split: the selection part, GLUE's dev ("validation") or train without the selection part.
+            split: The selection part, GLUE's dev ("validation") or train without the selection part.
         """
         file = "dev" if split == "validation" or (split, self.selection) == ("selection", "validation") else "train"
         chosen = None if split == "validation" or file == "dev" else self._rows(split).fields["idx"].tolist()
@@ -194,10 +194,10 @@ class GLUEDataModule(DataSettings, pl.LightningDataModule):
         """Refuse to continue a fit with other batches.
 
         Args:
-            state_dict: the settings that the checkpoint was made with.
+            state_dict: The settings that the checkpoint was made with.
 
         Raises:
-            StarkError: a setting differs.
+            StarkError: A setting differs.
         """
         # A checkpoint that is only tested may well be tested with other batches.
         if self.trainer is not None and self.trainer.state.fn != "fit":

@@ -98,18 +98,18 @@ def write_sample_data(
     The same arguments give the same bytes, on every machine.
 
     Args:
-        directory: where the task folders go; other files in it are left alone.
-        rows: of train in SST-2 and MRPC; the other tasks get two thirds of it, dev a fifth and test a tenth of
+        directory: Folder for the task folders; other files in it are left alone.
+        rows: Rows of train in SST-2 and MRPC; the other tasks get two thirds of it, dev a fifth and test a tenth of
             train.
-        overwrite: whether existing files of these names are replaced whatever they hold.
-        is_ours: tells whether an existing file with another content is an earlier one of ours.
+        overwrite: Whether existing files of these names are replaced whatever they hold.
+        is_ours: Tells whether an existing file with another content is an earlier one of ours.
 
     Returns:
         The files written.
 
     Raises:
-        StarkError: too few rows to have every label in every file.
-        StarkFileExistsError: a file is there that is not ours; nothing was written.
+        StarkError: Too few rows to have every label in every file.
+        StarkFileExistsError: A file is there that is not ours; nothing was written.
 
     Examples:
         >>> import tempfile

@@ -45,34 +45,34 @@ class DataSettings:
         Args:
             task: rte, mrpc, stsb, sst2, qnli, qqp, mnli, mnlimm, cola, wnli or ax; or a YAML file that describes an own
                 one, see `read_own_task`.
-            data_dir: the task's original files, a folder written by ``save_to_disk``, or a folder that has either in
+            data_dir: The task's original files, a folder written by ``save_to_disk``, or a folder that has either in
                 it; None for the hub's ``glue``. Of an own task where its files lie; None for the YAML's folder.
-            model_name_or_path: where the tokenizer comes from; the command line links it from the model.
-            max_length: the most tokens of a row; longer ones are cut.
-            selection_fraction: the selection part's share of train, in (0, 1); without effect for
+            model_name_or_path: Folder or id of the tokenizer; the command line links it from the model.
+            max_length: The most tokens of a row; longer ones are cut.
+            selection_fraction: The selection part's share of train, in (0, 1); without effect for
                 ``selection="validation"``.
-            batch_size: rows per batch and process; with ``tokens_per_batch`` of evaluation and scoring only.
-            selection: which split the selection part comes from.
-            train_limit: use only so many rows of train.
+            batch_size: Rows per batch and process; with ``tokens_per_batch`` of evaluation and scoring only.
+            selection: Split that the selection part is cut from.
+            train_limit: Use only so many rows of train.
             segment_ids: "stark" for checkpoints that were trained with the released code.
-            pad_to_multiple_of: rounds the length of each batch up, at most to ``max_length``; 1 leaves it. Each length
+            pad_to_multiple_of: Rounds the length of each batch up, at most to ``max_length``; 1 leaves it. Each length
                 that occurs costs kernels, in bf16 on a CPU much time and memory; with 16, the short rows of SST-2
                 would be padded by 60 % of their tokens, with 8 by 25 %.
-            num_workers: of each loader; 0 is fastest, as handing a batch over takes longer than making it.
-            cache_dir: of tokenised splits; default ``$STARK_CACHE`` or ``~/.cache/stark-lightning``.
-            seed: of cuts and order.
-            tokens_per_batch: trains on batches of up to so many tokens per process, padding included, instead of
+            num_workers: Worker processes of each loader; 0 is fastest, as making a batch takes less than handing it over.
+            cache_dir: Folder of tokenised splits; default ``$STARK_CACHE`` or ``~/.cache/stark-lightning``.
+            seed: Seed of cuts and order.
+            tokens_per_batch: Trains on batches of up to so many tokens per process, padding included, instead of
                 ``batch_size`` rows: few rows if they are long, many if they are short. Each epoch has the same shapes,
                 at most two per rounded length. At least ``max_length``, rounded up, so that any row fits.
-            cut_seed: of the cuts, where fits of several seeds shall have the same rows; None for ``seed``.
-            labelled_limit: only so many of train's rows have a label, beside the selection part; None for all.
-            use_unlabelled: train on the other rows as well, whose label is -100 (NaN for regression), which only a
+            cut_seed: Seed of the cuts, where fits of several seeds shall have the same rows; None for ``seed``.
+            labelled_limit: Only so many of train's rows have a label, beside the selection part; None for all.
+            use_unlabelled: Train on the other rows as well, whose label is -100 (NaN for regression), which only a
                 teacher can say something of; `stark run` does so in its distillations.
-            expected_content: what `digest` must give for splits; `stark run` lets its stages check so that all of them
+            expected_content: What `digest` must give for splits; `stark run` lets its stages check so that all of them
                 read the same rows.
 
         Raises:
-            StarkError: an argument is out of range.
+            StarkError: An argument is out of range.
         """
         super().__init__()  # Lightning's, in a data module
         self.task = open_task(task, data_dir)

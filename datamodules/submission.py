@@ -17,10 +17,10 @@ def check_submission(path: Path) -> None:
     """Refuse to replace a file that is no submission.
 
     Args:
-        path: of the file to write; it need not exist.
+        path: Path of the file to write; it need not exist.
 
     Raises:
-        StarkFileExistsError: something else is there.
+        StarkFileExistsError: Something else is there.
     """
     if path.exists() and not (path.is_file() and path.read_bytes().startswith(_HEADER.encode())):
         raise StarkFileExistsError(f"{path} exists and is no submission: move it, or choose another folder to write to")
@@ -30,17 +30,17 @@ def write_submission(task: Task, idx: Sequence[int], predictions: Sequence[int] 
     r"""Write a test file's predictions, ordered by index.
 
     Args:
-        task: decides between label words, label ids and scores (cut to 0...5, three decimals).
-        idx: the test file's index of each prediction; 0 to n - 1 in any order.
-        predictions: label ids, or scores for regression.
-        path: of the file to write; an existing submission is replaced, never left half written.
+        task: Decides between label words, label ids and scores (cut to 0...5, three decimals).
+        idx: The test file's index of each prediction; 0 to n - 1 in any order.
+        predictions: Label ids, or scores for regression.
+        path: Path of the file to write; an existing submission is replaced, never left half written.
 
     Returns:
         The path.
 
     Raises:
-        StarkError: an index is missing or comes twice, or a prediction is no label of the task.
-        StarkFileExistsError: a file that is no submission is there.
+        StarkError: An index is missing or comes twice, or a prediction is no label of the task.
+        StarkFileExistsError: A file that is no submission is there.
 
     Examples:
         >>> import tempfile

@@ -65,7 +65,7 @@ class TeacherOutputs:
         """Bring the logits to a device, where looking them up waits for nothing; hidden states stay where they are.
 
         Args:
-            device: Of the training.
+            device: Device of the training.
 
         Returns:
             Itself.
@@ -146,8 +146,8 @@ def ask_teacher(
     resumed fit differ. The processes of a run share the batches; all of them have to call this, and all get all rows.
 
     Args:
-        teacher: In eval mode.
-        batches: On the teacher's device, with ``idx``; the same on every process.
+        teacher: The teacher, in eval mode.
+        batches: Batches on the teacher's device, with ``idx``; the same on every process.
         key: See `TeacherOutputs`.
         hidden_states: Numbers of the layers whose hidden states are kept, as in transformers' ``hidden_states``.
 

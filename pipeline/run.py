@@ -46,9 +46,9 @@ def run(settings: RunSettings, config: str, options: RunOptions) -> None:
     it, and no others.
 
     Args:
-        settings: Of the run.
+        settings: The run's settings.
         config: The same as YAML, kept in the run's folder.
-        options: Of this call: only show what would be done, or do a part of it again.
+        options: Options of this call: only show what would be done, or do a part of it again.
 
     Raises:
         StarkFileExistsError: If the run's folder holds something else, another process works in it, or a file of the

@@ -233,7 +233,7 @@ class RunSettings:
         """The same run with fits from another seed, on the same rows.
 
         Args:
-            seed: Of the fits.
+            seed: Seed of the fits.
 
         Returns:
             Other settings.

@@ -31,10 +31,10 @@ class PadCollator:
         """Keep what rows are filled with.
 
         Args:
-            pad_token_id: fills ``input_ids``.
-            pad_token_type_id: fills ``token_type_ids``.
-            pad_to_multiple_of: rows are padded to the longest of the batch, rounded up to a multiple of this.
-            max_length: padding does not go beyond it; an encoder may have no position for more.
+            pad_token_id: Fills ``input_ids``.
+            pad_token_type_id: Fills ``token_type_ids``.
+            pad_to_multiple_of: Rows are padded to the longest of the batch, rounded up to a multiple of this.
+            max_length: Padding does not go beyond it; an encoder may have no position for more.
         """
         self.fills = {"input_ids": pad_token_id, "token_type_ids": pad_token_type_id}
         self.pad_to_multiple_of, self.max_length = pad_to_multiple_of, max_length
@@ -66,7 +66,7 @@ class NoRows:
         """Keep what forms the batch.
 
         Args:
-            collator: of the other processes.
+            collator: Collator of the other processes.
         """
         self.collator = collator
 

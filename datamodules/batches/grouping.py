@@ -27,7 +27,7 @@ def seeded_generator(*key: int | str) -> torch.Generator:
     """Return a generator whose numbers depend on nothing but the key.
 
     Args:
-        key: what the stream is for; neighbouring keys give unrelated streams.
+        key: What the stream is for; neighbouring keys give unrelated streams.
 
     Examples:
         >>> int(torch.randint(100, (), generator=seeded_generator(0, 1))) == int(
@@ -46,7 +46,7 @@ class Batches(Sequence[list[int]]):
     only the batch that is asked for becomes a list.
 
     Attributes:
-        sizes: number of rows of each batch.
+        sizes: Number of rows of each batch.
 
     Examples:
         >>> batches = Batches(torch.tensor([7, 5, 6]), torch.tensor([2, 1]))
@@ -58,8 +58,8 @@ class Batches(Sequence[list[int]]):
         """Cut rows into batches.
 
         Args:
-            rows: row numbers.
-            sizes: how many of them each batch takes, one after the other; together all of them.
+            rows: Row numbers.
+            sizes: How many of them each batch takes, one after the other; together all of them.
         """
         self.sizes = sizes
         self._rows = rows
@@ -85,7 +85,7 @@ class Batches(Sequence[list[int]]):
         """Return batches in another order.
 
         Args:
-            numbers: of the batches.
+            numbers: Numbers of the batches.
         """
         numbers = torch.as_tensor(numbers, dtype=torch.int64)
         taken = Batches(self._rows, self.sizes[numbers])
@@ -107,10 +107,10 @@ def length_grouped_batches(lengths: Lengths, batch_size: int, *, seed: int, epoc
     batches; the batches are shuffled. Every row comes exactly once; at most one batch is short.
 
     Args:
-        lengths: number of tokens of each row.
-        batch_size: rows per batch.
-        seed: with ``epoch`` the only source of randomness.
-        epoch: number of the epoch.
+        lengths: Number of tokens of each row.
+        batch_size: Rows per batch.
+        seed: With ``epoch`` the only source of randomness.
+        epoch: Number of the epoch.
 
     Returns:
         Row numbers, batch by batch.
@@ -141,11 +141,11 @@ def token_budget_batches(
     are, and of which sizes, depends on the lengths alone; a bucket has two shapes at most.
 
     Args:
-        lengths: number of tokens of each row.
-        tokens_per_batch: the most tokens of a batch, padding included; a row that alone has more is a batch by itself.
-        pad_to_multiple_of: to what lengths are rounded up.
-        seed: with ``epoch`` the only source of randomness.
-        epoch: number of the epoch.
+        lengths: Number of tokens of each row.
+        tokens_per_batch: The most tokens of a batch, padding included; a row that alone has more is a batch by itself.
+        pad_to_multiple_of: To what lengths are rounded up.
+        seed: With ``epoch`` the only source of randomness.
+        epoch: Number of the epoch.
 
     Returns:
         Row numbers, batch by batch.
@@ -173,8 +173,8 @@ def evaluation_batches(lengths: Lengths, batch_size: int) -> Batches:
     """Return batches of all rows, sorted by length: always the same, with hardly any padding.
 
     Args:
-        lengths: number of tokens of each row.
-        batch_size: rows per batch; the last batch can be short.
+        lengths: Number of tokens of each row.
+        batch_size: Rows per batch; the last batch can be short.
 
     Returns:
         Row numbers, batch by batch; rows of one length stay in their order.
@@ -190,9 +190,9 @@ def shared_batch_size(rows: int, batch_size: int, num_replicas: int) -> int:
     """Return the batch size with which as many processes as possible get some of the rows.
 
     Args:
-        rows: how many there are.
-        batch_size: the most rows of a batch.
-        num_replicas: number of processes.
+        rows: How many there are.
+        batch_size: The most rows of a batch.
+        num_replicas: Number of processes.
 
     Returns:
         ``batch_size``, or less where there would be fewer batches than processes; at least 1.

@@ -43,12 +43,12 @@ class EpochBatchSampler:
         """Start with epoch 0.
 
         Args:
-            form: gives the batches of all processes for an ``epoch``, equally many in each epoch.
-            num_replicas: number of processes.
-            rank: number of this process.
+            form: Gives the batches of all processes for an ``epoch``, equally many in each epoch.
+            num_replicas: Number of processes.
+            rank: Number of this process.
 
         Raises:
-            StarkError: there is no such process.
+            StarkError: There is no such process.
         """
         if not 0 <= rank < num_replicas:
             raise StarkError(f"rank is {rank} but must be in 0 to {num_replicas - 1}")
@@ -63,11 +63,11 @@ class EpochBatchSampler:
         """Choose what the next iteration gives.
 
         Args:
-            epoch: number of the epoch, which decides on the order.
-            first_batch: how many of its batches (of this process) are left out because they were trained on already.
+            epoch: Number of the epoch, which decides on the order.
+            first_batch: How many of its batches (of this process) are left out because they were trained on already.
 
         Raises:
-            StarkError: the epoch has fewer batches.
+            StarkError: The epoch has fewer batches.
         """
         if not 0 <= first_batch <= len(self):
             raise StarkError(f"first_batch is {first_batch} but an epoch has {len(self)} batches")
@@ -95,9 +95,9 @@ class EpochBatchSampler:
         batches are full.
 
         Args:
-            step: number of the batch among this process's batches of the epoch.
-            accumulate: steps per update.
-            steps: how many steps of the epoch are made; None for all.
+            step: Number of the batch among this process's batches of the epoch.
+            accumulate: Steps per update.
+            steps: How many steps of the epoch are made; None for all.
 
         Returns:
             The factor.
@@ -144,9 +144,9 @@ class EvaluationSampler(DistributedSampler[int]):
         """Choose this process's rows.
 
         Args:
-            batches: row numbers, batch by batch; all full except for the last.
-            num_replicas: number of processes.
-            rank: number of this process.
+            batches: Row numbers, batch by batch; all full except for the last.
+            num_replicas: Number of processes.
+            rank: Number of this process.
         """
         rows = batches[rank::num_replicas].rows()
         # Lightning asks for the size of the data set; everything else is overridden below.

@@ -18,16 +18,16 @@ def stratified_rows(classes: Sequence[int] | Tensor, size: int, *, seed: int, pu
     remainders, the lower class first on a tie.
 
     Args:
-        classes: class of each row.
-        size: how many rows to choose.
-        seed: of the choice.
-        purpose: separates choices with the same seed from one another.
+        classes: Class of each row.
+        size: How many rows to choose.
+        seed: Seed of the choice.
+        purpose: Separates choices with the same seed from one another.
 
     Returns:
         Row numbers in rising order.
 
     Raises:
-        StarkError: there are fewer rows.
+        StarkError: There are fewer rows.
 
     Examples:
         >>> rows = stratified_rows([0, 0, 0, 0, 1, 1], 3, seed=0, purpose="example").tolist()

@@ -17,8 +17,8 @@ class TSVSource:
     """GLUE's original files.
 
     Attributes:
-        task: whose files.
-        folder: where they are.
+        task: The task whose files are read.
+        folder: Their folder.
     """
 
     task: GLUETask

@@ -24,8 +24,8 @@ def find_folder(data_dir: Path, task: GLUETask) -> Path:
     """Return the folder of a task: ``data_dir`` itself or one in it, in any spelling.
 
     Args:
-        data_dir: the task's own folder, or a folder of such folders.
-        task: whose folder.
+        data_dir: The task's own folder, or a folder of such folders.
+        task: The task whose folder is looked for.
 
     Returns:
         The folder; whether a certain split is in it is not checked.
@@ -56,15 +56,15 @@ def find_file(folder: Path, task: GLUETask, split: str) -> Path:
     """Return the file of a split, found in any case.
 
     Args:
-        folder: the task's folder.
-        task: whose file.
+        folder: The task's folder.
+        task: The task whose file is looked for.
         split: "train", "dev" or "test".
 
     Returns:
         Path of the file.
 
     Raises:
-        StarkFileNotFoundError: there is no such file, or the task has no such split.
+        StarkFileNotFoundError: There is no such file, or the task has no such split.
     """
     if split not in task.layouts:
         raise StarkFileNotFoundError(f"task {task.name!r} has no {split} split, only {', '.join(task.layouts)}")
@@ -81,16 +81,16 @@ def parse_rows(data: bytes, task: GLUETask, split: str, path: Path) -> Rows:
     Nothing is unquoted or stripped: quotes in these files are plain characters, and csv's default would merge rows.
 
     Args:
-        data: the file's bytes.
-        task: decides on the columns and the labels.
+        data: The file's bytes.
+        task: Decides on the columns and the labels.
         split: "train", "dev" or "test".
-        path: named in errors.
+        path: Named in errors.
 
     Returns:
         The rows.
 
     Raises:
-        StarkError: a line does not fit; the message names file and line.
+        StarkError: A line does not fit; the message names file and line.
 
     Examples:
         >>> from datamodules.tasks.glue import find_task

@@ -12,7 +12,7 @@ class HashingReader(io.RawIOBase):
     """Passes on the bytes of a file and hashes them on their way.
 
     Args:
-        file: the file, unbuffered or not, at its start.
+        file: The file, unbuffered or not, at its start.
 
     Examples:
         >>> reader = HashingReader(io.BytesIO(b"abc"))

@@ -22,7 +22,7 @@ class HubSource:
     """The ``glue`` data set of the Hugging Face hub.
 
     Attributes:
-        task: whose configuration of it.
+        task: The task whose configuration of it is read.
     """
 
     task: GLUETask
@@ -59,8 +59,8 @@ class SavedSource:
     """A ``DatasetDict`` with the columns of the hub's ``glue``, written by ``save_to_disk``.
 
     Attributes:
-        task: what it holds.
-        folder: where it is.
+        task: The task that it holds.
+        folder: Its folder.
     """
 
     task: GLUETask

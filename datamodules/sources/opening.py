@@ -18,8 +18,8 @@ def open_source(task: Task, data_dir: str | None) -> Source:
     """Return where a task's rows come from.
 
     Args:
-        task: whose rows.
-        data_dir: a folder of original files or one written by ``save_to_disk``, or a folder that has such a folder in
+        task: The task whose rows are read.
+        data_dir: A folder of original files or one written by ``save_to_disk``, or a folder that has such a folder in
             it under the task's name; None for the hub's data set.
 
     Returns:

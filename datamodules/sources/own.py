@@ -28,7 +28,7 @@ class OwnSource:
     """CSV, TSV or JSON lines files.
 
     Attributes:
-        task: whose files.
+        task: The task whose files are read.
     """
 
     task: OwnTask

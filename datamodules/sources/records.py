@@ -45,10 +45,10 @@ class Record(NamedTuple):
     """A row.
 
     Attributes:
-        line: number of the line, counted from 1, on which it starts.
-        columns: names of its columns; in a table two may be equal.
-        cells: what stands in the columns; in a table texts.
-        raw: the row as it stands in the file, without the end of its last line.
+        line: Number of the line, counted from 1, on which it starts.
+        columns: Names of its columns; in a table two may be equal.
+        cells: Values of the columns; texts in a table.
+        raw: The row as it stands in the file, without the end of its last line.
     """
 
     line: int
@@ -65,10 +65,10 @@ class Record(NamedTuple):
         """Return what stands in a column.
 
         Args:
-            column: name of the column.
+            column: Name of the column.
 
         Raises:
-            StarkError: there is no such column, or there are two.
+            StarkError: There is no such column, or there are two.
         """
         _check_column(self.columns, column)
         return self.cells[self.columns.index(column)]
@@ -77,10 +77,10 @@ class Record(NamedTuple):
         """Return the text of a column; an empty one is a text.
 
         Args:
-            column: name of the column.
+            column: Name of the column.
 
         Raises:
-            StarkError: there is no such column, or what stands in it is no text.
+            StarkError: There is no such column, or what stands in it is no text.
         """
         value = self.cell(column)
         if not isinstance(value, str):
@@ -94,9 +94,9 @@ class BadRecord(NamedTuple):
     """A row that cannot be read.
 
     Attributes:
-        line: number of the line, counted from 1, on which it starts.
-        reason: what is wrong with it.
-        raw: the row as it stands in the file; bytes that are no text are surrogate escapes.
+        line: Number of the line, counted from 1, on which it starts.
+        reason: Reason why it is bad.
+        raw: The row as it stands in the file; bytes that are no text are surrogate escapes.
     """
 
     line: int
@@ -108,21 +108,21 @@ class Records:
     """The rows of a file, to be iterated once.
 
     Attributes:
-        columns: names of a table's columns as they stand in it; None for JSON lines.
-        hint: what may be wrong where a column is not found; may be empty.
+        columns: Names of a table's columns as they stand in it; None for JSON lines.
+        hint: What may be wrong where a column is not found; may be empty.
     """
 
     def __init__(self, lines: Iterator[Line], form: RecordFormat, encoding: str, *, is_guessed: bool = False) -> None:
         """Read the names of the columns.
 
         Args:
-            lines: the file's lines with their ends.
-            form: how they are written, "auto" with the meaning that it has for this content.
-            encoding: the encoding that the lines had.
-            is_guessed: whether nothing but the look of the fields says that quotation marks quote.
+            lines: The file's lines with their ends.
+            form: How they are written, "auto" with the meaning that it has for this content.
+            encoding: The encoding that the lines had.
+            is_guessed: Whether nothing but the look of the fields says that quotation marks quote.
 
         Raises:
-            StarkError: a table has no names.
+            StarkError: A table has no names.
         """
         self._lines, self._form, self._encoding, self._is_guessed = _Lines(lines), form, encoding, is_guessed
         self._spanning, self._first_spanning = 0, ""
@@ -152,10 +152,10 @@ class Records:
         """Find out whether a table has columns; of JSON lines each row may have others.
 
         Args:
-            wanted: names of the columns.
+            wanted: Names of the columns.
 
         Raises:
-            StarkError: one is missing, or is there twice.
+            StarkError: One is missing, or is there twice.
         """
         for column in wanted if self.columns is not None else ():
             assert self.columns is not None
@@ -321,14 +321,14 @@ def open_records(stream: BinaryIO, form: RecordFormat) -> Iterator[Records]:
     lines which look like rows makes its own row a bad one, and no other.
 
     Args:
-        stream: the file's bytes.
-        form: how they are written.
+        stream: The file's bytes.
+        form: How they are written.
 
     Yields:
         The rows.
 
     Raises:
-        StarkError: there are no columns, or the bytes are not in the encoding.
+        StarkError: There are no columns, or the bytes are not in the encoding.
 
     Examples:
         >>> import io

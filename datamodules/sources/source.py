@@ -22,11 +22,11 @@ class Rows(NamedTuple):
     """The rows of a split, column by column.
 
     Attributes:
-        text_a: the first texts.
-        text_b: the second texts, None for tasks of single texts.
-        labels: label ids, or scores for regression; None where the split is unlabelled.
-        idx: the test file's index, or the row number from 0 where there is none.
-        digest: of the content that they were read from, as `Source.digest` gives it; empty for rows from elsewhere.
+        text_a: The first texts.
+        text_b: The second texts, None for tasks of single texts.
+        labels: Label ids, or scores for regression; None where the split is unlabelled.
+        idx: The test file's index, or the row number from 0 where there is none.
+        digest: Digest of their content, as `Source.digest` gives it; empty for rows from elsewhere.
     """
 
     text_a: list[str]
@@ -40,11 +40,11 @@ def parse_label(text: str, ids: Mapping[str, int]) -> float:
     """Return a label's id, or a score.
 
     Args:
-        text: as it stands in a file.
-        ids: of the labels, by their spelling; empty where a finite score is expected.
+        text: The cell as it stands in a file.
+        ids: Ids of the labels, by their spelling; empty where a finite score is expected.
 
     Raises:
-        StarkError: it is neither; where it stands is for the caller to say.
+        StarkError: It is neither; where it stands is for the caller to say.
 
     Examples:
         >>> parse_label("good", {"bad": 0, "good": 1}), parse_label("2.5", {})
@@ -79,8 +79,8 @@ def empty_texts_note(numbers: Sequence[int], unit: str = "line") -> str:
     """Return a sentence on rows with an empty or blank text, which are rows like any other.
 
     Args:
-        numbers: numbers of these rows or of their lines; at least one.
-        unit: what is numbered.
+        numbers: Numbers of these rows or of their lines; at least one.
+        unit: What the numbers count.
 
     Examples:
         >>> empty_texts_note([3, 7])
@@ -96,9 +96,9 @@ def warn_of_empty_texts(where: str, numbers: Sequence[int], unit: str = "line") 
     """Log a warning if there are rows with an empty or blank text.
 
     Args:
-        where: the file.
-        numbers: as in `empty_texts_note`, but there may be none.
-        unit: as in `empty_texts_note`.
+        where: The file.
+        numbers: As in `empty_texts_note`, but there may be none.
+        unit: As in `empty_texts_note`.
     """
     if numbers:
         _log.warning("%s: %s", where, empty_texts_note(numbers, unit))

@@ -13,13 +13,13 @@ class Layout:
     """One original file: its name and the columns, counted from 0, that hold the parts of a row.
 
     Attributes:
-        file: name of the file in the task's folder.
-        columns: the fewest columns that a row can have.
-        text_a: column of the first text.
-        text_b: column of the second text, None for single texts.
-        label: column of the label, -1 for the last one, None in unlabelled files.
-        idx: column of the test index that a submission must carry, None where rows are simply counted.
-        header: whether the first line names the columns.
+        file: Name of the file in the task's folder.
+        columns: The fewest columns that a row can have.
+        text_a: Column of the first text.
+        text_b: Column of the second text, None for single texts.
+        label: Column of the label, -1 for the last one, None in unlabelled files.
+        idx: Column of the test index that a submission must carry, None where rows are simply counted.
+        header: Whether the first line names the columns.
     """
 
     file: str
@@ -36,11 +36,11 @@ class GLUETask(Task):
     """One task of GLUE; ``texts`` are the hub's columns, ``submission_file`` is the name that GLUE's server expects.
 
     Attributes:
-        folders: accepted folder names, compared in lower case and without punctuation, best first.
-        layouts: the original file of each split that exists.
-        hub_config: configuration of the hub's ``glue`` data set.
-        hub_splits: the hub's name of each split that exists.
-        label_spelling: how the original files write the labels, in the order of their ids; empty for regression.
+        folders: Accepted folder names, compared in lower case and without punctuation, best first.
+        layouts: The original file of each split that exists.
+        hub_config: Configuration of the hub's ``glue`` data set.
+        hub_splits: The hub's name of each split that exists.
+        label_spelling: How the original files write the labels, in the order of their ids; empty for regression.
     """
 
     folders: tuple[str, ...]
@@ -249,13 +249,13 @@ def find_task(name: str) -> GLUETask:
     """Return GLUE's task of this name.
 
     Args:
-        name: one of ``TASKS``.
+        name: One of ``TASKS``.
 
     Returns:
         Its entry in the table.
 
     Raises:
-        StarkError: there is no such task.
+        StarkError: There is no such task.
 
     Examples:
         >>> find_task("mrpc").label_names

@@ -34,9 +34,9 @@ class OwnTask(Task):
     """A task that a file describes; ``texts`` are the columns of its files.
 
     Attributes:
-        files: file of each split that exists.
-        formats: how each of these files is written.
-        label: column of the label.
+        files: File of each split that exists.
+        formats: How each of these files is written.
+        label: Column of the label.
     """
 
     files: Mapping[str, Path]
@@ -48,11 +48,11 @@ def open_task(name: str, data_dir: str | None = None) -> Task:
     """Return GLUE's task of a name, or the one that a YAML file describes.
 
     Args:
-        name: such as ``mrpc`` or ``reviews.yaml``.
-        data_dir: where the files that a YAML names lie; None for its own folder.
+        name: Such as ``mrpc`` or ``reviews.yaml``.
+        data_dir: Folder of the files that a YAML names; None for its own folder.
 
     Raises:
-        StarkError: there is no such task, or the file is wrong.
+        StarkError: There is no such task, or the file is wrong.
     """
     return read_own_task(Path(name), data_dir) if is_description(name) else find_task(name)
 
@@ -79,14 +79,14 @@ def read_own_task(path: Path, data_dir: str | None = None) -> OwnTask:
     words true and 1.0.
 
     Args:
-        path: path of the YAML file; the task's name is its own without the ending.
-        data_dir: where the files lie; None for the YAML's folder.
+        path: Path of the YAML file; the task's name is its own without the ending.
+        data_dir: Folder of the files; None for the YAML's folder.
 
     Returns:
         The task; no file of rows is read yet.
 
     Raises:
-        StarkError: it is no such description; the message names file and line.
+        StarkError: It is no such description; the message names file and line.
 
     Examples:
         >>> import tempfile

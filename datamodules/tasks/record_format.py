@@ -22,13 +22,13 @@ class RecordFormat:
     """How a file of rows is written.
 
     Attributes:
-        json_lines: whether each line is a JSON object; otherwise it is a table, which the next three are about.
-        delimiter: what separates the fields of a table.
+        json_lines: Whether each line is a JSON object; otherwise it is a table, which the next three are about.
+        delimiter: Character that separates the fields of a table.
         quoting: "none" if quotation marks are text and each line is a row; "standard" if a field in quotation marks may
             hold delimiters and line ends; "auto" if the content decides, see `open_records`.
-        header: whether the first line names the columns; otherwise they are called 0, 1, ...
+        header: Whether the first line names the columns; otherwise they are called 0, 1, ...
         encoding: None for UTF-8, or UTF-16 where the file starts with its byte order mark.
-        compressed: whether it is compressed by gzip.
+        compressed: Whether it is compressed by gzip.
     """
 
     json_lines: bool = False
@@ -51,15 +51,15 @@ def record_format(
     r"""Return the format of a file.
 
     Args:
-        name: name of the file, whose ending decides: .csv, .tsv, .jsonl or .ndjson, and .gz after these.
-        first: the first bytes, which decide where the name has no ending.
-        delimiter: a single character, or ``\t`` spelt out; None for the one of the ending.
+        name: Name of the file, whose ending decides: .csv, .tsv, .jsonl or .ndjson, and .gz after these.
+        first: The first bytes, which decide where the name has no ending.
+        delimiter: A single character, or ``\t`` spelt out; None for the one of the ending.
         quoting: None for "auto".
-        encoding: any of Python's names; None for UTF-8, or UTF-16 where the file starts with its byte order mark.
+        encoding: Any of Python's names; None for UTF-8, or UTF-16 where the file starts with its byte order mark.
         header: None for True.
 
     Raises:
-        StarkError: the ending is another one, or a value cannot be used.
+        StarkError: The ending is another one, or a value cannot be used.
 
     Examples:
         >>> record_format("rows.TSV").delimiter, record_format("rows.jsonl.gz").compressed

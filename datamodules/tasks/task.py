@@ -20,13 +20,13 @@ class Task:
     """What is to be told about a text or a pair of texts.
 
     Attributes:
-        name: what we call it, as in the paper.
-        splits: those that exist, of train, dev and test.
-        texts: names of its one or two columns of text.
-        label_names: in the order of the label ids; a single name means regression.
-        metrics: under GLUE's names; the task's score is their mean.
-        submission_file: name of the file of predictions for test.
-        submission_words: whether that holds label names instead of label ids.
+        name: Name of the task, as in the paper.
+        splits: Those that exist, of train, dev and test.
+        texts: Names of its one or two columns of text.
+        label_names: Names of the labels in the order of their ids; a single name means regression.
+        metrics: Under GLUE's names; the task's score is their mean.
+        submission_file: Name of the file of predictions for test.
+        submission_words: Whether that holds label names instead of label ids.
     """
 
     name: str

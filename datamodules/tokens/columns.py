@@ -23,8 +23,8 @@ class TokenColumns(Dataset[dict[str, Any]]):
 
     Attributes:
         tokens: ``input_ids`` and perhaps ``token_type_ids``, of all rows in a row.
-        starts: where in them each row starts.
-        lengths: number of tokens of each row.
+        starts: Position at which each row starts.
+        lengths: Number of tokens of each row.
         fields: ``idx`` and perhaps ``labels``, one number per row.
 
     Examples:
@@ -52,7 +52,7 @@ class TokenColumns(Dataset[dict[str, Any]]):
                 ``labels``.
 
         Raises:
-            StarkError: these are no such columns.
+            StarkError: These are no such columns.
         """
         if not {"input_ids", "lengths", "idx"} <= tensors.keys() <= {*_TOKENS, *_FIELDS, "lengths"}:
             raise StarkError(f"columns of tokenised rows were expected, not {', '.join(sorted(tensors)) or 'none'}")
@@ -71,7 +71,7 @@ class TokenColumns(Dataset[dict[str, Any]]):
         """Return some of the rows, without a copy of their tokens.
 
         Args:
-            rows: their numbers.
+            rows: Their numbers.
         """
         chosen = rows if isinstance(rows, Tensor) else torch.tensor(list(rows), dtype=torch.int64)
         fields = {name: column[chosen] for name, column in self.fields.items()}
@@ -81,8 +81,8 @@ class TokenColumns(Dataset[dict[str, Any]]):
         """Return the columns of tokens with one line per row, and the mask that tells tokens from what fills the lines.
 
         Args:
-            fills: what follows the tokens of a row, by the column's name.
-            width: of each line, at least the length of each row.
+            fills: Values that follow the tokens of a row, by the column's name.
+            width: Width of each line, at least the length of each row.
 
         Returns:
             ``attention_mask`` and the columns, [rows, width], int64.

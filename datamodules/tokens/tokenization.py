@@ -48,13 +48,13 @@ def load_tokenizer(model_name_or_path: str) -> PreTrainedTokenizerFast:
     """Load a fast tokenizer.
 
     Args:
-        model_name_or_path: a model folder or an id on the hub.
+        model_name_or_path: A model folder or an id on the hub.
 
     Returns:
         The tokenizer.
 
     Raises:
-        StarkError: it cannot be loaded, is not a fast one or has no vocabulary.
+        StarkError: It cannot be loaded, is not a fast one or has no vocabulary.
     """
     try:
         with reading(model_name_or_path):
@@ -93,9 +93,9 @@ def truncate_pair(text_a: list[int], text_b: list[int], budget: int) -> tuple[li
     """Cut the longer of two lists at its end until both fit, on a tie ``text_b``: the released code's rule.
 
     Args:
-        text_a: token ids of the first text.
-        text_b: token ids of the second text.
-        budget: how many ids both may have together.
+        text_a: Token ids of the first text.
+        text_b: Token ids of the second text.
+        budget: How many ids both may have together.
 
     Returns:
         Both lists, cut.
@@ -129,10 +129,10 @@ def encode(
     """Tokenise texts or pairs of texts.
 
     Args:
-        tokenizer: a fast tokenizer.
-        text_a: the first texts.
-        text_b: the second texts, None for single texts.
-        max_length: the most tokens that a row may have, special ones included.
+        tokenizer: A fast tokenizer.
+        text_a: The first texts.
+        text_b: The second texts, None for single texts.
+        max_length: The most tokens that a row may have, special ones included.
         segment_ids: "tokenizer" for the tokenizer's own; "stark" for those of the released code, which are two tokens
             short for pairs, together with its way of truncating them.
 
@@ -174,13 +174,13 @@ def tokenize_split(
     """Return a tokenised split, from the cache if it is there, and which content it was made from.
 
     Args:
-        source: gives the rows.
-        task: whose rows.
+        source: Gives the rows.
+        task: The task whose rows are read.
         split: "train", "dev" or "test".
-        tokenizer: a fast tokenizer.
-        max_length: as in `encode`.
-        segment_ids: as in `encode`.
-        cache_dir: as in `cache_folder`.
+        tokenizer: A fast tokenizer.
+        max_length: As in `encode`.
+        segment_ids: As in `encode`.
+        cache_dir: As in `cache_folder`.
 
     Returns:
         Memory-mapped columns with token_type_ids as the tokenizer has them, and labels (int64 class ids or float32
@@ -278,11 +278,11 @@ def tokenize_rows(
     """Tokenise rows, all at once.
 
     Args:
-        rows: with at least one row.
-        tokenizer: a fast tokenizer.
-        max_length: as in `encode`.
-        segment_ids: as in `encode`.
-        label_dtype: the type of the labels.
+        rows: With at least one row.
+        tokenizer: A fast tokenizer.
+        max_length: As in `encode`.
+        segment_ids: As in `encode`.
+        label_dtype: The type of the labels.
 
     Returns:
         What `TokenColumns.from_tensors` takes.

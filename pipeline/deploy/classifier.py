@@ -42,8 +42,8 @@ class Classifier:
         tokenizer: Its tokenizer.
         problem: The kind of label, with the names of the labels in the order of the logits.
         max_length: The most tokens of a row; longer ones are cut.
-        segment_ids: As the model was trained with.
-        device: On which the model computes.
+        segment_ids: Segment ids, as the model was trained with.
+        device: Device that the model computes on.
     """
 
     answer: Answer
@@ -62,7 +62,7 @@ class Classifier:
         """Classify texts, or pairs of texts; batches are formed by length.
 
         Args:
-            texts: At least one.
+            texts: One text or more.
             pairs: The second texts.
             batch_size: Rows at a time.
 
@@ -78,7 +78,7 @@ class Classifier:
         """Turn texts, or pairs of texts, into the model's inputs.
 
         Args:
-            texts: At least one.
+            texts: One text or more.
             pairs: The second texts.
 
         Returns:
@@ -148,7 +148,7 @@ def open_answer(folder: Path, device: str = "cpu") -> Answer:
 
     Args:
         folder: A model folder, or one that `stark export` wrote.
-        device: Of a model folder; exported models run on the CPU.
+        device: Device of a model folder; exported models run on the CPU.
 
     Returns:
         The model; it computes in float32 wherever weights are no int8.

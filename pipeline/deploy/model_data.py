@@ -55,7 +55,7 @@ def keep_description(task: str, run: RunFolder) -> None:
     """Copy the description of an own task into a run, which then needs no other file to know its task.
 
     Args:
-        task: As in the run's settings; of GLUE's tasks nothing is copied.
+        task: The task as in the run's settings; of GLUE's tasks nothing is copied.
         run: The run.
     """
     if is_description(task):

@@ -53,7 +53,7 @@ class Side:
 
     Args:
         name: ``student``, ``teacher``, or ``model`` where it is alone.
-        folder: Where it lies.
+        folder: Its folder.
         classifier: The model.
     """
 
@@ -68,7 +68,7 @@ class Answered:
 
     Args:
         values: Probabilities ``(num_labels,)``, or of regression the score ``(1,)``.
-        milliseconds: From tokens to values, median of five calls.
+        milliseconds: Milliseconds from tokens to values, the median of five calls.
     """
 
     values: Tensor

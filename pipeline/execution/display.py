@@ -93,7 +93,7 @@ class Display:
         """Say that a stage runs in a process of its own.
 
         Args:
-            name: Of the stage.
+            name: Name of the stage.
             reason: Why it runs.
         """
         self.console.print(f"{name:<22} started" + ("" if reason == _FIRST_TIME else f": {reason}"), highlight=False)
@@ -102,8 +102,8 @@ class Display:
         """Say that such a stage is done.
 
         Args:
-            name: Of the stage.
-            seconds: That it took.
+            name: Name of the stage.
+            seconds: Its seconds.
         """
         self.console.print(f"{name:<22} finished after {seconds:.0f} s", highlight=False)
 

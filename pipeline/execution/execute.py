@@ -37,8 +37,8 @@ def begin(stage: Stage, manifest: Manifest, decision: Decision) -> bool:
 
     Args:
         stage: The stage.
-        manifest: Of the run.
-        decision: On it; not to skip it.
+        manifest: The run's manifest.
+        decision: Decision on it, which is not to skip it.
 
     Returns:
         Whether it goes on with what it left.
@@ -65,7 +65,7 @@ def check_places(stage: Stage, manifest: Manifest) -> list[Path]:
 
     Args:
         stage: The stage.
-        manifest: Of the run.
+        manifest: The run's manifest.
 
     Returns:
         Cards and exports there, which go with the model that they were made of.
@@ -81,8 +81,8 @@ def drop_checkpoints(name: str, manifest: Manifest) -> None:
     """Remove the checkpoints of a fit that will not go on: they have the weights six times, with AdamW's two moments.
 
     Args:
-        name: Of the stage.
-        manifest: Of the run; it keeps what the fit's validations gave, which a search asks.
+        name: Name of the stage.
+        manifest: The run's manifest; it keeps what the fit's validations gave, which a search asks.
 
     Raises:
         ReadError: If a checkpoint could not be read now; all of them stay.
@@ -103,7 +103,7 @@ def execute_all(
 
     Args:
         stages: Those that are known now; more may be known when one of them is finished.
-        manifest: Of the run.
+        manifest: The run's manifest.
         display: Shows them.
         workers: How many fits run at a time, where they do not run here.
         here: Whether fits run in this process.
@@ -150,7 +150,7 @@ def run_fits(fits: Mapping[str, Callable[[bool], None]], workers: int = 1) -> No
     """Run fits that a stage consists of.
 
     Args:
-        fits: By name, each runs one; it is told whether it was begun here before, and lost.
+        fits: Functions by name, each of which runs one; it is told whether it was begun here before, and lost.
         workers: How many run at a time; with several, each in a process of its own.
 
     Raises:

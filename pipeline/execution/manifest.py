@@ -25,11 +25,11 @@ class Record:
     """What is known of a stage.
 
     Args:
-        settings: On which its result depends, and digests of the data and the encoder.
+        settings: Settings on which its result depends, and digests of the data and the encoder.
         inputs: Digest of the result of each stage that it was made from.
         outputs: SHA-256 of each file that it left, by its path in the run's folder; none until it is finished.
         finished: Whether it is.
-        seconds: That it took, in all its parts but those that were killed.
+        seconds: Seconds of all its parts but those that were killed.
         val_scores: What the validations of a fit gave, after the number of the epoch, once its checkpoints are gone.
         machine: What decides on the bits beside the settings, when it was begun; see `machine_of`.
     """
@@ -113,7 +113,7 @@ class Manifest:
         """Record that a stage is at work; an unfinished one that goes on keeps the seconds that it has.
 
         Args:
-            name: Of the stage.
+            name: Name of the stage.
             settings: See `Record`.
             inputs: See `Record`.
         """
@@ -145,7 +145,7 @@ class Manifest:
         """Record what is still asked of a fit whose checkpoints go.
 
         Args:
-            name: Of the stage.
+            name: Name of the stage.
             val_scores: See `Record`.
         """
         self.stages[name].val_scores = val_scores
@@ -155,9 +155,9 @@ class Manifest:
         """Record a finished stage and the checksums of what it left.
 
         Args:
-            name: Of the stage.
+            name: Name of the stage.
             outputs: Files and folders, by their paths in the run's folder.
-            seconds: That it took this time.
+            seconds: Seconds of this attempt.
         """
         record = self.stages[name]
         files = sorted(file for output in outputs for file in _files(self.folder / output))
@@ -169,8 +169,8 @@ class Manifest:
         """Record what a stage took until it was interrupted; of one that was killed nobody knows.
 
         Args:
-            name: Of the stage.
-            seconds: That it took this time.
+            name: Name of the stage.
+            seconds: Seconds of this attempt.
         """
         self.stages[name].seconds = round(self.stages[name].seconds + seconds, 2)
         self.write()
@@ -179,7 +179,7 @@ class Manifest:
         """Drop the records of stages that are to run again; nothing is written.
 
         Args:
-            names: Of the stages.
+            names: Names of the stages.
         """
         self.stages = {name: record for name, record in self.stages.items() if name not in names}
 
@@ -187,7 +187,7 @@ class Manifest:
         """What has happened to the files that a finished stage left.
 
         Args:
-            name: Of the stage.
+            name: Name of the stage.
 
         Returns:
             Such as ``trial/model/config.json is missing``, or None if all is as it was.

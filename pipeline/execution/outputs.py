@@ -55,7 +55,7 @@ def has_output(manifest: Manifest, name: str) -> bool:
     """Whether a finished stage left a file.
 
     Args:
-        manifest: Of the run.
+        manifest: The run's manifest.
         name: The file, by its path in the run's folder.
     """
     return any(name in record.outputs for record in manifest.stages.values())

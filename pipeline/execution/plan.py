@@ -56,7 +56,7 @@ def plan(stages: Sequence[Stage], manifest: Manifest) -> dict[str, Decision]:
     """Foresee what a run would do.
 
     Args:
-        stages: In their order.
+        stages: The stages in their order.
         manifest: What is known.
 
     Returns:
@@ -83,8 +83,8 @@ def stages_from(name: str, stages: Sequence[Stage]) -> set[str]:
     """A stage and all that depend on it.
 
     Args:
-        name: Of a stage; ``sparsify`` and ``distill`` mean all of that kind, ``trial`` that of every seed.
-        stages: In their order.
+        name: Name of a stage; ``sparsify`` and ``distill`` mean all of that kind, ``trial`` that of every seed.
+        stages: The stages in their order.
 
     Returns:
         Their names.

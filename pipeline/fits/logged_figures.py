@@ -19,7 +19,7 @@ def score_figures(scores: UnitScores) -> dict[str, Figure]:
     """Histograms of the normalised scores, a line for each layer.
 
     Args:
-        scores: Of a model's units.
+        scores: Scores of a model's units.
 
     Returns:
         A figure for each loss, heads beside neurons.
@@ -40,8 +40,8 @@ def mask_figures(folder: Path, dense: Path) -> dict[str, Figure]:
     """Which units of the dense model a model kept, layer by layer.
 
     Args:
-        folder: Of the model.
-        dense: Of the dense model.
+        folder: Folder of the model.
+        dense: Folder of the dense model.
 
     Returns:
         A figure ``kept_units``; none where layers were dropped.

@@ -29,7 +29,7 @@ def prepare_loggers(names: list[Loggers]) -> None:
     """Find out whether the packages are there, before anything is written, and tell W&B to be quiet.
 
     Args:
-        names: Of ``trainer.loggers``.
+        names: Values of ``trainer.loggers``.
 
     Raises:
         StarkError: If one is not.
@@ -45,8 +45,8 @@ def logger_configs(settings: RunSettings, folder: Path) -> list[dict[str, Any]]:
     """The loggers of a fit, as its ``stage.yaml`` names them.
 
     Args:
-        settings: Of the run.
-        folder: Of the stage.
+        settings: The run's settings.
+        folder: Folder of the stage.
 
     Returns:
         The CSV, which `stark report` reads, and the others; empty without others.
@@ -81,8 +81,8 @@ def log_figures(settings: RunSettings, folder: Path, draw: Callable[[], Mapping[
     """Log pictures of a stage that is no fit.
 
     Args:
-        settings: Of the run.
-        folder: Of the stage.
+        settings: The run's settings.
+        folder: Folder of the stage.
         draw: Makes the pictures, by name; not asked where nothing is logged.
     """
     if not settings.trainer.loggers:
@@ -105,7 +105,7 @@ def logging_ends(settings: RunSettings) -> Iterator[None]:
     """End what is logged with the block; W&B would take the next stage for more of this one.
 
     Args:
-        settings: Of the run.
+        settings: The run's settings.
     """
     try:
         yield

@@ -50,9 +50,9 @@ def run_on_ray(command: list[str], log: Path, *, cpus: int, gpus: int) -> int:
 
     Args:
         command: The process.
-        log: Where its output goes.
-        cpus: That it is given; also the number of its threads.
-        gpus: That it is given.
+        log: File for its output.
+        cpus: Number of cores that it gets; also the number of its threads.
+        gpus: Number of GPUs that it gets.
 
     Returns:
         Its exit status; `LOST` if its worker or node was lost.

@@ -31,11 +31,11 @@ def fit_elsewhere(
 
     Args:
         command: The process.
-        log: Where its output goes; None, for a local one only, for where ours goes.
-        executor: Where it runs.
+        log: File for its output; None, for a local fit only, for that of this process.
+        executor: Where the fit runs.
         workers: How many run at a time. They share the cores, as more threads than cores slow each other down many
             times; ``OMP_NUM_THREADS`` can only make them fewer.
-        gpus: That it needs; only Ray is told.
+        gpus: Number of GPUs that it needs; only Ray uses it.
 
     Raises:
         CalledProcessError: If it fails.
@@ -101,7 +101,7 @@ def was_lost(error: subprocess.CalledProcessError) -> bool:
     """Whether a process was killed, by the system for memory or by somebody, rather than that it failed.
 
     Args:
-        error: Of `fit_elsewhere`.
+        error: An exception that `fit_elsewhere` raised.
 
     Returns:
         Whether it can be expected to go on from its checkpoint.

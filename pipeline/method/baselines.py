@@ -20,7 +20,7 @@ def baseline_stages(context: RunContext, chosen: Sequence[Candidate]) -> tuple[l
     """Stages of what the chosen candidates are compared with, and the models that they leave.
 
     Args:
-        context: Of the run.
+        context: The run's context.
         chosen: Candidates; rankings are tried at their sparsities.
 
     Returns:

@@ -30,7 +30,7 @@ class RunContext:
     """Places, groups of settings by their full names, and the two stages that every sparse teacher has.
 
     Args:
-        settings: Of the run, or of its repetition with another seed.
+        settings: Settings of the run, or of its repetition with another seed.
         data: Its data module, for the content of the data.
         is_repetition: Whether the settings are those of a repetition, whose stages from the trial on have places of
             their own.
@@ -92,7 +92,7 @@ class RunContext:
         """The stage that cuts a sparse teacher.
 
         Args:
-            teacher: Of the method or of a baseline.
+            teacher: A sparse teacher of the method or of a baseline.
 
         Returns:
             The stage.
@@ -118,7 +118,7 @@ class RunContext:
         """The stage that distils from it.
 
         Args:
-            teacher: Of the method or of a baseline.
+            teacher: A sparse teacher of the method or of a baseline.
 
         Returns:
             The stage.
@@ -143,7 +143,7 @@ class RunContext:
         """Distil from a sparse teacher, or a part of it.
 
         Args:
-            teacher: Of the method or of a baseline.
+            teacher: A sparse teacher of the method or of a baseline.
             watch: Callbacks that watch the fit.
             resume: Go on with what an interrupted or paused one left.
             pause_after: Train only so many epochs now.

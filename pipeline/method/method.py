@@ -26,9 +26,9 @@ class Method:
     those that are known now.
 
     Args:
-        settings: Of the run.
+        settings: The run's settings.
         data: Its data module, for the content of the data.
-        manifest: Of the run; the search and the last stages ask what it knows.
+        manifest: The run's manifest; the search and the last stages ask what it knows.
     """
 
     def __init__(self, settings: RunSettings, data: GLUEDataModule, manifest: Manifest) -> None:

@@ -34,7 +34,7 @@ class Repetition:
 
     Args:
         run: What they share.
-        manifest: Of the run; the search asks what it knows.
+        manifest: The run's manifest; the search asks what it knows.
     """
 
     def __init__(self, run: RunContext, manifest: Manifest) -> None:
@@ -100,7 +100,7 @@ class Repetition:
         """Distil from the chosen candidates, and what they are compared with.
 
         Args:
-            chosen: Of `chosen`.
+            chosen: The candidates that `chosen` returned.
 
         Returns:
             The stages, and all students of this seed, that of the dense teacher first.

@@ -30,7 +30,7 @@ def need_extra(extra: str, what: str, *modules: str) -> None:
     Args:
         extra: Its name in setup.cfg.
         what: Needs them, such as ``--format onnx``.
-        modules: Of the packages.
+        modules: Names of the modules that the packages have.
 
     Raises:
         StarkError: If one of them is missing.

@@ -22,7 +22,7 @@ def printable(text: str) -> str:
     r"""Show what a terminal would obey instead of showing it, such as escape sequences, as Python writes it.
 
     Args:
-        text: From anywhere.
+        text: Any text.
 
     Returns:
         The same with ``\x1b`` and the like spelt out; line ends and tabs stay.

@@ -60,9 +60,9 @@ def card_of(
     """Make a model card.
 
     Args:
-        folder: Of a model of a finished run.
-        licence: As the hub spells it.
-        language: Of the texts.
+        folder: Folder of a model of a finished run.
+        licence: Licence, as the hub spells it.
+        language: Language of the texts.
         repo: Id on the hub.
 
     Returns:
@@ -151,7 +151,7 @@ def entry_of(folder: Path) -> tuple[Path, Model]:
     """The run of a model, and the model in the run's results.
 
     Args:
-        folder: Of the model.
+        folder: Folder of the model.
 
     Returns:
         The run's folder and the measured model; for ``student`` the chosen one.

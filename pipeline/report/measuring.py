@@ -51,14 +51,14 @@ class MeasuredModel:
 
     Args:
         name: For a person.
-        folder: In the run.
-        score: On dev, with an interval for other rows (and seeds, where there are several).
-        parameters: Of the whole model.
+        folder: The model's folder in the run.
+        score: Score on the development set, with an interval for other rows (and seeds, where there are several).
+        parameters: Number of parameters of the whole model.
         encoder_parameters: Without embeddings, pooler and classifier.
-        megabytes: Of its weights' file.
+        megabytes: Size of its weights' file in MB.
         tokens: Length of the longest rows that it was measured with, `TOKENS` or fewer.
-        gflops: Of one row of so many tokens, all layers computing all of them.
-        latency: By device and shape, ``{"cpu": {(1, 32): ...}}``.
+        gflops: GFLOPs of one row of so many tokens, all of which all layers compute.
+        latency: Latency by device and shape, ``{"cpu": {(1, 32): ...}}``.
         memory: Peak of a process that classifies 32 rows of so many tokens, in MB, libraries included.
         calibration: Expected calibration error on dev in 15 bins; None for regression.
     """
@@ -88,9 +88,9 @@ def measure_models(
 
     Args:
         root: Folder of the run.
-        models: By name, a folder for each seed; speed and size are those of the first.
+        models: A folder for each seed, by name; speed and size are those of the first.
         logits: What they say of dev, by folder.
-        labels: Of dev.
+        labels: Labels of the development set.
         problem: The kind of label.
         metrics: Names of the task's metrics.
 
@@ -135,7 +135,7 @@ def told_shape(device: str, tokens: int = TOKENS) -> tuple[int, int]:
     """The shape whose latency stands for a device: on the CPU that of a single row, on a GPU that of a full batch.
 
     Args:
-        device: Of the latency.
+        device: Device of the latency.
         tokens: Length of the rows that the models were measured with.
 
     Returns:

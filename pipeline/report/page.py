@@ -26,7 +26,7 @@ class Number:
     """A number that is looked at first.
 
     Args:
-        value: As it is written.
+        value: The number as it is written.
         what: What it is.
     """
 
@@ -56,12 +56,12 @@ class Page:
     """What a page has, in its order.
 
     Args:
-        title: Of the page.
+        title: Title of the page.
         headline: Sentences.
-        numbers: That are looked at first.
+        numbers: Numbers at the top of the page.
         pictures: Next.
         tables: Then.
-        command: That gives the run again.
+        command: Command that repeats the run.
         settings: All of them, as YAML.
     """
 

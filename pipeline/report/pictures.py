@@ -47,7 +47,7 @@ class Picture:
 
     Args:
         title: What it shows.
-        svg: As it stands in a page.
+        svg: The picture as it stands in a page.
     """
 
     title: str
@@ -94,7 +94,7 @@ def score_picture(models: Sequence[MeasuredModel]) -> Picture:
     """Scores on dev with their intervals.
 
     Args:
-        models: At least one.
+        models: One model or more.
 
     Returns:
         A bar for each.
@@ -123,8 +123,8 @@ def latency_picture(models: Sequence[MeasuredModel], device: str, shape: tuple[i
     """Score against latency; the size of a point is that of the encoder.
 
     Args:
-        models: At least one.
-        device: Of the latency.
+        models: One model or more.
+        device: Device of the latency.
         shape: Rows and tokens.
 
     Returns:
@@ -189,7 +189,7 @@ def kept_picture(models: Mapping[str, Kept]) -> Picture:
     """Which heads each layer kept, and how many of its neurons.
 
     Args:
-        models: By name, at least one.
+        models: One model or more, by name.
 
     Returns:
         A row of two plots for each.
@@ -226,7 +226,7 @@ def unit_picture(units: Mapping[str, UnitScatter]) -> Picture:
     """Expressiveness against friendliness of each unit of the teacher.
 
     Args:
-        units: Of ``heads`` and ``neurons``.
+        units: Scores of ``heads`` and ``neurons``.
 
     Returns:
         Two scatter plots, a colour for each layer.
@@ -251,7 +251,7 @@ def curve_picture(curves: Sequence[Curve]) -> Picture:
     """Training loss and score on the selection part of each fit.
 
     Args:
-        curves: At least one.
+        curves: One curve or more.
 
     Returns:
         Two plots.

@@ -57,10 +57,10 @@ class RunRecord:
     """A run.
 
     Args:
-        folder: Where it is.
-        settings: Of its ``config.yaml``.
+        folder: Its folder.
+        settings: Content of its ``config.yaml``.
         stages: Those that were begun.
-        curves: Of its fits, in the order of the stages.
+        curves: Curves of its fits, in the order of the stages.
         units: Scores of ``heads`` and ``neurons`` for the first seed, once they are there.
         summary: Its results; None until it is finished.
         config: Text of its ``config.yaml``.

@@ -95,7 +95,7 @@ def chosen_of(record: RunRecord, measured: Sequence[MeasuredModel]) -> MeasuredM
 
     Args:
         record: The run.
-        measured: Of `measured_of`.
+        measured: The models that `measured_of` returned.
 
     Returns:
         One of them; None if the run is not finished.

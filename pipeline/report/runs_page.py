@@ -23,7 +23,7 @@ def page_of_runs(records: Sequence[RunRecord]) -> Page:
     """Make the page that sets runs side by side.
 
     Args:
-        records: At least two runs; those that are not finished are only named.
+        records: Two runs or more; those that are not finished are only named.
 
     Returns:
         The page; scores of different tasks are in pictures of their own.

@@ -58,9 +58,9 @@ def compare(
     """The sparse teacher's student against each other method's, on the same rows and seeds.
 
     Args:
-        best: Of `best_by_method`.
-        logits: Of the rows, by model folder.
-        labels: Of the rows.
+        best: The choices that `best_by_method` returned.
+        logits: Logits of the rows, by model folder.
+        labels: Labels of the rows.
         problem: The kind of label.
         metrics: Names of the task's metrics.
 

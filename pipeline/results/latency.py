@@ -22,7 +22,7 @@ class Latency:
     """Milliseconds of a call.
 
     Args:
-        median: Of the rounds.
+        median: Median of the rounds.
         low: The fastest round.
         high: The slowest round.
     """
@@ -38,7 +38,7 @@ def measure_latency(models: Mapping[str, Callable[[Batch], Tensor]], rows: int, 
     Args:
         models: By name; what is called has to bring its own number of threads to torch's. A GPU's answer counts when
             it has come to the CPU.
-        rows: Of the batch.
+        rows: Number of rows of the batch.
         length: Tokens of each row; none is padding.
 
     Returns:
@@ -86,7 +86,7 @@ def device_text(device: str) -> str:
     """What a device is called.
 
     Args:
-        device: Of torch.
+        device: Name of a torch device.
 
     Examples:
         >>> device_text("cpu"), device_text("cuda"), device_text("cuda:1")

@@ -47,7 +47,7 @@ def evaluate(
 
     Args:
         module: With the model.
-        data: Of the run; its tokenizer is the model's.
+        data: The run's data module; its tokenizer is the model's.
         settings: The run's precision and accelerator.
         part: The selection part, or GLUE's dev split.
 
@@ -109,7 +109,7 @@ def count_flops(model: PreTrainedModel, rows: int, length: int, *, training: boo
 
     Args:
         model: A classifier.
-        rows: Of the batch.
+        rows: Number of rows of the batch.
         length: Tokens of each row, padding included.
         training: Forward and backward pass as a fit does them, without what it spares; else a forward pass in which
             every layer computes all tokens.

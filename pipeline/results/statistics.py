@@ -29,7 +29,7 @@ class Cell:
         labels: ``(rows,)``.
         control: Predictions of the one method, ``(seeds, rows)``.
         treated: Predictions of the other one, ``(seeds, rows)``, with the same seeds in the same order.
-        metric: Of the task.
+        metric: Metric of the task.
     """
 
     task: str
@@ -59,7 +59,7 @@ class Estimate:
     """A difference with its 95 % interval.
 
     Args:
-        value: On all seeds and rows.
+        value: The value on all seeds and rows.
         low: The 2.5 % quantile of the bootstrap.
         high: The 97.5 % quantile.
     """
@@ -80,9 +80,9 @@ def estimate_difference(cells: Sequence[Cell], draws: int = 1000, seed: int = 0)
     narrow.
 
     Args:
-        cells: At least one.
-        draws: Of the bootstrap.
-        seed: Of the draws.
+        cells: One cell or more.
+        draws: Number of draws of the bootstrap.
+        seed: Seed of the draws.
 
     Returns:
         The estimate.
@@ -126,9 +126,9 @@ def estimate_score(said: Tensor, labels: Tensor, metric: Metric, draws: int = 10
     Args:
         said: Predictions ``(seeds, rows)``.
         labels: ``(rows,)``.
-        metric: Of the task.
-        draws: Of the bootstrap.
-        seed: Of the draws.
+        metric: Metric of the task.
+        draws: Number of draws of the bootstrap.
+        seed: Seed of the draws.
 
     Returns:
         The estimate; its value is the mean over seeds.

@@ -43,7 +43,7 @@ class RankedTeacher:
     """A sparse teacher of a baseline.
 
     Args:
-        ranking: By what its units are ranked.
+        ranking: What its units are ranked by.
         sparsity: Fraction of its heads and neurons that are removed.
     """
 

@@ -16,7 +16,7 @@ def best_of(values: Mapping[_Key, float], number: int = 1) -> list[_Key]:
     """The keys of the highest values; of equal ones those that come first.
 
     Args:
-        values: By key.
+        values: Values by key.
         number: How many.
 
     Returns:

@@ -31,7 +31,7 @@ class HeldOut:
     """Rows, and scores of the teacher's units that know nothing of them.
 
     Args:
-        scores: Of other rows.
+        scores: Scores of other rows.
         batches: The rows.
     """
 
@@ -63,9 +63,9 @@ def predicted_value(metric: float, agreement: float, sparsity: float, rule: Pred
     Source: the last is the tradeoff of MiniDisc (Zhang et al., 2022), by which it chooses a teacher assistant.
 
     Args:
-        metric: In the unit of its score.
+        metric: Its score.
         agreement: See `Problem.agreement`.
-        sparsity: Of the sparse teacher.
+        sparsity: Sparsity of the sparse teacher.
         rule: One of the three.
         weight: w.
 
@@ -85,8 +85,8 @@ def folds(batches: Sequence[Batch], number: int = FOLDS) -> list[list[Batch]]:
     """Deal batches out to folds in turn, so that folds of batches in the order of their lengths have the same lengths.
 
     Args:
-        batches: Of the data; where there are fewer than folds, each row becomes a batch of its own.
-        number: Of folds; fewer if there are fewer rows.
+        batches: Batches of the data; where there are fewer than folds, each row becomes a batch of its own.
+        number: Number of folds; fewer if there are fewer rows.
 
     Returns:
         At least two folds, none of them empty.

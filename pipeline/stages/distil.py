@@ -31,11 +31,11 @@ def distill(
     """Distil a teacher into a student that starts from its initial weights: ``folder/model``.
 
     Args:
-        settings: Of the run.
-        folder: The stage's.
+        settings: The run's settings.
+        folder: Folder of the stage.
         teacher: Model folder of the teacher, dense or sparse.
         student: Model folder of the initial student.
-        callbacks: Watch the fit.
+        callbacks: Callbacks that watch the fit.
         resume: Go on with what an interrupted one left.
         pause_after: Train only so many epochs now; then there is no model folder yet.
         restoring: Arguments of `TeacherRestoring`, for a dense teacher that is masked.
@@ -69,10 +69,10 @@ def train_alone(
     """Train a student on the labels alone, as many steps as a distillation takes: ``folder/model``.
 
     Args:
-        settings: Of the run.
-        folder: The stage's.
+        settings: The run's settings.
+        folder: Folder of the stage.
         student: Model folder of the initial student.
-        callbacks: Watch the fit.
+        callbacks: Callbacks that watch the fit.
         resume: Go on with what an interrupted one left.
     """
     fit: FitSettings = settings.distillation

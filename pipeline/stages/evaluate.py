@@ -26,8 +26,8 @@ def summarize(settings: RunSettings, manifest: Manifest, trained: Sequence[Train
     """Measure every model, choose on the selection part, then read dev; writes ``dev_logits.safetensors``.
 
     Args:
-        settings: Of the run.
-        manifest: Of the run, for the seconds of its stages.
+        settings: The run's settings.
+        manifest: The run's manifest, for the seconds of its stages.
         trained: The dense teacher, then all students; those of denser teachers first.
 
     Returns:

@@ -24,9 +24,9 @@ def finetune(
     """Finetune the encoder: the dense teacher, ``folder/model``.
 
     Args:
-        settings: Of the run.
-        folder: The stage's.
-        callbacks: Watch the fit.
+        settings: The run's settings.
+        folder: Folder of the stage.
+        callbacks: Callbacks that watch the fit.
         resume: Go on with what an interrupted one left.
         expected: Arguments of `ExpectedModel`; None trains what lies there.
     """

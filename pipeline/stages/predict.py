@@ -27,7 +27,7 @@ def predict_students(
     Where the teacher's units were scored on the selection part, which ranks as well, both are cross-fitted.
 
     Args:
-        settings: Of the run.
+        settings: The run's settings.
         candidates: The sparse teachers.
         dense: Model folder of the dense teacher.
         trial: Model folder of the trial student.

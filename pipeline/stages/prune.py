@@ -26,8 +26,8 @@ def cut_student(settings: RunSettings, folder: Path, dense: Path) -> None:
     """Cut the student from the dense teacher: ``folder/model``, and the scores when units were removed.
 
     Args:
-        settings: Of the run.
-        folder: The stage's.
+        settings: The run's settings.
+        folder: Folder of the stage.
         dense: Model folder of the dense teacher.
     """
     model = load_classifier(dense)

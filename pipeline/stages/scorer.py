@@ -43,7 +43,7 @@ def batches_for_scoring(settings: RunSettings, tokenizer: Path, trainer: Trainer
     Args:
         settings: The run's settings.
         tokenizer: A folder with the tokenizer.
-        trainer: Of `scorer`.
+        trainer: A trainer that `scorer` returned.
 
     Returns:
         The batches, in a fixed order.

@@ -28,8 +28,8 @@ def score_dense_teacher(settings: RunSettings, folder: Path, teacher: Path, stud
     """Score the dense teacher against the trial student: ``folder/teacher_scores.safetensors``.
 
     Args:
-        settings: Of the run.
-        folder: The stage's.
+        settings: The run's settings.
+        folder: Folder of the stage.
         teacher: Model folder of the dense teacher.
         student: Model folder of the trial student.
     """
@@ -46,8 +46,8 @@ def score_baselines(settings: RunSettings, folder: Path, teacher: Path, student:
     """Score the dense teacher for rankings that need scores of their own: ``folder/baseline_scores.safetensors``.
 
     Args:
-        settings: Of the run.
-        folder: The stage's.
+        settings: The run's settings.
+        folder: Folder of the stage.
         teacher: Model folder of the dense teacher.
         student: Model folder of the trial student.
     """
@@ -65,7 +65,7 @@ def cut_teacher(
     """Cut a sparse teacher from stored scores: a model folder.
 
     Args:
-        settings: Of the run; its seed is that of the ranking ``random``.
+        settings: The run's settings; their seed is that of the ranking ``random``.
         folder: The model folder to write.
         dense: Model folder of the dense teacher.
         scores: File of its scores, of the kind that the ranking needs.
@@ -87,7 +87,7 @@ def cut_assistant(settings: RunSettings, folder: Path, dense: Path, scores: Path
     Source: Mirzadeh et al., 2020, "Improved Knowledge Distillation via Teacher Assistant".
 
     Args:
-        settings: Of the run.
+        settings: The run's settings.
         folder: The model folder to write.
         dense: Model folder of the dense teacher.
         scores: File of the scores that the student was cut by; not read for layers.

@@ -34,7 +34,7 @@ class UnitMasks(NamedTuple):
         """The masks on a device, as numbers of a type.
 
         Args:
-            device: Where they go.
+            device: The new device.
             dtype: Their new type.
 
         Returns:

@@ -19,7 +19,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = N
     Args:
         query: ``(batch, heads, tokens, d)``.
         key: ``(batch, heads, length, d)``.
-        value: As key.
+        value: Values, of the shape of ``key``.
         mask: Broadcasts to ``(batch, heads, tokens, length)``; True where a token may be looked at, of which each row
             has some.
         dropout_p: Probability in [0, 1].

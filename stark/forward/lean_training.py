@@ -88,7 +88,7 @@ class UsedRows(nn.Embedding):
         """Note that a step of the optimizer would have multiplied the other rows.
 
         Args:
-            factor: By which.
+            factor: Factor of the decay.
         """
         if factor != 1:
             self._pending.append(factor)
@@ -164,8 +164,8 @@ def follow_(rows: UsedRows, optimizer: Optimizer) -> None:
     """Let the other rows decay with each step that an AdamW makes.
 
     Args:
-        rows: Of a model.
-        optimizer: That trains it.
+        rows: Embeddings of a model.
+        optimizer: Optimizer that trains it.
     """
 
     def decay(optimizer: Optimizer, *_: object) -> None:

@@ -155,7 +155,7 @@ def computed(metrics: MetricCollection) -> dict[str, Tensor]:
     """The values of metrics by their names.
 
     Args:
-        metrics: Of `build_metrics`.
+        metrics: A collection that `build_metrics` returned.
 
     Returns:
         The values. An undefined correlation is 0, since a NaN would never be beaten; see `correlation`.
@@ -167,7 +167,7 @@ def score_of(values: Mapping[str, Tensor]) -> Tensor:
     """The score of a task, by which everything is chosen: the mean of its metrics.
 
     Args:
-        values: Of `computed`.
+        values: Values that `computed` returned.
 
     Returns:
         A scalar.

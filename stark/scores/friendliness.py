@@ -38,7 +38,7 @@ def score_teacher(
     Args:
         teacher: The dense teacher.
         student: The trial student.
-        batches: On the models' device, in a fixed order.
+        batches: Batches on the models' device, in a fixed order.
         loss: The loss that the trial student was distilled with.
         reduction: See `batch_importance`.
 

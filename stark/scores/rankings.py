@@ -46,7 +46,7 @@ def score_baselines(
     Args:
         teacher: The dense teacher.
         student: The trial student.
-        batches: On the models' device; they are gone through twice.
+        batches: Batches on the models' device; they are read twice.
         loss: The loss that the trial student was distilled with.
 
     Returns:
@@ -73,7 +73,7 @@ def ranked_masks(
         scores: Of this model: of `score_teacher`, or of `score_baselines` for
             those in `SCORED`; not looked at for ``magnitude`` and ``random``.
         model: The dense teacher.
-        seed: Of ``random``.
+        seed: Seed of ``random``.
 
     Returns:
         The masks; True keeps.

@@ -43,7 +43,7 @@ def score_units(
 
     Args:
         model: The model whose units are scored.
-        batches: On the model's device, in a fixed order.
+        batches: Batches on the model's device, in a fixed order.
         losses: Named losses, each giving one value per example.
         reduction: See `batch_importance`.
         layers: Numbers of the layers whose hidden states the losses compare.

@@ -26,8 +26,8 @@ class UnitScores:
     """Raw importance of every unit by loss: ``scores.heads["expressiveness"][layer]`` is ``(num_heads,)``.
 
     Args:
-        heads: By loss, one float64 tensor per layer.
-        neurons: By loss, one float64 tensor per layer.
+        heads: One float64 tensor per layer.
+        neurons: One float64 tensor per layer.
         model: Hash of the weights that were scored.
     """
 

@@ -94,7 +94,7 @@ def export_model(
     and checksums, too.
 
     Args:
-        folder: Of the model.
+        folder: Folder of the model.
         form: ``onnx`` (a graph of opset 18 and its weights), ``torch`` (a file of `torch.export`), ``openvino``, or
             ``dense``: a model folder that plain transformers loads, whose dropped units are zeros, so that it is as
             large and as slow as the original model.
@@ -103,7 +103,7 @@ def export_model(
         int8: For onnx weights and activations of matrix products of 8 bits (dynamic quantisation), for openvino
             and torch weights alone.
         max_logit_difference: Between the logits of both.
-        max_score_loss: Of the task's score.
+        max_score_loss: Largest loss of the task's score.
         teacher: Folder of the dense teacher, which is exported in the same way, measured and dropped; None for none.
         overwrite: Whether anything else at the target may be replaced.
 
