@@ -71,7 +71,7 @@ def _hidden() -> str | None:
     """What cannot be imported because a module of the same name is found before it; nothing of that is imported.
 
     Returns:
-        A line that names both and says what to do, or None.
+        A line that names both and what to do, or None.
     """
     library = os.path.dirname(os.__file__)
     # The script's folder, the current one or those of PYTHONPATH.
@@ -85,7 +85,7 @@ def _hidden() -> str | None:
     for name in (*_PACKAGES, *_LIBRARIES):
         spec = find_spec(name)
         if spec is None or spec.origin is None:
-            continue  # the import says what is wrong
+            continue  # the import names the reason
         place = os.path.dirname(spec.origin) if spec.submodule_search_locations else spec.origin
         folder = os.path.dirname(place)
         if name in _PACKAGES and os.path.realpath(place) != os.path.join(_HOME, name):

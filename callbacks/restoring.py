@@ -27,7 +27,7 @@ class TeacherRestoring(Callback):
     """Distils from the sparse teacher at first, and restores its mask epoch by epoch until it is dense.
 
     What it removes in an epoch is `restored_sparsity` of its units, always those of the lowest knowledgeable
-    score. At each epoch the teacher is asked about all rows in one pass.
+    score. At each epoch the teacher's outputs for all rows are computed in one pass.
 
     Lifecycle: at the first batch of an epoch. The module's teacher is the dense one, and masked, not cut; a resumed fit
     asks it again and gets the same bits.

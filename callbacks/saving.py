@@ -25,7 +25,7 @@ LOSS_WEIGHTS = "loss.safetensors"
 class SaveModelFolder(Callback):
     """Writes ``model/`` under ``trainer.default_root_dir`` when a fit ends: the checkpoint with the best ``val/score``.
 
-    Parameters of the loss of distillation, if it has any, go to ``loss.safetensors`` beside it.
+    Parameters of the loss of distillation, if it has any, are written to ``loss.safetensors`` in the same folder.
     Without a best checkpoint (no epoch was trained, no checkpoint callback) the weights are the module's present ones.
     The folder loads with ``load_classifier`` and, after ``import stark``, with transformers.
     """

@@ -45,8 +45,8 @@ class TeacherCache(Callback):
             keeps them in memory, for this fit alone. A file is known by the teacher's weights, the rows, the
             tokenisation, the batches and the precision.
         hidden_states: Numbers of layers whose hidden states are kept as well, counted as by transformers (0 is the
-            embeddings, -1 the last layer), beside those that the module's loss compares. They take ``4 * hidden_size``
-            bytes per token and layer.
+            embeddings, -1 the last layer), in addition to those that the module's loss compares. They take
+            ``4 * hidden_size`` bytes per token and layer.
 
     Raises:
         StarkTypeError: If the module has no teacher, or the data module cannot name its rows.

@@ -358,7 +358,7 @@ class GLUEDataModule(DataSettings, pl.LightningDataModule):
             collate_fn=NoRows(collator) if empty else collator,  # type: ignore[arg-type]
             num_workers=self.num_workers,
             pin_memory=torch.cuda.is_available(),
-            # Without one of its own a loader draws its seed from the global random state, and a resumed run, which
+            # Without a generator a loader draws its seed from the global random state, and a resumed run, which
             # makes another number of loaders, would go on with other dropout masks.
             generator=seeded_generator("loader", purpose, self.seed),
             **batching,

@@ -58,14 +58,14 @@ class DataSettings:
             pad_to_multiple_of: Rounds the length of each batch up, at most to ``max_length``; 1 leaves it. Each length
                 that occurs costs kernels, in bf16 on a CPU much time and memory; with 16, the short rows of SST-2
                 would be padded by 60 % of their tokens, with 8 by 25 %.
-            num_workers: Worker processes of each loader; 0 is fastest, as making a batch takes less than handing it over.
+            num_workers: Worker processes of each loader; 0 is fastest, as making a batch costs less than handing it over.
             cache_dir: Folder of tokenised splits; default ``$STARK_CACHE`` or ``~/.cache/stark-lightning``.
             seed: Seed of cuts and order.
             tokens_per_batch: Trains on batches of up to so many tokens per process, padding included, instead of
                 ``batch_size`` rows: few rows if they are long, many if they are short. Each epoch has the same shapes,
                 at most two per rounded length. At least ``max_length``, rounded up, so that any row fits.
             cut_seed: Seed of the cuts, where fits of several seeds shall have the same rows; None for ``seed``.
-            labelled_limit: Only so many of train's rows have a label, beside the selection part; None for all.
+            labelled_limit: Number of train's rows that have a label, not counting the selection part; None for all.
             use_unlabelled: Train on the other rows as well, whose label is -100 (NaN for regression), which only a
                 teacher can say something of; `stark run` does so in its distillations.
             expected_content: What `digest` must give for splits; `stark run` lets its stages check so that all of them

@@ -57,7 +57,7 @@ class ClassificationModule(LightningModule):
     """A Hugging Face sequence classifier with the training that finetuning and distillation have in common.
 
     Optimizer: AdamW (eps 1e-6, fused where possible) without decay on biases and LayerNorm; a linear warm-up and decay
-    over the steps of the *phase*, which is the whole fit unless a callback says otherwise. Validation logs each metric
+    over the steps of the *phase*, which is the whole fit unless a callback changes it. Validation logs each metric
     of the task as ``val/<metric>`` and their mean as ``val/score`` (``test/...`` in testing).
 
     In a fit only the embedding rows of tokens of train are parameters (the others decay as AdamW would have it), and
@@ -66,7 +66,7 @@ class ClassificationModule(LightningModule):
     Each update's gradient is the mean over all of its rows, over however many processes and accumulated batches they
     are spread.
 
-    A checkpoint holds the classifier's configuration beside its weights, so that a pruned student resumes in its own
+    A checkpoint holds the classifier's configuration and its weights, so that a pruned student resumes in its own
     shape, and the random states and the gradients of an unfinished update, so that it resumes bit for bit.
 
     Args:
@@ -79,7 +79,7 @@ class ClassificationModule(LightningModule):
 
     #: The trained network; for distillation it is the student.
     classifier: PreTrainedModel
-    #: Its tokenizer, saved beside it.
+    #: Its tokenizer, saved with it.
     tokenizer: PreTrainedTokenizerFast
 
     def __init__(
@@ -214,7 +214,7 @@ class ClassificationModule(LightningModule):
     def _log_metrics(self, prefix: str, metrics: MetricCollection) -> Tensor:
         values = computed(metrics)
         metrics.reset()
-        # The metrics have shared their counts; to take the maximum of equal values only says so, without rounding.
+        # The metrics have shared their counts; the maximum of equal values tells Lightning so, without rounding.
         same: dict[str, Any] = {"sync_dist": True, "reduce_fx": "max"}
         self.log_dict({f"{prefix}/{name}": value for name, value in values.items()}, **same)
         self.log(f"{prefix}/score", score := score_of(values), prog_bar=True, **same)

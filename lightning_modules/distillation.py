@@ -29,10 +29,10 @@ __all__ = ["DistillationModule"]
 class DistillationModule(ClassificationModule):
     r"""Distil a teacher into a student by $w T^2 \mathrm{SoftCE} + (1 - w) \mathrm{CE}$.
 
-    The student is trained with dropout, the teacher answers without; it is asked at every step, or once about
-    every row where the fit has a `TeacherCache`. The teacher is no submodule: it costs
-    no gradient, no optimizer state, no traffic between processes and no copy in checkpoints; these name it by its
-    folder, a hash of its dense weights and the units that it kept, and a resumed fit loads and shrinks it anew.
+    The student is trained with dropout; the teacher is in eval mode. Its outputs are computed at every step, or once
+    for every row where the fit has a `TeacherCache`. The teacher is no submodule: it costs no gradient, no optimizer
+    state, no traffic between processes and no copy in checkpoints; these name it by its folder, a hash of its dense
+    weights and the units that it kept, and a resumed fit loads and shrinks it again.
 
     Source: the paper's section 3.1; GeneZC/StarK `run_distillation.py`.
 
@@ -79,7 +79,7 @@ class DistillationModule(ClassificationModule):
         # In a list, so that Lightning and DDP do not see a submodule.
         self._frozen = [load_classifier(teacher, label_names=self.label_names, new_head=False).requires_grad_(False)]
         self._teacher_hash = hash_tensors(self.teacher.state_dict())
-        #: What the teacher says of every row of train; None asks it at every step.
+        #: The teacher's outputs for every row of train; None computes them at every step.
         self.teacher_outputs: TeacherOutputs | None = None
         self.classifier = load_classifier(student, label_names=self.label_names)
         self.tokenizer = load_tokenizer(student)

@@ -30,7 +30,7 @@ __all__ = ["check_strategy", "reset_random_streams", "settle_buckets_"]
 def settle_buckets_(model: nn.Module | None, batch: dict[str, Tensor], parameters: Iterable[nn.Parameter]) -> None:
     """Bring DDP's buckets into the order that they have from its second step on; all processes have to call this.
 
-    DDP sorts its buckets anew after the first step. Where a number lies decides in which order three or more processes
+    DDP sorts its buckets again after the first step. Where a number lies decides in which order three or more processes
     add it, so a resumed fit, whose first step is not the first of the fit, would round that step otherwise.
 
     Args:

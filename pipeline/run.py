@@ -52,7 +52,7 @@ def run(settings: RunSettings, config: str, options: RunOptions) -> None:
 
     Raises:
         StarkFileExistsError: If the run's folder holds something else, another process works in it, or a file of the
-            user's lies where a stage would begin anew.
+            user's lies where a stage would start again.
         StarkError: If the manifest is damaged, or a setting cannot work.
     """
     for name in ("pytorch_lightning", "lightning_fabric"):
@@ -96,7 +96,7 @@ def _plan(
     Stages that are to run again are dropped from the manifest, which is not written.
 
     Raises:
-        StarkFileExistsError: If a file of the user's is where a stage would begin anew.
+        StarkFileExistsError: If a file of the user's is where a stage would start again.
     """
     method = Method(settings, data, manifest)
     todo = method.stages()

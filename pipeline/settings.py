@@ -184,9 +184,9 @@ class TrainerSettings:
     val_check_interval: int | None = None
     #: Train with torch.compile; for GPUs.
     compile: bool = False
-    #: Log to these as well, beside the CSV of each fit.
+    #: Loggers in addition to the CSV of each fit.
     loggers: list[Loggers] = field(default_factory=list)
-    #: Write a checkpoint every so many steps, beside those after each evaluation.
+    #: Write a checkpoint every so many steps, in addition to those after each evaluation.
     checkpoint_every_n_steps: int = 500
 
 
@@ -269,7 +269,7 @@ class RunSettings:
 class RunOptions:
     """What a single call of `stark run` is asked for, beside the settings."""
 
-    #: How many fits run at a time, each in a process of its own if there are several.
+    #: Number of fits that run at a time, each in a separate process if there are several.
     workers: int = 1
     #: Where they run.
     executor: Executor = "local"

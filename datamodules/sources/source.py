@@ -107,7 +107,7 @@ def warn_of_empty_texts(where: str, numbers: Sequence[int], unit: str = "line") 
 class Source(Protocol):
     """Gives the rows of a task's splits.
 
-    The two methods are separate because whoever finds the digest in the cache need not read the rows. Rows know the
+    The two methods are separate because rows whose digest is found in the cache need not be read. Rows know the
     digest of the bytes that they were parsed from, since a file can change between two readings.
     """
 

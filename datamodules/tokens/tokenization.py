@@ -79,7 +79,7 @@ def load_tokenizer(model_name_or_path: str) -> PreTrainedTokenizerFast:
 def tokenizer_digest(tokenizer: PreTrainedTokenizerFast) -> str:
     """Return a hash of what a tokenizer does, whatever padding and truncation it was last used with.
 
-    Its backend is left without both; each call of the tokenizer sets them anew.
+    Its backend is left without both; each call of the tokenizer sets them again.
     """
     backend = tokenizer.backend_tokenizer
     backend.no_padding()

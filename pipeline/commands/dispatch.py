@@ -26,7 +26,7 @@ from stark.storage import passing_reason
 
 __all__ = ["FITS", "command_names", "defect_note", "run_command"]
 
-# Of the disk, not of the program, whoever meets them first.
+# Of the disk, not of the program, wherever they occur first.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 FITS = ("fit", "validate", "test", "predict")
@@ -140,7 +140,7 @@ def _leave(stop: Interrupted, args: list[str]) -> None:
     if any(os.environ.get(name, "0") != "0" for name in ("RANK", "LOCAL_RANK")):
         sys.exit(0)  # the first process speaks for all; Lightning kills it when another one fails before it has
     if PARENT_VARIABLE in os.environ:
-        sys.exit(128 + stop.signum)  # of a stage, whose pipeline says how to go on
+        sys.exit(128 + stop.signum)  # of a stage, whose pipeline prints how to go on
     again = _without_from(args)
     if args[0] == "fit" and stop.checkpoint is not None and "--ckpt_path" not in args:
         again += ["--ckpt_path", str(stop.checkpoint)]

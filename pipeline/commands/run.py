@@ -20,7 +20,7 @@ from stark.errors import StarkError
 __all__ = ["command", "parser", "read_settings"]
 
 
-# The least and the most of every number that has no check of its own; otherwise torch or Lightning would stumble over
+# Smallest and largest value of every number that has no other check; otherwise torch or Lightning would stumble over
 # it in the middle of a run.
 _RANGES = {
     "epochs": (0, math.inf),

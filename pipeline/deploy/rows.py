@@ -34,7 +34,7 @@ _USUAL = ("text", "text_pair")
 _LABEL, _PROBABILITY = "predicted", "probability"
 # Rows that are read, sorted by length and written at a time.
 _CHUNK = 4096
-# How many bad rows are told one by one where a file has them all.
+# Number of bad rows that are reported one by one; a file has them all.
 _TOLD = 10
 # The share of bad rows beyond which the command fails: single ones are usual, more come of a wrong format.
 _MOST_BAD = 0.1
@@ -73,7 +73,7 @@ def predict_file(options: Namespace) -> None:
             columns = _columns(first, folder, options.text, options.text_pair, name)
         except ValueError as error:
             raise StarkError(f"{error}{records.hint if len(records.columns or ()) == 1 else ''}") from error
-        if len(columns) == 2:  # of somebody else's model nothing says that it takes pairs
+        if len(columns) == 2:  # nothing is known about whether somebody else's model takes pairs
             check_segments(config_of(folder), classifier.tokenizer, options.model)
         with _naming(name):
             records.check_columns(*columns)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Answered", "Side", "ask", "listen", "page_of", "said", "serve", "served", "sides_of"]
 
-# Calls in turns whose median is told, after one that is not counted.
+# Calls in turns whose median is reported, after one that is not counted.
 _ROUNDS = 5
 # Characters of a text. More than the tokens that a model takes can be made of, unless most of them are blank.
 _LONGEST = 100_000
@@ -263,7 +263,7 @@ def page_of(sides: Sequence[Side]) -> Blocks:
     """
     # Before it is imported, as it then asks its makers for its newest version.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    # It keeps statistics of its own requests, and computes them anew at each one.
+    # It keeps statistics of its own requests, and computes them again at each one.
     os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = str(_REMEMBERED)
     import gradio
 

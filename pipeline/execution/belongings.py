@@ -57,7 +57,7 @@ _SCORES = (STUDENT_SCORES, TEACHER_SCORES, BASELINE_SCORES)
 def check_own(place: Path) -> list[Path]:
     """Find out whether everything in a place was made by `stark`, so that nobody misses it.
 
-    That is what stages write, by its name, be it damaged; and a card or an export of the model that lies there, if
+    That is what stages write, by its name, damaged or not; and a card or an export of the model that lies there, if
     nobody has changed it. Everything else is the user's.
 
     Args:

@@ -99,7 +99,7 @@ def execute_all(
     """Run all stages, each when what it needs is finished.
 
     Either they run in their order, in this process; or fits that do not need each other run at the same time, each in a
-    process of its own, and what is no fit still runs here. The results are the same.
+    separate process, and what is no fit still runs here. The results are the same.
 
     Args:
         stages: Those that are known now; more may be known when one of them is finished.
@@ -109,14 +109,14 @@ def execute_all(
         here: Whether fits run in this process.
 
     Raises:
-        CalledProcessError: If a fit in a process of its own fails; one that was killed is resumed before.
+        CalledProcessError: If a fit in a separate process fails; one that was killed is resumed before.
     """
     done: set[str] = set()
     running: dict[Future[float], tuple[Stage, float]] = {}
     with _pool(workers) as pool:
         try:
             while todo := [stage for stage in stages() if stage.name not in done]:
-                at_work = {stage.name for stage, _ in running.values()}  # not by the stage itself, which is made anew
+                at_work = {stage.name for stage, _ in running.values()}  # not by the stage itself, which is made again
                 waiting = [stage for stage in todo if stage.name not in at_work and done.issuperset(stage.needs)]
                 fits = [stage for stage in waiting if stage.is_fit and not here]
                 # These first, so that they run while this process works on what is no fit.
@@ -150,11 +150,11 @@ def run_fits(fits: Mapping[str, Callable[[bool], None]], workers: int = 1) -> No
     """Run fits that a stage consists of.
 
     Args:
-        fits: Functions by name, each of which runs one; it is told whether it was begun here before, and lost.
-        workers: How many run at a time; with several, each in a process of its own.
+        fits: Functions by name, each of which runs one; its argument is whether it was begun here before and lost.
+        workers: How many run at a time; with several, each in a separate process.
 
     Raises:
-        CalledProcessError: If a fit in a process of its own fails; one that was killed is resumed before.
+        CalledProcessError: If a fit in a separate process fails; one that was killed is resumed before.
     """
     if workers == 1:
         for name, fit in fits.items():
@@ -209,7 +209,7 @@ def _execute(stage: Stage, manifest: Manifest, display: Display) -> None:
     with display.stage(stage.name, decision.reason) as progress:
         start = time.perf_counter()
         try:
-            if stage.is_fit:  # with several devices it has a process of its own, which may be lost
+            if stage.is_fit:  # with several devices it has a separate process, which may be lost
                 _persist(stage.name, lambda lost: stage.work([progress], resume or lost))
             else:
                 stage.work([progress], resume)

@@ -31,7 +31,7 @@ class Record:
         finished: Whether it is.
         seconds: Seconds of all its parts but those that were killed.
         val_scores: What the validations of a fit gave, after the number of the epoch, once its checkpoints are gone.
-        machine: What decides on the bits beside the settings, when it was begun; see `machine_of`.
+        machine: What else decides on the bits, when it was begun; see `machine_of`.
     """
 
     settings: dict[str, Any]

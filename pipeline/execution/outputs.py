@@ -29,7 +29,7 @@ def read_config(root: Path) -> tuple[str, dict[str, Any]]:
         root: The run's folder.
 
     Returns:
-        The text of its ``config.yaml``, and what it says.
+        The text of its ``config.yaml``, and its values.
 
     Raises:
         DamagedError: If the file is not what the run's last command wrote.

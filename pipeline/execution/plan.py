@@ -61,7 +61,7 @@ def plan(stages: Sequence[Stage], manifest: Manifest) -> dict[str, Decision]:
 
     Returns:
         A decision for each stage. Whether a stage behind one that runs again has to run as well is known only when that
-        has happened: then the reason says so.
+        has happened: then this is the reason.
     """
     decisions: dict[str, Decision] = {}
     for stage in stages:

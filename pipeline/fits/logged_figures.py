@@ -22,7 +22,7 @@ def score_figures(scores: UnitScores) -> dict[str, Figure]:
         scores: Scores of a model's units.
 
     Returns:
-        A figure for each loss, heads beside neurons.
+        A figure for each loss, with heads on the left and neurons on the right.
     """
     found = {}
     for loss in scores.heads:

@@ -26,7 +26,7 @@ from stark.storage import ReadError, WriteError
 __all__ = ["OneLineErrors", "fail", "mistake_of"]
 
 _LONGEST = 1000
-# What the system says of a path that a user named.
+# Refusals of the system that concern a path.
 _REFUSALS = (
     *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EACCES, errno.EPERM, errno.ELOOP),
     *(errno.ENAMETOOLONG, errno.ENOTEMPTY, errno.EXDEV, errno.ENXIO),
@@ -59,7 +59,7 @@ def fail(message: str) -> NoReturn:
         message: What is wrong, where, and what to do.
     """
     line = " ".join(line.strip() for line in message.splitlines() if line.strip())
-    if len(line) > _LONGEST:  # the parser quotes what it cannot use, be it a whole file
+    if len(line) > _LONGEST:  # the parser quotes what it cannot use, even a whole file
         line = f"{line[:_LONGEST]} ..."
     print(f"stark: error: {printable(line)}", file=sys.stderr)
     sys.exit(2)

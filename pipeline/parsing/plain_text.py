@@ -50,7 +50,7 @@ class PlainConsole(Console):
     def __init__(self, *, stderr: bool = False) -> None:
         """Open it."""
         shown = sys.stderr if stderr else sys.stdout
-        # A log file has no width of its own, and 80 columns would break tables.
+        # A log file has no width, and 80 columns would break tables.
         super().__init__(
             stderr=stderr, markup=False, emoji=False, width=None if shown is not None and shown.isatty() else 120
         )

@@ -84,7 +84,7 @@ def lines_of_keys(path: Path) -> dict[str, int]:
     try:
         return dict(_keys(yaml.compose(read_yaml_text(path), Loader=yaml.SafeLoader), ""))
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
-        return {}  # this is asked of a file of which something else is already said
+        return {}  # the file has another error, which is reported already
 
 
 def _keys(node: yaml.Node | None, above: str) -> Iterator[tuple[str, int]]:

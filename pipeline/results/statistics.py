@@ -74,7 +74,7 @@ def estimate_difference(cells: Sequence[Cell], draws: int = 1000, seed: int = 0)
 
     Seeds and rows are crossed: every seed predicts every row. So a draw takes as many seeds and as many rows as there
     are, with replacement, and all methods and students of a task get the same. What was done once, such as the
-    finetuning of the teacher, is taken as it is: the interval says nothing of another teacher.
+    finetuning of the teacher, is taken as it is: the interval does not hold for another teacher.
 
     Source: Owen, 2007, "The pigeonhole bootstrap", for two crossed factors; its intervals are rather too wide than too
     narrow.

@@ -70,7 +70,7 @@ def comparison_lines(summary: Summary) -> list[str]:
         summary: The results of the run.
 
     Returns:
-        A line for each method that it is compared with; with one seed it says that the interval is of other rows only.
+        A line for each method that it is compared with; with one seed it adds that the interval is for other rows only.
     """
     scope = "" if summary.has_seeds else " for other rows; one seed says nothing of others"
     return [

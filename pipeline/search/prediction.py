@@ -45,7 +45,7 @@ class Prediction:
 
     Args:
         metric: The sparse teacher's own score on the selection part, where that did not shape it.
-        agreement: How often it says what the trial student says there; see `Problem.agreement`.
+        agreement: Its agreement with the trial student there; see `Problem.agreement`.
         value: What it is ranked by.
     """
 
@@ -85,7 +85,7 @@ def folds(batches: Sequence[Batch], number: int = FOLDS) -> list[list[Batch]]:
     """Deal batches out to folds in turn, so that folds of batches in the order of their lengths have the same lengths.
 
     Args:
-        batches: Batches of the data; where there are fewer than folds, each row becomes a batch of its own.
+        batches: Batches of the data; where there are fewer than folds, each row becomes a separate batch.
         number: Number of folds; fewer if there are fewer rows.
 
     Returns:

@@ -60,7 +60,7 @@ def distill(
         settings = replace(settings, data={**settings.data, "use_unlabelled": True})
     run_fit(settings, folder, fit, "lightning_modules.DistillationModule", arguments, callbacks, resume, extra)
     if pause_after is None and fit.loss is not None and not (folder / LOSS_WEIGHTS).is_file():
-        write_tensors(folder / LOSS_WEIGHTS, {})  # it has no parameters, and whoever scores by it looks for them
+        write_tensors(folder / LOSS_WEIGHTS, {})  # it has no parameters, but scoring reads the file
 
 
 def train_alone(

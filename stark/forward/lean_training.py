@@ -130,7 +130,7 @@ class UsedRows(nn.Embedding):
         return self
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
-        # A copy: what is assembled anew must not change under somebody's hands.
+        # A copy: a tensor that is assembled again must not change while somebody holds it.
         destination[f"{prefix}weight"] = self._whole().clone()
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:  # noqa: ANN401 - torch's

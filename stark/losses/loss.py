@@ -17,7 +17,7 @@ __all__ = ["Loss"]
 class Loss(nn.Module, ABC):
     """A loss of distillation: compares the student's outputs with the teacher's and with the labels.
 
-    A new loss is a subclass in a file of its own. It is given by ``class_path`` and ``init_args``, or as a list with
+    A new loss is a subclass in a separate file. It is given by ``class_path`` and ``init_args``, or as a list with
     weights, and the same object trains the student and scores the teacher's units. Its parameters, if it has any, are
     trained with the student, clipped, saved in checkpoints and rewound with it; they are not part of the saved model.
     """

@@ -61,7 +61,7 @@ __all__ = [
 
 CONFIG_FILE = "config.json"
 TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model")
-# All that transformers reads for a model beside its configuration, and for a tokenizer, which needs one of the above.
+# All that transformers reads for a model besides its configuration, and for a tokenizer, which needs one of the above.
 _MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "adapter_config.json")
 _TOKENIZER_READS = (*TOKENIZER_FILES, "special_tokens_map.json", "added_tokens.json", "merges.txt", "*.jinja")
 
@@ -88,7 +88,7 @@ def save_classifier(
             wrote, if nobody has changed it or put a file into it.
         tokenizer: Saved along with the model, so that ``transformers.pipeline`` can use the folder; None takes that of
             the folder or hub id that the model was loaded from, if there is one.
-        inputs: How the rows were prepared that the model was trained on; None keeps what its configuration says. The
+        inputs: How the rows were prepared that the model was trained on; None keeps what is in its configuration. The
             tokenizer is saved with the same length as its ``model_max_length``.
 
     Returns:
@@ -156,7 +156,7 @@ def load_classifier(
         new_head: Whether a new classifier may be made; no for a teacher.
 
     Raises:
-        StarkError: If nothing usable is there (the message says what is wrong), the stored classifier has other label
+        StarkError: If nothing usable is there (the message names the reason), the stored classifier has other label
             names, or it would have to be new and must not be.
         ReadError: If a file could not be read now.
     """

@@ -34,8 +34,8 @@ def reduce_loss(loss: Tensor, reduction: Reduction) -> Tensor:
 class Problem(ABC):
     """A kind of label, such as one class out of several, or a score.
 
-    A new kind is a subclass in a file of its own and a line in `table`. Everything that depends on the kind of label is
-    asked here: nothing else looks at the number of labels, or at the type of a tensor of labels.
+    A new kind is a subclass in a separate file and a line in `table`. Everything that depends on the kind of label is
+    defined here: nothing else looks at the number of labels, or at the type of a tensor of labels.
 
     Args:
         label_names: Names of the classes in the order of their ids, or the one name of a score.

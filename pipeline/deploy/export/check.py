@@ -20,7 +20,7 @@ class Alone:
     """Whether an exported model's answer for a row depends on the other rows of its batch.
 
     Args:
-        rows: Number of dev rows that were classified again, each in a batch of its own.
+        rows: Number of dev rows that were classified again, each in a separate batch.
         changed: Number of rows with another class than in their batch.
         logit_difference: Largest difference from the logits in their batch, over all rows and classes.
     """

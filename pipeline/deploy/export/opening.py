@@ -34,7 +34,7 @@ __all__ = [
 
 ONNX_FILE, OPENVINO_FILE, TORCH_FILE = "model.onnx", "openvino_model.xml", "model.pt2"
 
-# What a model is computed from; a README.md beside it is no matter.
+# What a model is computed from; a README.md in the folder does not matter.
 _COVERED = ("*.json", "model.*", "openvino_model.*", "vocab*", "merges.txt", "*.model")
 _EXTRAS = {ONNX_FILE: ("onnx", "onnxruntime"), OPENVINO_FILE: ("openvino", "openvino")}
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
