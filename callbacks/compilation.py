@@ -7,8 +7,10 @@ import shutil
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import nn
 
 from lightning_modules.base import ClassificationModule
+from lightning_modules.distillation import DistillationModule
 from stark.errors import StarkError, StarkTypeError
 
 __all__ = ["Compilation"]
@@ -17,7 +19,7 @@ _COMPILERS = ("g++", "clang++")
 
 
 class Compilation(Callback):
-    """Trains with a classifier that `torch.compile` has made kernels for; all else runs as it is.
+    """Trains with a classifier that `torch.compile` has made kernels for, and a loss if it has parameters.
 
     One set of kernels serves batches of every length (``dynamic=True``). Making them took 40 to 60 seconds at the first
     step on two cores, where the steps then were slower than without them. It is meant for GPUs, on which it has not
@@ -39,7 +41,8 @@ class Compilation(Callback):
 
     def __init__(self) -> None:
         """Nothing is compiled yet."""
-        self._compiled: Any = None
+        #: What is compiled, with its kernels.
+        self._compiled: list[tuple[nn.Module, Any]] = []
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prepare the classifier; kernels are made when it is first called."""
@@ -51,14 +54,22 @@ class Compilation(Callback):
                 f"torch.compile needs a C++ compiler, and there is no {asked or ' or '.join(_COMPILERS)}: install one, "
                 "or train without compilation"
             )
-        classifier = pl_module.classifier
-        classifier.compile(dynamic=True)
-        self._compiled, classifier._compiled_call_impl = classifier._compiled_call_impl, None
+        modules: list[nn.Module] = [pl_module.classifier]
+        if isinstance(pl_module, DistillationModule) and list(pl_module.loss.parameters()):
+            modules.append(pl_module.loss)
+        for module in modules:
+            module.compile(dynamic=True)
+        self._compiled = [(module, module._compiled_call_impl) for module in modules]
+        self._switch(on=False)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:  # noqa: ANN401
         """Switch to the kernels."""
-        pl_module.classifier._compiled_call_impl = self._compiled  # type: ignore[union-attr]
+        self._switch(on=True)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:  # noqa: ANN401
         """Switch back."""
-        pl_module.classifier._compiled_call_impl = None  # type: ignore[union-attr]
+        self._switch(on=False)
+
+    def _switch(self, *, on: bool) -> None:
+        for module, kernels in self._compiled:
+            module._compiled_call_impl = kernels if on else None

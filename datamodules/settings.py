@@ -58,7 +58,7 @@ class DataSettings:
             pad_to_multiple_of: Rounds the length of each batch up, at most to ``max_length``; 1 leaves it. Each length
                 that occurs costs kernels, in bf16 on a CPU much time and memory; with 16, the short rows of SST-2
                 would be padded by 60 % of their tokens, with 8 by 25 %.
-            num_workers: Worker processes of each loader; 0 is fastest, as making a batch costs less than handing it over.
+            num_workers: Worker processes of each loader; 0 is fastest: making a batch costs less than handing it over.
             cache_dir: Folder of tokenised splits; default ``$STARK_CACHE`` or ``~/.cache/stark-lightning``.
             seed: Seed of cuts and order.
             tokens_per_batch: Trains on batches of up to so many tokens per process, padding included, instead of

@@ -5,7 +5,9 @@ import torch
 
 from callbacks import Compilation
 from stark.encoders.layer_dropping import drop_layers_
+from stark.losses.weighted import WeightedSum
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
+from tests.lightning_modules.test_loss_parameters import Projected
 from tests.tasks import fit, make_trainer
 
 
@@ -60,3 +62,15 @@ def test_a_missing_compiler_is_named_before_the_first_step(tiny_task, tmp_path, 
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(ValueError, match=r"needs a C.. compiler, and there is no no-such-compiler: install one"):
         fit(make_trainer(tmp_path, [Compilation()]), tiny_task.finetuning(), tiny_task.data())
+
+
+def test_a_loss_with_parameters_is_compiled_as_well(tiny_task, tmp_path, monkeypatch):
+    monkeypatch.setenv("CXX", "true")
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda function, **_: (compiled.append(function.__self__), function)[1])
+    for loss, expected in ((None, 1), (WeightedSum([Projected()], [1.0]), 2)):
+        compiled.clear()
+        module = tiny_task.distillation(loss=loss)
+        fit(make_trainer(tmp_path / str(expected), [Compilation()], max_epochs=1), module, tiny_task.data())
+        assert compiled == [module.classifier, module.loss][:expected]
+        assert all(one._compiled_call_impl is None for one in compiled)
