@@ -8,7 +8,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_info
 
 from callbacks.lifecycle import load_best
-from datamodules import GLUEDataModule
+from datamodules import TextDataModule
 from lightning_modules.base import ClassificationModule
 from lightning_modules.distillation import DistillationModule
 from stark.errors import StarkTypeError
@@ -62,10 +62,10 @@ def inputs_of(trainer: Trainer, module: ClassificationModule) -> ModelInputs | N
         module: The trained module.
 
     Returns:
-        What the saved model keeps of it; None if the data are not a `GLUEDataModule`.
+        What the saved model keeps of it; None if the data are not a `TextDataModule`.
     """
     data = getattr(trainer, "datamodule", None)
-    if not isinstance(data, GLUEDataModule):
+    if not isinstance(data, TextDataModule):
         return None
     return ModelInputs(
         max_length=data.max_length,

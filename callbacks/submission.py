@@ -9,7 +9,7 @@ import torch.distributed
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_info
 
-from datamodules import GLUEDataModule, write_submission
+from datamodules import TextDataModule, write_submission
 from datamodules.submission import check_submission
 from stark.errors import StarkTypeError
 
@@ -26,7 +26,7 @@ class SubmissionWriter(Callback):
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse to replace a file that is no submission, before anything is predicted."""
         data = trainer.datamodule  # type: ignore[attr-defined]
-        if isinstance(data, GLUEDataModule):
+        if isinstance(data, TextDataModule):
             check_submission(Path(trainer.default_root_dir) / data.task.submission_file)
 
     def on_predict_batch_end(
@@ -44,8 +44,8 @@ class SubmissionWriter(Callback):
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Gather the processes' predictions and write the file."""
         data = trainer.datamodule  # type: ignore[attr-defined]
-        if not isinstance(data, GLUEDataModule):
-            raise StarkTypeError(f"SubmissionWriter needs a GLUEDataModule, {type(data).__name__} is none")
+        if not isinstance(data, TextDataModule):
+            raise StarkTypeError(f"SubmissionWriter needs a TextDataModule, {type(data).__name__} is none")
         shards: list[Any] = [self._predicted]
         if trainer.world_size > 1:
             shards = [None] * trainer.world_size

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from datamodules.tasks.glue import TASKS, GLUETask, Layout, find_task
     from datamodules.tasks.own import OwnTask, is_description, open_task, read_own_task
     from datamodules.tasks.task import Task
+    from datamodules.text import TextDataModule
     from datamodules.tokens.columns import TokenColumns
 else:
     __getattr__, __dir__ = lazy_names(__name__)
@@ -32,6 +33,7 @@ __all__ = [
     "OwnTask",
     "PadCollator",
     "Task",
+    "TextDataModule",
     "TokenColumns",
     "evaluation_batches",
     "find_task",

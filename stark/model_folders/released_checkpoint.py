@@ -53,8 +53,8 @@ def import_stark_checkpoint(
 
     A dense checkpoint with a map is cut according to the map, without rounding to multiples of eight. One whose weights
     are stored cut keeps their sizes, except for blocks that the released code skips: those for which its own size is
-    below eight, whatever is stored of them. Kept units are counted in the order in which the checkpoint has them. A skipped
-    block adds no output bias in the released code, so that bias becomes zero here: same function.
+    below eight, whatever is stored of them. Kept units are counted in the order in which the checkpoint has them. A
+    skipped block adds no output bias in the released code, so that bias becomes zero here: same function.
 
     Args:
         source: Local folder with config.json, vocab.txt, and pytorch_model.bin or model.safetensors.

@@ -9,7 +9,7 @@ from stark.errors import StarkError, StarkFileExistsError, StarkFileNotFoundErro
 # Something in each package that a fit calls, in a constructor where there is one.
 CALLED = {
     "stark": "stark.forward.lean_training.UsedRows.__init__",
-    "datamodules": "datamodules.glue.GLUEDataModule.setup",
+    "datamodules": "datamodules.text.TextDataModule.setup",
     "lightning_modules": "lightning_modules.base.problem_for",
     "callbacks": "callbacks.saving.SaveModelFolder.setup",
     "pipeline": "pipeline.fits.lightning_cli.StarkCLI.instantiate_trainer",

@@ -1,0 +1,85 @@
+"""Which rows of train are trained on, which choose, and which keep their labels."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from datamodules.batches.splits import stratified_rows
+from datamodules.settings import Selection
+from datamodules.tasks.task import Task
+from datamodules.tokens.columns import TokenColumns
+from stark.errors import StarkError
+
+__all__ = ["Cuts", "cut_train", "limit_labels"]
+
+
+class Cuts(Protocol):
+    """Settings that decide on the parts; see `DataSettings`."""
+
+    train_limit: int | None
+    labelled_limit: int | None
+    use_unlabelled: bool
+    selection: Selection
+    selection_fraction: float
+    seed: int
+    cut_seed: int | None
+
+
+def cut_train(labels: Tensor, task: Task, cuts: Cuts) -> dict[str, Tensor]:
+    """Cut train into the rows to train on and the selection part.
+
+    Args:
+        labels: Labels of all rows of train.
+        task: The task.
+        cuts: The settings.
+
+    Returns:
+        Row numbers by part; ``selection`` is missing where it is GLUE's dev.
+
+    Raises:
+        StarkError: If a part would have no rows.
+    """
+    kept = torch.arange(len(labels))
+    if cuts.train_limit is not None and cuts.train_limit < len(labels):
+        kept = _choose(labels, cuts.train_limit, "train_limit", task, cuts)
+    if cuts.selection == "validation":
+        return {"train": kept}
+    size = round(cuts.selection_fraction * len(kept))
+    if not 0 < size < len(kept):
+        raise StarkError(
+            f"selection_fraction is {cuts.selection_fraction}: of {len(kept)} rows of train that makes a selection "
+            f"part of {size} rows and leaves {len(kept) - size} to train on"
+        )
+    chosen = torch.zeros(len(kept), dtype=torch.bool)
+    chosen[_choose(labels[kept], size, "selection", task, cuts)] = True
+    return {"train": kept[~chosen], "selection": kept[chosen]}
+
+
+def limit_labels(rows: TokenColumns, task: Task, cuts: Cuts) -> TokenColumns:
+    """Leave only some rows their labels.
+
+    Args:
+        rows: Rows to train on.
+        task: The task.
+        cuts: The settings.
+
+    Returns:
+        The rows that keep their labels, or all rows, of which the others have the label of a row without one.
+    """
+    labels = rows.fields["labels"]
+    if cuts.labelled_limit is None or cuts.labelled_limit >= len(rows):
+        return rows
+    chosen = _choose(labels, cuts.labelled_limit, "labelled_limit", task, cuts)
+    if not cuts.use_unlabelled:
+        return rows.select(chosen)
+    known = torch.full_like(labels, task.problem.unlabelled)
+    known[chosen] = labels[chosen]
+    return TokenColumns(rows.tokens, rows.starts, rows.lengths, {**rows.fields, "labels": known})
+
+
+def _choose(labels: Tensor, size: int, purpose: str, task: Task, cuts: Cuts) -> Tensor:
+    seed = cuts.seed if cuts.cut_seed is None else cuts.cut_seed
+    return stratified_rows(task.problem.strata(labels), size, seed=seed, purpose=purpose)

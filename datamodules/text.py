@@ -1,0 +1,334 @@
+"""Rows of texts as a LightningDataModule, whatever their task and source."""
+
+import hashlib
+import json
+from functools import cached_property, partial
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast
+
+from datamodules.batches.collating import NoRows, PadCollator
+from datamodules.batches.grouping import (
+    evaluation_batches,
+    length_grouped_batches,
+    seeded_generator,
+    shared_batch_size,
+    token_budget_batches,
+)
+from datamodules.batches.samplers import EpochBatchSampler, EvaluationSampler, FormBatches, LazyDataLoader
+from datamodules.checks import warn_of_doubts
+from datamodules.parts import cut_train, limit_labels
+from datamodules.settings import DataSettings
+from datamodules.sources.opening import open_source
+from datamodules.sources.source import Source
+from datamodules.tokens.columns import TokenColumns
+from datamodules.tokens.tokenization import load_tokenizer, tokenize_split, tokenizer_digest
+from stark.errors import StarkError
+
+__all__ = ["TextDataModule"]
+
+# What decides which rows a batch holds and in which form: a resume must agree on all of it.
+_BATCH_SETTINGS = (
+    "task",
+    "max_length",
+    "batch_size",
+    "tokens_per_batch",
+    "selection",
+    "selection_fraction",
+    "train_limit",
+    "labelled_limit",
+    "use_unlabelled",
+    "segment_ids",
+    "pad_to_multiple_of",
+    "seed",
+    "cut_seed",
+)
+# What decides on the form of a batch of given rows.
+_SHAPE_SETTINGS = ("max_length", "batch_size", "pad_to_multiple_of")
+# Which splits each of the trainer's functions reads ("selection": wherever that part lies).
+_NEEDED = {"fit": ("train", "selection"), "validate": ("selection",), "test": ("dev",), "predict": ("test",)}
+
+
+class TextDataModule(DataSettings, pl.LightningDataModule):
+    """Batches of a GLUE task or an own one, in parts that are kept apart.
+
+    - ``train_dataloader``: train without the selection part, in batches of similar length that a seed and the epoch
+      decide on.
+    - ``val_dataloader``: the *selection part*. Whatever chooses something (checkpoints, early stopping, settings, units
+      to prune) looks at this and nothing else. With ``selection="train"`` it is cut off train before everything else,
+      so that GLUE's dev stays unseen; with ``selection="validation"`` it is GLUE's dev, as in the released code, and
+      nothing is cut off train.
+    - ``test_dataloader``: GLUE's labelled dev split, which results are reported on.
+    - ``predict_dataloader``: GLUE's unlabelled test split, for submissions.
+
+    All cuts are stratified by label (for regression by ten bins of the score's rank) and decided by row numbers and
+    ``seed`` alone: first ``train_limit`` rows are chosen from train, then the selection part from those, then the rows
+    of the rest that keep their labels.
+
+    Batches have ``input_ids``, ``attention_mask``, ``token_type_ids`` (if the tokenizer has them), ``labels`` (int64,
+    or float32 for regression; not in test) and ``idx`` (row number in the split's file; in test the file's own index).
+
+    Examples:
+        >>> data = TextDataModule("mrpc", "datasets", "some-model")
+        >>> data.label_names, data.metrics
+        (['not_equivalent', 'equivalent'], ['accuracy', 'f1'])
+    """
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """The tokenizer, loaded when it is first needed."""
+        return load_tokenizer(self.model_name_or_path)
+
+    @cached_property
+    def _tokenizer_digest(self) -> str:
+        return tokenizer_digest(self.tokenizer)
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether a row has two texts."""
+        return self.task.is_pair
+
+    def prepare_data(self) -> None:
+        """Tokenise the splits that the trainer's function needs (without a trainer all that exist) into the cache."""
+        for split in self._needed(self.trainer.state.fn if self.trainer is not None else None):
+            self._split(split)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load the splits of a stage from the cache."""
+        # Lightning's own, for data without a single row; otherwise each process has a batch.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
+        for split in self._needed(stage):
+            self._split(split)
+
+    def train_dataloader(self) -> LazyDataLoader:
+        """Return batches of train without the selection part; their order is ``batch_sampler.set_epoch``'s."""
+        rows = self._rows("train")
+        world_size, rank = self._processes()
+        if rank == 0:
+            warn_of_doubts(self.task, {"train": rows, "the selection part": self._rows("selection")}, self._splits)
+        sampler = EpochBatchSampler(self._form(rows.lengths), num_replicas=world_size, rank=rank)
+        return self._loader(rows, "train", batch_sampler=sampler)
+
+    def val_dataloader(self) -> LazyDataLoader:
+        """Return this process's batches of the selection part."""
+        return self._evaluation_loader(self._rows("selection"), "val")
+
+    def test_dataloader(self) -> LazyDataLoader:
+        """Return this process's batches of GLUE's dev split."""
+        rows = self._split("dev")
+        if self._processes()[1] == 0:
+            warn_of_doubts(self.task, {}, self._splits)
+        return self._evaluation_loader(rows, "test")
+
+    def predict_dataloader(self) -> LazyDataLoader:
+        """Return this process's batches of GLUE's unlabelled test split."""
+        return self._evaluation_loader(self._split("test"), "predict")
+
+    def scoring_dataloader(
+        self, split: Literal["selection", "validation", "train"], grouped: bool = True
+    ) -> LazyDataLoader:
+        """Return all batches of a part in a fixed order, the same on every process.
+
+        Args:
+            split: The selection part, GLUE's dev ("validation") or train without the selection part.
+            grouped: Rows sorted by length, which saves padding; otherwise in the order of the file.
+
+        Returns:
+            A loader that gives every row once, whatever the number of processes.
+
+        Raises:
+            StarkError: There is no such part.
+        """
+        if split not in ("selection", "validation", "train"):
+            raise StarkError(f"split is {split!r}: choose one of selection, validation, train")
+        rows = self._split("dev") if split == "validation" else self._rows(split)
+        # Equal lengths leave the file's order.
+        lengths = rows.lengths if grouped else torch.zeros(len(rows))
+        return self._loader(rows, f"scoring {split}", batch_sampler=evaluation_batches(lengths, self.batch_size))
+
+    def train_token_ids(self) -> Tensor:
+        """Return the distinct token ids that training meets, ascending, padding among them."""
+        known = self._rows("train").token_ids()
+        padding = torch.tensor([self.tokenizer.pad_token_id])
+        return known if padding in known else torch.cat([padding, known]).sort().values
+
+    def digest(self, split: str) -> str:
+        """Return what identifies the content of a split, wherever it lies; of a loaded one, of what was loaded.
+
+        Args:
+            split: "train", "dev" or "test".
+
+        Raises:
+            StarkFileNotFoundError: There is no such split.
+        """
+        if split not in self._digests:
+            self._digests[split] = self._source.digest(split)
+        return self._digests[split]
+
+    def fingerprint(self, split: Literal["selection", "validation", "train"]) -> str:
+        """Return what identifies the batches of `scoring_dataloader`: rows, their tokens, and which go together.
+
+        Args:
+            split: The selection part, GLUE's dev ("validation") or train without the selection part.
+        """
+        file = "dev" if split == "validation" or (split, self.selection) == ("selection", "validation") else "train"
+        chosen = None if split == "validation" or file == "dev" else self._rows(split).fields["idx"].tolist()
+        key = {
+            "content": self.digest(file),
+            "rows": chosen,
+            "tokenizer": self._tokenizer_digest,
+            **{name: self._setting(name) for name in ("task", "segment_ids", *_SHAPE_SETTINGS)},
+        }
+        return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the settings and the content that decide on the batches."""
+        content = {split: self.digest(split) for split in self._needed("fit")}
+        settings = {name: self._setting(name) for name in _BATCH_SETTINGS}
+        return {**settings, "content": content, "tokenizer": self._tokenizer_digest}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Refuse to continue a fit with other batches.
+
+        Args:
+            state_dict: The settings that the checkpoint was made with.
+
+        Raises:
+            StarkError: A setting differs.
+        """
+        # A checkpoint that is only tested may well be tested with other batches.
+        if self.trainer is not None and self.trainer.state.fn != "fit":
+            return
+        for name in _BATCH_SETTINGS:
+            # A setting that the checkpoint does not know was not there yet, and nothing was set.
+            value = state_dict.get(name, False if isinstance(self._setting(name), bool) else None)
+            if self._setting(name) != value:
+                raise StarkError(
+                    f"data.{name} is {self._setting(name)} but the checkpoint was made with {value}: "
+                    f"resume with the same data.{name} or start a new run"
+                )
+        for split, content in state_dict["content"].items():
+            if self.digest(split) != content:
+                raise StarkError(
+                    f"data.data_dir is {self.data_dir}: its {split} split is not what the checkpoint was made with; "
+                    "restore it or start a new run"
+                )
+        # Checkpoints of earlier versions do not know it.
+        if state_dict.get("tokenizer", self._tokenizer_digest) != self._tokenizer_digest:
+            raise StarkError(
+                f"the tokenizer of {self.model_name_or_path} is not the one that the checkpoint was made with: restore "
+                "it or start a new run"
+            )
+
+    # What has been read so far.
+    @cached_property
+    def _splits(self) -> dict[str, TokenColumns]:
+        return {}
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        return {}
+
+    @cached_property
+    def _parts(self) -> dict[str, TokenColumns]:
+        return {}
+
+    @cached_property
+    def _source(self) -> Source:
+        return open_source(self.task, self.data_dir)
+
+    def _setting(self, name: str) -> str | int | float | None:
+        value: str | int | float | None = self.task.name if name == "task" else getattr(self, name)
+        return value
+
+    def _needed(self, stage: str | None) -> list[str]:
+        """Return the splits to load for a stage."""
+        if stage is None:
+            return [split for split in self.task.splits if self.data_dir is None or self._has(split)]
+        if stage != "predict" and "train" not in self.task.splits:
+            raise StarkError(f"task {self.task.name!r} has only a test split: models trained on mnli predict it")
+        selection = "train" if self.selection == "train" else "dev"
+        return list(dict.fromkeys(selection if name == "selection" else name for name in _NEEDED[stage]))
+
+    def _has(self, split: str) -> bool:
+        try:
+            self._source.digest(split)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _split(self, split: str) -> TokenColumns:
+        """Return a tokenised split, complete and in the file's order."""
+        if split not in self._splits:
+            rows, content = tokenize_split(
+                self._source,
+                self.task,
+                split,
+                self.tokenizer,
+                max_length=self.max_length,
+                segment_ids=self.segment_ids,
+                cache_dir=self.cache_dir,
+            )
+            if content != self.expected_content.get(split, self._digests.get(split, content)):
+                place = "" if self.data_dir is None else f" in {self.data_dir}"
+                raise StarkError(
+                    f"the {split} split of task {self.task.name!r}{place} changed while the run was working: nothing "
+                    "was computed from the other rows; give the same command again, for the rows that are there then"
+                )
+            self._splits[split], self._digests[split] = rows, content
+        return self._splits[split]
+
+    def _rows(self, part: Literal["selection", "train"]) -> TokenColumns:
+        """Return the rows of the selection part or of what it leaves of train."""
+        if part == "selection" and self.selection == "validation":
+            return self._split("dev")
+        if not self._parts:
+            rows = self._split("train")
+            parts = {
+                name: rows.select(chosen) for name, chosen in cut_train(rows.fields["labels"], self.task, self).items()
+            }
+            self._parts = {**parts, "train": limit_labels(parts["train"], self.task, self)}
+        return self._parts[part]
+
+    def _form(self, lengths: Tensor) -> FormBatches:
+        """Return what forms the batches of an epoch of training."""
+        if self.tokens_per_batch is None:
+            return partial(length_grouped_batches, lengths, self.batch_size, seed=self.seed)
+        return partial(
+            token_budget_batches,
+            lengths,
+            self.tokens_per_batch,
+            pad_to_multiple_of=self.pad_to_multiple_of,
+            seed=self.seed,
+        )
+
+    def _processes(self) -> tuple[int, int]:
+        """Return the number of processes and the number of this one."""
+        return (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
+
+    def _evaluation_loader(self, rows: TokenColumns, purpose: str) -> LazyDataLoader:
+        world_size, rank = self._processes()
+        batch_size = shared_batch_size(len(rows), self.batch_size, world_size)
+        sampler = EvaluationSampler(evaluation_batches(rows.lengths, batch_size), num_replicas=world_size, rank=rank)
+        if not len(sampler) and len(rows):  # more processes than rows
+            return self._loader(rows, purpose, sampler=EvaluationSampler(evaluation_batches([0], 1)), empty=True)
+        return self._loader(rows, purpose, sampler=sampler, batch_size=batch_size)
+
+    def _loader(self, rows: TokenColumns, purpose: str, *, empty: bool = False, **batching: Any) -> LazyDataLoader:  # noqa: ANN401 - passed on
+        collator = PadCollator(
+            self.tokenizer.pad_token_id, self.tokenizer.pad_token_type_id, self.pad_to_multiple_of, self.max_length
+        )
+        return LazyDataLoader(
+            rows,
+            # The rows of a batch are no list here.
+            collate_fn=NoRows(collator) if empty else collator,  # type: ignore[arg-type]
+            num_workers=self.num_workers,
+            pin_memory=torch.cuda.is_available(),
+            # Without a generator a loader draws its seed from the global random state, and a resumed run, which
+            # makes another number of loaders, would go on with other dropout masks.
+            generator=seeded_generator("loader", purpose, self.seed),
+            **batching,
+        )
