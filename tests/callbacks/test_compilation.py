@@ -22,7 +22,7 @@ def student(tiny_task, tmp_path):
 @pytest.mark.parametrize(
     "backend",
     [
-        "eager",  # traces as inductor does, and then runs what it traced
+        "aot_eager",  # traces and differentiates as inductor does, and then makes no kernels
         pytest.param(
             "inductor",
             marks=[
