@@ -49,8 +49,6 @@ def soft_cross_entropy(
         tensor(0.6931)
     """
     log_q = problem.log_probabilities(student_logits)
-    if log_q is None:
-        raise ValueError(f"{problem.kind} has no distributions that could be compared")
     return reduce_loss(-(problem.distributions(teacher_logits) * log_q).flatten(1).sum(-1), reduction)
 
 
@@ -115,7 +113,7 @@ class SoftTargets(Loss):
             The loss.
         """
         hard = problem.task_loss(student.logits, batch["labels"], reduction)
-        if problem.log_probabilities(student.logits) is None:
+        if not problem.has_distributions:
             errors = F.mse_loss(student.logits, teacher.logits, reduction="none").mean(-1)
             return self.weight * reduce_loss(errors, reduction) + (1 - self.weight) * hard
         soft = self.temperature**2 * self.soft_loss(

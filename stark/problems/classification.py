@@ -31,6 +31,7 @@ class Classification(Problem):
     label_dtype = torch.int64
     unlabelled = -100  # torch's cross-entropy ignores it
     has_classes = True
+    has_distributions = True
 
     @property
     def metrics(self) -> tuple[str, ...]:

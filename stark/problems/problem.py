@@ -51,6 +51,8 @@ class Problem(ABC):
     unlabelled: ClassVar[float]
     #: Whether labels have names, so that a prediction is one of them.
     has_classes: ClassVar[bool]
+    #: Whether logits stand for distributions; if not, losses of distillation compare them by their squared error.
+    has_distributions: ClassVar[bool]
 
     def __init__(self, label_names: Sequence[str]) -> None:
         """Keep the names."""
@@ -84,17 +86,19 @@ class Problem(ABC):
             The loss.
         """
 
-    @abstractmethod
-    def log_probabilities(self, logits: Tensor) -> Tensor | None:
+    def log_probabilities(self, logits: Tensor) -> Tensor:
         """Logarithms of the distributions that logits stand for.
 
         Args:
             logits: Shape ``(batch, num_labels)``, divided by a temperature or not.
 
         Returns:
-            Shape ``(batch, ..., outcomes)``, of which each last dimension is a distribution; None if logits are numbers
-            without a distribution, which losses of distillation then compare by their squared error.
+            Shape ``(batch, ..., outcomes)``, of which each last dimension is a distribution.
+
+        Raises:
+            ValueError: If logits of this kind of label have none.
         """
+        raise ValueError(f"{self.kind} has no distributions that could be compared")
 
     def distributions(self, logits: Tensor) -> Tensor:
         """The distributions that logits stand for; see `log_probabilities`.
@@ -108,10 +112,7 @@ class Problem(ABC):
         Raises:
             ValueError: If there are none.
         """
-        logarithms = self.log_probabilities(logits)
-        if logarithms is None:
-            raise ValueError(f"{self.kind} has no distributions")
-        return logarithms.exp()
+        return self.log_probabilities(logits).exp()
 
     @abstractmethod
     def predictions(self, logits: Tensor) -> Tensor:

@@ -34,6 +34,7 @@ class Regression(Problem):
     label_dtype = torch.float32
     unlabelled = math.nan
     has_classes = False
+    has_distributions = False
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -62,10 +63,6 @@ class Regression(Problem):
         # Replaced before the difference: the gradient of what is NaN would be NaN, whatever it is multiplied by.
         known = torch.where(labels.isnan(), predicted.detach(), labels)
         return F.mse_loss(predicted, known, reduction=reduction)
-
-    def log_probabilities(self, logits: Tensor) -> None:
-        """Scores have no distribution."""
-        return
 
     def predictions(self, logits: Tensor) -> Tensor:
         """The scores, ``(batch,)``."""
