@@ -117,9 +117,10 @@ def keep_predictions(folder: Path, file: Path) -> None:
         folder: Of the run.
         file: Tensors ``METHOD/SEED``, ``(rows,)``, and ``labels``.
     """
-    logits = read_output(folder, RunFolder(folder).dev_logits.name)
+    run = RunFolder(folder)
+    logits = read_output(folder, run.dev_logits.name)
     labels = logits["labels"]
-    problem = problem_of(load_classifier(folder / "finetune/model").config)
+    problem = problem_of(load_classifier(run.dense_teacher.path).config)
     kind = torch.uint8 if problem.has_classes else torch.float32
     kept = {"labels": labels.to(kind)}
     for choice in Summary.read(folder).best_by_method:

@@ -14,6 +14,7 @@ __all__ = [
     "CHECKPOINTS",
     "DISTILL",
     "FIT_CONFIG",
+    "LOSS_WEIGHTS",
     "METRICS",
     "MODEL",
     "OUTPUT_LOG",
