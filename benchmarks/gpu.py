@@ -29,7 +29,9 @@ from pipeline.results.measure import count_flops
 from stark.forward.classifying import Batch, Outputs, classify
 from stark.losses.soft_targets import SoftTargets
 from stark.problems.table import problem_of
-from stark.scores.friendliness import score_teacher
+from stark.scores.knowledgeableness import Knowledgeableness
+from stark.scores.score import Distilled
+from stark.scores.scoring import score_units
 
 __all__ = ["main"]
 
@@ -162,7 +164,7 @@ def _scoring(machine: _Machine, size: str, rows: int) -> list[str]:
     plain = as_released_(copy.deepcopy(teacher)), as_released_(copy.deepcopy(student))
     works: dict[str, Callable[[], Any]] = {
         "plain": lambda: plain_scores(plain[0], batches, plain[1]),
-        "ours": lambda: score_teacher(teacher, student, batches, SoftTargets()),
+        "ours": lambda: score_units(teacher, batches, [Knowledgeableness()], Distilled(student, SoftTargets())),
     }
     # Many batches a time, as with a split: ours ends with the hash of the weights, whatever it has scored.
     found = _Machine(machine.name, 1, False).compare(works)

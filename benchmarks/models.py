@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification, BertConfig, BertTokenizer, PreTrainedModel
 
 from benchmarks.data import vocabulary
-from stark.budgets.sparsity import masks_at_sparsity
+from stark.budgets.sparsity import masks_at_sparsity, round_masks
 from stark.encoders.cutting import shrink_
 from stark.encoders.layers import encoder_layers
 from stark.encoders.units import UnitMasks
@@ -80,8 +80,8 @@ def uneven_masks(model: PreTrainedModel, sparsity: float, seed: int = 1) -> Unit
         return [torch.rand(n, generator=generator) * (0.85 + 0.3 * torch.rand(1, generator=generator)) for n in sizes]
 
     heads = masks_at_sparsity(scores([layer.num_heads for layer in layers]), sparsity)
-    neurons = masks_at_sparsity(scores([layer.num_neurons for layer in layers]), sparsity, round_to=ROUND_TO)
-    return UnitMasks(heads, neurons)
+    of_neurons = scores([layer.num_neurons for layer in layers])
+    return UnitMasks(heads, round_masks(masks_at_sparsity(of_neurons, sparsity), of_neurons, ROUND_TO))
 
 
 def uneven_student(model: PreTrainedModel, sparsity: float, seed: int = 1) -> PreTrainedModel:

@@ -21,9 +21,11 @@ from benchmarks.plain import as_released_, check_levels, padded, plain_masks, pl
 from datamodules import GLUEDataModule
 from stark.losses.soft_targets import SoftTargets
 from stark.model_folders.model_folder import load_classifier
-from stark.scores.friendliness import score_teacher
+from stark.pruning import choose_units
 from stark.scores.importance import normalize_per_layer
-from stark.scores.knowledgeableness import teacher_masks
+from stark.scores.knowledgeableness import Knowledgeableness
+from stark.scores.score import Distilled
+from stark.scores.scoring import score_units
 
 __all__ = ["main"]
 
@@ -58,12 +60,13 @@ def _ours(folder: Path, task: str, batch_size: int) -> Sample:
     data = _data(folder, task, batch_size)
     teacher, student = (load_classifier(folder / task / name) for name in ("teacher", "student"))
     with stopwatch() as sample:
-        scores = score_teacher(teacher, student, data.scoring_dataloader("validation"), SoftTargets())
-        masks = [teacher_masks(scores, lam, SPARSITY) for lam in LAMS]
+        against = Distilled(student, SoftTargets())
+        scores = score_units(teacher, data.scoring_dataloader("validation"), [Knowledgeableness()], against)
+        masks = [choose_units(teacher, Knowledgeableness(lam), scores, SPARSITY) for lam in LAMS]
     assert all(masks)
     # The released code's reduction, which depends on what shares a batch, for comparing the numbers only.
     batches = data.scoring_dataloader("validation", grouped=False)
-    same = score_teacher(teacher, student, batches, SoftTargets(), "batch")
+    same = score_units(teacher, batches, [Knowledgeableness()], against, "batch")
     return _with_scores(sample, (same.heads, same.neurons))
 
 

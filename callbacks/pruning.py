@@ -1,4 +1,4 @@
-"""Pruning: the student loses its least expressive heads and neurons before training starts."""
+"""Pruning: the student loses the heads and neurons of the lowest score before training starts."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from torch import nn
 from callbacks.lifecycle import resumes
 from callbacks.scoring import scoring_batches
 from lightning_modules.base import ClassificationModule
+from stark.budgets.budget import Budget
 from stark.budgets.sparsity import check_sparsity
 from stark.choices import ScoreReduction, ScoringSplit
 from stark.encoders.layers import kept_units
 from stark.encoders.units import KeptUnits
 from stark.errors import StarkTypeError
 from stark.pruning import prune
-from stark.scores.expressiveness import EXPRESSIVENESS, expressiveness_loss
+from stark.scores.expressiveness import Expressiveness
+from stark.scores.score import Score, check_score
 from stark.scores.scoring import score_units
 from stark.scores.unit_scores import UnitScores
 
@@ -25,7 +27,7 @@ __all__ = ["Pruning", "log_pruning"]
 
 
 class Pruning(Callback):
-    """Scores the trained classifier by expressiveness and shrinks it to a sparsity before training starts.
+    """Scores the trained classifier and shrinks it to a sparsity before training starts.
 
     Lifecycle: ``setup`` scores (or reads scores) and shrinks, since later the optimizer and DDP hold the weights; a
     resumed fit gets the shrunk shape from its checkpoint and scores nothing. The scores are written to
@@ -34,15 +36,17 @@ class Pruning(Callback):
     Source: the paper's parameter-pruned students; GeneZC/StarK `run_pruning.py`.
 
     Args:
-        sparsity: Fraction of the heads and of the neurons to remove, in [0, 1).
+        sparsity: Fraction to remove, in [0, 1), of what the budget counts: by default of the heads and of the neurons.
         split: The data to score on: ``selection``, ``validation`` (the released protocol) or ``train``.
         reduction: ``example``, or ``batch`` for the released code's scores.
         round_to: Keep a multiple of this many neurons in each layer. Matrix products of other widths take more time
             than their operations would; 1 keeps the asked sparsity exactly.
         scores: File of an earlier scoring of the same model, to cut another sparsity without scoring again.
+        score: What units are ranked by; null for `Expressiveness`.
+        budget: Of what the sparsity is a fraction; null for `Units`.
 
     Raises:
-        StarkError: If the sparsity lies outside [0, 1).
+        StarkError: If the sparsity lies outside [0, 1), or the score compares with a student.
 
     Examples:
         ```yaml
@@ -60,6 +64,8 @@ class Pruning(Callback):
         reduction: ScoreReduction = "example",
         round_to: int = 8,
         scores: str | None = None,
+        score: Score | None = None,
+        budget: Budget | None = None,
     ) -> None:
         """Check the settings."""
         self.sparsity = check_sparsity(sparsity)
@@ -67,6 +73,8 @@ class Pruning(Callback):
         self.reduction: ScoreReduction = reduction
         self.round_to = round_to
         self.scores = scores
+        self.score = check_score(score or Expressiveness(), "Pruning.score")
+        self.budget = budget
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Shrink the classifier of a fresh fit."""
@@ -76,19 +84,21 @@ class Pruning(Callback):
             raise StarkTypeError(f"Pruning needs a ClassificationModule, {type(pl_module).__name__} is none")
         scores = self._score(trainer, pl_module)
         before = kept_units(pl_module.classifier)
-        pl_module.classifier = prune(pl_module.classifier, scores, self.sparsity, self.round_to)
+        pl_module.classifier = prune(
+            pl_module.classifier, self.score, scores, self.sparsity, self.budget, self.round_to
+        )
         log_pruning(before, kept_units(pl_module.classifier), self.sparsity)
 
     def _score(self, trainer: Trainer, module: ClassificationModule) -> UnitScores:
         if self.scores is not None:
-            return UnitScores.load(Path(self.scores), module.classifier, [EXPRESSIVENESS])
+            return self.score.read(Path(self.scores), module.classifier)
         device = trainer.strategy.root_device
         data = trainer.datamodule  # type: ignore[attr-defined]  # set by the data connector
         scores = score_units(
             nn.Module.to(module.classifier, device),
             scoring_batches(data, self.split, self.reduction, device),
-            {EXPRESSIVENESS: expressiveness_loss(module.problem)},
-            self.reduction,
+            [self.score],
+            reduction=self.reduction,
         )
         if trainer.is_global_zero:
             scores.save(Path(trainer.default_root_dir) / "student_scores.safetensors")

@@ -11,14 +11,14 @@ from torch import nn
 from callbacks.scoring import scoring_batches
 from lightning_modules.distillation import DistillationModule
 from lightning_modules.teacher_outputs import ask_teacher
+from stark.budgets.budget import Budget
 from stark.budgets.sparsity import check_sparsity
 from stark.encoders.masking import unit_masks
 from stark.errors import StarkError, StarkTypeError
+from stark.pruning import choose_units
 from stark.schedules.restoring import restored_sparsity
-from stark.scores.expressiveness import EXPRESSIVENESS
-from stark.scores.friendliness import FRIENDLINESS
-from stark.scores.knowledgeableness import knowledgeableness, teacher_masks
-from stark.scores.unit_scores import UnitScores
+from stark.scores.knowledgeableness import score_or_lam
+from stark.scores.score import Score
 
 __all__ = ["TeacherRestoring"]
 
@@ -26,16 +26,18 @@ __all__ = ["TeacherRestoring"]
 class TeacherRestoring(Callback):
     """Distils from the sparse teacher at first, and restores its mask epoch by epoch until it is dense.
 
-    What it removes in an epoch is `restored_sparsity` of its units, always those of the lowest knowledgeable
-    score. At each epoch the teacher's outputs for all rows are computed in one pass.
+    What it removes in an epoch is `restored_sparsity` of its units, always those of the lowest score. At each epoch the
+    teacher's outputs for all rows are computed in one pass.
 
     Lifecycle: at the first batch of an epoch. The module's teacher is the dense one, and masked, not cut; a resumed fit
     asks it again and gets the same bits.
 
     Args:
         scores: File of the dense teacher's scores.
-        lam: Weight of expressiveness against friendliness, in [0, 1].
-        sparsity: Fraction of the teacher's heads and of its neurons that is missing in the first epoch, in [0, 1).
+        lam: Weight of expressiveness against friendliness, in [0, 1]; null where a `score` is given.
+        sparsity: Fraction, in [0, 1), that is missing in the first epoch.
+        score: What units are ranked by, in the place of lam's `Knowledgeableness`.
+        budget: Of what the sparsity is a fraction; null for `Units`.
 
     Raises:
         StarkTypeError: If the module has no teacher.
@@ -51,11 +53,18 @@ class TeacherRestoring(Callback):
         ```
     """
 
-    def __init__(self, scores: str, lam: float, sparsity: float) -> None:
+    def __init__(
+        self,
+        scores: str,
+        lam: float | None,
+        sparsity: float,
+        score: Score | None = None,
+        budget: Budget | None = None,
+    ) -> None:
         """Check the settings."""
-        knowledgeableness([], [], lam)  # checks lam
+        self.score = score_or_lam(score, lam)
+        self.budget = budget
         self.scores = scores
-        self.lam = lam
         self.sparsity = check_sparsity(sparsity)
         self._asked_in: int | None = None
 
@@ -86,9 +95,9 @@ class TeacherRestoring(Callback):
         assert isinstance(pl_module, DistillationModule)  # checked in setup
         assert trainer.max_epochs is not None
         teacher, device = pl_module.teacher, pl_module.device
-        scores = UnitScores.load(Path(self.scores), teacher, (EXPRESSIVENESS, FRIENDLINESS))
+        scores = self.score.read(Path(self.scores), teacher)
         sparsity = restored_sparsity(self.sparsity, epoch, trainer.max_epochs)
-        masks = teacher_masks(scores, self.lam, sparsity).to(device, teacher.dtype)
+        masks = choose_units(teacher, self.score, scores, sparsity, self.budget).to(device, teacher.dtype)
         data = trainer.datamodule  # type: ignore[attr-defined]  # set by the data connector
         batches = scoring_batches(data, "train", "example", device)
         with trainer.precision_plugin.val_step_context(), unit_masks(nn.Module.to(teacher, device), masks):

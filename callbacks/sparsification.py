@@ -14,14 +14,16 @@ from callbacks.pruning import Pruning
 from callbacks.saving import inputs_of
 from callbacks.scoring import scoring_batches
 from lightning_modules.distillation import DistillationModule
+from stark.budgets.budget import Budget
 from stark.budgets.sparsity import achieved_sparsity, check_sparsity
 from stark.choices import ScoreReduction, ScoringSplit
 from stark.errors import StarkError, StarkTypeError
 from stark.model_folders.model_folder import save_classifier
 from stark.model_folders.model_inputs import ModelInputs
-from stark.scores.expressiveness import EXPRESSIVENESS
-from stark.scores.friendliness import FRIENDLINESS, score_teacher
-from stark.scores.knowledgeableness import knowledgeableness, teacher_masks
+from stark.pruning import choose_units
+from stark.scores.knowledgeableness import score_or_lam
+from stark.scores.score import Distilled, Score
+from stark.scores.scoring import score_units
 from stark.scores.unit_scores import UnitScores
 
 __all__ = ["TeacherSparsification"]
@@ -33,20 +35,22 @@ class TeacherSparsification(Callback):
     Lifecycle: with `Rewinding` in the same fit, `sparsify` runs when the trial ends.
     Without it, ``setup`` runs it before training: then the module's student must be an already distilled one. A
     resumed fit gets the sparse teacher from its checkpoint and scores nothing. Written under
-    ``trainer.default_root_dir``: ``teacher_scores.safetensors`` (expressiveness and friendliness, raw and normalised)
+    ``trainer.default_root_dir``: ``teacher_scores.safetensors`` (what the score is made of, raw and normalised)
     and ``teacher/``, the sparse teacher's model folder.
 
     Source: the paper's section 3.2; GeneZC/StarK `run_sparsification.py`.
 
     Args:
-        lam: Weight of expressiveness against friendliness, in [0, 1].
-        sparsity: Fraction of the teacher's heads and of its neurons to remove, in [0, 1).
+        lam: Weight of expressiveness against friendliness, in [0, 1]; null where a `score` is given.
+        sparsity: Fraction to remove, in [0, 1), of what the budget counts: by default of the heads and of the neurons.
         split: The data to score on: ``selection``, ``validation`` (the released protocol) or ``train``.
         reduction: ``example``, or ``batch`` for the released code's scores.
         scores: File of an earlier scoring of the same teacher, to cut another sparsity or lam without scoring again.
+        score: What units are ranked by, in the place of lam's `Knowledgeableness`.
+        budget: Of what the sparsity is a fraction; null for `Units`.
 
     Raises:
-        StarkError: If sparsity or lam is out of range.
+        StarkError: If sparsity or lam is out of range, or not exactly one of lam and score is given.
 
     Examples:
         ```yaml
@@ -59,16 +63,18 @@ class TeacherSparsification(Callback):
 
     def __init__(
         self,
-        lam: float,
+        lam: float | None,
         sparsity: float,
         split: ScoringSplit = "selection",
         reduction: ScoreReduction = "example",
         scores: str | None = None,
+        score: Score | None = None,
+        budget: Budget | None = None,
     ) -> None:
         """Check the settings."""
-        knowledgeableness([], [], lam)  # checks lam
+        self.score = score_or_lam(score, lam)
         self.sparsity = check_sparsity(sparsity)
-        self.lam = lam
+        self.budget = budget
         self.split: ScoringSplit = split
         self.reduction: ScoreReduction = reduction
         self.scores = scores
@@ -100,9 +106,9 @@ class TeacherSparsification(Callback):
             module: The module; its teacher is replaced.
         """
         scores = self._score(trainer, module)
-        masks = teacher_masks(scores, self.lam, self.sparsity)
+        masks = choose_units(module.teacher, self.score, scores, self.sparsity, self.budget)
         rank_zero_info(
-            f"TeacherSparsification: asked for sparsity {self.sparsity:g} at lam {self.lam:g}; heads "
+            f"TeacherSparsification: asked for sparsity {self.sparsity:g} by {self.score}; heads "
             f"{achieved_sparsity(masks.heads):.3f}, neurons {achieved_sparsity(masks.neurons):.3f}"
         )
         module.shrink_teacher(masks)
@@ -115,13 +121,14 @@ class TeacherSparsification(Callback):
 
     def _score(self, trainer: Trainer, module: DistillationModule) -> UnitScores:
         if self.scores is not None:
-            return UnitScores.load(Path(self.scores), module.teacher, [EXPRESSIVENESS, FRIENDLINESS])
+            return self.score.read(Path(self.scores), module.teacher)
         device = trainer.strategy.root_device
         data = trainer.datamodule  # type: ignore[attr-defined]  # set by the data connector
-        return score_teacher(
+        self.score.check(module.loss)
+        return score_units(
             nn.Module.to(module.teacher, device),
-            nn.Module.to(module.student, device),
             scoring_batches(data, self.split, self.reduction, device),
-            module.loss,
+            [self.score],
+            Distilled(nn.Module.to(module.student, device), module.loss),
             self.reduction,
         )

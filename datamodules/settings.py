@@ -77,6 +77,7 @@ class DataSettings:
         super().__init__()  # Lightning's, in a data module
         self.task = open_task(task, data_dir)
         self.label_names: list[str] = list(self.task.label_names)
+        self.kind = self.task.kind
         self.metrics: list[str] = list(self.task.metrics)
         for name, value, least in (
             ("max_length", max_length, 4),

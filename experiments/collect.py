@@ -18,14 +18,13 @@ from pipeline.run_folder import RunFolder
 from stark.encoders.layers import kept_units
 from stark.model_folders.model_folder import load_classifier
 from stark.problems.table import problem_of
-from stark.scores.expressiveness import EXPRESSIVENESS
-from stark.scores.friendliness import FRIENDLINESS
+from stark.scores.knowledgeableness import Knowledgeableness
 from stark.scores.unit_scores import UnitScores
 from stark.storage import write_tensors
 
 __all__ = ["is_collected", "keep_predictions", "keep_units", "rows_of"]
 
-_LOSSES = (EXPRESSIVENESS, FRIENDLINESS)
+_PARTS = [part.name for part in Knowledgeableness().parts]
 
 Measured = Callable[[Path], float]
 """From a model folder to its value on the unused rows."""
@@ -142,11 +141,11 @@ def keep_units(folder: Path, file: Path) -> None:
     run = RunFolder(folder).of_seed(first)
     dense = load_classifier(run.dense_teacher.path)
     original = kept_units(dense)
-    scores = UnitScores.load(run.teacher_scores.path, dense, _LOSSES)
+    scores = UnitScores.load(run.teacher_scores.path, dense, _PARTS)
     kept: dict[str, Tensor] = {}
-    for loss in _LOSSES:
-        for kind, layers in zip(("heads", "neurons"), scores.normalized(loss), strict=True):
-            kept[f"{kind}/{loss}"] = torch.stack(layers).float()
+    for name in _PARTS:
+        for kind, layers in zip(("heads", "neurons"), scores.normalized(name), strict=True):
+            kept[f"{kind}/{name}"] = torch.stack(layers).float()
     models = {"student": run.initial_student.name}
     for model in summary.models:
         if model.seed == first and _method(model) == SPARSE and model.teacher_folder is not None:

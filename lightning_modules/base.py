@@ -75,6 +75,7 @@ class ClassificationModule(LightningModule):
         learning_rate: Peak learning rate.
         weight_decay: Decay of the weight matrices.
         warmup_proportion: Fraction of the phase's steps with rising learning rate.
+        kind: Name of the kind of label, see `problem_for`; linked from the data.
     """
 
     #: The trained network; for distillation it is the student.
@@ -89,6 +90,7 @@ class ClassificationModule(LightningModule):
         learning_rate: float = 3e-5,
         weight_decay: float = 0.01,
         warmup_proportion: float = 0.1,
+        kind: str | None = None,
     ) -> None:
         """Store the settings; subclasses load the classifier."""
         super().__init__()
@@ -102,7 +104,7 @@ class ClassificationModule(LightningModule):
         self.weight_decay = weight_decay
         self.warmup_proportion = warmup_proportion
         #: The kind of label.
-        self.problem = problem_for(self.label_names)
+        self.problem = problem_for(self.label_names, kind)
         self.val_metrics = self.problem.build_metrics(metrics)
         self.test_metrics = self.val_metrics.clone()
         #: First epoch of the current phase, and the one after its last (None: the end of the fit).

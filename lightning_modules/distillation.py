@@ -48,6 +48,7 @@ class DistillationModule(ClassificationModule):
         loss: The loss of distillation; None for `SoftTargets`.
         temperature: Temperature of `SoftTargets`, in the place of ``loss``.
         distillation_weight: Weight of `SoftTargets`, in the place of ``loss``.
+        kind: Name of the kind of label, see `problem_for`; linked from the data.
 
     Raises:
         StarkError: If a model cannot be loaded, has other labels, or the tokenizers of the two differ.
@@ -65,9 +66,10 @@ class DistillationModule(ClassificationModule):
         loss: Loss | None = None,
         temperature: float | None = None,
         distillation_weight: float | None = None,
+        kind: str | None = None,
     ) -> None:
         """Load both models."""
-        super().__init__(label_names, metrics, learning_rate, weight_decay, warmup_proportion)
+        super().__init__(label_names, metrics, learning_rate, weight_decay, warmup_proportion, kind)
         asked = {"temperature": temperature, "weight": distillation_weight}
         given = {name: value for name, value in asked.items() if value is not None}
         if loss is not None and given:
@@ -77,11 +79,12 @@ class DistillationModule(ClassificationModule):
         #: The loss of distillation.
         self.loss: Loss = SoftTargets(**given) if loss is None else loss
         # In a list, so that Lightning and DDP do not see a submodule.
-        self._frozen = [load_classifier(teacher, label_names=self.label_names, new_head=False).requires_grad_(False)]
+        dense = load_classifier(teacher, label_names=self.label_names, kind=kind, new_head=False)
+        self._frozen = [dense.requires_grad_(False)]
         self._teacher_hash = hash_tensors(self.teacher.state_dict())
         #: The teacher's outputs for every row of train; None computes them at every step.
         self.teacher_outputs: TeacherOutputs | None = None
-        self.classifier = load_classifier(student, label_names=self.label_names)
+        self.classifier = load_classifier(student, label_names=self.label_names, kind=kind)
         self.tokenizer = load_tokenizer(student)
         self._teacher_tokenizer = load_tokenizer(teacher) if student != teacher else self.tokenizer
         self._check_tokens(is_pair=False)

@@ -24,6 +24,7 @@ class FinetuningModule(ClassificationModule):
         learning_rate: Peak learning rate.
         weight_decay: Decay of the weight matrices.
         warmup_proportion: Fraction of the steps with rising learning rate.
+        kind: Name of the kind of label, see `problem_for`; linked from the data.
 
     Raises:
         StarkError: If the model cannot be loaded, or has other labels.
@@ -37,11 +38,12 @@ class FinetuningModule(ClassificationModule):
         learning_rate: float = 3e-5,
         weight_decay: float = 0.01,
         warmup_proportion: float = 0.1,
+        kind: str | None = None,
     ) -> None:
         """Load the model."""
-        super().__init__(label_names, metrics, learning_rate, weight_decay, warmup_proportion)
+        super().__init__(label_names, metrics, learning_rate, weight_decay, warmup_proportion, kind)
         self.save_hyperparameters()
-        self.classifier = load_classifier(model_name_or_path, label_names=self.label_names)
+        self.classifier = load_classifier(model_name_or_path, label_names=self.label_names, kind=kind)
         self.tokenizer = load_tokenizer(model_name_or_path)
 
     def task_loss(self, logits: Tensor, batch: Batch, reduction: Reduction = "mean") -> Tensor:

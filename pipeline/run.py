@@ -22,13 +22,12 @@ from pipeline.results.tables import comparison_lines, summary_table
 from pipeline.run_folder import RunFolder
 from pipeline.settings import RunOptions, RunSettings
 from pipeline.stages.loss import loss_of
+from pipeline.stages.ranking import check_rankings
 from stark.encoders.layer_dropping import layers_to_keep
 from stark.encoders.layers import encoder_layers
 from stark.errors import StarkError, StarkFileExistsError
-from stark.losses.soft_targets import SoftTargets
 from stark.model_folders.input_checks import check_inputs, check_tokenizer_limit
 from stark.model_folders.model_folder import load_classifier
-from stark.scores.rankings import SCORED
 from stark.storage import folder_lock, write_text
 
 __all__ = ["run"]
@@ -127,7 +126,7 @@ def _check(settings: RunSettings) -> GLUEDataModule:
     encoder = settings.model_name_or_path
     data = GLUEDataModule(model_name_or_path=encoder, seed=settings.seed, **settings.data)
     # A new head is drawn from the random state, which the fits set anew.
-    model = load_classifier(encoder, label_names=data.label_names)
+    model = load_classifier(encoder, label_names=data.label_names, kind=data.kind)
     check_inputs(model.config, data.tokenizer, data.max_length, is_pair=data.is_pair, where=encoder)
     check_tokenizer_limit(model.config, data.tokenizer, data.max_length, encoder)
     for stage in ("fit", "test"):
@@ -138,9 +137,7 @@ def _check(settings: RunSettings) -> GLUEDataModule:
             f"trainer.val_check_interval is {settings.trainer.val_check_interval}, but an epoch has {batches} batches: "
             "choose fewer, or null to evaluate after each epoch"
         )
-    loss, scored = loss_of(settings.distillation), set(SCORED) & set(settings.baselines)
-    if scored and not isinstance(loss, SoftTargets):
-        raise StarkError(f"baselines {', '.join(sorted(scored))} need stark.SoftTargets as distillation.loss")
+    check_rankings(settings, loss_of(settings.distillation))
     if settings.student.layers is not None:
         layers_to_keep(len(encoder_layers(model)), settings.student.layers, settings.student.which)
     return data

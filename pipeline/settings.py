@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +30,8 @@ __all__ = [
     "StudentSettings",
     "TeacherSettings",
     "TrainerSettings",
+    "check_ranges",
+    "number",
 ]
 
 
@@ -49,7 +52,50 @@ Baseline = Literal[
     "random",
 ]
 """Other ways to a student of the same shape, reported beside the method's and never chosen; the last six are other
-rankings of the teacher's units, see `Ranking`."""
+scores of the teacher's units, see `RANKINGS`."""
+
+
+def number(default: Any, least: float, most: float = math.inf) -> Any:  # noqa: ANN401 - the field's type is beside it
+    """A setting that is a number, and its range; other values would make torch or Lightning stumble in a run's middle.
+
+    Not the types of `jsonargparse.typing`: mypy takes them for Any.
+
+    Args:
+        default: Its default.
+        least: The smallest value.
+        most: The largest one.
+
+    Returns:
+        A field of a dataclass, whose range `check_ranges` looks at.
+    """
+    return field(default=default, metadata={"range": (least, most)})
+
+
+def check_ranges(name: str, part: Any) -> None:  # noqa: ANN401 - any of the dataclasses
+    """Check the numbers of a part of the settings.
+
+    Args:
+        name: Name of the part, such as ``finetuning``.
+        part: The part.
+
+    Raises:
+        StarkError: If a number is out of its range.
+
+    Examples:
+        >>> check_ranges("finetuning", FitSettings(epochs=-1))
+        Traceback (most recent call last):
+        stark.errors.StarkError: finetuning.epochs is -1: choose a number at least 0
+    """
+    for item in fields(part):
+        value = getattr(part, item.name)
+        if value is None or "range" not in item.metadata:
+            continue
+        least, most = item.metadata["range"]
+        # Not the other way round: a comparison with nan is False.
+        if not least <= value <= most:
+            asked = f"at least {least}" if most == math.inf else f"from {least:g} to {most:g}"
+            raise StarkError(f"{name}.{item.name} is {value}: choose a number {asked}")
+
 
 # Where things lie, how often they are saved, and what is recorded apart.
 _WITHOUT_EFFECT = ("data_dir", "cache_dir", "num_workers", "expected_content", "loggers", "checkpoint_every_n_steps")
@@ -59,12 +105,12 @@ _WITHOUT_EFFECT = ("data_dir", "cache_dir", "num_workers", "expected_content", "
 class FitSettings:
     """How a model is trained; of the finetuning, 0 epochs take the model as an already finetuned teacher."""
 
-    epochs: int = 5
-    learning_rate: float = 3e-5
-    weight_decay: float = 0.01
-    warmup_proportion: float = 0.1
+    epochs: int = number(5, 0)
+    learning_rate: float = number(3e-5, 0, 1e6)
+    weight_decay: float = number(0.01, 0, 1e6)
+    warmup_proportion: float = number(0.1, 0, 1)
     #: Validations without a better score before the fit stops.
-    patience: int = 5
+    patience: int = number(5, 0)
 
     def optimization(self) -> dict[str, float]:
         """What the Lightning modules call the same."""
@@ -76,12 +122,12 @@ class FitSettings:
 class DistillationSettings(FitSettings):
     """How every student is distilled, in the trial as in the actual distillations."""
 
-    epochs: int = 10
+    epochs: int = number(10, 0)
     #: Class path of the loss, or its class_path and init_args; null for `stark.SoftTargets`.
     loss: str | dict[str, Any] | None = None
     #: Temperature and weight of `stark.SoftTargets`, in the place of `loss`; null for its defaults.
-    temperature: float | None = None
-    distillation_weight: float | None = None
+    temperature: float | None = number(None, 1e-6, 1e6)
+    distillation_weight: float | None = number(None, 0, 1)
 
     def __post_init__(self) -> None:
         """Check that the loss is described once."""
@@ -104,13 +150,18 @@ class DistillationSettings(FitSettings):
 
 @dataclass
 class StudentSettings:
-    """How the student is cut: `sparsity` of heads and neurons removed, or a number of `layers` kept."""
+    """How the student is cut: `sparsity` removed of heads and neurons, or of what `budget` counts, or `layers` kept."""
 
     sparsity: float | None = None
     layers: int | None = None
     which: LayerChoice = "first"
     #: Keep a multiple of this many neurons in each layer: other widths cost more time than they save.
-    round_to: int = 8
+    round_to: int = number(8, 1)
+    #: Class path of the score that units are ranked by, or its class_path and init_args; null for
+    #: `stark.Expressiveness`.
+    score: str | dict[str, Any] | None = None
+    #: Of what the sparsity is a fraction, described in the same way; null for `stark.Units`.
+    budget: str | dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         """Check that exactly one way is chosen."""
@@ -121,26 +172,41 @@ class StudentSettings:
             )
         if self.sparsity is not None:
             check_sparsity(self.sparsity)
+        elif self.score is not None or self.budget is not None:
+            raise StarkError(
+                "student.score and student.budget rank units, but student.layers drops layers: leave them out"
+            )
 
 
 @dataclass
 class TeacherSettings:
     """Which sparse teachers are candidates: each lam, the weight of expressiveness, with each sparsity."""
 
-    lams: list[float] = field(default_factory=lambda: [0.5])
+    #: Null where `score` is given.
+    lams: list[float] | None = field(default_factory=lambda: [0.5])
     sparsities: list[float] = field(default_factory=lambda: [0.05, 0.1, 0.2, 0.3, 0.4])
+    #: Class path of the score that units are ranked by, or its class_path and init_args, in the place of
+    #: `stark.Knowledgeableness` with each of `lams`.
+    score: str | dict[str, Any] | None = None
+    #: Of what a sparsity is a fraction, described in the same way; null for `stark.Units`.
+    budget: str | dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        for lam in self.lams:
+        if (self.lams is None) == (self.score is None):
+            raise StarkError(
+                f"teacher.lams are {self.lams} and teacher.score {self.score}: give one of them and set the other to "
+                "null"
+            )
+        for lam in self.lams or ():
             if not 0 <= lam <= 1:
                 raise StarkError(f"teacher.lams are {self.lams}: choose weights of expressiveness in [0, 1]")
         for sparsity in self.sparsities:
             check_sparsity(sparsity)
         for name, values in (("lams", self.lams), ("sparsities", self.sparsities)):
-            if len({f"{value:g}" for value in values}) < len(values):  # as folders are called
+            if values and len({f"{value:g}" for value in values}) < len(values):  # as folders are called
                 raise StarkError(f"teacher.{name} are {values}: name each one once")
-        if not self.lams:
+        if self.lams == []:
             raise StarkError("teacher.lams are []: name at least one")
 
 
@@ -158,9 +224,9 @@ class SearchSettings:
     #: sparsity.
     rule: PredictionRule = "agreement"
     #: The weight in ``metric_and_sparsity``.
-    sparsity_weight: float = 0.2
+    sparsity_weight: float = number(0.2, -1e6, 1e6)
     #: Of ``halving``: one of so many candidates stays, and what stays is trained so many times longer.
-    eta: int = 2
+    eta: int = number(2, 2)
 
 
 @dataclass
@@ -176,18 +242,18 @@ class TrainerSettings:
     """Lightning's Trainer, as far as all stages share it."""
 
     accelerator: str = "auto"
-    devices: int = 1
+    devices: int = number(1, 1)
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    gradient_clip_val: float = 1.0
-    accumulate_grad_batches: int = 1
+    gradient_clip_val: float = number(1.0, 0)
+    accumulate_grad_batches: int = number(1, 1)
     #: Evaluate every so many batches instead of each epoch.
-    val_check_interval: int | None = None
+    val_check_interval: int | None = number(None, 1)
     #: Train with torch.compile; for GPUs.
     compile: bool = False
     #: Loggers in addition to the CSV of each fit.
     loggers: list[Loggers] = field(default_factory=list)
     #: Write a checkpoint every so many steps, in addition to those after each evaluation.
-    checkpoint_every_n_steps: int = 500
+    checkpoint_every_n_steps: int = number(500, 1)
 
 
 @dataclass

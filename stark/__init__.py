@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from stark.storage.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from stark.budgets.budget import Budget, Units
     from stark.encoders.cutting import shrink_, shrink_to_
     from stark.encoders.families.table import family_of, register_family
     from stark.encoders.family import EncoderFamily, EncoderLayer
     from stark.encoders.layer_dropping import drop_layers_
     from stark.encoders.layers import count_parameters, encoder_layers, kept_units
     from stark.encoders.masking import unit_masks
-    from stark.encoders.units import KeptUnits, UnitMasks
+    from stark.encoders.units import KeptUnits, UnitMasks, UnitValues
     from stark.errors import StarkError
     from stark.forward.classifying import Outputs
     from stark.losses.kl_divergence import KLDivergence, kl_divergence
@@ -24,26 +25,51 @@ if TYPE_CHECKING:
     from stark.losses.soft_targets import SoftTargets, soft_cross_entropy
     from stark.losses.weighted import WeightedSum
     from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
+    from stark.problems.classification import Classification
     from stark.problems.problem import Problem
-    from stark.problems.table import problem_for, problem_of
+    from stark.problems.regression import Regression
+    from stark.problems.table import problem_for, problem_of, register_problem
+    from stark.pruning import choose_units, prune
+    from stark.scores.expressiveness import Expressiveness
+    from stark.scores.friendliness import Friendliness, KLFriendliness, SignedFriendliness
+    from stark.scores.knowledgeableness import Knowledgeableness
+    from stark.scores.magnitude import Magnitude
+    from stark.scores.random import Random
+    from stark.scores.score import Distilled, GradientScore, Score
     from stark.scores.scoring import score_units
     from stark.scores.unit_scores import UnitScores
 else:
     __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
+    "Budget",
+    "Classification",
+    "Distilled",
     "EncoderFamily",
     "EncoderLayer",
+    "Expressiveness",
+    "Friendliness",
+    "GradientScore",
     "KLDivergence",
+    "KLFriendliness",
     "KeptUnits",
+    "Knowledgeableness",
     "Loss",
+    "Magnitude",
     "Outputs",
     "Problem",
+    "Random",
+    "Regression",
+    "Score",
+    "SignedFriendliness",
     "SoftTargets",
     "StarkError",
     "UnitMasks",
     "UnitScores",
+    "UnitValues",
+    "Units",
     "WeightedSum",
+    "choose_units",
     "count_parameters",
     "drop_layers_",
     "encoder_layers",
@@ -54,7 +80,9 @@ __all__ = [
     "load_tokenizer",
     "problem_for",
     "problem_of",
+    "prune",
     "register_family",
+    "register_problem",
     "save_classifier",
     "score_units",
     "shrink_",

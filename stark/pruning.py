@@ -1,29 +1,64 @@
-"""Pruning: a student from its teacher by one sparsity."""
+"""Pruning: from scores to the units that stay, for student and teacher alike."""
 
 from __future__ import annotations
 
 from transformers import PreTrainedModel
 
-from stark.budgets.sparsity import masks_at_sparsity
+from stark.budgets.budget import Budget, Units
+from stark.budgets.sparsity import round_masks
 from stark.encoders.cutting import shrink_
 from stark.encoders.units import UnitMasks
-from stark.scores.expressiveness import EXPRESSIVENESS
+from stark.scores.score import Score
 from stark.scores.unit_scores import UnitScores
 
-__all__ = ["prune"]
+__all__ = ["choose_units", "prune"]
 
 
-def prune(model: PreTrainedModel, scores: UnitScores, sparsity: float, round_to: int = 8) -> PreTrainedModel:
-    """Remove the least expressive heads and, separately, neurons of a model for good.
+def choose_units(
+    model: PreTrainedModel,
+    score: Score,
+    scores: UnitScores,
+    sparsity: float,
+    budget: Budget | None = None,
+    round_to: int = 1,
+) -> UnitMasks:
+    """Choose the units of a model that stay: the highest of a score, within a budget.
+
+    Args:
+        model: The model that was scored.
+        score: The score.
+        scores: Its parts, of `score_units`.
+        sparsity: Fraction to remove, of what the budget counts.
+        budget: The budget; None for `Units`.
+        round_to: Keep a multiple of this many neurons in each layer.
+
+    Returns:
+        Boolean masks; True keeps.
+    """
+    values = score.values(model, scores)
+    heads, neurons = (budget or Units()).masks(values, model, sparsity)
+    return UnitMasks(heads, round_masks(neurons, values.neurons, round_to))
+
+
+def prune(
+    model: PreTrainedModel,
+    score: Score,
+    scores: UnitScores,
+    sparsity: float,
+    budget: Budget | None = None,
+    round_to: int = 8,
+) -> PreTrainedModel:
+    """Remove the lowest units of a model for good.
 
     Args:
         model: The model that was scored; it is changed.
-        scores: Its scores.
-        sparsity: Fraction of the heads and of the neurons to remove, over all layers.
+        score: The score.
+        scores: Its parts, of `score_units`.
+        sparsity: Fraction to remove, of what the budget counts.
+        budget: The budget; None for `Units`.
         round_to: Keep a multiple of this many neurons in each layer.
 
     Returns:
         The shrunk model.
     """
-    heads, neurons = scores.normalized(EXPRESSIVENESS)
-    return shrink_(model, UnitMasks(masks_at_sparsity(heads, sparsity), masks_at_sparsity(neurons, sparsity, round_to)))
+    return shrink_(model, choose_units(model, score, scores, sparsity, budget, round_to))

@@ -34,9 +34,11 @@ from datamodules import GLUEDataModule
 from lightning_modules import FinetuningModule
 from stark.encoders.cutting import shrink_
 from stark.encoders.layers import kept_units
-from stark.forward.classifying import Outputs
+from stark.forward.classifying import Batch, Outputs
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
+from stark.problems.problem import Problem
 from stark.processes import all_gather_object, mean_over_processes
+from stark.scores.score import Distilled, GradientScore
 from stark.scores.scoring import score_units
 from stark.scores.unit_scores import UnitScores
 from tests.tasks import StopAt, Stopped, TinyTask, fit, make_trainer
@@ -182,12 +184,18 @@ def scores_of_families(batches: list[int]) -> dict[str, UnitScores]:
     for family in FAMILIES:
         model = shrunk(family)
         data = [tiny_batch(size, seed=size) for size in batches]
-        found[family] = score_units(model, data, {"a": lambda outputs, _: outputs.logits[:, 0] ** 2, "b": squares})
+        found[family] = score_units(model, data, [First(), Squares()])
     return found
 
 
-def squares(outputs: Outputs, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    return (outputs.logits**2).sum(-1)
+class First(GradientScore):
+    def losses(self, problem: Problem, outputs: Outputs, batch: Batch, distilled: Distilled | None) -> torch.Tensor:
+        return outputs.logits[:, 0] ** 2
+
+
+class Squares(GradientScore):
+    def losses(self, problem: Problem, outputs: Outputs, batch: Batch, distilled: Distilled | None) -> torch.Tensor:
+        return (outputs.logits**2).sum(-1)
 
 
 def shrunk(family: str) -> Any:
@@ -268,7 +276,7 @@ def main(task_folder: str, folder: str) -> None:
     two: dict[str, Any] = {"devices": 2, "strategy": "ddp"}
     found: dict[str, Any] = {"method": whole_method(task, own / "method", **two)}
     found["scores"] = scores_of_families([5, 2, 4])
-    found["no_scores"] = score_units(tiny_classifier(), [], {"b": squares})
+    found["no_scores"] = score_units(tiny_classifier(), [], [Squares()])
     found["ddp"] = {family: ddp_gradients(family, rank) for family in FAMILIES}
     found["resumed"] = resumed(task, own / "resumed", **two)
     for kind in (GLUEDataModule, Lopsided):

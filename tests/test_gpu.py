@@ -16,10 +16,9 @@ from stark.encoders.layer_dropping import drop_layers_
 from stark.forward.classifying import classify
 from stark.losses.soft_targets import SoftTargets
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
-from stark.scores.friendliness import score_teacher
 from tests.pipeline.runs import options, read
 from tests.tasks import StopAt, Stopped, differences, fit, make_trainer
-from tests.tiny import tiny_batch, tiny_classifier
+from tests.tiny import scores_against, tiny_batch, tiny_classifier
 
 pytestmark = [
     pytest.mark.gpu,
@@ -62,8 +61,8 @@ def test_scores_are_those_of_the_cpu():
     teacher, student = tiny_classifier(seed=1), tiny_classifier(seed=2)
     batches = [tiny_batch(seed=seed) for seed in range(3)]
     on_gpu = [{name: values.cuda() for name, values in batch.items()} for batch in batches]
-    expected = score_teacher(teacher, student, batches, SoftTargets())
-    found = score_teacher(to_gpu(teacher), to_gpu(student), on_gpu, SoftTargets())
+    expected = scores_against(teacher, student, batches, SoftTargets())
+    found = scores_against(to_gpu(teacher), to_gpu(student), on_gpu, SoftTargets())
     for kind in ("heads", "neurons"):
         for loss, layers in getattr(expected, kind).items():
             for own, layer in zip(getattr(found, kind)[loss], layers, strict=True):

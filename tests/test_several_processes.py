@@ -93,10 +93,10 @@ def test_scores_have_the_bits_of_one_process(two):
     for found in two:
         for family in FAMILIES:
             for kind in ("heads", "neurons"):
-                for loss in ("a", "b"):
+                for loss in ("first", "squares"):
                     ours, theirs = (getattr(scores[family], kind)[loss] for scores in (found["scores"], expected))
                     assert all(map(torch.equal, ours, theirs)), (family, kind, loss)
-        assert sum(score.sum().item() for score in found["no_scores"].heads["b"]) == 0
+        assert sum(score.sum().item() for score in found["no_scores"].heads["squares"]) == 0
 
 
 @pytest.mark.parametrize("name", METRICS)

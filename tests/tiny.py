@@ -17,6 +17,10 @@ from stark.losses.soft_targets import SoftTargets
 from stark.model_folders.released_checkpoint import plain_state
 from stark.problems.problem import Problem
 from stark.problems.table import problem_for
+from stark.pruning import choose_units
+from stark.scores.knowledgeableness import Knowledgeableness
+from stark.scores.score import Distilled
+from stark.scores.scoring import score_units
 
 FAMILIES = ("bert", "roberta", "xlm-roberta", "electra", "distilbert")
 VOCAB_SIZE = 120
@@ -163,3 +167,13 @@ def distillation_loss(*, student_logits, teacher_logits, labels, reduction="mean
     loss = SoftTargets(**settings) if loss is None else loss
     kind = problem(student_logits.shape[-1])
     return loss(kind, Outputs(student_logits), Outputs(teacher_logits), {"labels": labels}, reduction)
+
+
+def scores_against(teacher, student, batches, loss=None, reduction="example"):
+    """Expressiveness and friendliness of the teacher's units."""
+    return score_units(teacher, batches, [Knowledgeableness()], Distilled(student, loss or SoftTargets()), reduction)
+
+
+def lowest_masks(scores, lam, sparsity):
+    """Masks of the sparse teacher of a lam and a sparsity."""
+    return choose_units(None, Knowledgeableness(lam), scores, sparsity)

@@ -21,7 +21,7 @@ __all__ = ["OwnTask", "is_description", "open_task", "read_own_task"]
 _REQUIRED = ("train", "dev", "text", "label", "labels")
 _COLUMNS = ("text", "text_pair", "label")
 _FORMAT = ("delimiter", "quoting", "encoding", "header")
-_KEYS = (*_REQUIRED, "test", "text_pair", "metrics", *_FORMAT)
+_KEYS = (*_REQUIRED, "test", "text_pair", "kind", "metrics", *_FORMAT)
 _LISTS = ("labels", "metrics")
 _USUAL_TAGS = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"))
 # What YAML takes for no value, where it is not in quotation marks.
@@ -67,8 +67,9 @@ def read_own_task(path: Path, data_dir: str | None = None) -> OwnTask:
 
     It has the keys ``train``, ``dev`` and perhaps ``test`` (files: .csv, .tsv or .jsonl, also compressed: .csv.gz),
     ``text`` and perhaps ``text_pair`` (columns), ``label`` (column), ``labels`` (what stands in it, in the order of the
-    ids; a single one is the name of a score) and perhaps ``metrics`` (out of accuracy, f1, which is that of the second
-    of two labels, matthews_corrcoef; for scores pearson, spearmanr).
+    ids; a single one is the name of a score), perhaps ``kind`` (of label: classification, regression, or one that was
+    registered) and perhaps ``metrics`` (out of accuracy, f1, which is that of the second of two labels,
+    matthews_corrcoef; for scores pearson, spearmanr).
 
     How the files are written follows from their endings and content. Where it does not, ``delimiter`` is a character,
     ``quoting`` is none (quotation marks are text, each line is a row) or standard (a quoted field may span lines),
@@ -102,7 +103,7 @@ def read_own_task(path: Path, data_dir: str | None = None) -> OwnTask:
         if key not in _KEYS:
             raise StarkError(f"{path}, line {entry.line}: unknown key {key!r}, choose out of {', '.join(_KEYS)}")
         if isinstance(entry.value, list) != (key in _LISTS):
-            kinds = {"a list": _LISTS, "a file": SPLITS, "a column": _COLUMNS, "a word": _FORMAT}
+            kinds = {"a list": _LISTS, "a file": SPLITS, "a column": _COLUMNS, "a word": ("kind", *_FORMAT)}
             kind = next(kind for kind, keys in kinds.items() if key in keys)
             raise StarkError(f"{path}, line {entry.line}: {key} is {entry.value!r}, not {kind}")
     for key in _REQUIRED:
@@ -115,7 +116,10 @@ def read_own_task(path: Path, data_dir: str | None = None) -> OwnTask:
     # It imports torch, which reading the options of a command does not need.
     from stark.problems.table import problem_for
 
-    problem = problem_for(labels)
+    try:
+        problem = problem_for(labels, values.get("kind"))
+    except StarkError as error:
+        raise StarkError(f"{path}, line {entries['kind'].line}: {error}") from error
     known = problem.metrics
     metrics = tuple(values.get("metrics", ())) or problem.default_metrics
     for metric in metrics:
@@ -131,6 +135,7 @@ def read_own_task(path: Path, data_dir: str | None = None) -> OwnTask:
         splits=tuple(files),
         texts=tuple(values[key] for key in ("text", "text_pair") if key in values),
         label_names=labels,
+        kind=values.get("kind"),
         metrics=metrics,
         submission_file=f"{path.stem}.tsv",
         submission_words=True,

@@ -24,6 +24,7 @@ class Task:
         splits: Those that exist, of train, dev and test.
         texts: Names of its one or two columns of text.
         label_names: Names of the labels in the order of their ids; a single name means regression.
+        kind: Name of the kind of label, see `problem_for`.
         metrics: Under GLUE's names; the task's score is their mean.
         submission_file: Name of the file of predictions for test.
         submission_words: Whether that holds label names instead of label ids.
@@ -36,6 +37,7 @@ class Task:
     metrics: tuple[str, ...]
     submission_file: str
     submission_words: bool
+    kind: str | None = None
 
     @cached_property
     def problem(self) -> Problem:
@@ -43,7 +45,7 @@ class Task:
         # It imports torch, which takes seconds and which the description of a task does not need.
         from stark.problems.table import problem_for
 
-        return problem_for(self.label_names)
+        return problem_for(self.label_names, self.kind)
 
     @property
     def is_pair(self) -> bool:

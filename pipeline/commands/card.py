@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.parsing.errors import OneLineErrors
+from pipeline.parsing.plugins import add_plugins, load_plugins
 
 __all__ = ["command", "parser"]
 
@@ -16,6 +17,7 @@ def parser() -> OneLineErrors:
     parser.add_argument("--repo", type=str, help="id on the hub that the example names; default: the folder")
     parser.add_argument("--output", type=str, help="file to write; default MODEL/README.md")
     parser.add_argument("--overwrite", action="store_true", help="replace a file that was written or changed by hand")
+    add_plugins(parser)
     return parser
 
 
@@ -26,6 +28,7 @@ def command(args: list[str]) -> None:
         args: The command line after its name.
     """
     options = parser().parse_args(args)
+    load_plugins(options.plugins)
     # It takes seconds to import.
     from pipeline.report.card import card
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from pipeline.parsing.errors import OneLineErrors
 from pipeline.parsing.extras import need_extra
 from pipeline.parsing.plain_text import printable
+from pipeline.parsing.plugins import add_plugins, load_plugins
 from stark.errors import StarkError
 
 __all__ = ["command", "parser"]
@@ -22,6 +23,7 @@ def parser() -> OneLineErrors:
         action="store_true",
         help="replace files of these names that are not earlier pages, or were changed since",
     )
+    add_plugins(parser)
     return parser
 
 
@@ -36,6 +38,7 @@ def command(args: list[str]) -> None:
         StarkFileExistsError: If a file is there that is not an earlier page.
     """
     options = parser().parse_args(args)
+    load_plugins(options.plugins)
     need_extra("report", "stark compare", "jinja2", "matplotlib")
     from pipeline.report.page import check_page, write_page
     from pipeline.report.reading import read_run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.deploy.export.formats import Format
 from pipeline.parsing.errors import OneLineErrors
+from pipeline.parsing.plugins import add_plugins, load_plugins
 
 __all__ = ["command", "parser"]
 
@@ -22,6 +23,7 @@ def parser() -> OneLineErrors:
         "--max_logit_difference", type=float, help="more makes the export fail; default 0.001, of int8 any"
     )
     parser.add_argument("--max_score_loss", type=float, default=0.01, help="more makes the export fail")
+    add_plugins(parser)
     return parser
 
 
@@ -32,6 +34,7 @@ def command(args: list[str]) -> None:
         args: The command line after its name.
     """
     options = parser().parse_args(args)
+    load_plugins(options.plugins)
     # It takes seconds to import.
     from pipeline.deploy.export.export import export
 

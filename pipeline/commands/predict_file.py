@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.parsing.errors import OneLineErrors
+from pipeline.parsing.plugins import add_plugins, load_plugins
 
 __all__ = ["command", "parser"]
 
@@ -23,6 +24,7 @@ def parser() -> OneLineErrors:
     parser.add_argument("--escape_formulas", action="store_true", help="put ' before what spreadsheets may execute")
     parser.add_argument("--batch_size", type=int, default=32, help="rows per batch")
     parser.add_argument("--max_length", type=int, help="the most tokens of a row; default: as it was trained")
+    add_plugins(parser)
     return parser
 
 
@@ -33,6 +35,7 @@ def command(args: list[str]) -> None:
         args: The command line after its name.
     """
     options = parser().parse_args(args)
+    load_plugins(options.plugins)
     # It takes seconds to import.
     from pipeline.deploy.rows import predict_file
 

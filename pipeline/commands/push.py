@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.parsing.errors import OneLineErrors
+from pipeline.parsing.plugins import add_plugins, load_plugins
 
 __all__ = ["command", "parser"]
 
@@ -13,6 +14,7 @@ def parser() -> OneLineErrors:
     parser.add_argument("model", type=str, help="model folder, such as runs/NAME/student, or one of stark export")
     parser.add_argument("repo", type=str, help="id on the hub, such as me/my-model; made if it is not there")
     parser.add_argument("--private", action="store_true", help="make it private, if it has to be made")
+    add_plugins(parser)
     return parser
 
 
@@ -23,6 +25,7 @@ def command(args: list[str]) -> None:
         args: The command line after its name.
     """
     options = parser().parse_args(args)
+    load_plugins(options.plugins)
     # It takes seconds to import.
     from pipeline.deploy.push import push
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from typing import Any
 
 from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]  # the first is public, too
 
@@ -14,31 +12,21 @@ from pipeline.fits.loggers import prepare_loggers
 from pipeline.fits.on_ray import check_ray
 from pipeline.parsing.errors import OneLineErrors
 from pipeline.parsing.plugins import PLUGINS_HELP, PluginPaths, load_plugins
-from pipeline.settings import PARTS, Baseline, Executor, RunOptions, RunSettings, SearchSettings, TeacherSettings
+from pipeline.settings import (
+    PARTS,
+    Baseline,
+    Executor,
+    RunOptions,
+    RunSettings,
+    SearchSettings,
+    TeacherSettings,
+    check_ranges,
+)
 from stark.errors import StarkError
 
 __all__ = ["command", "parser", "read_settings"]
 
 
-# Smallest and largest value of every number that has no other check; otherwise torch or Lightning would stumble over
-# it in the middle of a run.
-_RANGES = {
-    "epochs": (0, math.inf),
-    "learning_rate": (0, 1e6),
-    "weight_decay": (0, 1e6),
-    "warmup_proportion": (0, 1),
-    "patience": (0, math.inf),
-    "temperature": (1e-6, 1e6),
-    "distillation_weight": (0, 1),
-    "round_to": (1, math.inf),
-    "sparsity_weight": (-1e6, 1e6),
-    "eta": (2, math.inf),
-    "devices": (1, math.inf),
-    "gradient_clip_val": (0, math.inf),
-    "accumulate_grad_batches": (1, math.inf),
-    "val_check_interval": (1, math.inf),
-    "checkpoint_every_n_steps": (1, math.inf),
-}
 _MOST_SEED = 2**32 - 1
 
 
@@ -113,7 +101,7 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
     text = options_parser.dump(parsed, format="yaml", skip_none=False)
     parts = {name: part(**parsed[name].as_dict()) for name, part in PARTS.items()}
     for name, part in parts.items():
-        _check_ranges(name, part)
+        check_ranges(name, part)
     _check_search(parts["teacher"], parts["search"])
     _check_place(parsed.name)
     _check_accelerator(parts["trainer"].accelerator)
@@ -160,17 +148,8 @@ def _absolute(path: str) -> str:
     return str(Path(path).expanduser().absolute())
 
 
-def _check_ranges(prefix: str, part: Any) -> None:  # noqa: ANN401 - any of the dataclasses
-    for name, value in vars(part).items():
-        # Not the other way round: a comparison with nan is False.
-        if name in _RANGES and value is not None and not _RANGES[name][0] <= value <= _RANGES[name][1]:
-            least, most = _RANGES[name]
-            asked = f"at least {least}" if most == math.inf else f"from {least:g} to {most:g}"
-            raise StarkError(f"{prefix}.{name} is {value}: choose a number {asked}")
-
-
 def _check_search(teacher: TeacherSettings, search: SearchSettings) -> None:
-    if search.mode == "none" and (len(teacher.lams), len(teacher.sparsities)) != (1, 1):
+    if search.mode == "none" and (len(teacher.lams or [None]), len(teacher.sparsities)) != (1, 1):
         raise StarkError(
             f"search.mode is none, but teacher.lams are {teacher.lams} and teacher.sparsities {teacher.sparsities}: "
             "give one of each, or choose a mode that searches"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.parsing.errors import OneLineErrors
+from pipeline.parsing.plugins import add_plugins, load_plugins
 
 __all__ = ["command", "parser"]
 
@@ -16,6 +17,7 @@ def parser() -> OneLineErrors:
         "--host", type=str, default="127.0.0.1", help="address; 0.0.0.0 lets other machines in, with a token"
     )
     parser.add_argument("--port", type=int, default=7860, help="port of the page")
+    add_plugins(parser)
     return parser
 
 
@@ -26,6 +28,7 @@ def command(args: list[str]) -> None:
         args: The command line after its name.
     """
     options = parser().parse_args(args)
+    load_plugins(options.plugins)
     # It takes seconds to import.
     from pipeline.deploy.serve import serve
 

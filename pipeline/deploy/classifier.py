@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,13 +25,25 @@ from stark.model_folders.model_inputs import ModelInputs, lowercases
 from stark.problems.problem import Problem
 from stark.problems.table import problem_of
 
-__all__ = ["Answer", "Classifier", "answer_of", "open_answer", "open_classifier"]
+__all__ = ["Answer", "Classified", "Classifier", "answer_of", "open_answer", "open_classifier"]
 
 _USUAL_LENGTH = 128
 _SENSIBLE = 100_000
 
 Answer = Callable[[Batch], Tensor]
 """From a batch to its logits."""
+
+
+class Classified(NamedTuple):
+    """What a classifier says of rows.
+
+    Args:
+        predictions: ``(rows,)``: numbers of classes, or scores.
+        probabilities: ``(rows, num_labels)``: of each label, or the scores once more; see `Problem.probabilities`.
+    """
+
+    predictions: Tensor
+    probabilities: Tensor
 
 
 @dataclass(frozen=True)
@@ -58,7 +71,7 @@ class Classifier:
         """Names of the labels in the order of the logits."""
         return self.problem.label_names
 
-    def __call__(self, texts: Sequence[str], pairs: Sequence[str] | None = None, batch_size: int = 32) -> Tensor:
+    def __call__(self, texts: Sequence[str], pairs: Sequence[str] | None = None, batch_size: int = 32) -> Classified:
         """Classify texts, or pairs of texts; batches are formed by length.
 
         Args:
@@ -67,7 +80,7 @@ class Classifier:
             batch_size: Rows at a time.
 
         Returns:
-            Probabilities ``(rows, num_labels)`` in the order of the rows; for regression scores ``(rows, 1)``.
+            Predictions and probabilities in the order of the rows.
 
         Raises:
             StarkError: If the model gives something else than numbers for a row.
@@ -87,7 +100,7 @@ class Classifier:
         own = Rows(list(texts), None if pairs is None else list(pairs), None, list(range(len(texts))))
         return TokenColumns.from_tensors(tokenize_rows(own, self.tokenizer, self.max_length, self.segment_ids))
 
-    def classify(self, rows: TokenColumns, batch_size: int = 32) -> Tensor:
+    def classify(self, rows: TokenColumns, batch_size: int = 32) -> Classified:
         """Classify rows that are tokenised already.
 
         Args:
@@ -103,7 +116,7 @@ class Classifier:
         if not bool(logits.isfinite().all()):
             raise StarkError("the model's logits are infinite or not a number: it is damaged, or was exported wrongly")
         ordered = logits[torch.cat([batch.fields["idx"] for batch in batches]).argsort()]
-        return self.problem.probabilities(ordered)
+        return Classified(self.problem.predictions(ordered), self.problem.probabilities(ordered))
 
 
 def open_classifier(folder: Path, max_length: int | None = None) -> Classifier:

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from datamodules.sources.records import BadRecord, Record, Records, is_unicode, open_records, spelled
 from datamodules.sources.source import empty_texts_note
 from datamodules.tasks.record_format import RecordFormat, record_format
-from pipeline.deploy.classifier import Classifier, open_classifier
+from pipeline.deploy.classifier import Classified, Classifier, open_classifier
 from pipeline.deploy.model_data import config_of, texts_of
 from pipeline.parsing.plain_text import PlainConsole, printable
 from stark.errors import StarkError, StarkFileNotFoundError
@@ -93,7 +93,7 @@ def predict_file(options: Namespace) -> None:
                     good.append(row)
             empty += [row.line for row in good if not all(row.text(column).strip() for column in columns)]
             if good:
-                writer.write(good, _probabilities(classifier, good, columns, options.batch_size))
+                writer.write(good, _classified(classifier, good, columns, options.batch_size))
             done += len(chunk)
             progress.update(bar, rows=done, completed=None if size is None else stream.tell())
     bad.report(done)
@@ -202,7 +202,7 @@ def _is_labelled(row: Record) -> bool:
         names[1:2] == [_PROBABILITY]
         and all(name.startswith(f"{_PROBABILITY}_") for name in labels)
         and own in labels
-        and labels[own] == numbers[_PROBABILITY] == max(labels.values())
+        and labels[own] == numbers[_PROBABILITY]
     )
 
 
@@ -260,12 +260,9 @@ def _columns(
     return chosen
 
 
-def _probabilities(
-    classifier: Classifier, rows: Sequence[Record], columns: Sequence[str], batch_size: int
-) -> list[list[float]]:
+def _classified(classifier: Classifier, rows: Sequence[Record], columns: Sequence[str], batch_size: int) -> Classified:
     texts = [[row.text(column) for row in rows] for column in columns]
-    found: list[list[float]] = classifier(texts[0], texts[1] if len(texts) > 1 else None, batch_size).tolist()
-    return found
+    return classifier(texts[0], texts[1] if len(texts) > 1 else None, batch_size)
 
 
 class _Writer:
@@ -327,9 +324,10 @@ class _Writer:
                 self._start(row.columns)
         return None
 
-    def write(self, rows: Sequence[Record], probabilities: Sequence[Sequence[float]]) -> None:
-        for row, found in zip(rows, probabilities, strict=True):
-            predicted = self._predicted(found)
+    def write(self, rows: Sequence[Record], found: Classified) -> None:
+        each = zip(rows, found.predictions.tolist(), found.probabilities.tolist(), strict=True)
+        for row, prediction, probabilities in each:
+            predicted = self._predicted(prediction, probabilities)
             if not self._form.json_lines:
                 assert self._columns is not None
                 values = row.values
@@ -361,12 +359,11 @@ class _Writer:
     def _write(self, line: str) -> None:
         self._stream.write(f"{line}\n".encode())
 
-    def _predicted(self, found: Sequence[float]) -> dict[str, Any]:
-        rounded = [_rounded(value) for value in found]
+    def _predicted(self, prediction: float, probabilities: Sequence[float]) -> dict[str, Any]:
         if not self._has_classes:
-            return {_LABEL: rounded[0]}
-        best = max(range(len(found)), key=lambda number: found[number])
-        return dict(zip(self._new, [self._labels[best], rounded[best], *rounded], strict=True))
+            return {_LABEL: _rounded(prediction)}
+        label, rounded = int(prediction), [_rounded(value) for value in probabilities]
+        return dict(zip(self._new, [self._labels[label], rounded[label], *rounded], strict=True))
 
 
 class _BadRows:

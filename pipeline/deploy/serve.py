@@ -224,7 +224,7 @@ def ask(classifiers: Sequence[Classifier], text: str, pair: str | None = None) -
 
 def _timed(classifier: Classifier, rows: TokenColumns) -> Answered:
     start = time.perf_counter()
-    values = classifier.classify(rows)[0]
+    values = classifier.classify(rows).probabilities[0]
     return Answered(values, 1000 * (time.perf_counter() - start))
 
 

@@ -18,7 +18,7 @@ from typing import Any, get_args
 
 from jsonargparse import Namespace
 from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger
@@ -127,6 +127,7 @@ class StarkCLI(LightningCLI):
         parser.link_arguments("model", "data.model_name_or_path", compute_fn=_tokenizer_source)
         for name in ("label_names", "metrics"):
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+        parser.link_arguments("data", "model.init_args.kind", compute_fn=_kind, apply_on="instantiate")
 
     def before_instantiate_classes(self) -> None:
         """Refuse a strategy before Lightning builds it, which fails on its own terms; say where the plugins lie."""
@@ -239,6 +240,11 @@ def _whole_numbers_first() -> None:
 
 def _seed(seed: bool | int) -> int:
     return _DEFAULT_SEED if isinstance(seed, bool) else seed
+
+
+def _kind(data: LightningDataModule) -> str | None:
+    """The kind of label of a data module; of a user's own, which may know of none, what its label names mean."""
+    return getattr(data, "kind", None)
 
 
 def _tokenizer_source(model: Namespace | None) -> str:

@@ -11,7 +11,7 @@ from pipeline.results.summary import Trained
 from pipeline.search.candidates import Candidate, RankedTeacher, candidates
 from pipeline.search.halving import halving_epochs, survivors
 from pipeline.stages import distil, sparsify
-from stark.scores.rankings import SCORED, Ranking
+from pipeline.stages.ranking import extra_parts
 
 __all__ = ["baseline_stages"]
 
@@ -21,7 +21,7 @@ def baseline_stages(context: RunContext, chosen: Sequence[Candidate]) -> tuple[l
 
     Args:
         context: The run's context.
-        chosen: Candidates; rankings are tried at their sparsities.
+        chosen: Candidates; other scores are tried at their sparsities.
 
     Returns:
         The stages in their order, and the students.
@@ -52,9 +52,9 @@ def baseline_stages(context: RunContext, chosen: Sequence[Candidate]) -> tuple[l
     return todo, models
 
 
-def _ranked(context: RunContext, ranking: Ranking, sparsities: Sequence[float]) -> tuple[list[Stage], list[Trained]]:
-    """Sparse teachers by another ranking."""
-    todo = [_score_baselines(context)] if ranking in SCORED else []
+def _ranked(context: RunContext, ranking: str, sparsities: Sequence[float]) -> tuple[list[Stage], list[Trained]]:
+    """Sparse teachers by another score."""
+    todo = [_score_baselines(context)] if ranking in extra_parts(context.settings) else []
     students = []
     for sparsity in sparsities:
         teacher = RankedTeacher(ranking, sparsity)
@@ -113,11 +113,18 @@ def _restored(context: RunContext, candidate: Candidate) -> Stage:
     """From a sparse teacher whose units come back."""
     folder = context.folder
     place = folder.baseline(f"restored_teacher/{candidate.name}")
-    restoring = {"scores": str(folder.teacher_scores.path), "lam": candidate.lam, "sparsity": candidate.sparsity}
+    teacher = context.settings.teacher
+    restoring = {
+        "scores": str(folder.teacher_scores.path),
+        "lam": candidate.lam,
+        "sparsity": candidate.sparsity,
+        "score": teacher.score,
+        "budget": teacher.budget,
+    }
     return Stage(
         place.name,
         (folder.finetune.name, folder.sparsify.name, folder.prune.name),
-        {**context.distilling, "lam": candidate.lam, "sparsity": candidate.sparsity},
+        {**context.distilling, **context.cutting(candidate)},
         (place.model.name,),
         lambda watch, resume: distil.distill(
             context.settings,
@@ -141,7 +148,7 @@ def _assistant(context: RunContext) -> list[Stage]:
         Stage(
             cut.name,
             (folder.finetune.name, folder.prune.name),
-            settings.group("student"),
+            {**settings.group("student"), **context.plugins},
             (cut.name,),
             lambda *_: sparsify.cut_assistant(settings, cut.path, dense, folder.student_scores.path),
         ),
@@ -167,12 +174,12 @@ def _assistant(context: RunContext) -> list[Stage]:
 
 
 def _score_baselines(context: RunContext) -> Stage:
-    """Score the teacher for the rankings that the method's scores do not give."""
+    """Score the teacher for the baselines that the method's scores do not give."""
     folder = context.folder
     return Stage(
         folder.score_baselines.name,
         (folder.finetune.name, folder.trial.name),
-        context.friendliness,
+        {**context.friendliness, "baselines": list(extra_parts(context.settings))},
         (folder.baseline_scores.name,),
         lambda *_: sparsify.score_baselines(
             context.settings, folder.sparsify.path, folder.dense_teacher.path, folder.trial_student.path

@@ -16,9 +16,9 @@ from pipeline.run_folder import RunFolder
 from pipeline.search.candidates import Candidate, RankedTeacher
 from pipeline.settings import RunSettings
 from pipeline.stages import distil, sparsify
+from pipeline.stages.ranking import extra_parts
 from stark.errors import StarkError
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, model_digest
-from stark.scores.rankings import SCORED
 
 __all__ = ["LOSS_SETTINGS", "RunContext"]
 
@@ -38,6 +38,7 @@ class RunContext:
     Attributes:
         settings: The settings of the run or the repetition.
         folder: The places of the run or the repetition.
+        plugins: Content of the plugins.
         fitting: What every fit depends on.
         scoring: What every scoring depends on.
         distilling: What every distillation depends on.
@@ -50,12 +51,14 @@ class RunContext:
         self.settings = settings
         self.folder = RunFolder(settings.folder, settings.seed if is_repetition else None)
         batches = {**settings.group("data"), "seed": settings.seed, **_content(data, settings.scoring.split)}
-        batches |= {f"{CONTENT}{plugin.path.name}": plugin.digest for plugin in settings.plugins}
+        self.plugins = {f"{CONTENT}{plugin.path.name}": plugin.digest for plugin in settings.plugins}
+        batches |= self.plugins
         self.fitting: dict[str, Any] = {**batches, **settings.group("trainer")}
         accelerator = {"trainer.accelerator": settings.trainer.accelerator}
         self.scoring: dict[str, Any] = {**batches, **settings.group("scoring"), **accelerator}
         self.distilling: dict[str, Any] = {**self.fitting, **settings.group("distillation")}
         self.friendliness = {**self.scoring, **{name: self.distilling[name] for name in LOSS_SETTINGS}}
+        self.friendliness["teacher.score"] = settings.teacher.score
         self.grid = {f"teacher.{name}": value for name, value in asdict(settings.teacher).items()}
         self._data = data
 
@@ -80,9 +83,9 @@ class RunContext:
         """
         path, names = self.settings.model_name_or_path, self._data.label_names
         try:
-            model, with_head = load_classifier(path, label_names=names, new_head=False), True
+            model, with_head = load_classifier(path, label_names=names, kind=self._data.kind, new_head=False), True
         except StarkError:
-            model, with_head = load_classifier(path, label_names=names), False
+            model, with_head = load_classifier(path, label_names=names, kind=self._data.kind), False
         digest = loaded_digest(model, load_tokenizer(path), with_head=with_head)
         if model_digest(path) != self.encoder[f"{CONTENT}the encoder"]:
             raise StarkError(f"{path} changed while the run was working: give the same command again")
@@ -97,22 +100,32 @@ class RunContext:
         Returns:
             The stage.
         """
-        folder, ranking = self.folder, teacher.ranking
-        place = folder.sparse_teacher(teacher.name)
-        settings: dict[str, Any] = {"ranking": ranking, "sparsity": teacher.sparsity}
-        if ranking == "random":
-            settings["seed"] = self.settings.seed
-        own = ranking in SCORED
+        folder, place = self.folder, self.folder.sparse_teacher(teacher.name)
+        own = isinstance(teacher, RankedTeacher) and teacher.ranking in extra_parts(self.settings)
         scores = folder.baseline_scores if own else folder.teacher_scores
         return Stage(
             place.name,
             (folder.finetune.name, (folder.score_baselines if own else folder.sparsify).name),
-            settings,
+            self.cutting(teacher),
             (place.name,),
-            lambda *_: sparsify.cut_teacher(
-                self.settings, place.path, folder.dense_teacher.path, scores.path, ranking, teacher.sparsity
-            ),
+            lambda *_: sparsify.cut_teacher(self.settings, place.path, folder.dense_teacher.path, scores.path, teacher),
         )
+
+    def cutting(self, teacher: Candidate | RankedTeacher) -> dict[str, Any]:
+        """On which settings the units of a sparse teacher depend, beside the scores.
+
+        Args:
+            teacher: A sparse teacher of the method or of a baseline.
+
+        Returns:
+            The settings.
+        """
+        found: dict[str, Any] = {"sparsity": teacher.sparsity, **self.plugins}
+        found["teacher.budget"] = self.settings.teacher.budget
+        if isinstance(teacher, RankedTeacher):
+            seed = {"seed": self.settings.seed} if teacher.ranking == "random" else {}
+            return {**found, "ranking": teacher.ranking, **seed}
+        return {**found, "lam": teacher.lam, "teacher.score": self.settings.teacher.score}
 
     def distillation(self, teacher: Candidate | RankedTeacher) -> Stage:
         """The stage that distils from it.

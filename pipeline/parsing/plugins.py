@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from jsonargparse import set_parsing_settings
+from jsonargparse import ArgumentParser, set_parsing_settings
 
 from pipeline.parsing.yaml_text import load_yaml, read_yaml_text
 from stark.errors import StarkError, StarkFileNotFoundError
@@ -23,6 +23,7 @@ __all__ = [
     "PLUGINS_HELP",
     "Plugin",
     "PluginPaths",
+    "add_plugins",
     "keep_plugins",
     "load_plugins",
     "named_plugins",
@@ -64,6 +65,17 @@ class Plugin:
 
 
 _loaded: dict[str, Plugin] = {}
+
+
+def add_plugins(parser: ArgumentParser) -> None:
+    """Let a command that reads a model be given the files that define its family or its kind of label.
+
+    Args:
+        parser: The command's parser.
+    """
+    parser.add_argument(
+        "--plugins", type=PluginPaths, default=[], help="Python files that define the model's family or kind of label"
+    )
 
 
 def named_plugins(args: Sequence[str]) -> PluginPaths:

@@ -160,23 +160,24 @@ def sparsity_picture(summary: Summary) -> Picture | None:
     Returns:
         The picture; None where no student of a sparse teacher was trained.
     """
-    found: dict[float, dict[float, list[float]]] = {}
+    found: dict[float | None, dict[float, list[float]]] = {}
     dense = []
     for model in summary.models:
         if model.baseline is None and model.teacher_sparsity is not None:
             score = 100 * model.dev_score
-            if model.lam is None:
+            if not model.teacher_sparsity:
                 dense.append(score)
             else:
                 found.setdefault(model.lam, {}).setdefault(model.teacher_sparsity, []).append(score)
     if not found:
         return None
     with _figure(3.4) as (figure, axes):
-        for lam, points in sorted(found.items()):
+        for lam, points in sorted(found.items(), key=lambda item: item[0] or 0.0):
             places = sorted(points)
             means = [statistics.mean(points[place]) for place in places]
             spread = [statistics.stdev(points[place]) if len(points[place]) > 1 else 0 for place in places]
-            axes.errorbar(places, means, yerr=spread, marker="o", capsize=2, label=f"lam {lam:g}")
+            label = "sparse teacher" if lam is None else f"lam {lam:g}"
+            axes.errorbar(places, means, yerr=spread, marker="o", capsize=2, label=label)
         axes.axhline(statistics.mean(dense), color=_TEXT, linestyle="--", linewidth=1, label="dense teacher")
         axes.set(xlabel="sparsity of the teacher", ylabel="score on dev, hundredths")
         axes.set_xticks(sorted({place for points in found.values() for place in points}))

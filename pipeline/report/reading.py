@@ -16,12 +16,11 @@ from pipeline.execution.outputs import has_output, read_config, read_output
 from pipeline.results.summary import Summary
 from pipeline.run_folder import METRICS, RunFolder, earlier_metrics, without_seed
 from stark.errors import StarkError
-from stark.scores.expressiveness import EXPRESSIVENESS
-from stark.scores.friendliness import FRIENDLINESS
+from stark.scores.knowledgeableness import Knowledgeableness
 
 __all__ = ["Curve", "RunRecord", "UnitScatter", "read_run"]
 
-_LOSSES = (EXPRESSIVENESS, FRIENDLINESS)
+_DRAWN = [part.name for part in Knowledgeableness().parts]
 
 
 @dataclass(frozen=True)
@@ -150,10 +149,12 @@ def _units(manifest: Manifest) -> dict[str, UnitScatter]:
     if not scores:
         return {}
     tensors = read_output(manifest.folder, min(scores))
+    if any(f"heads/{name}/normalized/0" not in tensors for name in _DRAWN):
+        return {}  # the run's teachers are cut by another score
     found = {}
     for kind in ("heads", "neurons"):
-        layers = sum(name.startswith(f"{kind}/{EXPRESSIVENESS}/normalized/") for name in tensors)
+        layers = sum(name.startswith(f"{kind}/{_DRAWN[0]}/normalized/") for name in tensors)
         found[kind] = UnitScatter(
-            *([tensors[f"{kind}/{loss}/normalized/{layer}"] for layer in range(layers)] for loss in _LOSSES)
+            *([tensors[f"{kind}/{name}/normalized/{layer}"] for layer in range(layers)] for name in _DRAWN)
         )
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from pipeline.report.pictures import (
     unit_picture,
 )
 from pipeline.report.reading import RunRecord
-from pipeline.report.wording import environment, score_text, shape_text
+from pipeline.report.wording import environment, ranked_by, score_text, shape_text
 from pipeline.results.comparison import DENSE, SPARSE
 from pipeline.results.latency import device_text, spread_text, threads_text
 from pipeline.results.summary import Summary
@@ -112,7 +112,7 @@ def _headline(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[str]
     asked = (
         f"Asked for: a student of {settings['model_name_or_path']} with {shape_text(settings['student'])}; "
         "teachers of sparsity "
-        f"{_listed(teacher['sparsities'])} at lam {_listed(teacher['lams'])}; search {settings['search']['mode']}; "
+        f"{_listed(teacher['sparsities'])}{_lams(teacher)}{ranked_by(teacher)}; search {settings['search']['mode']}; "
         f"seed {seeds}."
     )
     if summary is None:
@@ -122,7 +122,7 @@ def _headline(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[str]
     made = (
         "the dense teacher"
         if not best.teacher_sparsity
-        else (f"a teacher of sparsity {best.teacher_sparsity:g} at lam {best.lam:g}")
+        else f"a teacher of sparsity {best.teacher_sparsity:g}{'' if best.lam is None else f' at lam {best.lam:g}'}"
     )
     chosen = chosen_of(record, measured)
     lines = [asked, f"Chosen on the selection part: the student of {made}{_is_worth(chosen)}."]
@@ -179,6 +179,10 @@ def _pictures(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[Pict
     return [picture for picture in found if picture is not None]
 
 
+def _lams(teacher: Mapping[str, Any]) -> str:
+    return "" if teacher["lams"] is None else f" at lam {_listed(teacher['lams'])}"
+
+
 def _kept(record: RunRecord) -> dict[str, Kept]:
     """The student, and the sparse teacher that was chosen."""
     run = RunFolder(record.folder)
@@ -187,7 +191,8 @@ def _kept(record: RunRecord) -> dict[str, Kept]:
     with_teacher = [model for model in measured if model.teacher_folder is not None]
     best = max(with_teacher, key=lambda model: model.selection_score, default=None)
     if best is not None and best.teacher_folder is not None:
-        models[f"sparse teacher, lam {best.lam:g}, sparsity {best.teacher_sparsity:g}"] = best.teacher_folder
+        lam = "" if best.lam is None else f" lam {best.lam:g},"
+        models[f"sparse teacher,{lam} sparsity {best.teacher_sparsity:g}"] = best.teacher_folder
     done = {name: folder for name, folder in models.items() if run.at(folder).is_model}
     if not done or not run.dense_teacher.is_model:
         return {}

@@ -12,7 +12,7 @@ import torch
 
 from pipeline.report.measuring import MeasuredModel
 
-__all__ = ["environment", "score_text", "shape_text"]
+__all__ = ["environment", "ranked_by", "score_text", "shape_text"]
 
 _PACKAGES = ("torch", "transformers", "pytorch-lightning")
 
@@ -34,7 +34,27 @@ def shape_text(student: Mapping[str, Any]) -> str:
     """
     if student["layers"] is not None:
         return f"{student['layers']} layers kept"
-    return f"{student['sparsity']:.0%} of heads and neurons removed"
+    budget = student.get("budget")
+    counted = "of heads and neurons removed" if budget is None else f"removed, as {_class_of(budget)} counts"
+    return f"{student['sparsity']:.0%} {counted}{ranked_by(student)}"
+
+
+def ranked_by(part: Mapping[str, Any]) -> str:
+    """By which score units are ranked, where a run names one.
+
+    Args:
+        part: The settings of a student or of its teachers.
+
+    Examples:
+        >>> ranked_by({"sparsity": 0.7, "score": {"class_path": "stark.Random", "init_args": {"seed": 3}}})
+        ', ranked by stark.Random'
+    """
+    described = part.get("score")  # runs of earlier versions have none
+    return "" if described is None else f", ranked by {_class_of(described)}"
+
+
+def _class_of(described: str | Mapping[str, Any]) -> str:
+    return described if isinstance(described, str) else str(described["class_path"])
 
 
 def score_text(model: MeasuredModel) -> str:

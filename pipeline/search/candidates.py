@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.settings import TeacherSettings
-from stark.scores.rankings import Ranking
 
 __all__ = ["Candidate", "RankedTeacher", "candidates"]
 
@@ -15,11 +14,11 @@ class Candidate:
     """A sparse teacher.
 
     Args:
-        lam: Weight of expressiveness in its score.
+        lam: Weight of expressiveness in its score; None for the score that ``teacher.score`` names.
         sparsity: Fraction of its heads and neurons that are removed.
     """
 
-    lam: float
+    lam: float | None
     sparsity: float
 
     @property
@@ -30,12 +29,7 @@ class Candidate:
             >>> Candidate(0.5, 0.20).name
             '0.5_0.2'
         """
-        return f"{self.lam:g}_{self.sparsity:g}"
-
-    @property
-    def ranking(self) -> float:
-        """By what its units are ranked; see `ranked_masks`."""
-        return self.lam
+        return f"{self.sparsity:g}" if self.lam is None else f"{self.lam:g}_{self.sparsity:g}"
 
 
 @dataclass(frozen=True)
@@ -43,11 +37,11 @@ class RankedTeacher:
     """A sparse teacher of a baseline.
 
     Args:
-        ranking: What its units are ranked by.
+        ranking: Name of the score that its units are ranked by.
         sparsity: Fraction of its heads and neurons that are removed.
     """
 
-    ranking: Ranking
+    ranking: str
     sparsity: float
 
     @property
@@ -64,6 +58,8 @@ class RankedTeacher:
 def candidates(teacher: TeacherSettings) -> list[Candidate]:
     """Every lam with every sparsity above 0 (the teacher of sparsity 0 is that of the trial), the densest first.
 
+    Without lams, every sparsity.
+
     Args:
         teacher: The settings.
 
@@ -78,5 +74,5 @@ def candidates(teacher: TeacherSettings) -> list[Candidate]:
         Candidate(lam, sparsity)
         for sparsity in sorted(teacher.sparsities)
         if sparsity > 0
-        for lam in sorted(teacher.lams)
+        for lam in ([None] if teacher.lams is None else sorted(teacher.lams))
     ]

@@ -13,10 +13,10 @@ from transformers import PreTrainedModel
 from pipeline.search.candidates import Candidate
 from pipeline.settings import PredictionRule, SearchSettings
 from stark.encoders.masking import unit_masks
+from stark.encoders.units import UnitMasks
 from stark.errors import StarkError
 from stark.forward.classifying import Batch, classify
 from stark.problems.problem import Problem
-from stark.scores.knowledgeableness import teacher_masks
 from stark.scores.unit_scores import UnitScores
 
 __all__ = ["FOLDS", "HeldOut", "Prediction", "cross_fit", "folds", "predict", "predicted_value"]
@@ -137,6 +137,7 @@ def predict(
     trial: PreTrainedModel,
     problem: Problem,
     metrics: Sequence[str],
+    choose: Callable[[Candidate, UnitScores], UnitMasks],
 ) -> dict[Candidate, Prediction]:
     """Rank sparse teachers by what they say of the selection part; a forward pass for each, and no training.
 
@@ -148,6 +149,7 @@ def predict(
         trial: The trial student, there as well.
         problem: The kind of label.
         metrics: Names of the task's metrics.
+        choose: Gives the units of the dense teacher that a candidate keeps, from scores.
 
     Returns:
         A prediction for each, in their order.
@@ -160,7 +162,7 @@ def predict(
         said = []
         for piece in held_out:
             # Masked, not cut: the logits are the same, and copying a model takes longer than what a smaller one saves.
-            masks = teacher_masks(piece.scores, candidate.lam, candidate.sparsity)
+            masks = choose(candidate, piece.scores)
             with unit_masks(dense, masks.to(dense.device, dense.dtype)):
                 said.append(_logits(dense, piece.batches))
         logits = torch.cat(said)

@@ -40,7 +40,7 @@ def summarize(settings: RunSettings, manifest: Manifest, trained: Sequence[Train
     models = []
     for item in trained:
         place = folder.at(item.stage).model
-        module = FinetuningModule(str(place.path), data.label_names, data.metrics)
+        module = FinetuningModule(str(place.path), data.label_names, data.metrics, kind=data.kind)
         selection = evaluate(module, data, settings, "selection").values
         counted = size(module.classifier, dense)
         models.append(
@@ -75,7 +75,7 @@ def summarize(settings: RunSettings, manifest: Manifest, trained: Sequence[Train
     logits: dict[str, Tensor] = {}
     measured = []
     for model in models:
-        module = FinetuningModule(str(folder.at(model.folder).path), data.label_names, data.metrics)
+        module = FinetuningModule(str(folder.at(model.folder).path), data.label_names, data.metrics, kind=data.kind)
         evaluation = evaluate(module, data, settings, "dev")
         measured.append(replace(model, dev=evaluation.values))
         logits[model.folder], labels = evaluation.logits, evaluation.labels

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import nn
 from transformers import PreTrainedModel
 
-from pipeline.parsing.errors import OneLineErrors
+from pipeline.parsing.objects import build
 from pipeline.run_folder import LOSS_WEIGHTS
 from pipeline.settings import DistillationSettings
 from stark.losses.loss import Loss
@@ -28,11 +28,7 @@ def loss_of(settings: DistillationSettings) -> Loss:
     Raises:
         SystemExit: With status 2 if there is no such class, or its settings are wrong.
     """
-    parser = OneLineErrors(prog="stark run")
-    parser.add_argument("--distillation.loss", type=Loss, required=True)
-    parsed = parser.parse_object({"distillation": {"loss": settings.loss_config()}})
-    loss: Loss = parser.instantiate_classes(parsed).distillation.loss
-    return loss
+    return build(Loss, "distillation.loss", settings.loss_config())  # type: ignore[type-abstract]
 
 
 def trained_loss(settings: DistillationSettings, student: PreTrainedModel, teacher: PreTrainedModel, fit: Path) -> Loss:

@@ -11,9 +11,12 @@ from pipeline.search.candidates import Candidate
 from pipeline.search.prediction import HeldOut, Prediction, cross_fit, folds, predict
 from pipeline.settings import RunSettings
 from pipeline.stages.loss import trained_loss
+from pipeline.stages.ranking import score_of, teacher_budget, teacher_score
 from pipeline.stages.scorer import on_device, scorer
-from stark.scores.expressiveness import EXPRESSIVENESS
-from stark.scores.friendliness import FRIENDLINESS, score_teacher
+from stark.encoders.units import UnitMasks
+from stark.pruning import choose_units
+from stark.scores.score import Distilled
+from stark.scores.scoring import score_units
 from stark.scores.unit_scores import UnitScores
 
 __all__ = ["predict_students"]
@@ -42,18 +45,17 @@ def predict_students(
     data.prepare_data()
     data.setup("fit")
     batches = list(scoring_batches(data, "selection", reduction, trainer.strategy.root_device))
+    score, budget = teacher_score(settings), teacher_budget(settings)
     loss = trained_loss(settings.distillation, student, teacher, trial.parent)
     if split == "selection" or (split, data.selection) == ("validation", "validation"):
         held_out = cross_fit(
             folds(batches),
-            lambda fold: score_teacher(
-                teacher,
-                student,
-                fold,
-                loss,
-                reduction,
-            ),
+            lambda fold: score_units(teacher, fold, [score], Distilled(student, loss), reduction),
         )
     else:
-        held_out = [HeldOut(UnitScores.load(scores, teacher, (EXPRESSIVENESS, FRIENDLINESS)), batches)]
-    return predict(candidates, settings.search, held_out, teacher, student, data.task.problem, data.metrics)
+        held_out = [HeldOut(score.read(scores, teacher), batches)]
+
+    def choose(candidate: Candidate, found: UnitScores) -> UnitMasks:
+        return choose_units(teacher, score_of(settings, candidate), found, candidate.sparsity, budget)
+
+    return predict(candidates, settings.search, held_out, teacher, student, data.task.problem, data.metrics, choose)

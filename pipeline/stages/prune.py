@@ -10,13 +10,12 @@ from callbacks.pruning import log_pruning
 from pipeline.run_folder import MODEL, STUDENT_SCORES
 from pipeline.settings import RunSettings
 from pipeline.stages.leaving import log_pictures, save_model
+from pipeline.stages.ranking import student_budget, student_score
 from pipeline.stages.scorer import batches_for_scoring, scorer
 from stark.encoders.layer_dropping import drop_layers
 from stark.encoders.layers import kept_units
 from stark.model_folders.model_folder import load_classifier, load_tokenizer
-from stark.problems.table import problem_of
 from stark.pruning import prune
-from stark.scores.expressiveness import EXPRESSIVENESS, expressiveness_loss
 from stark.scores.scoring import score_units
 
 __all__ = ["cut_student"]
@@ -36,17 +35,17 @@ def cut_student(settings: RunSettings, folder: Path, dense: Path) -> None:
         model = drop_layers(model, student.layers, student.which)
     else:
         assert student.sparsity is not None  # StudentSettings checks it
-        trainer = scorer(settings)
+        score, trainer = student_score(settings), scorer(settings)
         device = trainer.strategy.root_device
         scores = score_units(
             nn.Module.to(model, device),
             batches_for_scoring(settings, dense, trainer),
-            {EXPRESSIVENESS: expressiveness_loss(problem_of(model.config))},
-            settings.scoring.reduction,
+            [score],
+            reduction=settings.scoring.reduction,
         )
         scores.save(folder / STUDENT_SCORES)
         before = kept_units(model)
-        model = prune(model, scores, student.sparsity, student.round_to)
+        model = prune(model, score, scores, student.sparsity, student_budget(settings), student.round_to)
         log_pruning(before, kept_units(model), student.sparsity)
     save_model(model, folder / MODEL, load_tokenizer(dense))
     log_pictures(settings, folder, lambda figures: figures.mask_figures(folder / MODEL, dense))

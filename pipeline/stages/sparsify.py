@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.run_folder import BASELINE_SCORES, TEACHER_SCORES
+from pipeline.search.candidates import Candidate, RankedTeacher
 from pipeline.settings import RunSettings
 from pipeline.stages.leaving import log_pictures, save_model
 from pipeline.stages.loss import trained_loss
+from pipeline.stages.ranking import (
+    extra_parts,
+    score_of,
+    student_budget,
+    student_score,
+    teacher_budget,
+    teacher_score,
+)
 from pipeline.stages.scorer import batches_for_scoring, on_device, scorer
 from stark.encoders.cutting import shrink_
 from stark.encoders.layer_dropping import drop_layers
 from stark.encoders.layers import encoder_layers
-from stark.losses.soft_targets import SoftTargets
 from stark.model_folders.model_folder import load_classifier, load_tokenizer
-from stark.pruning import prune
-from stark.scores.expressiveness import EXPRESSIVENESS
-from stark.scores.friendliness import FRIENDLINESS, score_teacher
-from stark.scores.rankings import SCORED, Ranking, ranked_masks
-from stark.scores.rankings import score_baselines as teacher_baseline_scores
+from stark.pruning import choose_units, prune
+from stark.scores.score import Distilled, Score
+from stark.scores.scoring import score_units
 from stark.scores.unit_scores import UnitScores
 
 __all__ = ["cut_assistant", "cut_teacher", "score_baselines", "score_dense_teacher"]
@@ -33,17 +40,13 @@ def score_dense_teacher(settings: RunSettings, folder: Path, teacher: Path, stud
         teacher: Model folder of the dense teacher.
         student: Model folder of the trial student.
     """
-    trainer = scorer(settings)
-    dense, trial = on_device(trainer, teacher, student)
-    loss = trained_loss(settings.distillation, trial, dense, student.parent)
-    batches = batches_for_scoring(settings, teacher, trainer)
-    scores = score_teacher(dense, trial, batches, loss, settings.scoring.reduction)
+    scores = _score(settings, teacher, student, [teacher_score(settings)])
     scores.save(folder / TEACHER_SCORES)
     log_pictures(settings, folder, lambda figures: figures.score_figures(scores))
 
 
 def score_baselines(settings: RunSettings, folder: Path, teacher: Path, student: Path) -> None:
-    """Score the dense teacher for rankings that need scores of their own: ``folder/baseline_scores.safetensors``.
+    """Score the dense teacher for baselines that need scores of their own: ``folder/baseline_scores.safetensors``.
 
     Args:
         settings: The run's settings.
@@ -51,30 +54,32 @@ def score_baselines(settings: RunSettings, folder: Path, teacher: Path, student:
         teacher: Model folder of the dense teacher.
         student: Model folder of the trial student.
     """
+    parts = [part for parts in extra_parts(settings).values() for part in parts]
+    _score(settings, teacher, student, parts).save(folder / BASELINE_SCORES)
+
+
+def _score(settings: RunSettings, teacher: Path, student: Path, scores: Sequence[Score]) -> UnitScores:
     trainer = scorer(settings)
     dense, trial = on_device(trainer, teacher, student)
     loss = trained_loss(settings.distillation, trial, dense, student.parent)
-    assert isinstance(loss, SoftTargets)  # checked when the run began
-    scores = teacher_baseline_scores(dense, trial, batches_for_scoring(settings, teacher, trainer), loss)
-    scores.save(folder / BASELINE_SCORES)
+    batches = batches_for_scoring(settings, teacher, trainer)
+    return score_units(dense, batches, scores, Distilled(trial, loss), settings.scoring.reduction)
 
 
 def cut_teacher(
-    settings: RunSettings, folder: Path, dense: Path, scores: Path, ranking: float | Ranking, sparsity: float
+    settings: RunSettings, folder: Path, dense: Path, scores: Path, teacher: Candidate | RankedTeacher
 ) -> None:
     """Cut a sparse teacher from stored scores: a model folder.
 
     Args:
-        settings: The run's settings; their seed is that of the ranking ``random``.
+        settings: The run's settings.
         folder: The model folder to write.
         dense: Model folder of the dense teacher.
-        scores: File of its scores, of the kind that the ranking needs.
-        ranking: A lam, or the name of another ranking.
-        sparsity: Fraction of its heads and neurons to remove.
+        scores: File of its scores, with the parts that the sparse teacher's score needs.
+        teacher: The sparse teacher.
     """
-    model = load_classifier(dense)
-    losses = SCORED if ranking in SCORED else (EXPRESSIVENESS, FRIENDLINESS)
-    masks = ranked_masks(ranking, sparsity, UnitScores.load(scores, model, losses), model, settings.seed)
+    model, score = load_classifier(dense), score_of(settings, teacher)
+    masks = choose_units(model, score, score.read(scores, model), teacher.sparsity, teacher_budget(settings))
     save_model(shrink_(model, masks), folder, load_tokenizer(dense))
     log_pictures(settings, folder, lambda figures: figures.mask_figures(folder, dense))
 
@@ -98,5 +103,7 @@ def cut_assistant(settings: RunSettings, folder: Path, dense: Path, scores: Path
         model = drop_layers(model, (layers + student.layers + 1) // 2, student.which)
     else:
         assert student.sparsity is not None  # StudentSettings checks it
-        model = prune(model, UnitScores.load(scores, model, [EXPRESSIVENESS]), student.sparsity / 2, student.round_to)
+        score = student_score(settings)
+        parts = score.read(scores, model)
+        model = prune(model, score, parts, student.sparsity / 2, student_budget(settings), student.round_to)
     save_model(model, folder, load_tokenizer(dense))

@@ -13,7 +13,7 @@ from torch import Tensor
 from stark.budgets.checks import check_sparsity
 from stark.errors import StarkError
 
-__all__ = ["achieved_sparsity", "check_sparsity", "masks_at_sparsity", "rank_units"]
+__all__ = ["achieved_sparsity", "check_sparsity", "masks_at_sparsity", "rank_units", "round_masks"]
 
 
 def rank_units(scores: Sequence[Tensor]) -> Tensor:
@@ -36,7 +36,61 @@ def rank_units(scores: Sequence[Tensor]) -> Tensor:
     return torch.argsort(torch.cat(list(scores)), stable=True)
 
 
-def _rounded_masks(masks: list[Tensor], scores: Sequence[Tensor], round_to: int) -> list[Tensor]:
+def masks_at_sparsity(scores: Sequence[Tensor], sparsity: float) -> list[Tensor]:
+    """Drop the lowest ``round(sparsity * units)`` units, counted over all layers together.
+
+    Masks are nested: what a sparsity drops, every higher sparsity drops as well.
+
+    Source: GeneZC/StarK `run_pruning.py` (`round(float(s) / 100 * total)`).
+
+    Args:
+        scores: One tensor ``(U,)`` per layer.
+        sparsity: Fraction of all units to remove, in [0, 1).
+
+    Returns:
+        One boolean mask ``(U,)`` per layer.
+
+    Raises:
+        StarkError: If the sparsity lies outside [0, 1).
+
+    Examples:
+        >>> masks_at_sparsity([torch.tensor([0.3, 0.1]), torch.tensor([0.2, 0.4])], 0.5)
+        [tensor([ True, False]), tensor([False,  True])]
+    """
+    check_sparsity(sparsity)
+    order = rank_units(scores)
+    flat = torch.ones_like(order, dtype=torch.bool)
+    flat[order[: round(sparsity * order.numel())]] = False
+    return list(flat.split([score.numel() for score in scores]))
+
+
+def round_masks(masks: Sequence[Tensor], scores: Sequence[Tensor], round_to: int) -> list[Tensor]:
+    """Keep a multiple of some number of units in each layer: the nearest one, of the highest scores.
+
+    It trades the asked sparsity for widths that the hardware likes; see `achieved_sparsity`.
+
+    Source: GeneZC/StarK `run_pruning.py`. Deviation: the released code rounds the *removed* count to multiples of 8
+    without saying so; here each layer's *kept* count is rounded.
+
+    Args:
+        masks: One boolean mask ``(U,)`` per layer.
+        scores: One tensor ``(U,)`` per layer.
+        round_to: The number; 1 changes nothing.
+
+    Returns:
+        One boolean mask ``(U,)`` per layer.
+
+    Raises:
+        StarkError: If the number is below 1.
+
+    Examples:
+        >>> round_masks([torch.tensor([True, False, True, True, True])], [torch.arange(5)], 3)
+        [tensor([False, False,  True,  True,  True])]
+    """
+    if round_to < 1:
+        raise StarkError(f"round_to is {round_to}: give a whole number of units, at least 1")
+    if round_to == 1:
+        return list(masks)
     rounded = []
     for mask, score in zip(masks, scores, strict=True):
         # Python's round is banker's rounding, as in the released code; the count never leaves [0, U].
@@ -44,40 +98,6 @@ def _rounded_masks(masks: list[Tensor], scores: Sequence[Tensor], round_to: int)
         best = torch.argsort(score, stable=True).flip(0)[:count]
         rounded.append(torch.zeros_like(mask).index_fill_(0, best, True))
     return rounded
-
-
-def masks_at_sparsity(scores: Sequence[Tensor], sparsity: float, round_to: int = 1) -> list[Tensor]:
-    """Drop the lowest ``round(sparsity * units)`` units, counted over all layers together.
-
-    Masks are nested: what a sparsity drops, every higher sparsity drops as well (as long as `round_to` is 1).
-
-    Source: GeneZC/StarK `run_pruning.py` (`round(float(s) / 100 * total)`). Deviation: the released code rounds the
-    *removed* count to multiples of 8 without saying so; here `round_to` rounds each layer's *kept* count.
-
-    Args:
-        scores: One tensor ``(U,)`` per layer.
-        sparsity: Fraction of all units to remove, in [0, 1).
-        round_to: Keep a multiple of this many units in each layer, the nearest one. It trades the asked sparsity for
-            widths that the hardware likes; see `achieved_sparsity`.
-
-    Returns:
-        One boolean mask ``(U,)`` per layer.
-
-    Raises:
-        StarkError: If the sparsity lies outside [0, 1) or round_to below 1.
-
-    Examples:
-        >>> masks_at_sparsity([torch.tensor([0.3, 0.1]), torch.tensor([0.2, 0.4])], 0.5)
-        [tensor([ True, False]), tensor([False,  True])]
-    """
-    check_sparsity(sparsity)
-    if round_to < 1:
-        raise StarkError(f"round_to is {round_to}: give a whole number of units, at least 1")
-    order = rank_units(scores)
-    flat = torch.ones_like(order, dtype=torch.bool)
-    flat[order[: round(sparsity * order.numel())]] = False
-    masks = list(flat.split([score.numel() for score in scores]))
-    return masks if round_to == 1 else _rounded_masks(masks, scores, round_to)
 
 
 def achieved_sparsity(masks: Sequence[Tensor]) -> float:

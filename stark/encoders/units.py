@@ -8,10 +8,22 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["KeptUnits", "UnitMasks"]
+__all__ = ["KeptUnits", "UnitMasks", "UnitValues"]
 
 
 Indices = tuple[int, ...]
+
+
+class UnitValues(NamedTuple):
+    """A number for every head and every FFN neuron of a model, by which they are ranked: the lowest go first.
+
+    Args:
+        heads: One tensor ``(num_heads,)`` per layer.
+        neurons: One tensor ``(num_neurons,)`` per layer.
+    """
+
+    heads: list[Tensor]
+    neurons: list[Tensor]
 
 
 class UnitMasks(NamedTuple):

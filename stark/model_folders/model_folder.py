@@ -29,7 +29,7 @@ from transformers import (
 from stark.encoders.families.table import family_of, family_of_type
 from stark.errors import StarkError
 from stark.model_folders.model_inputs import ModelInputs
-from stark.problems.table import problem_for
+from stark.problems.table import set_labels_
 from stark.storage import (
     WEIGHTS_FILE,
     DamagedError,
@@ -56,7 +56,6 @@ __all__ = [
     "model_digest",
     "one_line_errors",
     "save_classifier",
-    "set_labels_",
 ]
 
 CONFIG_FILE = "config.json"
@@ -140,7 +139,7 @@ def check_free(folder: Path) -> None:
 
 
 def load_classifier(
-    path: str | Path, *, label_names: Sequence[str] | None = None, new_head: bool = True
+    path: str | Path, *, label_names: Sequence[str] | None = None, kind: str | None = None, new_head: bool = True
 ) -> PreTrainedModel:
     """Load a classifier from a folder or from the Hugging Face hub, in float32 and eval mode.
 
@@ -153,6 +152,7 @@ def load_classifier(
             classifier as it is stored. A stored classifier with the same names is kept, as is one of that size that
             only has transformers' default names ("LABEL_0"), which then gets these names. A plain pretrained encoder
             gets a new classifier, drawn from torch's current random state.
+        kind: Name of the kind of label, see `problem_for`; only with label names.
         new_head: Whether a new classifier may be made; no for a teacher.
 
     Raises:
@@ -171,7 +171,7 @@ def load_classifier(
         _check_memory(config, shapes)
         stored_names = labels_of(config)
         if label_names is not None:
-            set_labels_(config, label_names)
+            set_labels_(config, label_names, kind)
         model, loaded = AutoModelForSequenceClassification.from_pretrained(
             str(path),
             config=config,
@@ -248,19 +248,6 @@ def model_digest(path: str | Path) -> str:
     if not is_file(folder / CONFIG_FILE) or not weights_files(folder):
         raise StarkError(f"{folder} is not a model folder: it needs {CONFIG_FILE} and {WEIGHTS_FILE}")
     return hashlib.sha256("".join(f"{file_digest(file)}  {file.name}\n" for file in files).encode()).hexdigest()
-
-
-def set_labels_(config: PreTrainedConfig, label_names: Sequence[str]) -> None:
-    """Name the classes of a configuration in the order of their numbers; a single one means regression.
-
-    Raises:
-        StarkError: If there is no name, or one twice.
-    """
-    if not label_names or len(set(label_names)) != len(label_names):
-        raise StarkError(f"label names must be given and differ: {list(label_names)}")
-    config.id2label = dict(enumerate(label_names))
-    config.label2id = {name: number for number, name in enumerate(label_names)}
-    config.problem_type = problem_for(label_names).problem_type  # type: ignore[assignment]  # one of these words
 
 
 def labels_of(config: PreTrainedConfig) -> list[str]:

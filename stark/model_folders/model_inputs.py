@@ -32,7 +32,7 @@ class ModelInputs:
         max_length: The most tokens of a row; longer ones are cut.
         segment_ids: "tokenizer", or "stark" for those of the released code.
         texts: Names of the one or two columns of text.
-        kind: Whether the labels are classes or scores.
+        kind: Name of the kind of label.
         lowercase: Whether the tokenizer turns texts into lower case.
         task: Name of the task.
 
@@ -59,7 +59,7 @@ class ModelInputs:
             raise _wrong("max_length", self.max_length, f"a whole number from {LEAST_TOKENS} to {_MOST_TOKENS}")
         for name, value, choices in (
             ("segment_ids", self.segment_ids, get_args(_Segments)),
-            ("kind", self.kind, tuple(problem.kind for problem in PROBLEMS.values())),
+            ("kind", self.kind, tuple(PROBLEMS)),
         ):
             if value not in choices:
                 raise _wrong(name, value, f"one of {', '.join(choices)}")

@@ -72,8 +72,8 @@ class Classification(Problem):
         return logits.softmax(-1)
 
     def agreement(self, first: Tensor, second: Tensor) -> float:
-        """Fraction of rows with the same class, in [0, 1]."""
-        return float((first.argmax(-1) == second.argmax(-1)).double().mean())
+        """Fraction of rows with the same prediction, in [0, 1]."""
+        return float((self.predictions(first) == self.predictions(second)).double().mean())
 
     def is_labelled(self, labels: Tensor) -> Tensor:
         """Rows whose class id is not negative."""

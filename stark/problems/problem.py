@@ -34,8 +34,9 @@ def reduce_loss(loss: Tensor, reduction: Reduction) -> Tensor:
 class Problem(ABC):
     """A kind of label, such as one class out of several, or a score.
 
-    A new kind is a subclass in a separate file and a line in `table`. Everything that depends on the kind of label is
-    defined here: nothing else looks at the number of labels, or at the type of a tensor of labels.
+    A new kind is a subclass in a separate file, and a name in `PROBLEMS` or a call of `register_problem`. Everything
+    that depends on the kind of label is defined here: nothing else looks at the number of labels, or at the type of a
+    tensor of labels.
 
     Args:
         label_names: Names of the classes in the order of their ids, or the one name of a score.
@@ -43,7 +44,7 @@ class Problem(ABC):
 
     #: Name in files and messages.
     kind: ClassVar[str]
-    #: What transformers calls it in ``config.problem_type``.
+    #: What transformers calls it in ``config.problem_type``: one of the three words that it knows.
     problem_type: ClassVar[str]
     #: Type of a tensor of labels.
     label_dtype: ClassVar[torch.dtype]

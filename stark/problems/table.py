@@ -12,18 +12,37 @@ from stark.problems.classification import Classification
 from stark.problems.problem import Problem
 from stark.problems.regression import Regression
 
-__all__ = ["PROBLEMS", "problem_for", "problem_of"]
+__all__ = ["PROBLEMS", "problem_for", "problem_of", "register_problem", "set_labels_"]
 
-PROBLEMS: dict[str, type[Problem]] = {kind.problem_type: kind for kind in (Classification, Regression)}
-"""Kinds of label by transformers' ``config.problem_type``."""
+PROBLEMS: dict[str, type[Problem]] = {problem.kind: problem for problem in (Classification, Regression)}
+"""Kinds of label by their names."""
+
+_USUAL = {problem.problem_type: problem for problem in PROBLEMS.values()}
+_KEY = "stark_kind"
 
 
-def problem_for(label_names: Sequence[str], problem_type: str | None = None) -> Problem:
+def register_problem(problem: type[Problem]) -> None:
+    """Support one more kind of label, such as one that a plugin defines.
+
+    Args:
+        problem: Its class. A task asks for it with ``kind: NAME`` in its YAML.
+
+    Raises:
+        StarkError: If another kind has its name.
+    """
+    known = PROBLEMS.setdefault(problem.kind, problem)
+    # A file that is read again, as a run's copy of a plugin, defines its classes anew.
+    if known.__qualname__ != problem.__qualname__ or known.__module__ != problem.__module__:
+        raise StarkError(f"there is another kind of label that is called {problem.kind!r}")
+    PROBLEMS[problem.kind] = problem
+
+
+def problem_for(label_names: Sequence[str], kind: str | None = None) -> Problem:
     """The problem of a task.
 
     Args:
         label_names: Names of its labels.
-        problem_type: What transformers calls its kind. None means regression for a single name, else classification.
+        kind: Name of the kind of label. None means regression for a single name, else classification.
 
     Returns:
         The problem.
@@ -35,11 +54,14 @@ def problem_for(label_names: Sequence[str], problem_type: str | None = None) -> 
         >>> problem_for(["no", "yes"]).kind, problem_for(["stars"]).kind
         ('classification', 'regression')
     """
-    if problem_type is None:
-        problem_type = (Regression if len(label_names) == 1 else Classification).problem_type
-    if problem_type not in PROBLEMS:
-        raise StarkError(f"problem_type is {problem_type!r}: choose one of {', '.join(PROBLEMS)}")
-    return PROBLEMS[problem_type](label_names)
+    if kind is None:
+        kind = (Regression if len(label_names) == 1 else Classification).kind
+    if kind not in PROBLEMS:
+        raise StarkError(
+            f"there is no kind of label {kind!r}: choose one of {', '.join(PROBLEMS)}, or name the Python file that "
+            "defines it with --plugins"
+        )
+    return PROBLEMS[kind](label_names)
 
 
 def problem_of(config: PreTrainedConfig) -> Problem:
@@ -50,7 +72,36 @@ def problem_of(config: PreTrainedConfig) -> Problem:
 
     Returns:
         The problem. A model from elsewhere may name no kind that is supported; then the number of its labels decides.
+
+    Raises:
+        StarkError: If its kind of label is a plugin's that was not imported.
     """
     known: Any = config.id2label or {}  # by number, or by its text
     names = [str(known.get(number, number)) for number in range(config.num_labels or 0)]
-    return problem_for(names, config.problem_type if config.problem_type in PROBLEMS else None)
+    kind: str | None = getattr(config, _KEY, None)
+    if kind is None and config.problem_type in _USUAL:
+        kind = _USUAL[config.problem_type].kind
+    return problem_for(names, kind)
+
+
+def set_labels_(config: PreTrainedConfig, label_names: Sequence[str], kind: str | None = None) -> None:
+    """Name the labels of a configuration in the order of their numbers, and their kind.
+
+    Args:
+        config: A classifier's configuration; it is changed.
+        label_names: The names; a single one means regression.
+        kind: Name of the kind of label, see `problem_for`.
+
+    Raises:
+        StarkError: If there is no name, or one twice, or no such kind.
+    """
+    if not label_names or len(set(label_names)) != len(label_names):
+        raise StarkError(f"label names must be given and differ: {list(label_names)}")
+    problem = problem_for(label_names, kind)
+    config.id2label = dict(enumerate(label_names))
+    config.label2id = {name: number for number, name in enumerate(label_names)}
+    config.problem_type = problem.problem_type  # type: ignore[assignment]  # one of transformers' words
+    if type(problem) is not _USUAL.get(problem.problem_type):
+        setattr(config, _KEY, problem.kind)
+    elif hasattr(config, _KEY):
+        delattr(config, _KEY)

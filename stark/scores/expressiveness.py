@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
+from stark.forward.classifying import Batch, Outputs
 from stark.problems.problem import Problem
-from stark.scores.scoring import UnitLoss
+from stark.scores.score import Distilled, GradientScore
 
-__all__ = ["EXPRESSIVENESS", "expressiveness_loss"]
-
-
-EXPRESSIVENESS = "expressiveness"
+__all__ = ["Expressiveness"]
 
 
-def expressiveness_loss(problem: Problem) -> UnitLoss:
-    """Loss whose mask gradients are expressiveness: the task loss of each example.
+class Expressiveness(GradientScore):
+    r"""Absolute gradients of the task loss of each example: $\sum_b |\partial L_b / \partial m|$.
 
-    Args:
-        problem: The kind of label.
-
-    Returns:
-        A function of the model's outputs and a batch with ``labels``, which gives ``(batch,)``.
+    Source: the paper's section 3.1; GeneZC/StarK `run_pruning.py`.
     """
-    return lambda outputs, batch: problem.task_loss(outputs.logits, batch["labels"], reduction="none")
+
+    def losses(self, problem: Problem, outputs: Outputs, batch: Batch, distilled: Distilled | None) -> Tensor:
+        """The task loss of each example.
+
+        Args:
+            problem: The kind of label.
+            outputs: Outputs of the model that is scored.
+            batch: The batch, with ``labels``.
+            distilled: Not looked at.
+
+        Returns:
+            Losses ``(batch,)``.
+        """
+        return problem.task_loss(outputs.logits, batch["labels"], reduction="none")

@@ -2,89 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
-from stark.choices import ScoreReduction
+from stark.errors import StarkError
 from stark.forward.classifying import Batch, Outputs, outputs_of
+from stark.losses.kl_divergence import KLDivergence
 from stark.losses.loss import Loss
+from stark.losses.soft_targets import SoftTargets
 from stark.problems.problem import Problem
-from stark.problems.table import problem_of
-from stark.scores.expressiveness import EXPRESSIVENESS, expressiveness_loss
-from stark.scores.scoring import UnitLoss, score_units
-from stark.scores.unit_scores import UnitScores
+from stark.scores.score import Distilled, GradientScore
 
-__all__ = ["FRIENDLINESS", "evaluating", "friendliness_loss", "score_teacher"]
+__all__ = ["Friendliness", "KLFriendliness", "SignedFriendliness"]
 
 
-FRIENDLINESS = "friendliness"
-
-
-def score_teacher(
-    teacher: PreTrainedModel,
-    student: PreTrainedModel,
-    batches: Iterable[Batch],
-    loss: Loss,
-    reduction: ScoreReduction = "example",
-) -> UnitScores:
-    """Score the teacher's units by expressiveness and by friendliness, from one forward pass of each model.
+class Friendliness(GradientScore):
+    """Absolute gradients of the loss of distillation of each example, with the student held constant.
 
     Source: the paper's section 3.2; GeneZC/StarK `run_sparsification.py`.
-
-    Args:
-        teacher: The dense teacher.
-        student: The trial student.
-        batches: Batches on the models' device, in a fixed order.
-        loss: The loss that the trial student was distilled with.
-        reduction: See `batch_importance`.
-
-    Returns:
-        Raw scores.
-    """
-    problem = problem_of(teacher.config)
-    with evaluating(student):
-        losses = {
-            EXPRESSIVENESS: expressiveness_loss(problem),
-            FRIENDLINESS: friendliness_loss(problem, student, loss),
-        }
-        return score_units(teacher, batches, losses, reduction, loss.teacher_layers)
-
-
-def friendliness_loss(problem: Problem, student: PreTrainedModel, loss: Loss) -> UnitLoss:
-    """Loss whose mask gradients are friendliness: the loss of distillation, with the student held constant.
-
-    Args:
-        problem: The kind of label.
-        student: The trial student, in eval mode.
-        loss: The loss that it was distilled with.
-
-    Returns:
-        A function of the teacher's outputs and a batch, which gives ``(batch,)``.
     """
 
-    def of_batch(outputs: Outputs, batch: Batch) -> Tensor:
+    needs_student = True
+
+    def losses(self, problem: Problem, outputs: Outputs, batch: Batch, distilled: Distilled | None) -> Tensor:
+        """The loss of distillation of each example.
+
+        Args:
+            problem: The kind of label.
+            outputs: Outputs of the teacher.
+            batch: The batch.
+            distilled: The trial student and its loss.
+
+        Returns:
+            Losses ``(batch,)``.
+        """
+        assert distilled is not None  # score_units checks it
+        loss = self.compared_by(distilled.loss)
         with torch.no_grad():
-            of_student = outputs_of(student, batch, loss.student_layers)
+            of_student = outputs_of(distilled.student, batch, loss.student_layers)
         compared: Tensor = loss(problem, of_student, outputs, batch, "none")
         return compared
 
-    return of_batch
+    def compared_by(self, loss: Loss) -> Loss:
+        """By what teacher and student are compared: the loss of the trial.
+
+        Args:
+            loss: The loss of the trial.
+
+        Returns:
+            The same.
+        """
+        return loss
 
 
-@contextmanager
-def evaluating(model: PreTrainedModel) -> Iterator[None]:
-    """Switch a model to eval mode while the context is open.
+class SignedFriendliness(Friendliness):
+    """Friendliness that keeps its sign: how much the loss grows, to first order, when the unit goes. A baseline."""
 
-    Args:
-        model: The model.
+    reduction = "signed"
+
+
+class KLFriendliness(Friendliness):
+    """Friendliness with the Kullback-Leibler divergence in the place of soft cross-entropy. A baseline.
+
+    The two differ by the teacher's entropy, which has a gradient with respect to the teacher's masks.
     """
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)
+
+    def compared_by(self, loss: Loss) -> Loss:
+        """By what teacher and student are compared.
+
+        Args:
+            loss: The loss of the trial.
+
+        Returns:
+            The divergence, with the temperature and the weight of the trial's loss.
+
+        Raises:
+            StarkError: If that is no `SoftTargets`.
+        """
+        if not isinstance(loss, SoftTargets):
+            raise StarkError("KLFriendliness needs stark.SoftTargets as distillation.loss, of which it is a variant")
+        return KLDivergence(loss.temperature, loss.weight)
+
+    def check(self, loss: Loss) -> None:
+        """Refuse other losses than `SoftTargets`.
+
+        Args:
+            loss: The loss of the trial.
+
+        Raises:
+            StarkError: If it is another.
+        """
+        self.compared_by(loss)

@@ -5,33 +5,54 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import Tensor
+from transformers import PreTrainedModel
 
-from stark.budgets.sparsity import masks_at_sparsity
-from stark.encoders.units import UnitMasks
+from stark.encoders.units import UnitValues
 from stark.errors import StarkError
-from stark.scores.expressiveness import EXPRESSIVENESS
-from stark.scores.friendliness import FRIENDLINESS
+from stark.scores.expressiveness import Expressiveness
+from stark.scores.friendliness import Friendliness
+from stark.scores.score import GradientScore, Score
 from stark.scores.unit_scores import UnitScores
 
-__all__ = ["knowledgeableness", "teacher_masks"]
+__all__ = ["Knowledgeableness", "knowledgeableness", "score_or_lam"]
 
 
-def teacher_masks(scores: UnitScores, lam: float, sparsity: float) -> UnitMasks:
-    """Head and neuron masks of the sparse teacher, for any lam and sparsity from one scoring.
+class Knowledgeableness(Score):
+    """The teacher's score: expressiveness and friendliness, mixed by `knowledgeableness`.
 
     Args:
-        scores: Expressiveness and friendliness of the teacher's units.
         lam: Weight of expressiveness in [0, 1].
-        sparsity: Fraction of the heads and of the neurons to remove, over all layers.
 
-    Returns:
-        The masks; True keeps.
+    Raises:
+        StarkError: If lam lies outside [0, 1].
     """
-    expressive, friendly = scores.normalized(EXPRESSIVENESS), scores.normalized(FRIENDLINESS)
-    heads, neurons = (
-        masks_at_sparsity(knowledgeableness(e, f, lam), sparsity) for e, f in zip(expressive, friendly, strict=True)
-    )
-    return UnitMasks(heads, neurons)
+
+    needs_student = True
+
+    def __init__(self, lam: float = 0.5) -> None:
+        """Check lam."""
+        if not 0 <= lam <= 1:
+            raise StarkError(f"lam is {lam}: choose a weight of expressiveness in [0, 1]")
+        self.lam = lam
+
+    @property
+    def parts(self) -> Sequence[GradientScore]:
+        """Expressiveness and friendliness."""
+        return (Expressiveness(), Friendliness())
+
+    def values(self, model: PreTrainedModel, scores: UnitScores) -> UnitValues:
+        """The mixture of the two.
+
+        Args:
+            model: Not looked at.
+            scores: Expressiveness and friendliness of the teacher's units.
+
+        Returns:
+            The values.
+        """
+        expressive, friendly = (scores.normalized(part.name) for part in self.parts)
+        heads, neurons = (knowledgeableness(e, f, self.lam) for e, f in zip(expressive, friendly, strict=True))
+        return UnitValues(heads, neurons)
 
 
 def knowledgeableness(expressiveness: Sequence[Tensor], friendliness: Sequence[Tensor], lam: float) -> list[Tensor]:
@@ -47,14 +68,29 @@ def knowledgeableness(expressiveness: Sequence[Tensor], friendliness: Sequence[T
     Returns:
         The knowledgeable score, same shapes.
 
-    Raises:
-        StarkError: If lam lies outside [0, 1].
-
     Examples:
         >>> import torch
         >>> knowledgeableness([torch.tensor([1.0, 0.0])], [torch.tensor([0.0, 1.0])], lam=0.25)
         [tensor([0.2500, 0.7500])]
     """
-    if not 0 <= lam <= 1:
-        raise StarkError(f"lam is {lam}: choose a weight of expressiveness in [0, 1]")
     return [lam * e + (1 - lam) * f for e, f in zip(expressiveness, friendliness, strict=True)]
+
+
+def score_or_lam(score: Score | None, lam: float | None) -> Score:
+    """The score that a callback is told: by its name, or by the lam of `Knowledgeableness`.
+
+    Args:
+        score: A score, or None.
+        lam: A lam, or None.
+
+    Returns:
+        The score.
+
+    Raises:
+        StarkError: If not exactly one of them is given, or lam lies outside [0, 1].
+    """
+    if score is not None and lam is None:
+        return score
+    if score is not None or lam is None:
+        raise StarkError(f"lam is {lam} and score {score}: give one of them and set the other to null")
+    return Knowledgeableness(lam)

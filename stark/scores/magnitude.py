@@ -8,11 +8,29 @@ from transformers import PreTrainedModel
 
 from stark.encoders.family import EncoderLayer
 from stark.encoders.layers import encoder_layers
+from stark.encoders.units import UnitValues
+from stark.scores.importance import normalize_per_layer
+from stark.scores.score import Score
+from stark.scores.unit_scores import UnitScores
 
-__all__ = ["magnitudes"]
+__all__ = ["Magnitude", "magnitudes"]
 
 
-UnitValues = tuple[list[Tensor], list[Tensor]]
+class Magnitude(Score):
+    """The size of a unit's weights, which needs no data: `magnitudes`, each layer divided by its norm."""
+
+    def values(self, model: PreTrainedModel, scores: UnitScores) -> UnitValues:
+        """The norms.
+
+        Args:
+            model: The model whose units are ranked.
+            scores: Not looked at.
+
+        Returns:
+            The values.
+        """
+        heads, neurons = magnitudes(model)
+        return UnitValues(normalize_per_layer(heads), normalize_per_layer(neurons))
 
 
 def magnitudes(model: PreTrainedModel) -> UnitValues:
@@ -25,10 +43,10 @@ def magnitudes(model: PreTrainedModel) -> UnitValues:
         model: A classifier.
 
     Returns:
-        Of heads and of neurons, one tensor per layer each.
+        The norms.
     """
     layers = encoder_layers(model)
-    return [_head_norms(layer) for layer in layers], [_neuron_norms(layer) for layer in layers]
+    return UnitValues([_head_norms(layer) for layer in layers], [_neuron_norms(layer) for layer in layers])
 
 
 def _head_norms(layer: EncoderLayer) -> Tensor:

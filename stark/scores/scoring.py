@@ -1,110 +1,153 @@
-"""The pass over data that scores heads and neurons."""
+"""The pass over data that scores units: gradients of masks fixed at 1, of several scores from one forward pass."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from stark.choices import ScoreReduction
 from stark.encoders.layers import encoder_layers
 from stark.encoders.masking import unit_masks
 from stark.encoders.units import UnitMasks
-from stark.forward.classifying import Batch, Outputs, outputs_of
+from stark.errors import StarkError
+from stark.forward.classifying import Batch, outputs_of
+from stark.problems.problem import Problem
+from stark.problems.table import problem_of
 from stark.processes import all_gather, processes
-from stark.scores.importance import UnitReduction, batch_importance
+from stark.scores.importance import batch_importance
+from stark.scores.score import Distilled, GradientScore, Score
 from stark.scores.unit_scores import UnitScores
 from stark.storage import hash_tensors
 
-__all__ = ["UnitLoss", "score_units"]
-
-
-UnitLoss = Callable[[Outputs, Batch], Tensor]
-"""From the outputs for a batch, and the batch, to one loss per example, ``(batch,)``."""
+__all__ = ["score_units"]
 
 
 def score_units(
     model: PreTrainedModel,
     batches: Iterable[Batch],
-    losses: Mapping[str, UnitLoss],
-    reduction: UnitReduction = "example",
-    layers: Sequence[int] = (),
+    scores: Sequence[Score],
+    distilled: Distilled | None = None,
+    reduction: ScoreReduction = "example",
 ) -> UnitScores:
-    """Score every head and neuron by the gradients of masks fixed at 1, for several losses from one forward pass.
+    """Score every head and neuron by the parts of some scores, from one forward pass of each model.
 
-    Only mask gradients are computed. The model runs in eval mode and is left as it was.
+    Only mask gradients are computed. The models run in eval mode and are left as they were. No batch is read where no
+    score has parts.
 
-    The processes of a run share the batches: each computes every n-th one, and all add everybody's parts in the order
+    The processes of a run share the batches: each computes every n-th one, and all add everybody's shares in the order
     of the batches. The sums thus have the bits that one process gets. All processes have to call this, with the same
-    model, batches and losses.
+    models, batches and scores.
 
     Source: the paper's section 3.2; GeneZC/StarK `run_pruning.py`, `run_sparsification.py`.
 
     Args:
         model: The model whose units are scored.
-        batches: Batches on the model's device, in a fixed order.
-        losses: Named losses, each giving one value per example.
-        reduction: See `batch_importance`.
-        layers: Numbers of the layers whose hidden states the losses compare.
+        batches: Batches on the models' device, in a fixed order.
+        scores: The scores. What several of them are made of is computed once.
+        distilled: The student that the model teaches, and its loss, for scores that compare with it.
+        reduction: See `batch_importance`; for parts that do not ask for one.
 
     Returns:
-        Raw scores, summed over the batches in float64.
+        The raw sums in float64, by the names of the parts.
+
+    Raises:
+        StarkError: If a score compares with a student and there is none, or if two different parts have one name.
     """
+    parts = _parts_of(scores, distilled)
     views = encoder_layers(model)
     sizes = [layer.num_heads for layer in views] + [layer.num_neurons for layer in views]
-    rank, world_size = processes()
-    total = part = torch.zeros(len(losses) * sum(sizes), dtype=torch.float64)
-    was_training = model.training
-    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    model.eval().requires_grad_(False)  # so that the backward pass goes to the masks alone
-    try:
-        with torch.enable_grad():
-            number = -1
-            for number, batch in enumerate(batches):
-                if number % world_size == rank:
-                    part = _score_batch(model, batch, losses, reduction, sizes, layers)
-                if number % world_size == world_size - 1:
-                    total = _add_in_order(total, all_gather(part))
-            if unfinished := (number + 1) % world_size:
-                total = _add_in_order(total, all_gather(part)[:unfinished])
-    finally:
-        model.train(was_training)
-        for parameter in learning:
-            parameter.requires_grad_(True)
-    rows = total.view(len(losses), sum(sizes))
-    by_loss = {loss: [score.clone() for score in row.split(sizes)] for loss, row in zip(losses, rows, strict=True)}
+    total = torch.zeros(len(parts) * sum(sizes), dtype=torch.float64)
+    if parts:
+        problem = problem_of(model.config)
+        with ExitStack() as stack:
+            stack.enter_context(_evaluating(model, frozen=True))  # so that the backward pass goes to the masks alone
+            if distilled is not None:
+                stack.enter_context(_evaluating(distilled.student))
+            stack.enter_context(torch.enable_grad())
+            total = _sum_in_order(
+                total, batches, lambda batch: _score_batch(model, problem, batch, parts, distilled, reduction, sizes)
+            )
+    rows = total.view(len(parts), sum(sizes))
+    by_name = {part.name: [sums.clone() for sums in row.split(sizes)] for part, row in zip(parts, rows, strict=True)}
     split = len(views)
     return UnitScores(
-        heads={loss: scores[:split] for loss, scores in by_loss.items()},
-        neurons={loss: scores[split:] for loss, scores in by_loss.items()},
+        heads={name: sums[:split] for name, sums in by_name.items()},
+        neurons={name: sums[split:] for name, sums in by_name.items()},
         model=hash_tensors(model.state_dict()),
     )
 
 
-def _add_in_order(total: Tensor, parts: Iterable[Tensor]) -> Tensor:
-    for part in parts:  # one by one: another order would round otherwise
-        total = total + part
+def _parts_of(scores: Sequence[Score], distilled: Distilled | None) -> list[GradientScore]:
+    """What the scores are made of, each once."""
+    found: dict[str, GradientScore] = {}
+    for score in scores:
+        for part in score.parts:
+            if part.needs_student and distilled is None:
+                raise StarkError(f"{type(score).__name__} compares with a distilled student: give one")
+            if type(found.setdefault(part.name, part)) is not type(part):
+                raise StarkError(f"two scores are called {part.name}: rename the class of one of them")
+    return list(found.values())
+
+
+@contextmanager
+def _evaluating(model: PreTrainedModel, *, frozen: bool = False) -> Iterator[None]:
+    """Switch a model to eval mode while the context is open, and its parameters to constants."""
+    was_training = model.training
+    learning = [parameter for parameter in model.parameters() if frozen and parameter.requires_grad]
+    model.eval()
+    try:
+        for parameter in learning:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        model.train(was_training)
+        for parameter in learning:
+            parameter.requires_grad_(True)
+
+
+def _sum_in_order(total: Tensor, batches: Iterable[Batch], compute: Callable[[Batch], Tensor]) -> Tensor:
+    """The sum of what the batches give, shared by the processes."""
+    rank, world_size = processes()
+    share, number = total, -1
+    for number, batch in enumerate(batches):
+        if number % world_size == rank:
+            share = compute(batch)
+        if number % world_size == world_size - 1:
+            total = _add_one_by_one(total, all_gather(share))
+    if unfinished := (number + 1) % world_size:
+        total = _add_one_by_one(total, all_gather(share)[:unfinished])
+    return total
+
+
+def _add_one_by_one(total: Tensor, shares: Iterable[Tensor]) -> Tensor:
+    for share in shares:  # another order would round otherwise
+        total = total + share
     return total
 
 
 def _score_batch(
     model: PreTrainedModel,
+    problem: Problem,
     batch: Batch,
-    losses: Mapping[str, UnitLoss],
-    reduction: UnitReduction,
+    parts: Sequence[GradientScore],
+    distilled: Distilled | None,
+    reduction: ScoreReduction,
     sizes: list[int],
-    layers: Sequence[int],
 ) -> Tensor:
-    """What a batch adds to the scores of all losses and layers, one after the other: ``(losses * units,)``."""
+    """What a batch adds to the sums of all parts and layers, one after the other: ``(parts * units,)``."""
     inputs = batch["input_ids"]
     # A mask per example costs nothing and separates the examples' gradients in one backward pass.
     masks = [torch.ones(len(inputs), n, device=inputs.device, dtype=model.dtype, requires_grad=True) for n in sizes]
     split = len(sizes) // 2
     with unit_masks(model, UnitMasks(masks[:split], masks[split:])):
-        outputs = outputs_of(model, batch, layers)
-    parts: list[Tensor] = []
-    for number, loss in enumerate(losses.values(), start=1):
-        gradients = torch.autograd.grad(loss(outputs, batch).sum(), masks, retain_graph=number < len(losses))
-        parts += [batch_importance(gradient.cpu(), reduction) for gradient in gradients]
-    return torch.cat(parts)
+        outputs = outputs_of(model, batch, () if distilled is None else distilled.loss.teacher_layers)
+    added: list[Tensor] = []
+    for number, part in enumerate(parts, start=1):
+        loss = part.losses(problem, outputs, batch, distilled).sum()
+        gradients = torch.autograd.grad(loss, masks, retain_graph=number < len(parts))
+        added += [batch_importance(gradient.cpu(), part.reduction or reduction) for gradient in gradients]
+    return torch.cat(added)

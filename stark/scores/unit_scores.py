@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from stark.encoders.layers import encoder_layers
+from stark.encoders.units import UnitValues
 from stark.errors import StarkError
 from stark.scores.importance import normalize_per_layer
 from stark.storage import hash_tensors, read_tensors, write_tensors
@@ -23,7 +24,7 @@ _KINDS = ("heads", "neurons")
 
 @dataclass(frozen=True)
 class UnitScores:
-    """Raw importance of every unit by loss: ``scores.heads["expressiveness"][layer]`` is ``(num_heads,)``.
+    """Raw importance of every unit by name of the score: ``scores.heads["expressiveness"][layer]`` is ``(num_heads,)``.
 
     Args:
         heads: One float64 tensor per layer.
@@ -35,22 +36,22 @@ class UnitScores:
     neurons: dict[str, list[Tensor]]
     model: str
 
-    def normalized(self, loss: str) -> tuple[list[Tensor], list[Tensor]]:
-        """Head and neuron scores of a loss, each layer divided by its norm.
+    def normalized(self, name: str) -> UnitValues:
+        """Head and neuron scores of a name, each layer divided by its norm.
 
         Args:
-            loss: Such as ``expressiveness``.
+            name: Such as ``expressiveness``.
 
         Returns:
-            Heads and neurons, one tensor per layer each.
+            The normalised scores.
         """
-        return normalize_per_layer(self.heads[loss]), normalize_per_layer(self.neurons[loss])
+        return UnitValues(normalize_per_layer(self.heads[name]), normalize_per_layer(self.neurons[name]))
 
     def plus(self, other: UnitScores) -> UnitScores:
         """The scores of the rows of both: raw scores are sums over rows.
 
         Args:
-            other: Scores of the same model by the same losses.
+            other: Scores of the same model by the same names.
 
         Returns:
             Their sum.
@@ -61,7 +62,7 @@ class UnitScores:
         if other.model != self.model:
             raise StarkError("scores of two models cannot be added: score the same weights")
         heads, neurons = (
-            {loss: [a + b for a, b in zip(own[loss], theirs[loss], strict=True)] for loss in own}
+            {name: [a + b for a, b in zip(own[name], theirs[name], strict=True)] for name in own}
             for own, theirs in ((self.heads, other.heads), (self.neurons, other.neurons))
         )
         return UnitScores(heads, neurons, self.model)
@@ -74,20 +75,20 @@ class UnitScores:
         """
         tensors: dict[str, Tensor] = {}
         for kind in _KINDS:
-            for loss, raw in getattr(self, kind).items():
+            for name, raw in getattr(self, kind).items():
                 for layer, (score, normalized) in enumerate(zip(raw, normalize_per_layer(raw), strict=True)):
-                    tensors[f"{kind}/{loss}/raw/{layer}"] = score.contiguous()
-                    tensors[f"{kind}/{loss}/normalized/{layer}"] = normalized.contiguous()
+                    tensors[f"{kind}/{name}/raw/{layer}"] = score.contiguous()
+                    tensors[f"{kind}/{name}/normalized/{layer}"] = normalized.contiguous()
         write_tensors(path, tensors, model=self.model)
 
     @classmethod
-    def load(cls, path: Path, model: PreTrainedModel, losses: Iterable[str]) -> UnitScores:
+    def load(cls, path: Path, model: PreTrainedModel, names: Sequence[str]) -> UnitScores:
         """Read saved scores for a model.
 
         Args:
             path: A file that `save` wrote.
             model: The model to be cut, which must be the one that was scored.
-            losses: The names that are needed.
+            names: Names of the scores that are needed.
 
         Returns:
             The raw scores.
@@ -98,12 +99,12 @@ class UnitScores:
         tensors, notes = read_tensors(path)
         layers = encoder_layers(model)
         wanted = {"heads": [layer.num_heads for layer in layers], "neurons": [layer.num_neurons for layer in layers]}
-        read = {kind: {loss: _raw_scores(tensors, f"{kind}/{loss}/raw") for loss in losses} for kind in _KINDS}
+        read = {kind: {name: _raw_scores(tensors, f"{kind}/{name}/raw") for name in names} for kind in _KINDS}
         for kind in _KINDS:
-            for loss, scores in read[kind].items():
+            for name, scores in read[kind].items():
                 if (sizes := [score.numel() for score in scores]) != wanted[kind]:
                     raise StarkError(
-                        f"{path}: scores {loss} are for {sizes} {kind} per layer, the model has {wanted[kind]}: score "
+                        f"{path}: scores {name} are for {sizes} {kind} per layer, the model has {wanted[kind]}: score "
                         "this model, or cut the one that was scored"
                     )
         if notes.get("model") != hash_tensors(model.state_dict()):

@@ -7,9 +7,7 @@ from benchmarks.flops import flops_of_batches
 from benchmarks.plain import PlainAdamW, as_released_, check_levels, distil_loss, plain_masks, plain_scores
 from pipeline.results.measure import count_flops
 from stark.losses.soft_targets import SoftTargets
-from stark.scores.friendliness import score_teacher
-from stark.scores.knowledgeableness import teacher_masks
-from tests.tiny import distillation_loss, tiny_batch, tiny_classifier
+from tests.tiny import distillation_loss, lowest_masks, scores_against, tiny_batch, tiny_classifier
 
 
 def batches():
@@ -34,13 +32,13 @@ def test_adamw_is_torchs():
 
 def test_scores_and_masks_are_ours():
     teacher, student = tiny_classifier(), tiny_classifier(layers=1, seed=1)
-    ours = score_teacher(teacher, student, batches(), SoftTargets(), "batch")
+    ours = scores_against(teacher, student, batches(), SoftTargets(), "batch")
     heads, neurons = plain_scores(as_released_(copy.deepcopy(teacher)), batches(), student)
     for loss in ("expressiveness", "friendliness"):
         for found, wanted in ((heads, ours.heads), (neurons, ours.neurons)):
             for a, b in zip(found[loss], wanted[loss], strict=True):
                 torch.testing.assert_close(a.double(), b, rtol=1e-4, atol=1e-7)
-    for found, wanted in zip(plain_masks((heads, neurons), 0.5, 0.3), teacher_masks(ours, 0.3, 0.5), strict=True):
+    for found, wanted in zip(plain_masks((heads, neurons), 0.5, 0.3), lowest_masks(ours, 0.3, 0.5), strict=True):
         assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
 
 

@@ -3,10 +3,15 @@ import torch
 from pytorch_lightning import LightningModule
 
 from callbacks import Pruning
+from stark.budgets.budget import Budget
+from stark.encoders.cutting import shrink_
 from stark.encoders.layers import encoder_layers, kept_units
+from stark.encoders.units import UnitMasks
 from stark.model_folders.model_folder import load_classifier, save_classifier
-from stark.problems.table import problem_of
-from stark.scores.expressiveness import EXPRESSIVENESS, expressiveness_loss
+from stark.pruning import choose_units
+from stark.scores.expressiveness import Expressiveness
+from stark.scores.friendliness import Friendliness
+from stark.scores.random import Random
 from stark.scores.scoring import score_units
 from stark.scores.unit_scores import UnitScores
 from tests.stark.test_pruning import pruned_by_hand
@@ -36,6 +41,27 @@ def test_a_fit_starts_from_the_pruned_model(tiny_task, tmp_path, settings):
         assert all(layer.num_neurons % 8 == 0 for layer in encoder_layers(module.classifier))
 
 
+def test_another_score_and_another_budget_choose_the_units(tiny_task, tmp_path):
+    module, expected = tiny_task.finetuning(model=tiny_task.teacher), load_classifier(tiny_task.teacher)
+    masks = choose_units(expected, Random(3), None, 0.5, Halves(), round_to=8)
+    pruning = Pruning(0.5, score=Random(3), budget=Halves())
+    fit(make_trainer(tmp_path, [pruning], **NO_STEP), module, tiny_task.data())
+    assert kept_units(module.classifier) == kept_units(shrink_(expected, masks))
+    assert {len(heads) for heads in kept_units(module.classifier).heads} == {2}
+
+
+class Halves(Budget):
+    """Keeps the first half of the units of each layer."""
+
+    def masks(self, values, model, sparsity):
+        return UnitMasks(*([torch.arange(len(layer)) < len(layer) / 2 for layer in kind] for kind in values))
+
+
+def test_a_score_that_compares_with_a_student_is_refused():
+    with pytest.raises(ValueError, match=r"Pruning\.score is Friendliness, which compares with a trial student"):
+        Pruning(0.5, score=Friendliness())
+
+
 def test_the_pruned_weights_are_those_that_train(tiny_task, tmp_path):
     module = tiny_task.finetuning(model=tiny_task.teacher)
     trainer = make_trainer(tmp_path, [Pruning(0.5)], max_epochs=1)
@@ -59,13 +85,13 @@ def test_another_sparsity_is_cut_from_stored_scores_without_scoring(tiny_task, t
     fit(make_trainer(tmp_path / "second", [stored], **NO_STEP), second, tiny_task.data())
     assert kept_units(second.classifier) == kept_units(pruned_by_hand(tiny_task, 0.8))
     assert UnitScores.load(
-        tmp_path / "student_scores.safetensors", load_classifier(tiny_task.teacher), [EXPRESSIVENESS]
+        tmp_path / "student_scores.safetensors", load_classifier(tiny_task.teacher), ["expressiveness"]
     )
 
 
 def test_scores_of_another_model_are_refused(tiny_task, tmp_path):
     model = pruned_by_hand(tiny_task, 0.5)
-    score_units(model, [], {EXPRESSIVENESS: expressiveness_loss(problem_of(model.config))}).save(tmp_path / "scores")
+    score_units(model, [], [Expressiveness()]).save(tmp_path / "scores")
     with pytest.raises(ValueError, match="score this model, or cut the one that was scored"):
         fit(
             make_trainer(tmp_path, [Pruning(0.5, scores=str(tmp_path / "scores"))]),

@@ -7,9 +7,8 @@ from stark.encoders.cutting import shrink_
 from stark.forward.classifying import classify
 from stark.losses.soft_targets import SoftTargets
 from stark.model_folders.model_folder import load_classifier
-from stark.scores.friendliness import score_teacher
-from stark.scores.knowledgeableness import teacher_masks
 from tests.tasks import StopAt, Stopped, differences, fit, make_trainer
+from tests.tiny import lowest_masks, scores_against
 
 
 @pytest.fixture
@@ -18,7 +17,7 @@ def scores(tiny_task, tmp_path):
     data, module = tiny_task.data(), tiny_task.distillation()
     data.prepare_data()
     data.setup("fit")
-    found = score_teacher(module.teacher, module.student, data.scoring_dataloader("selection"), SoftTargets())
+    found = scores_against(module.teacher, module.student, data.scoring_dataloader("selection"), SoftTargets())
     found.save(tmp_path / "scores.safetensors")
     return found, str(tmp_path / "scores.safetensors")
 
@@ -46,7 +45,7 @@ def test_each_epoch_is_told_by_the_teacher_cut_to_its_sparsity(tiny_task, tmp_pa
     distil(tiny_task, tmp_path / "a", [told, restoring] if cache_first else [restoring, told], max_epochs=3)
     assert {epoch for epoch, _, _ in told.batches} == {0, 1, 2}
     for epoch, sparsity in enumerate((0.6, 0.3, 0.0)):
-        teacher = shrink_(load_classifier(tiny_task.teacher), teacher_masks(found, 0.5, sparsity))
+        teacher = shrink_(load_classifier(tiny_task.teacher), lowest_masks(found, 0.5, sparsity))
         for number, batch, logits in told.batches:
             if number == epoch:
                 with torch.no_grad():

@@ -7,10 +7,8 @@ from callbacks import Pruning, Rewinding, SaveModelFolder, TeacherSparsification
 from callbacks.scoring import scoring_batches
 from stark.encoders.layers import kept_units
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
-from stark.problems.table import problem_of
 from stark.pruning import prune
-from stark.scores.expressiveness import EXPRESSIVENESS, expressiveness_loss
-from stark.scores.friendliness import score_teacher
+from stark.scores.expressiveness import Expressiveness
 from stark.scores.scoring import score_units
 from tests.tasks import Scored, best_weights, differences, fit, make_trainer
 
@@ -43,8 +41,8 @@ def pruned_folder(task, folder):
     data, model = task.data(), load_classifier(task.teacher)
     data.setup("fit")
     batches = scoring_batches(data, "selection", "example", torch.device("cpu"))
-    scores = score_units(model, batches, {EXPRESSIVENESS: expressiveness_loss(problem_of(model.config))})
-    return save_classifier(prune(model, scores, 0.5), folder, load_tokenizer(task.teacher))
+    scores = score_units(model, batches, [Expressiveness()])
+    return save_classifier(prune(model, Expressiveness(), scores, 0.5), folder, load_tokenizer(task.teacher))
 
 
 def test_one_fit_gives_the_bits_of_chained_fits(tiny_task, tmp_path):
@@ -99,11 +97,11 @@ def test_without_other_callbacks_both_phases_are_the_same_fit(tiny_task, tmp_pat
 def test_the_teacher_is_scored_against_the_best_trial_student(tiny_task, tmp_path, monkeypatch):
     students = []
 
-    def spy(teacher, student, *rest):
-        students.append({name: tensor.clone() for name, tensor in student.state_dict().items()})
-        return score_teacher(teacher, student, *rest)
+    def spy(teacher, batches, scores, distilled, reduction):
+        students.append({name: tensor.clone() for name, tensor in distilled.student.state_dict().items()})
+        return score_units(teacher, batches, scores, distilled, reduction)
 
-    monkeypatch.setattr("callbacks.sparsification.score_teacher", spy)
+    monkeypatch.setattr("callbacks.sparsification.score_units", spy)
     scored = Scored(0.9, 0.2, 0.3, 0.4)
     method = [Rewinding(2), TeacherSparsification(0.5, 0.5), scored]
     module = tiny_task.distillation()

@@ -12,12 +12,12 @@ from stark.forward.classifying import classify
 from stark.losses.soft_targets import SoftTargets
 from stark.model_folders.model_folder import load_classifier
 from stark.model_folders.model_inputs import ModelInputs
-from stark.scores.expressiveness import EXPRESSIVENESS
-from stark.scores.friendliness import FRIENDLINESS, score_teacher
-from stark.scores.knowledgeableness import knowledgeableness, teacher_masks
+from stark.pruning import choose_units
+from stark.scores.knowledgeableness import knowledgeableness
+from stark.scores.magnitude import Magnitude
 from stark.scores.unit_scores import UnitScores
 from tests.tasks import differences, fit, make_trainer
-from tests.tiny import GOLDEN_CASES, golden, golden_masks, tiny_batch, tiny_classifier
+from tests.tiny import GOLDEN_CASES, golden, golden_masks, lowest_masks, scores_against, tiny_batch, tiny_classifier
 
 NO_STEP = {"max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 0}
 LAMS = ["0.0", "0.25", "0.5", "0.75", "1.0"]
@@ -44,18 +44,18 @@ def golden_pruned_student(name):
 def test_scores_rankings_and_maps_are_the_released_codes(name, which):
     case = golden(name)
     student = case.student if which == "dropped" else golden_pruned_student(name)
-    scores = score_teacher(case.teacher, student, case.batches, SoftTargets(), "batch")
+    scores = scores_against(case.teacher, student, case.batches, SoftTargets(), "batch")
     normalized = {loss: dict(zip(("head", "neuron"), scores.normalized(loss), strict=True)) for loss in scores.heads}
     raw = {"head": scores.heads, "neuron": scores.neurons}
     for lam in LAMS:
         key, sparsity_map = f"sparsify/{which}/{lam}", case.expected["sparsify"][f"{which}/{lam}"]["sparsity_map"]
         for kind in ("head", "neuron"):
-            mixed = knowledgeableness(normalized[EXPRESSIVENESS][kind], normalized[FRIENDLINESS][kind], float(lam))
+            mixed = knowledgeableness(normalized["expressiveness"][kind], normalized["friendliness"][kind], float(lam))
             for found, golden_name in (
-                (raw[kind][EXPRESSIVENESS], "expressive_raw"),
-                (raw[kind][FRIENDLINESS], "friendly_raw"),
-                (normalized[EXPRESSIVENESS][kind], "expressive"),
-                (normalized[FRIENDLINESS][kind], "friendly"),
+                (raw[kind]["expressiveness"], "expressive_raw"),
+                (raw[kind]["friendliness"], "friendly_raw"),
+                (normalized["expressiveness"][kind], "expressive"),
+                (normalized["friendliness"][kind], "friendly"),
                 (mixed, "score"),
             ):
                 expected = case.tensors[f"{key}/{kind}_{golden_name}"]
@@ -63,7 +63,7 @@ def test_scores_rankings_and_maps_are_the_released_codes(name, which):
             order = torch.stack([torch.argsort(score, descending=True, stable=True) for score in mixed])
             assert torch.equal(order, case.tensors[f"{key}/{kind}_indices"])
         for level, dropped in sparsity_map.items():
-            masks = teacher_masks(scores, float(lam), int(level) / 100)
+            masks = lowest_masks(scores, float(lam), int(level) / 100)
             for kind, layers in zip(("head", "neuron"), masks, strict=True):
                 counts = [int((~mask).sum()) for mask in layers]
                 assert counts == [dropped[kind].get(str(n), 0) for n in range(len(counts))], (lam, level, kind)
@@ -74,14 +74,14 @@ def test_the_temperature_and_weight_of_the_module_make_friendliness(tiny_task, t
     data = tiny_task.data()
     data.setup("fit")
     batches = list(scoring_batches(data, "selection", "example", torch.device("cpu")))
-    expected = score_teacher(module.teacher, module.student, batches, SoftTargets(4.0, 0.9))
+    expected = scores_against(module.teacher, module.student, batches, SoftTargets(4.0, 0.9))
     fit(make_trainer(tmp_path, [TeacherSparsification(0.5, 0.3)], **NO_STEP), module, data)
     found = stored_scores(tiny_task, tmp_path)
-    assert torch.equal(torch.cat(found.neurons[FRIENDLINESS]), torch.cat(expected.neurons[FRIENDLINESS]))
+    assert torch.equal(torch.cat(found.neurons["friendliness"]), torch.cat(expected.neurons["friendliness"]))
 
 
 def stored_scores(task, folder):
-    losses = [EXPRESSIVENESS, FRIENDLINESS]
+    losses = ["expressiveness", "friendliness"]
     return UnitScores.load(folder / "teacher_scores.safetensors", load_classifier(task.teacher), losses)
 
 
@@ -95,17 +95,28 @@ def sparse_teacher(task, folder, callback):
 def test_another_lam_and_sparsity_are_cut_from_stored_scores_without_scoring(tiny_task, tmp_path, monkeypatch):
     scored = sparse_teacher(tiny_task, tmp_path / "scored", TeacherSparsification(0.2, 0.6))
     sparse_teacher(tiny_task, tmp_path / "first", TeacherSparsification(0.9, 0.3))
-    monkeypatch.setattr("callbacks.sparsification.score_teacher", None)
+    monkeypatch.setattr("callbacks.sparsification.score_units", None)
     file = str(tmp_path / "first" / "teacher_scores.safetensors")
     cut = sparse_teacher(tiny_task, tmp_path / "cut", TeacherSparsification(0.2, 0.6, scores=file))
     assert kept_units(cut.teacher) == kept_units(scored.teacher)
     assert differences(cut.teacher.state_dict(), scored.teacher.state_dict()) == []
 
 
+def test_another_score_takes_the_place_of_lam(tiny_task, tmp_path):
+    module = sparse_teacher(tiny_task, tmp_path, TeacherSparsification(None, 0.5, score=Magnitude()))
+    expected = load_classifier(tiny_task.teacher)
+    masks = choose_units(expected, Magnitude(), None, 0.5)
+    assert kept_units(module.teacher) == kept_units(shrink_(expected, masks))
+    assert load_file(tmp_path / "teacher_scores.safetensors") == {}
+    for lam, score in ((None, None), (0.5, Magnitude())):
+        with pytest.raises(ValueError, match="give one of them and set the other to null"):
+            TeacherSparsification(lam, 0.5, score=score)
+
+
 def test_scores_file_and_teacher_folder_are_complete(tiny_task, tmp_path):
     module = sparse_teacher(tiny_task, tmp_path, TeacherSparsification(0.5, 0.5))
     tensors = load_file(tmp_path / "teacher_scores.safetensors")
-    losses = (EXPRESSIVENESS, FRIENDLINESS)
+    losses = ("expressiveness", "friendliness")
     assert tensors.keys() == {
         f"{kind}/{loss}/{form}/{layer}"
         for kind in ("heads", "neurons")
@@ -125,7 +136,7 @@ def test_scores_file_and_teacher_folder_are_complete(tiny_task, tmp_path):
 
 
 def test_scores_that_are_not_this_teachers_are_refused(tiny_task, tmp_path):
-    scores = score_teacher(tiny_classifier(), tiny_classifier(), [tiny_batch()], SoftTargets())
+    scores = scores_against(tiny_classifier(), tiny_classifier(), [tiny_batch()], SoftTargets())
     scores.save(tmp_path / "other")
     with pytest.raises(ValueError, match="score this model, or cut the one that was scored"):
         sparse_teacher(tiny_task, tmp_path, TeacherSparsification(0.5, 0.5, scores=str(tmp_path / "other")))

@@ -17,6 +17,11 @@ def shorten(folder):
         file.write_text("".join(file.read_text().splitlines(keepends=True)[:ROWS]))
 
 
+def files(page):
+    """The files that a page shows, by their names."""
+    return {title: text for _, title, text in BLOCK.findall((DOCS / page).read_text(encoding="utf-8")) if title}
+
+
 def follow(page, folder, warm):
     """Write a page's files and run its commands, in their order, on few rows and for an epoch.
 

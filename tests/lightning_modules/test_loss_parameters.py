@@ -6,26 +6,22 @@ from pytorch_lightning import Callback
 from torch import nn
 
 from callbacks import Rewinding
-from stark.losses.loss import Loss
 from stark.losses.soft_targets import SoftTargets
 from stark.losses.weighted import WeightedSum
+from tests.docs.pages import files
 from tests.tasks import fit, make_trainer
 
+PLUGIN: dict = {}
+exec(files("extending.md")["my_losses.py"], PLUGIN)
 
-class Projected(Loss):
-    """Brings the student's last hidden states near the teacher's by a linear layer."""
 
-    student_layers = teacher_layers = (-1,)
+class Projected(PLUGIN["HiddenStates"]):
+    """That of the page, whose first weights do not depend on what was drawn before."""
 
     def prepare_(self, student, teacher):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            self.project = nn.Linear(student.config.hidden_size, teacher.config.hidden_size)
-
-    def forward(self, problem, student, teacher, batch, reduction="mean"):
-        own, wanted = (outputs.hidden_states[-1][:, 0] for outputs in (student, teacher))
-        loss = (self.project(own) - wanted).square().mean(-1)
-        return loss.mean() if reduction == "mean" else loss
+            super().prepare_(student, teacher)
 
 
 class Watcher(Callback):

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from pipeline.deploy import serve
+from pipeline.deploy.classifier import Classified
 from stark.problems.table import problem_for
 
 
@@ -24,7 +25,7 @@ class Fake:
         return None
 
     def classify(self, _):
-        return torch.tensor([[0.25, 0.75]])
+        return Classified(torch.tensor([1]), torch.tensor([[0.25, 0.75]]))
 
 
 def sent(address, path, body=None, **headers):

@@ -1,8 +1,12 @@
 """The settings of `stark run`: YAML, command line, defaults and ranges."""
 
+from dataclasses import fields
+
 import pytest
 
 from pipeline.commands.run import read_settings
+from pipeline.search.candidates import candidates
+from pipeline.settings import PARTS
 from tests.pipeline.runs import NEEDED
 
 
@@ -29,3 +33,29 @@ def test_groups_leave_out_what_has_no_effect_on_results():
     assert "trainer.checkpoint_every_n_steps" not in settings.group("trainer")
     assert settings.group("trainer")["trainer.precision"] == "32-true"
     assert not {"data.data_dir", "data.cache_dir", "data.num_workers"} & settings.group("data").keys()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--teacher.score=stark.Magnitude"], r"teacher.lams are \[0.5\] and teacher.score stark.Magnitude: give"),
+        (["--teacher.lams=null"], "teacher.lams are None and teacher.score None: give one of them"),
+        (
+            ["--student.sparsity=null", "--student.layers=2", "--student.score=stark.Random"],
+            "student.layers drops layers",
+        ),
+    ],
+)
+def test_units_are_ranked_in_one_way(given, said):
+    with pytest.raises(ValueError, match=said):
+        read_settings([*NEEDED, *given])
+    settings, *_ = read_settings([*NEEDED, "--teacher.score=stark.Magnitude", "--teacher.lams=null"])
+    assert [candidate.name for candidate in candidates(settings.teacher)] == ["0.05", "0.1", "0.2", "0.3", "0.4"]
+
+
+def test_every_number_has_its_range():
+    checked = {"student.sparsity", "student.layers"}  # by StudentSettings, and by the model's layers
+    for name, part in PARTS.items():
+        for item in fields(part):
+            if str(item.type).split(" | ")[0] in ("int", "float") and f"{name}.{item.name}" not in checked:
+                assert "range" in item.metadata, f"{name}.{item.name}"

@@ -27,7 +27,7 @@ def test_probabilities_are_those_of_transformers_pipeline(student, batch_size):
     classifier = open_classifier(student, max_length=24)
     pipeline = transformers.pipeline("text-classification", model=str(student), device="cpu", top_k=None)
     expected = pipeline(TEXTS, truncation=True, max_length=24)
-    found = classifier(TEXTS, batch_size=batch_size)
+    found = classifier(TEXTS, batch_size=batch_size).probabilities
     for row, entries in zip(found, expected, strict=True):
         scores = {entry["label"]: entry["score"] for entry in entries}
         assert row.tolist() == pytest.approx([scores[name] for name in classifier.label_names], abs=1e-5)
@@ -35,8 +35,8 @@ def test_probabilities_are_those_of_transformers_pipeline(student, batch_size):
 
 def test_pairs_are_told_apart(student):
     classifier = open_classifier(student)
-    pairs = classifier(["good", "bad"], ["bad", "good"])
-    single = classifier(["good bad", "bad good"])
+    pairs = classifier(["good", "bad"], ["bad", "good"]).probabilities
+    single = classifier(["good bad", "bad good"]).probabilities
     assert not torch.allclose(pairs, single)
     assert classifier.max_length == 128
 
@@ -51,13 +51,13 @@ def test_it_is_cut_as_it_was_trained_wherever_it_lies(student, tmp_path):
     (tmp_path / "run/config.yaml").write_text("data: {task: mrpc, max_length: 99, segment_ids: tokenizer}\n")
     classifier = open_classifier(folder)
     assert (classifier.max_length, classifier.segment_ids) == (16, "stark")
-    assert torch.equal(*classifier(["so " * 14, "so " * 40]))
+    assert torch.equal(*classifier(["so " * 14, "so " * 40]).probabilities)
     assert open_classifier(folder, max_length=20).max_length == 20
     # So do transformers, which are only asked to cut.
     pipeline = transformers.pipeline("text-classification", model=str(folder), device="cpu", top_k=None)
     asked = [{entry["label"]: entry["score"] for entry in entries} for entries in pipeline(TEXTS, truncation=True)]
     expected = [[scores[name] for name in classifier.label_names] for scores in asked]
-    assert torch.allclose(classifier(TEXTS), torch.tensor(expected), atol=1e-5)
+    assert torch.allclose(classifier(TEXTS).probabilities, torch.tensor(expected), atol=1e-5)
 
 
 @pytest.mark.parametrize(("said", "expected"), [(24, 24), (512, 128), (int(1e30), 128)])
@@ -91,7 +91,7 @@ def test_a_model_of_an_earlier_version_is_cut_as_in_its_run(student, tmp_path):
     classifier = open_classifier(folder)
     assert (classifier.max_length, classifier.segment_ids) == (16, "stark")
     assert open_classifier(folder, max_length=20).max_length == 20
-    long = classifier(["so " * 40, "so " * 14])
+    long = classifier(["so " * 40, "so " * 14]).probabilities
     assert torch.allclose(long[0], long[1])
 
 
@@ -100,7 +100,7 @@ def test_scores_of_regression_are_no_probabilities(tiny_task, tmp_path):
     model = load_classifier(tiny_task.encoder, label_names=["similarity"])
     classifier = open_classifier(save_classifier(model, tmp_path / "scores"))
     assert not classifier.problem.has_classes
-    found = classifier(["good", "bad"], ["good", "good"])
+    found = classifier(["good", "bad"], ["good", "good"]).probabilities
     assert found.shape == (2, 1)
     assert not torch.allclose(found, torch.ones(2, 1))
 

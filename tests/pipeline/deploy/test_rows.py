@@ -18,6 +18,7 @@ import cli
 from datamodules.sources.records import open_records
 from datamodules.tasks.record_format import record_format
 from pipeline.deploy import rows as module
+from pipeline.deploy.classifier import Classified
 from pipeline.execution.manifest import Manifest
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
 from stark.model_folders.model_inputs import ModelInputs
@@ -263,7 +264,7 @@ def test_what_is_written_can_be_read(rows, ending, from_json):
         writer = module._Writer(stream, target, records, model, ["text"], "x", False)
         read = list(records)
         assert [writer.refuses(row) for row in read] == [None] * len(rows)
-        writer.write(read, [[0.25, 0.75]] * len(rows))
+        writer.write(read, Classified(torch.ones(len(rows)), torch.tensor([[0.25, 0.75]] * len(rows))))
     # That a TSV is quoted is seen, but a text of several lines could look like rows of a CSV.
     again = record_format(f"x.{ending}", quoting=None if ending == "tsv" else "standard")
     with open_records(io.BytesIO(stream.getvalue()), again) as records:

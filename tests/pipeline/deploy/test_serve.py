@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from cli import main
-from pipeline.deploy.classifier import open_classifier
+from pipeline.deploy.classifier import Classified, open_classifier
 from pipeline.deploy.serve import Side, ask, said, sides_of
 from stark.model_folders.model_folder import load_classifier, save_classifier
 from tests.browser import needs_browser, opened
@@ -61,7 +61,7 @@ def test_it_says_what_student_and_teacher_say(address, pruned_run):
     student, latency, teacher, _ = asked(address, TEXT)
     for label, folder in ((student, "student"), (teacher, "finetune/model")):
         classifier = open_classifier(pruned_run / folder)
-        expected = dict(zip(classifier.label_names, classifier([TEXT])[0].tolist(), strict=True))
+        expected = dict(zip(classifier.label_names, classifier([TEXT]).probabilities[0].tolist(), strict=True))
         assert {entry["label"]: entry["confidence"] for entry in label["confidences"]} == pytest.approx(expected)
     assert re.match(
         r"\d+\.\d ms \((one thread|\d+ threads), median of 5 calls\), \d+\.\d times as fast as the teacher", latency
@@ -101,7 +101,7 @@ def test_latency_is_a_median_and_the_first_call_does_not_count(monkeypatch):
         def classify(self, _):
             nonlocal now
             now += next(self.seconds)
-            return [self]
+            return Classified([self], [self])
 
     monkeypatch.setattr("pipeline.deploy.serve.time.perf_counter", lambda: now)
     models = Model(9, 1, 4, 2, 8, 3), Model(9, 5, 5, 7, 7, 7)
@@ -189,7 +189,7 @@ def test_regression_has_a_score(tiny_task, tmp_path):
     side = Side("model", model, open_classifier(model))
     ((score, line),) = said([side], "good", "bad")
     assert line.endswith("calls)")  # there is no teacher to be faster than
-    assert float(score) == pytest.approx(side.classifier(["good"], ["bad"]).item(), abs=5e-4)
+    assert float(score) == pytest.approx(side.classifier(["good"], ["bad"]).predictions.item(), abs=5e-4)
 
 
 def test_another_task_is_refused(tiny_task, tmp_path, pruned_run):

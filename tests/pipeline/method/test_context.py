@@ -1,7 +1,6 @@
 from pipeline.commands.run import read_settings
 from pipeline.method.context import RunContext
 from pipeline.search.candidates import Candidate, RankedTeacher
-from stark.scores.rankings import SCORED
 from tests.pipeline.runs import options
 
 
@@ -31,6 +30,21 @@ def test_a_teacher_needs_the_scores_of_its_ranking(tiny_task, tmp_path):
     cut, fit = run.cut(Candidate(0.5, 0.2)), run.distillation(Candidate(0.5, 0.2))
     assert (cut.name, cut.needs, cut.outputs) == ("sparsify/0.5_0.2", ("finetune", "sparsify"), ("sparsify/0.5_0.2",))
     assert (fit.name, fit.needs, fit.is_fit) == ("distill/0.5_0.2", ("sparsify/0.5_0.2", "prune"), True)
-    for ranking in SCORED:
-        assert run.cut(RankedTeacher(ranking, 0.2)).needs == ("finetune", "score_baselines")
     assert run.cut(RankedTeacher("random", 0.2)).settings["seed"] == run.settings.seed
+
+
+def test_a_baseline_whose_parts_the_teachers_score_has_not_is_scored_apart(tiny_task, tmp_path):
+    names = "expressiveness,friendliness,signed_friendliness,kl_friendliness,magnitude,random"
+    asked = ("--baselines", f"[{names}]")
+    knowledgeable = context(tiny_task, tmp_path, *asked)
+    by_magnitude = context(tiny_task, tmp_path, *asked, "--teacher.lams=null", "--teacher.score=stark.Magnitude")
+    for run, apart in ((knowledgeable, names.split(",")[2:4]), (by_magnitude, names.split(",")[:4])):
+        for name in names.split(","):
+            scored = "score_baselines" if name in apart else "sparsify"
+            assert run.cut(RankedTeacher(name, 0.2)).needs == ("finetune", scored)
+
+
+def test_scores_and_budgets_of_a_plugin_count_with_its_content(tiny_task, tmp_path):
+    (tmp_path / "my_plugin.py").write_text("A = 1\n")
+    run = context(tiny_task, tmp_path, "--plugins", str(tmp_path / "my_plugin.py"))
+    assert any("my_plugin.py" in name for name in run.cut(Candidate(0.5, 0.2)).settings)

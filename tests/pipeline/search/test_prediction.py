@@ -13,9 +13,7 @@ from stark.encoders.cutting import shrink_
 from stark.forward.classifying import classify
 from stark.losses.soft_targets import SoftTargets
 from stark.model_folders.model_folder import load_classifier
-from stark.scores.friendliness import score_teacher
-from stark.scores.knowledgeableness import teacher_masks
-from tests.tiny import problem
+from tests.tiny import lowest_masks, problem, scores_against
 
 
 def test_rules():
@@ -46,17 +44,20 @@ TRIED = [Candidate(0.25, 0.3), Candidate(1.0, 0.6)]
 
 
 def predicted(held_out, dense, trial):
-    return predict(TRIED, SearchSettings(rule="agreement"), held_out, dense, trial, problem(), ["accuracy"])
+    def choose(candidate, scores):
+        return lowest_masks(scores, candidate.lam, candidate.sparsity)
+
+    return predict(TRIED, SearchSettings(rule="agreement"), held_out, dense, trial, problem(), ["accuracy"], choose)
 
 
 def test_predictions_are_those_of_a_cut_teacher(models):
     batches, dense, trial = models
     before = {name: tensor.clone() for name, tensor in dense.state_dict().items()}
-    scores = score_teacher(dense, trial, batches, SoftTargets())
+    scores = scores_against(dense, trial, batches, SoftTargets())
     found = predicted([HeldOut(scores, batches)], dense, trial)
     assert list(found) == TRIED
     for candidate, prediction in found.items():
-        cut = shrink_(copy.deepcopy(dense), teacher_masks(scores, candidate.lam, candidate.sparsity))
+        cut = shrink_(copy.deepcopy(dense), lowest_masks(scores, candidate.lam, candidate.sparsity))
         said = said_by(cut, batches)
         assert prediction.metric == pytest.approx(accuracy_score(labels_of(batches), said))
         agreed = float((said == said_by(trial, batches)).double().mean())
@@ -71,7 +72,7 @@ def test_no_teacher_is_judged_by_rows_that_shaped_it(models):
 
     def score(fold):
         scored.append(len(labels_of(fold)))
-        return score_teacher(dense, trial, fold, SoftTargets())
+        return scores_against(dense, trial, fold, SoftTargets())
 
     held_out = cross_fit(parts, score)
     assert scored == [len(labels_of(part)) for part in parts]  # each once
@@ -80,7 +81,7 @@ def test_no_teacher_is_judged_by_rows_that_shaped_it(models):
         right = agreed = 0
         for number, own in enumerate(parts):
             others = [batch for part in parts[:number] + parts[number + 1 :] for batch in part]
-            masks = teacher_masks(score_teacher(dense, trial, others, SoftTargets()), candidate.lam, candidate.sparsity)
+            masks = lowest_masks(scores_against(dense, trial, others, SoftTargets()), candidate.lam, candidate.sparsity)
             said = said_by(shrink_(copy.deepcopy(dense), masks), own)
             right += int((said == labels_of(own)).sum())
             agreed += int((said == said_by(trial, own)).sum())

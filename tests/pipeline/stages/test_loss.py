@@ -62,7 +62,7 @@ def test_a_run_trains_and_scores_with_it(plugin, tiny_task, tmp_path):
 def test_what_cannot_be_a_loss_is_told_before_anything_is_written(plugin, tiny_task, tmp_path, capsys):
     for given, message in (
         (["--distillation.loss", "stark.NoSuchLoss"], "NoSuchLoss"),
-        ([*plugin, "--baselines", "[kl_friendliness]"], "need stark.SoftTargets"),
+        ([*plugin, "--baselines", "[kl_friendliness]"], "needs stark.SoftTargets"),
         ([*plugin, "--distillation.temperature", "3"], "distillation.loss is given beside"),
     ):
         with pytest.raises(SystemExit) as stopped:

@@ -3,6 +3,7 @@
 import pytest
 
 from callbacks import TeacherSparsification
+from pipeline.search.candidates import Candidate
 from pipeline.stages.prune import cut_student
 from pipeline.stages.sparsify import cut_teacher, score_dense_teacher
 from stark.model_folders.model_folder import load_classifier
@@ -16,7 +17,7 @@ def test_scoring_and_cutting_are_the_sparsification_callback(settings, tiny_task
     student = tmp_path / "prune/model"
     score_dense_teacher(settings, tmp_path / "sparsify", tiny_task.teacher, student)
     scores = tmp_path / "sparsify/teacher_scores.safetensors"
-    cut_teacher(settings, tmp_path / "sparsify/0.25_0.3", tiny_task.teacher, scores, 0.25, 0.3)
+    cut_teacher(settings, tmp_path / "sparsify/0.25_0.3", tiny_task.teacher, scores, Candidate(0.25, 0.3))
     module = tiny_task.distillation(student=student)
     callback = TeacherSparsification(0.25, 0.3)
     fit(make_trainer(tmp_path / "fit", [callback], max_epochs=0), module, tiny_task.data())

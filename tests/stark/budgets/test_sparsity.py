@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from stark.budgets.sparsity import achieved_sparsity, masks_at_sparsity, rank_units
+from stark.budgets.sparsity import achieved_sparsity, masks_at_sparsity, rank_units, round_masks
 
 LEVELS = [level / 20 for level in range(20)]
 
@@ -71,7 +71,8 @@ def test_ties_are_broken_by_layer_and_position():
 @pytest.mark.parametrize("sparsity", [0, 0.3, 0.5, 0.9, 0.99])
 def test_rounding_keeps_the_best_units_in_multiples(sparsity, round_to):
     scores = random_scores(3, sizes=(12, 30, 64, 0))
-    plain, rounded = (masks_at_sparsity(scores, sparsity, size) for size in (1, round_to))
+    plain = masks_at_sparsity(scores, sparsity)
+    rounded = round_masks(plain, scores, round_to)
     for score, before, after in zip(scores, plain, rounded, strict=True):
         nearest = round(int(before.sum()) / round_to) * round_to
         assert int(after.sum()) == min(nearest, len(score))
@@ -84,7 +85,7 @@ def test_rounding_keeps_the_best_units_in_multiples(sparsity, round_to):
 @pytest.mark.parametrize("round_to", [0, -8])
 def test_rounding_to_nothing_is_refused(round_to):
     with pytest.raises(ValueError, match=f"round_to is {round_to}"):
-        masks_at_sparsity([torch.ones(2)], 0.5, round_to)
+        round_masks([torch.ones(2)], [torch.ones(2)], round_to)
 
 
 def test_achieved_sparsity_of_no_units_is_zero():

@@ -14,8 +14,9 @@ from transformers import BertForMaskedLM
 from stark.encoders.cutting import shrink_
 from stark.encoders.layers import kept_units
 from stark.encoders.units import KeptUnits, UnitMasks
-from stark.model_folders.model_folder import load_classifier, load_tokenizer, model_digest, save_classifier, set_labels_
+from stark.model_folders.model_folder import load_classifier, load_tokenizer, model_digest, save_classifier
 from stark.model_folders.sample_encoder import save_sample_encoder
+from stark.problems.table import set_labels_
 from stark.storage import CHECKSUMS_FILE, DamagedError, ReadError, write_checksums
 from tests.passing import PASSING, unreadable
 from tests.tiny import FAMILIES, random_masks, tiny_batch, tiny_classifier

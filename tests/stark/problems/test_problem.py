@@ -41,5 +41,5 @@ def test_distributions_sum_to_one_and_are_those_of_their_logarithms(num_labels):
 
 
 def test_every_kind_has_its_own_names():
-    assert all(kind.problem_type == name for name, kind in PROBLEMS.items())
-    assert len({kind.kind for kind in PROBLEMS.values()}) == len(PROBLEMS)
+    assert all(kind.kind == name for name, kind in PROBLEMS.items())
+    assert len({kind.problem_type for kind in PROBLEMS.values()}) == len(PROBLEMS)

@@ -4,20 +4,19 @@ import pytest
 import torch
 
 from stark.budgets.sparsity import masks_at_sparsity
-from stark.scores.expressiveness import EXPRESSIVENESS
 from stark.scores.scoring import score_units
-from tests.stark.scores.test_scoring import LOSSES
+from tests.stark.scores.test_scoring import SCORES
 from tests.tiny import GOLDEN_CASES, golden
 
 
 @pytest.mark.parametrize("name", GOLDEN_CASES)
 def test_expressiveness_is_the_released_codes(name):
     case = golden(name)
-    scores = score_units(case.teacher, case.batches, LOSSES, "batch")
+    scores = score_units(case.teacher, case.batches, SCORES, reduction="batch")
     for kind, raw, normalized in zip(
         ("head", "neuron"),
-        (scores.heads[EXPRESSIVENESS], scores.neurons[EXPRESSIVENESS]),
-        scores.normalized(EXPRESSIVENESS),
+        (scores.heads["expressiveness"], scores.neurons["expressiveness"]),
+        scores.normalized("expressiveness"),
         strict=True,
     ):
         for found, key in ((raw, "raw"), (normalized, "score")):

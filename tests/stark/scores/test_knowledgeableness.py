@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from stark.scores.knowledgeableness import knowledgeableness
+from stark.scores.knowledgeableness import Knowledgeableness, knowledgeableness
 from tests.stark.scores.test_importance import random_layers
 
 
@@ -21,4 +21,4 @@ def test_lam_is_the_weight_of_expressiveness(lam):
 @pytest.mark.parametrize("lam", [-0.1, 1.1, 50, math.nan])
 def test_lam_outside_its_range_is_refused(lam):
     with pytest.raises(ValueError, match=r"choose a weight of expressiveness in \[0, 1\]"):
-        knowledgeableness([], [], lam)
+        Knowledgeableness(lam)

@@ -10,11 +10,29 @@ from stark.encoders.cutting import shrink_
 from stark.encoders.layers import encoder_layers
 from stark.encoders.masking import unit_masks
 from stark.encoders.units import UnitMasks
-from stark.scores.expressiveness import EXPRESSIVENESS, expressiveness_loss
+from stark.errors import StarkError
+from stark.scores.expressiveness import Expressiveness
+from stark.scores.knowledgeableness import Knowledgeableness
+from stark.scores.magnitude import Magnitude
+from stark.scores.random import Random
+from stark.scores.score import GradientScore
 from stark.scores.scoring import score_units
-from tests.tiny import FAMILIES, problem, random_masks, tiny_batch, tiny_classifier
+from tests.tiny import FAMILIES, random_masks, tiny_batch, tiny_classifier
 
-LOSSES = {EXPRESSIVENESS: lambda outputs, batch: expressiveness_loss(problem(outputs.logits.shape[-1]))(outputs, batch)}
+SCORES = [Expressiveness()]
+
+
+class Other(GradientScore):
+    """Of the first logit."""
+
+    def losses(self, problem, outputs, batch, distilled):
+        return outputs.logits[:, 0] ** 2
+
+
+class Signed(Other):
+    """Whose gradients may cancel."""
+
+    reduction = "signed"
 
 
 def rows(batch, chosen, *, padding=0):
@@ -25,8 +43,8 @@ def rows(batch, chosen, *, padding=0):
     return picked
 
 
-def flat(scores, loss=EXPRESSIVENESS):
-    return torch.cat([*scores.heads[loss], *scores.neurons[loss]])
+def flat(scores, name="expressiveness"):
+    return torch.cat([*scores.heads[name], *scores.neurons[name]])
 
 
 def loop_of_single_examples(model, batch):
@@ -55,22 +73,22 @@ def test_scores_are_those_of_single_examples(family, num_labels):
     batch = tiny_batch(5, num_labels=num_labels)
     expected = loop_of_single_examples(model, batch)
     assert expected.min() > 0
-    torch.testing.assert_close(flat(score_units(model, [batch], LOSSES)), expected, rtol=1e-11, atol=1e-12)
+    torch.testing.assert_close(flat(score_units(model, [batch], SCORES)), expected, rtol=1e-11, atol=1e-12)
 
 
 def test_scores_do_not_depend_on_batch_size_order_and_padding():
     model, batch = tiny_classifier().double(), tiny_batch(12)
-    together = flat(score_units(model, [batch], LOSSES))
+    together = flat(score_units(model, [batch], SCORES))
     shuffled = torch.randperm(12, generator=torch.Generator().manual_seed(0))
     for size in (1, 5, 12):
         batches = [rows(batch, chosen, padding=size) for chosen in shuffled.split(size)]
-        torch.testing.assert_close(flat(score_units(model, batches, LOSSES)), together, rtol=0, atol=1e-12)
+        torch.testing.assert_close(flat(score_units(model, batches, SCORES)), together, rtol=0, atol=1e-12)
 
 
 def test_scores_with_the_released_reduction_do_depend_on_batch_size():
     model, batch = tiny_classifier().double(), tiny_batch(12)
     together, halves = (
-        flat(score_units(model, [rows(batch, c) for c in torch.arange(12).split(size)], LOSSES, "batch"))
+        flat(score_units(model, [rows(batch, c) for c in torch.arange(12).split(size)], SCORES, reduction="batch"))
         for size in (12, 6)
     )
     assert (together - halves / 2).abs().max() > 1e-3
@@ -79,24 +97,42 @@ def test_scores_with_the_released_reduction_do_depend_on_batch_size():
 def test_scores_of_an_unevenly_shrunk_model_are_those_of_single_examples():
     model = tiny_classifier(layers=3).double()
     shrink_(model, random_masks(model, empty_heads=1, empty_neurons=2))
-    scores = score_units(model, [tiny_batch(4)], LOSSES)
-    assert [len(score) for score in scores.heads[EXPRESSIVENESS]] == [
+    scores = score_units(model, [tiny_batch(4)], SCORES)
+    assert [len(score) for score in scores.heads["expressiveness"]] == [
         layer.num_heads for layer in encoder_layers(model)
     ]
     expected = loop_of_single_examples(model, tiny_batch(4))
     torch.testing.assert_close(flat(scores), expected, rtol=1e-11, atol=1e-12)
 
 
-def test_several_losses_share_a_forward_pass_and_nothing_else():
+def test_several_scores_share_a_forward_pass_and_nothing_else():
     model, batch = tiny_classifier().double(), tiny_batch(4)
     passes = []
     model.register_forward_hook(lambda *_: passes.append(1))
-    other = {"other": lambda outputs, _: outputs.logits[:, 0] ** 2}
-    both = score_units(model, [batch], LOSSES | other)
+    both = score_units(model, [batch], [*SCORES, Other(), Signed(), Expressiveness()])
     assert len(passes) == 1
-    for losses in (LOSSES, other):
-        for name in losses:
-            assert torch.equal(flat(both, name), flat(score_units(model, [batch], losses), name))
+    assert list(both.heads) == ["expressiveness", "other", "signed"]
+    for score in (*SCORES, Other(), Signed()):
+        assert torch.equal(flat(both, score.name), flat(score_units(model, [batch], [score]), score.name))
+
+
+def test_no_batch_is_read_for_scores_of_weights():
+    def batches():
+        raise AssertionError
+        yield
+
+    assert score_units(tiny_classifier(), batches(), [Magnitude(), Random()]).heads == {}
+
+
+def test_what_cannot_be_scored_is_refused():
+    class Expressiveness(Other):
+        """Another one of that name."""
+
+    model = tiny_classifier()
+    with pytest.raises(StarkError, match="two scores are called expressiveness"):
+        score_units(model, [tiny_batch()], [*SCORES, Expressiveness()])
+    with pytest.raises(StarkError, match="Knowledgeableness compares with a distilled student"):
+        score_units(model, [tiny_batch()], [Knowledgeableness()])
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -107,7 +143,7 @@ def test_scoring_leaves_no_trace(training):
     learning = [parameter.requires_grad for parameter in model.parameters()]
     states = torch.get_rng_state(), random.getstate()
     with torch.no_grad():  # as some hooks of Lightning are run
-        score_units(model, [tiny_batch()], LOSSES)
+        score_units(model, [tiny_batch()], SCORES)
     assert torch.equal(states[0], torch.get_rng_state())
     assert states[1] == random.getstate()
     assert all(module.training == training for module in model.modules())
@@ -118,12 +154,13 @@ def test_scoring_leaves_no_trace(training):
 
 
 def test_a_loss_that_fails_leaves_no_trace_either():
-    def fails(outputs, batch):
-        raise RuntimeError("no loss")
+    class Fails(GradientScore):
+        def losses(self, problem, outputs, batch, distilled):
+            raise RuntimeError("no loss")
 
     model = tiny_classifier().train()
     with pytest.raises(RuntimeError, match="no loss"):
-        score_units(model, [tiny_batch()], {"fails": fails})
+        score_units(model, [tiny_batch()], [Fails()])
     assert model.training
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert not any(linear._forward_pre_hooks for linear in model.modules() if isinstance(linear, torch.nn.Linear))
@@ -131,5 +168,5 @@ def test_a_loss_that_fails_leaves_no_trace_either():
 
 def test_dropout_is_off_while_scoring():
     model = tiny_classifier().train()
-    first, second = (flat(score_units(model, [tiny_batch()], LOSSES)) for _ in range(2))
+    first, second = (flat(score_units(model, [tiny_batch()], SCORES)) for _ in range(2))
     assert torch.equal(first, second)

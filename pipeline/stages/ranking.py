@@ -1,0 +1,153 @@
+"""By what the units of a run's student and teachers are ranked, and how many of them go."""
+
+from __future__ import annotations
+
+from pipeline.parsing.objects import build
+from pipeline.search.candidates import Candidate, RankedTeacher
+from pipeline.settings import RunSettings
+from stark.budgets.budget import Budget
+from stark.losses.loss import Loss
+from stark.scores.expressiveness import Expressiveness
+from stark.scores.friendliness import Friendliness, KLFriendliness, SignedFriendliness
+from stark.scores.knowledgeableness import Knowledgeableness
+from stark.scores.magnitude import Magnitude
+from stark.scores.random import Random
+from stark.scores.score import GradientScore, Score, check_score
+
+__all__ = [
+    "RANKINGS",
+    "check_rankings",
+    "extra_parts",
+    "score_of",
+    "student_budget",
+    "student_score",
+    "teacher_budget",
+    "teacher_score",
+]
+
+
+RANKINGS: dict[str, type[Score]] = {
+    "expressiveness": Expressiveness,
+    "friendliness": Friendliness,
+    "signed_friendliness": SignedFriendliness,
+    "kl_friendliness": KLFriendliness,
+    "magnitude": Magnitude,
+    "random": Random,
+}
+"""Scores that are baselines, by the names that `stark run` knows them by."""
+
+
+def student_score(settings: RunSettings) -> Score:
+    """The score by which the student is cut.
+
+    Args:
+        settings: The run's settings.
+
+    Returns:
+        The score.
+
+    Raises:
+        StarkError: If it compares with a student.
+        SystemExit: With status 2 if there is no such class, or its arguments are wrong.
+    """
+    described = settings.student.score
+    score: Score = Expressiveness() if described is None else build(Score, "student.score", described)  # type: ignore[type-abstract]
+    return check_score(score, "student.score")
+
+
+def student_budget(settings: RunSettings) -> Budget | None:
+    """The budget of the student; None for that of `choose_units`.
+
+    Args:
+        settings: The run's settings.
+
+    Returns:
+        The budget.
+
+    Raises:
+        SystemExit: With status 2 if there is no such class, or its arguments are wrong.
+    """
+    return _budget("student.budget", settings.student.budget)
+
+
+def teacher_budget(settings: RunSettings) -> Budget | None:
+    """The budget of the sparse teachers; None for that of `choose_units`.
+
+    Args:
+        settings: The run's settings.
+
+    Returns:
+        The budget.
+
+    Raises:
+        SystemExit: With status 2 if there is no such class, or its arguments are wrong.
+    """
+    return _budget("teacher.budget", settings.teacher.budget)
+
+
+def _budget(key: str, described: str | dict[str, object] | None) -> Budget | None:
+    return None if described is None else build(Budget, key, described)  # type: ignore[type-abstract]
+
+
+def teacher_score(settings: RunSettings) -> Score:
+    """The score by which the candidates are cut, with any lam.
+
+    Args:
+        settings: The run's settings.
+
+    Returns:
+        The score.
+
+    Raises:
+        SystemExit: With status 2 if there is no such class, or its arguments are wrong.
+    """
+    described = settings.teacher.score
+    return Knowledgeableness() if described is None else build(Score, "teacher.score", described)  # type: ignore[type-abstract]
+
+
+def score_of(settings: RunSettings, teacher: Candidate | RankedTeacher) -> Score:
+    """The score by which a sparse teacher is cut.
+
+    Args:
+        settings: The run's settings; their seed is that of the ranking ``random``.
+        teacher: A candidate, or a teacher of a baseline.
+
+    Returns:
+        The score.
+    """
+    if isinstance(teacher, RankedTeacher):
+        kind = RANKINGS[teacher.ranking]
+        return Random(settings.seed) if kind is Random else kind()
+    return teacher_score(settings) if teacher.lam is None else Knowledgeableness(teacher.lam)
+
+
+def extra_parts(settings: RunSettings) -> dict[str, list[GradientScore]]:
+    """The gradients that the run's baselines need beside those of the candidates' score.
+
+    Args:
+        settings: The run's settings.
+
+    Returns:
+        Keys of `RANKINGS`, with the parts of those that need any.
+    """
+    known = {type(part) for part in teacher_score(settings).parts}
+    asked = {ranking: list(RANKINGS[ranking]().parts) for ranking in settings.baselines if ranking in RANKINGS}
+    return {ranking: parts for ranking, parts in asked.items() if any(type(part) not in known for part in parts)}
+
+
+def check_rankings(settings: RunSettings, loss: Loss) -> None:
+    """Build all scores and budgets of a run, so that what is wrong with them is told before it begins.
+
+    Args:
+        settings: The run's settings.
+        loss: The loss of its distillations.
+
+    Raises:
+        StarkError: If a score cannot be used where it is asked for.
+        SystemExit: With status 2 if there is no such class, or its arguments are wrong.
+    """
+    student_score(settings)
+    student_budget(settings)
+    teacher_budget(settings)
+    for score in (teacher_score(settings), *(RANKINGS[name]() for name in settings.baselines if name in RANKINGS)):
+        score.check(loss)

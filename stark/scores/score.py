@@ -1,0 +1,163 @@
+"""What a score of heads and neurons is."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from stark.encoders.units import UnitValues
+from stark.errors import StarkError
+from stark.forward.classifying import Batch, Outputs
+from stark.losses.loss import Loss
+from stark.problems.problem import Problem
+from stark.scores.importance import UnitReduction
+from stark.scores.unit_scores import UnitScores
+
+__all__ = ["Distilled", "GradientScore", "Score", "check_score"]
+
+
+class Distilled(NamedTuple):
+    """A student and the loss that it was distilled with, for scores that ask how friendly a teacher is to it.
+
+    Args:
+        student: The trial student.
+        loss: The loss, on the student's device.
+    """
+
+    student: PreTrainedModel
+    loss: Loss
+
+
+class Score(ABC):
+    """A score of units: how much a model loses with each head and each neuron.
+
+    A new score is a subclass in a separate file: of `GradientScore`, if it comes from the gradients of a loss, or of
+    this class, if it comes from the weights or mixes other scores. Student and teacher choose theirs alike, by
+    ``class_path`` and ``init_args``.
+    """
+
+    #: Whether it compares with a distilled student, so that it ranks the units of a teacher alone.
+    needs_student: bool = False
+
+    def __repr__(self) -> str:
+        """Its class and its settings."""
+        settings = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"{type(self).__name__}({settings})"
+
+    @property
+    def parts(self) -> Sequence[GradientScore]:
+        """The gradients that it is made of, which a pass over data gives; none by default."""
+        return ()
+
+    @abstractmethod
+    def values(self, model: PreTrainedModel, scores: UnitScores) -> UnitValues:
+        """By what the units are ranked.
+
+        Args:
+            model: The model whose units are ranked.
+            scores: Its parts, summed over data.
+
+        Returns:
+            The values; the units of the lowest go first.
+        """
+
+    def read(self, path: Path, model: PreTrainedModel) -> UnitScores:
+        """Read the parts from a file of scores.
+
+        Args:
+            path: A file that `UnitScores.save` wrote.
+            model: The model whose units are ranked, which must be the one that was scored.
+
+        Returns:
+            Its parts.
+
+        Raises:
+            StarkError: If the file is no such file, damaged, of another model, or lacks a part.
+        """
+        return UnitScores.load(path, model, [part.name for part in self.parts])
+
+    def check(self, loss: Loss) -> None:  # noqa: B027 - most scores take any loss
+        """Refuse a loss of distillation from which the score cannot be formed; takes all by default.
+
+        Args:
+            loss: The loss of the trial.
+
+        Raises:
+            StarkError: If it does not fit.
+        """
+
+
+class GradientScore(Score):
+    """A score from the gradients of a loss with respect to masks fixed at 1; see `batch_importance`."""
+
+    #: How gradients become importance where the score asks for one way; else as the run does it.
+    reduction: UnitReduction | None = None
+
+    @property
+    def name(self) -> str:
+        """Under which its sums are kept: the name of its class, in lower case.
+
+        Examples:
+            >>> from stark import KLFriendliness
+            >>> KLFriendliness().name
+            'kl_friendliness'
+        """
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(self).__name__).lower()
+
+    @property
+    def parts(self) -> Sequence[GradientScore]:
+        """Itself."""
+        return (self,)
+
+    @abstractmethod
+    def losses(self, problem: Problem, outputs: Outputs, batch: Batch, distilled: Distilled | None) -> Tensor:
+        """The loss of each example.
+
+        Args:
+            problem: The kind of label.
+            outputs: Outputs of the model that is scored.
+            batch: The batch, with ``labels``.
+            distilled: The trial student, in eval mode, and its loss; given to every score of a teacher.
+
+        Returns:
+            Losses ``(batch,)``.
+        """
+
+    def values(self, model: PreTrainedModel, scores: UnitScores) -> UnitValues:
+        """Its sums, each layer divided by its norm.
+
+        Args:
+            model: Not looked at.
+            scores: With this score among them.
+
+        Returns:
+            The values.
+        """
+        return scores.normalized(self.name)
+
+
+def check_score(score: Score, of: str) -> Score:
+    """Return the score if it can rank the units of a model that has no student.
+
+    Args:
+        score: The score.
+        of: Who asked for it, for the message.
+
+    Returns:
+        The same.
+
+    Raises:
+        StarkError: If it compares with a student.
+    """
+    if score.needs_student:
+        raise StarkError(
+            f"{of} is {type(score).__name__}, which compares with a trial student, and there is none before the "
+            "student is cut: choose another, such as stark.Expressiveness"
+        )
+    return score
