@@ -1,4 +1,4 @@
-"""What makes one doubt the parts that a task's rows are cut into: classes without rows, a dev split that is train."""
+"""Warnings about the parts of a task's rows: classes without rows, or a dev split with the same texts as train."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_NAMES = 5
 
 
 def doubts_of(parts: Mapping[str, TokenColumns], problem: Problem) -> list[str]:
-    """Return what is doubtful about the labels of parts, in sentences.
+    """Return a sentence for each problem with the labels of parts.
 
     Args:
         parts: Rows by the name of their part.
@@ -38,7 +38,7 @@ def doubts_of(parts: Mapping[str, TokenColumns], problem: Problem) -> list[str]:
         known = labels[problem.is_labelled(labels)].unique().tolist()
         if len(known) == 1:
             only = repr(problem.label_names[known[0]]) if problem.has_classes else f"the score {known[0]:g}"
-            doubts.append(f"{name} has rows of {only} alone, from which nothing can be learned or told")
+            doubts.append(f"{name} has only rows of {only}, so that nothing can be learned or measured on it")
         elif problem.has_classes and (missing := sorted(set(range(problem.num_labels)) - set(known))):
             more = f" and {len(missing) - _MOST_NAMES} more" if len(missing) > _MOST_NAMES else ""
             named = ", ".join(repr(problem.label_names[label]) for label in missing[:_MOST_NAMES])
@@ -59,25 +59,25 @@ def same_rows(first: TokenColumns, second: TokenColumns) -> bool:
 
 
 def warn_of_doubts(task: Task, parts: Mapping[str, TokenColumns], splits: Mapping[str, TokenColumns]) -> None:
-    """Log a warning for each thing that makes a score of these rows doubtful, once per process.
+    """Log a warning for each reason to doubt a score on these rows, once per process.
 
     Args:
         task: The rows' task.
         parts: Parts of train by their names.
-        splits: The splits that have been read; dev is looked at if it is one of them.
+        splits: The splits that have been read; dev is checked if it is one of them.
     """
     dev = splits.get("dev")
     parts = {name: rows for name, rows in parts.items() if rows is not dev} | ({} if dev is None else {"dev": dev})
     doubts = doubts_of(parts, task.problem)
     if dev is not None and "train" in splits and same_rows(splits["train"], dev):
-        doubts.append("dev has the same texts as train, so that a score on it says nothing of other rows")
+        doubts.append("dev has the same texts as train, so that a score on it does not hold for other rows")
     for doubt in doubts:
         _warn_once(f"warning: task {task.name!r}: {doubt}")
 
 
 @functools.cache
 def _warn_once(message: str) -> None:
-    """Log a warning, unless it has been logged: each stage of a run looks at the same rows."""
+    """Log a warning, unless it has been logged before: each stage of a run checks the same rows."""
     _log.warning("%s", message)
 
 

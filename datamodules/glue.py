@@ -8,9 +8,9 @@ __all__ = ["GLUEDataModule"]
 
 
 class GLUEDataModule(TextDataModule):
-    """The data module of configurations and checkpoints: `TextDataModule` under the name that they have for it.
+    """`TextDataModule` under the name that configurations and checkpoints use for it.
 
-    It takes GLUE's tasks by their names, and own tasks by the YAML files that describe them.
+    GLUE's tasks are given by name, user-defined tasks by the YAML file that describes them.
 
     Examples:
         >>> data = GLUEDataModule("mrpc", "datasets", "some-model")

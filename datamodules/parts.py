@@ -1,4 +1,4 @@
-"""Which rows of train are trained on, which choose, and which keep their labels."""
+"""The parts of train: rows to train on, the selection part, and the rows that keep their labels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Cuts", "cut_train", "limit_labels"]
 
 
 class Cuts(Protocol):
-    """Settings that decide on the parts; see `DataSettings`."""
+    """Settings that determine the parts; see `DataSettings`."""
 
     train_limit: int | None
     labelled_limit: int | None
@@ -37,7 +37,7 @@ def cut_train(labels: Tensor, task: Task, cuts: Cuts) -> dict[str, Tensor]:
         cuts: The settings.
 
     Returns:
-        Row numbers by part; ``selection`` is missing where it is GLUE's dev.
+        Row numbers by part; without ``selection`` if the selection part is GLUE's dev.
 
     Raises:
         StarkError: If a part would have no rows.
@@ -59,7 +59,7 @@ def cut_train(labels: Tensor, task: Task, cuts: Cuts) -> dict[str, Tensor]:
 
 
 def limit_labels(rows: TokenColumns, task: Task, cuts: Cuts) -> TokenColumns:
-    """Leave only some rows their labels.
+    """Keep at most ``labelled_limit`` labelled rows; drop the others, or only their labels.
 
     Args:
         rows: Rows to train on.
@@ -67,7 +67,8 @@ def limit_labels(rows: TokenColumns, task: Task, cuts: Cuts) -> TokenColumns:
         cuts: The settings.
 
     Returns:
-        The rows that keep their labels, or all rows, of which the others have the label of a row without one.
+        The rows that keep their labels. With ``use_unlabelled`` all rows, where the others have the label that marks
+        an unlabelled row.
     """
     labels = rows.fields["labels"]
     if cuts.labelled_limit is None or cuts.labelled_limit >= len(rows):

@@ -1,9 +1,9 @@
 """Generated data in the layout of GLUE's original files, for demos and tests without a download.
 
-Sentences are fillers with *cues* among them. A cue speaks for one class of the task; "not" before it turns it over.
-The class with most cues is the label, so that no single word decides. In tasks of pairs only the second text counts:
-the first has cues as well, which mislead whoever cannot tell the two apart. A small encoder learns this from scratch,
-and loses it again when too much of it is pruned.
+Sentences consist of filler words with *cues* among them. A cue stands for one class of the task; "not" before it
+reverses its meaning. The label is the class with the most cues, so that no single word determines it. In tasks of
+pairs only the second text determines the label: the first one contains cues as well, which mislead a model that cannot
+tell the two texts apart. A small encoder learns this task from scratch, and loses it when too much of it is pruned.
 """
 
 import random
@@ -77,7 +77,7 @@ _FILLERS = _words(
 )
 _SENTENCE_MARKS = (".", "!", ",")
 
-# The classes of cues in the order of the task's labels; the first and the last are each other's opposites.
+# The classes of cues in the order of the task's labels; the first and the last are opposites.
 _CUES: dict[str, tuple[list[str], ...]] = {
     "sst2": (_NEGATIVE, _POSITIVE),
     "rte": (_AGREE, _DISAGREE),
@@ -95,21 +95,21 @@ def write_sample_data(
 ) -> list[Path]:
     """Write train, dev and test files of the eight tasks of the paper, one folder each.
 
-    The same arguments give the same bytes, on every machine.
+    The same arguments give the same bytes on every machine.
 
     Args:
         directory: Folder for the task folders; other files in it are left alone.
-        rows: Rows of train in SST-2 and MRPC; the other tasks get two thirds of it, dev a fifth and test a tenth of
-            train.
-        overwrite: Whether existing files of these names are replaced whatever they hold.
-        is_ours: Tells whether an existing file with another content is an earlier one of ours.
+        rows: Number of train rows in SST-2 and MRPC. The other tasks get two thirds of it; dev has a fifth and test a
+            tenth of train's rows.
+        overwrite: Whether existing files with these names are replaced, whatever their content.
+        is_ours: Function that returns whether an existing file with other content is an earlier sample file.
 
     Returns:
         The files written.
 
     Raises:
-        StarkError: Too few rows to have every label in every file.
-        StarkFileExistsError: A file is there that is not ours; nothing was written.
+        StarkError: There are too few rows for every file to have every label.
+        StarkFileExistsError: An existing file is not a sample file; nothing was written.
 
     Examples:
         >>> import tempfile
@@ -138,7 +138,9 @@ def write_sample_data(
 
 
 def sample_vocabulary() -> list[str]:
-    """Return every word and mark in the generated texts, sorted; words with accents also without, as BERT reads them.
+    """Return all words and punctuation marks of the generated texts, sorted.
+
+    Words with accents are also listed without them, because BERT's uncased tokenizer removes accents.
 
     Examples:
         >>> words = sample_vocabulary()
@@ -152,7 +154,7 @@ def sample_vocabulary() -> list[str]:
 
 
 class _Dice:
-    """Random choices made from random() alone: Python promises only its numbers to stay the same."""
+    """Random choices based on random() alone: Python guarantees only for its numbers that they stay the same."""
 
     def __init__(self, key: str) -> None:
         self._random = random.Random(key).random
@@ -176,12 +178,12 @@ def _content(task: GLUETask, split: str, size: int) -> bytes:
     layout = task.layouts[split]
     family = "mnli" if task.name == "mnlimm" else task.name
     header = _HEADERS.get((family, split)) or _HEADERS[family, "labelled"]
-    # mnli's train is shared, so that its generator must not depend on which of the two asks
+    # both MNLI tasks share train, so the generator must not depend on which of the two it is
     dice = _Dice(f"{layout.file} {family}")
     lines = ["\t".join(header)]
     for number in range(size):
         label = number % (task.num_labels if task.problem.has_classes else 6)
-        # test has no column of labels but the same distribution
+        # test has no label column, but the same label distribution
         text_a, text_b, spelt = _example(task, label, dice)
         cells = [f"n{number}"] * len(header)
         if header[0] in ("index", "id"):
@@ -198,13 +200,13 @@ def _content(task: GLUETask, split: str, size: int) -> bytes:
 
 
 def _example(task: GLUETask, label: int, dice: _Dice) -> tuple[str, str, str]:
-    """Return both texts (the second empty for single texts) and the label as files spell it."""
+    """Return both texts (the second is empty for single texts) and the label as it is spelled in the files."""
     classes = _CUES[task.name]
-    # Were negations rarer, a small encoder would often stop at counting cues, which pruning hardly hurts; in the harder
-    # tasks of three classes and of scores it would not get that far in a few epochs.
+    # With rarer negations a small encoder would often only learn to count cues, and pruning hardly hurts that. The
+    # harder tasks, with three classes or scores, have fewer negations: otherwise a few epochs would not be enough.
     negated = 0.3 if task.num_labels == 2 else 0.1
     if not task.problem.has_classes:
-        # of five cues so many agree: scores 0.000 to 5.000 in whole steps
+        # the score is the number of agreeing cues out of five, 0.000 to 5.000
         votes, spelt = [1] * label + [0] * (5 - label), f"{label}.000"
     else:
         votes, spelt = _votes(label, len(classes), dice), task.label_spelling[label]
@@ -218,14 +220,14 @@ def _example(task: GLUETask, label: int, dice: _Dice) -> tuple[str, str, str]:
 
 
 def _votes(label: int, num_classes: int, dice: _Dice) -> list[int]:
-    """Return the class of each cue such that the label's has the majority: 1:0, 2:0, 3:0 or 3:1."""
+    """Return the class of each cue, with a majority for the label: 1:0, 2:0, 3:0 or 3:1."""
     mine, others = ((1, 0), (2, 0), (3, 0), (3, 1))[dice.below(4)]
     other = [(label + 1 + dice.below(num_classes - 1)) % num_classes for _ in range(others)]
     return [label] * mine + other
 
 
 def _sentence(votes: Sequence[int], classes: Sequence[list[str]], negated: float, dice: _Dice) -> str:
-    """Return fillers with a cue for each vote among them."""
+    """Return a sentence of filler words that contains one cue per vote."""
     opposite = {0: len(classes) - 1, len(classes) - 1: 0}
     phrases = []
     for vote in votes:
@@ -236,7 +238,7 @@ def _sentence(votes: Sequence[int], classes: Sequence[list[str]], negated: float
     words: list[str] = []
     for phrase in dice.shuffled(phrases):
         words += [dice.one_of(_FILLERS) for _ in range(1 + dice.below(3))]
-        # quotes are plain characters in these files, and need not come in pairs
+        # quotation marks are plain characters in these files and need not come in pairs
         words += ['"', *phrase, '"'] if dice.chance(0.05) else phrase
     words += [dice.one_of(_FILLERS) for _ in range(2 + dice.below(5))]
     if dice.chance(0.2):

@@ -1,4 +1,4 @@
-"""What `GLUEDataModule` can be told, checked: for a command line that is read before torch is imported."""
+"""The settings of `GLUEDataModule` and their checks, without torch, so that the command line can read them quickly."""
 
 from typing import Literal, get_args
 
@@ -13,10 +13,9 @@ SegmentIds = Literal["tokenizer", "stark"]
 
 
 class DataSettings:
-    """Batches of a GLUE task or an own one, in parts that are kept apart.
+    """Settings of the batches of a GLUE task or a user-defined task, split into disjoint parts.
 
-    These are the settings that decide on them, and no row is read; `GLUEDataModule`, which has the rows, is told the
-    same.
+    This class checks the settings and reads no row; `GLUEDataModule`, which reads the rows, takes the same settings.
     """
 
     def __init__(
@@ -43,33 +42,36 @@ class DataSettings:
         """Check the arguments; nothing is read yet.
 
         Args:
-            task: rte, mrpc, stsb, sst2, qnli, qqp, mnli, mnlimm, cola, wnli or ax; or a YAML file that describes an own
-                one, see `read_own_task`.
-            data_dir: The task's original files, a folder written by ``save_to_disk``, or a folder that has either in
-                it; None for the hub's ``glue``. Of an own task where its files lie; None for the YAML's folder.
+            task: rte, mrpc, stsb, sst2, qnli, qqp, mnli, mnlimm, cola, wnli or ax; or a YAML file that describes your
+                own task, see `read_own_task`.
+            data_dir: Folder of the task's original files, a folder written by ``save_to_disk``, or a folder that
+                contains one of these; None for the hub's ``glue``. For your own task the folder of its files; None for
+                the YAML's folder.
             model_name_or_path: Folder or id of the tokenizer; the command line links it from the model.
-            max_length: The most tokens of a row; longer ones are cut.
-            selection_fraction: The selection part's share of train, in (0, 1); without effect for
+            max_length: Maximum number of tokens per row; longer rows are truncated.
+            selection_fraction: The selection part's share of train, in (0, 1); has no effect with
                 ``selection="validation"``.
-            batch_size: Rows per batch and process; with ``tokens_per_batch`` of evaluation and scoring only.
-            selection: Split that the selection part is cut from.
-            train_limit: Use only so many rows of train.
+            batch_size: Rows per batch and process; with ``tokens_per_batch`` for evaluation and scoring only.
+            selection: Split that the selection part is taken from.
+            train_limit: Maximum number of train's rows that are used; None for all.
             segment_ids: "stark" for checkpoints that were trained with the released code.
-            pad_to_multiple_of: Rounds the length of each batch up, at most to ``max_length``; 1 leaves it. Each length
-                that occurs costs kernels, in bf16 on a CPU much time and memory; with 16, the short rows of SST-2
-                would be padded by 60 % of their tokens, with 8 by 25 %.
-            num_workers: Worker processes of each loader; 0 is fastest: making a batch costs less than handing it over.
+            pad_to_multiple_of: Number that the length of each batch is rounded up to a multiple of, at most to
+                ``max_length``; 1 does not round. Each distinct length needs its own kernels, which costs much time and
+                memory in bf16 on a CPU. With 16, padding would add 60 % to the tokens of SST-2's short rows, with 8 it
+                adds 25 %.
+            num_workers: Worker processes of each loader; 0 is fastest, because making a batch costs less than passing
+                it between processes.
             cache_dir: Folder of tokenised splits; default ``$STARK_CACHE`` or ``~/.cache/stark-lightning``.
-            seed: Seed of cuts and order.
-            tokens_per_batch: Trains on batches of up to so many tokens per process, padding included, instead of
-                ``batch_size`` rows: few rows if they are long, many if they are short. Each epoch has the same shapes,
-                at most two per rounded length. At least ``max_length``, rounded up, so that any row fits.
-            cut_seed: Seed of the cuts, where fits of several seeds shall have the same rows; None for ``seed``.
-            labelled_limit: Number of train's rows that have a label, not counting the selection part; None for all.
-            use_unlabelled: Train on the other rows as well, whose label is -100 (NaN for regression), which only a
-                teacher can say something of; `stark run` does so in its distillations.
-            expected_content: What `digest` must give for splits; `stark run` lets its stages check so that all of them
-                read the same rows.
+            seed: Seed of the cuts and of the order of the rows.
+            tokens_per_batch: Maximum number of tokens per training batch and process, padding included, in the place
+                of ``batch_size`` rows: a batch has few long rows or many short ones. Each epoch has the same shapes,
+                at most two per rounded length. It must be at least ``max_length``, rounded up, so that any row fits.
+            cut_seed: Seed of the cuts, for fits with several seeds that must have the same rows; None for ``seed``.
+            labelled_limit: Number of train's rows that have a label, without the selection part; None for all.
+            use_unlabelled: Whether the rows without a label are trained on as well. Their label is -100 (NaN for
+                regression), and only a teacher gives them a target; `stark run` uses them in its distillations.
+            expected_content: The value that `digest` must return for each split. `stark run` sets it, so that all of
+                its stages read the same rows.
 
         Raises:
             StarkError: An argument is out of range.

@@ -1,4 +1,4 @@
-"""Writing predictions in the form that GLUE's server takes."""
+"""Writing predictions in the format that GLUE's server expects."""
 
 import math
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ _HEADER = "index\tprediction\n"
 
 
 def check_submission(path: Path) -> None:
-    """Refuse to replace a file that is no submission.
+    """Refuse to replace a file that is not a submission.
 
     Args:
         path: Path of the file to write; it need not exist.
 
     Raises:
-        StarkFileExistsError: Something else is there.
+        StarkFileExistsError: Something else exists at this path.
     """
     if path.exists() and not (path.is_file() and path.read_bytes().startswith(_HEADER.encode())):
         raise StarkFileExistsError(f"{path} exists and is no submission: move it, or choose another folder to write to")
@@ -30,17 +30,18 @@ def write_submission(task: Task, idx: Sequence[int], predictions: Sequence[int] 
     r"""Write a test file's predictions, ordered by index.
 
     Args:
-        task: Decides between label words, label ids and scores (cut to 0...5, three decimals).
+        task: The task; it determines whether label words, label ids or scores (clipped to 0...5, three decimals) are
+            written.
         idx: The test file's index of each prediction; 0 to n - 1 in any order.
         predictions: Label ids, or scores for regression.
-        path: Path of the file to write; an existing submission is replaced, never left half written.
+        path: Path of the file to write. An existing submission is replaced atomically.
 
     Returns:
         The path.
 
     Raises:
-        StarkError: An index is missing or comes twice, or a prediction is no label of the task.
-        StarkFileExistsError: A file that is no submission is there.
+        StarkError: An index is missing or occurs twice, or a prediction is not a label of the task.
+        StarkFileExistsError: The path is a file that is not a submission.
 
     Examples:
         >>> import tempfile
@@ -66,7 +67,7 @@ def write_submission(task: Task, idx: Sequence[int], predictions: Sequence[int] 
 
 
 def _spelt(task: Task, prediction: float, idx: int, path: Path) -> str:
-    """Return a prediction as the server wants it."""
+    """Return a prediction in the format that the server expects."""
     if not task.problem.has_classes:
         if not math.isfinite(prediction):
             raise StarkError(f"{path.name}: the prediction for index {idx} is {prediction}")

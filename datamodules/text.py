@@ -1,4 +1,4 @@
-"""Rows of texts as a LightningDataModule, whatever their task and source."""
+"""Rows of texts as a LightningDataModule, for any task and source."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ from stark.errors import StarkError
 
 __all__ = ["TextDataModule"]
 
-# What decides which rows a batch holds and in which form: a resume must agree on all of it.
+# Settings that determine the rows and the shape of each batch: a resumed fit must have the same values.
 _BATCH_SETTINGS = (
     "task",
     "max_length",
@@ -46,27 +46,26 @@ _BATCH_SETTINGS = (
     "seed",
     "cut_seed",
 )
-# What decides on the form of a batch of given rows.
+# Settings that determine the shape of a batch of given rows.
 _SHAPE_SETTINGS = ("max_length", "batch_size", "pad_to_multiple_of")
-# Which splits each of the trainer's functions reads ("selection": wherever that part lies).
+# Splits that each of the trainer's functions reads ("selection": the split that this part is taken from).
 _NEEDED = {"fit": ("train", "selection"), "validate": ("selection",), "test": ("dev",), "predict": ("test",)}
 
 
 class TextDataModule(DataSettings, pl.LightningDataModule):
-    """Batches of a GLUE task or an own one, in parts that are kept apart.
+    """Batches of a GLUE task or a user-defined task, split into disjoint parts.
 
-    - ``train_dataloader``: train without the selection part, in batches of similar length that a seed and the epoch
-      decide on.
-    - ``val_dataloader``: the *selection part*. Whatever chooses something (checkpoints, early stopping, settings, units
-      to prune) looks at this and nothing else. With ``selection="train"`` it is cut off train before everything else,
-      so that GLUE's dev stays unseen; with ``selection="validation"`` it is GLUE's dev, as in the released code, and
-      nothing is cut off train.
-    - ``test_dataloader``: GLUE's labelled dev split, which results are reported on.
+    - ``train_dataloader``: train without the selection part, in batches of rows of similar length; a seed and the
+      epoch determine them.
+    - ``val_dataloader``: the *selection part*. Every choice (of checkpoints, early stopping, settings, units to prune)
+      uses this part only. With ``selection="train"`` it is cut off train, so that GLUE's dev stays unseen; with
+      ``selection="validation"`` it is GLUE's dev, as in the released code, and nothing is cut off train.
+    - ``test_dataloader``: GLUE's labelled dev split; results are reported on it.
     - ``predict_dataloader``: GLUE's unlabelled test split, for submissions.
 
-    All cuts are stratified by label (for regression by ten bins of the score's rank) and decided by row numbers and
-    ``seed`` alone: first ``train_limit`` rows are chosen from train, then the selection part from those, then the rows
-    of the rest that keep their labels.
+    All cuts are stratified by label (for regression by ten bins of the score's rank) and depend on row numbers and
+    ``seed`` alone: first ``train_limit`` rows are chosen from train, then the selection part from those, then the
+    remaining rows that keep their labels.
 
     Batches have ``input_ids``, ``attention_mask``, ``token_type_ids`` (if the tokenizer has them), ``labels`` (int64,
     or float32 for regression; not in test) and ``idx`` (row number in the split's file; in test the file's own index).
@@ -79,7 +78,7 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The tokenizer, loaded when it is first needed."""
+        """The tokenizer, loaded at first use."""
         return load_tokenizer(self.model_name_or_path)
 
     @cached_property
@@ -98,13 +97,13 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """Load the splits of a stage from the cache."""
-        # Lightning's own, for data without a single row; otherwise each process has a batch.
+        # An attribute of Lightning, for data without any row; otherwise each process has a batch.
         self.allow_zero_length_dataloader_with_multiple_devices = True
         for split in self._needed(stage):
             self._split(split)
 
     def train_dataloader(self) -> LazyDataLoader:
-        """Return batches of train without the selection part; their order is ``batch_sampler.set_epoch``'s."""
+        """Return batches of train without the selection part; ``batch_sampler.set_epoch`` sets their order."""
         rows = self._rows("train")
         world_size, rank = self._processes()
         if rank == 0:
@@ -134,10 +133,10 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
 
         Args:
             split: The selection part, GLUE's dev ("validation") or train without the selection part.
-            grouped: Rows sorted by length, which saves padding; otherwise in the order of the file.
+            grouped: Whether rows are sorted by length, which saves padding; otherwise they are in the file's order.
 
         Returns:
-            A loader that gives every row once, whatever the number of processes.
+            A loader that gives every row once, for any number of processes.
 
         Raises:
             StarkError: There is no such part.
@@ -145,18 +144,18 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
         if split not in ("selection", "validation", "train"):
             raise StarkError(f"split is {split!r}: choose one of selection, validation, train")
         rows = self._split("dev") if split == "validation" else self._rows(split)
-        # Equal lengths leave the file's order.
+        # With equal lengths the rows stay in the file's order.
         lengths = rows.lengths if grouped else torch.zeros(len(rows))
         return self._loader(rows, f"scoring {split}", batch_sampler=evaluation_batches(lengths, self.batch_size))
 
     def train_token_ids(self) -> Tensor:
-        """Return the distinct token ids that training meets, ascending, padding among them."""
+        """Return the distinct token ids that occur in training, ascending, including padding."""
         known = self._rows("train").token_ids()
         padding = torch.tensor([self.tokenizer.pad_token_id])
         return known if padding in known else torch.cat([padding, known]).sort().values
 
     def digest(self, split: str) -> str:
-        """Return what identifies the content of a split, wherever it lies; of a loaded one, of what was loaded.
+        """Return a digest of a split's content, independent of its path; for a loaded split of the loaded content.
 
         Args:
             split: "train", "dev" or "test".
@@ -169,7 +168,7 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
         return self._digests[split]
 
     def fingerprint(self, split: Literal["selection", "validation", "train"]) -> str:
-        """Return what identifies the batches of `scoring_dataloader`: rows, their tokens, and which go together.
+        """Return a hash of the batches of `scoring_dataloader`: the rows, their tokens and their grouping.
 
         Args:
             split: The selection part, GLUE's dev ("validation") or train without the selection part.
@@ -185,7 +184,7 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
         return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the settings and the content that decide on the batches."""
+        """Return the settings and the digests of the content that determine the batches."""
         content = {split: self.digest(split) for split in self._needed("fit")}
         settings = {name: self._setting(name) for name in _BATCH_SETTINGS}
         return {**settings, "content": content, "tokenizer": self._tokenizer_digest}
@@ -199,11 +198,11 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
         Raises:
             StarkError: A setting differs.
         """
-        # A checkpoint that is only tested may well be tested with other batches.
+        # A checkpoint may be tested with other batches.
         if self.trainer is not None and self.trainer.state.fn != "fit":
             return
         for name in _BATCH_SETTINGS:
-            # A setting that the checkpoint does not know was not there yet, and nothing was set.
+            # A setting that is missing in the checkpoint did not exist yet, which is the same as not being set.
             value = state_dict.get(name, False if isinstance(self._setting(name), bool) else None)
             if self._setting(name) != value:
                 raise StarkError(
@@ -216,14 +215,14 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
                     f"data.data_dir is {self.data_dir}: its {split} split is not what the checkpoint was made with; "
                     "restore it or start a new run"
                 )
-        # Checkpoints of earlier versions do not know it.
+        # Checkpoints of earlier versions lack it.
         if state_dict.get("tokenizer", self._tokenizer_digest) != self._tokenizer_digest:
             raise StarkError(
                 f"the tokenizer of {self.model_name_or_path} is not the one that the checkpoint was made with: restore "
                 "it or start a new run"
             )
 
-    # What has been read so far.
+    # Everything that has been read so far.
     @cached_property
     def _splits(self) -> dict[str, TokenColumns]:
         return {}
@@ -276,13 +275,13 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
                 place = "" if self.data_dir is None else f" in {self.data_dir}"
                 raise StarkError(
                     f"the {split} split of task {self.task.name!r}{place} changed while the run was working: nothing "
-                    "was computed from the other rows; give the same command again, for the rows that are there then"
+                    "was computed from the changed rows; give the same command again to use the rows as they are now"
                 )
             self._splits[split], self._digests[split] = rows, content
         return self._splits[split]
 
     def _rows(self, part: Literal["selection", "train"]) -> TokenColumns:
-        """Return the rows of the selection part or of what it leaves of train."""
+        """Return the rows of the selection part, or of train without it."""
         if part == "selection" and self.selection == "validation":
             return self._split("dev")
         if not self._parts:
@@ -294,7 +293,7 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
         return self._parts[part]
 
     def _form(self, lengths: Tensor) -> FormBatches:
-        """Return what forms the batches of an epoch of training."""
+        """Return the function that forms the batches of an epoch of training."""
         if self.tokens_per_batch is None:
             return partial(length_grouped_batches, lengths, self.batch_size, seed=self.seed)
         return partial(
@@ -323,12 +322,12 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
         )
         return LazyDataLoader(
             rows,
-            # The rows of a batch are no list here.
+            # The rows of a batch are not a list here.
             collate_fn=NoRows(collator) if empty else collator,  # type: ignore[arg-type]
             num_workers=self.num_workers,
             pin_memory=torch.cuda.is_available(),
-            # Without a generator a loader draws its seed from the global random state, and a resumed run, which
-            # makes another number of loaders, would go on with other dropout masks.
+            # Without a generator a loader draws its seed from the global random state. A resumed run makes another
+            # number of loaders, so it would continue with other dropout masks.
             generator=seeded_generator("loader", purpose, self.seed),
             **batching,
         )

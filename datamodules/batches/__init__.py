@@ -1,1 +1,1 @@
-"""Which rows meet in a batch, and how a batch is made of them."""
+"""Grouping rows into batches, and making tensors of a batch."""

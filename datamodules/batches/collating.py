@@ -10,7 +10,7 @@ __all__ = ["NoRows", "PadCollator"]
 class PadCollator:
     """Makes a batch of tensors from tokenised rows.
 
-    A class, not a closure, so that workers can be given it.
+    It is a class and not a closure, so that it can be pickled for worker processes.
 
     Examples:
         >>> import torch
@@ -28,13 +28,14 @@ class PadCollator:
         pad_to_multiple_of: int = 1,
         max_length: int | None = None,
     ) -> None:
-        """Keep what rows are filled with.
+        """Store the padding values.
 
         Args:
-            pad_token_id: Fills ``input_ids``.
-            pad_token_type_id: Fills ``token_type_ids``.
-            pad_to_multiple_of: Rows are padded to the longest of the batch, rounded up to a multiple of this.
-            max_length: Padding does not go beyond it; an encoder may have no position for more.
+            pad_token_id: Padding value of ``input_ids``.
+            pad_token_type_id: Padding value of ``token_type_ids``.
+            pad_to_multiple_of: Number that the batch's longest length is rounded up to a multiple of.
+            max_length: Limit of the padding, as an encoder may have no position embeddings beyond it; None for no
+                limit.
         """
         self.fills = {"input_ids": pad_token_id, "token_type_ids": pad_token_type_id}
         self.pad_to_multiple_of, self.max_length = pad_to_multiple_of, max_length
@@ -49,10 +50,10 @@ class PadCollator:
 
 
 class NoRows:
-    """A collator that keeps nothing of a batch but its form: tensors of zero rows.
+    """A collator that makes tensors of zero rows, with the columns of a batch.
 
-    Lightning leaves out the whole evaluation, with its hooks, on a process that has no batch, while the others wait for
-    it there to share their metrics. So such a process is given a batch of which this leaves nothing.
+    Lightning skips the whole evaluation, including its hooks, on a process that has no batch, while the other processes
+    wait for it to share their metrics. Therefore such a process gets a batch, and this collator removes its rows.
 
     Examples:
         >>> import torch
@@ -63,7 +64,7 @@ class NoRows:
     """
 
     def __init__(self, collator: PadCollator) -> None:
-        """Keep what forms the batch.
+        """Store the collator that makes the batch.
 
         Args:
             collator: Collator of the other processes.

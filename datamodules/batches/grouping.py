@@ -1,4 +1,4 @@
-"""Which rows go together in which order: pure functions of the rows' lengths, a seed and an epoch."""
+"""Grouping and order of the rows: pure functions of the rows' lengths, a seed and an epoch."""
 
 import hashlib
 from collections.abc import Sequence
@@ -16,18 +16,18 @@ __all__ = [
     "token_budget_batches",
 ]
 
-# Batches that are sorted by length among themselves: enough to leave little padding, few enough that which rows meet in
-# a batch still changes from epoch to epoch.
+# Number of batches whose rows are sorted by length together: enough for little padding, few enough that the rows of a
+# batch still change from epoch to epoch.
 MEGA_BATCH = 50
 
 Lengths = Sequence[int] | Tensor
 
 
 def seeded_generator(*key: int | str) -> torch.Generator:
-    """Return a generator whose numbers depend on nothing but the key.
+    """Return a generator whose numbers depend only on the key.
 
     Args:
-        key: What the stream is for; neighbouring keys give unrelated streams.
+        key: Purpose of the stream and its seeds; similar keys give unrelated streams.
 
     Examples:
         >>> int(torch.randint(100, (), generator=seeded_generator(0, 1))) == int(
@@ -42,8 +42,8 @@ def seeded_generator(*key: int | str) -> torch.Generator:
 class Batches(Sequence[list[int]]):
     """Row numbers, batch by batch.
 
-    All of them lie in one tensor, because hundreds of thousands of Python numbers take long to make and much memory;
-    only the batch that is asked for becomes a list.
+    All of them are in one tensor, because hundreds of thousands of Python numbers take much time and memory; only the
+    requested batch becomes a list.
 
     Attributes:
         sizes: Number of rows of each batch.
@@ -59,7 +59,7 @@ class Batches(Sequence[list[int]]):
 
         Args:
             rows: Row numbers.
-            sizes: How many of them each batch takes, one after the other; together all of them.
+            sizes: Number of rows of each batch, in order; their sum is the number of rows.
         """
         self.sizes = sizes
         self._rows = rows
@@ -89,7 +89,7 @@ class Batches(Sequence[list[int]]):
         """
         numbers = torch.as_tensor(numbers, dtype=torch.int64)
         taken = Batches(self._rows, self.sizes[numbers])
-        # The rows stay where they are.
+        # The rows are not moved.
         taken._starts = self._starts[numbers]
         return taken
 
@@ -109,7 +109,7 @@ def length_grouped_batches(lengths: Lengths, batch_size: int, *, seed: int, epoc
     Args:
         lengths: Number of tokens of each row.
         batch_size: Rows per batch.
-        seed: With ``epoch`` the only source of randomness.
+        seed: Seed; with ``epoch`` the only source of randomness.
         epoch: Number of the epoch.
 
     Returns:
@@ -125,7 +125,7 @@ def length_grouped_batches(lengths: Lengths, batch_size: int, *, seed: int, epoc
     generator = seeded_generator("batches", seed, epoch)
     lengths = torch.as_tensor(lengths)
     groups = torch.randperm(len(lengths), generator=generator).split(MEGA_BATCH * batch_size)
-    # Only the last batch of the last group can be short: the groups' batches are cut from all rows in a row.
+    # Only the last batch of the last group can be short, because the batches are cut from the concatenated groups.
     batches = _cut(torch.cat([group[lengths[group].argsort(stable=True)] for group in groups]), batch_size)
     return batches.take(torch.randperm(len(batches), generator=generator))
 
@@ -136,15 +136,15 @@ def token_budget_batches(
     """Return the shuffled batches of one epoch, each as large as a number of tokens allows, in few shapes.
 
     Rows of the same length, rounded up, form a bucket. Each bucket is shuffled and cut into as few batches as the
-    budget allows, of sizes that differ by one at most: a last batch of what is left over could be a single row, and
-    would decide on a whole update. Then all batches are shuffled. Every row comes exactly once. How many batches there
-    are, and of which sizes, depends on the lengths alone; a bucket has two shapes at most.
+    budget allows, with sizes that differ by at most one: a last batch of the remaining rows could be a single row,
+    which would determine a whole update. Then all batches are shuffled. Every row comes exactly once. The number and
+    the sizes of the batches depend only on the lengths; a bucket has at most two shapes.
 
     Args:
         lengths: Number of tokens of each row.
-        tokens_per_batch: The most tokens of a batch, padding included; a row that alone has more is a batch by itself.
-        pad_to_multiple_of: To what lengths are rounded up.
-        seed: With ``epoch`` the only source of randomness.
+        tokens_per_batch: Maximum number of tokens of a batch, padding included; a longer row is a batch by itself.
+        pad_to_multiple_of: Number that lengths are rounded up to a multiple of.
+        seed: Seed; with ``epoch`` the only source of randomness.
         epoch: Number of the epoch.
 
     Returns:
@@ -177,7 +177,7 @@ def evaluation_batches(lengths: Lengths, batch_size: int) -> Batches:
         batch_size: Rows per batch; the last batch can be short.
 
     Returns:
-        Row numbers, batch by batch; rows of one length stay in their order.
+        Row numbers, batch by batch; rows of the same length keep their order.
 
     Examples:
         >>> list(evaluation_batches([5, 9, 4, 9, 6], 2))
@@ -187,15 +187,15 @@ def evaluation_batches(lengths: Lengths, batch_size: int) -> Batches:
 
 
 def shared_batch_size(rows: int, batch_size: int, num_replicas: int) -> int:
-    """Return the batch size with which as many processes as possible get some of the rows.
+    """Return the batch size with which as many processes as possible get rows.
 
     Args:
-        rows: How many there are.
-        batch_size: The most rows of a batch.
+        rows: Number of rows.
+        batch_size: Maximum number of rows of a batch.
         num_replicas: Number of processes.
 
     Returns:
-        ``batch_size``, or less where there would be fewer batches than processes; at least 1.
+        ``batch_size``, or less if there would be fewer batches than processes; at least 1.
 
     Examples:
         >>> shared_batch_size(100, 32, num_replicas=2), shared_batch_size(10, 32, num_replicas=3)
@@ -205,6 +205,6 @@ def shared_batch_size(rows: int, batch_size: int, num_replicas: int) -> int:
 
 
 def _cut(rows: Tensor, batch_size: int) -> Batches:
-    """Cut rows into full batches and perhaps a short one."""
+    """Cut rows into full batches; the last one may be short."""
     sizes = (len(rows) - torch.arange(0, len(rows), batch_size)).clamp_(max=batch_size)
     return Batches(rows, sizes)

@@ -1,4 +1,4 @@
-"""Batches: how they are dealt to processes, and how they become tensors."""
+"""Distributing batches over processes, and the data loader."""
 
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -12,22 +12,22 @@ __all__ = ["EpochBatchSampler", "EvaluationSampler", "FormBatches", "LazyDataLoa
 
 
 class FormBatches(Protocol):
-    """Gives the batches of an epoch, always the same."""
+    """Function that returns the batches of an epoch; the same on every call."""
 
     def __call__(self, *, epoch: int) -> Batches:
-        """Return them."""
+        """Return the batches."""
 
 
 class EpochBatchSampler:
-    """The batches of an epoch, dealt to the processes of a run.
+    """The batches of an epoch, distributed over the processes of a run.
 
-    Whole batches are formed as if there was one process, then process ``rank`` takes every ``num_replicas``-th. Where
-    their number is not divisible, the epoch's first batches are dealt a second time at its end, so that all processes
-    make equally many steps; they are to count nothing there, see `loss_weight`. With one process nothing is
-    dropped or repeated.
+    The batches are formed as for a single process, then process ``rank`` takes every ``num_replicas``-th of them. If
+    their number is not divisible, the epoch's first batches are repeated at its end, so that all processes make the
+    same number of steps; the repeated batches have weight 0, see `loss_weight`. With one process nothing is dropped or
+    repeated.
 
-    No attribute is named as those of torch's BatchSampler (``sampler``, ``batch_size``, ``drop_last``), or Lightning
-    would rebuild it as one.
+    No attribute has the name of one of torch's BatchSampler (``sampler``, ``batch_size``, ``drop_last``), because
+    Lightning would then rebuild this sampler as a BatchSampler.
 
     Examples:
         >>> from functools import partial
@@ -43,12 +43,12 @@ class EpochBatchSampler:
         """Start with epoch 0.
 
         Args:
-            form: Gives the batches of all processes for an ``epoch``, equally many in each epoch.
+            form: Function that returns the batches of all processes for an ``epoch``, equally many in each epoch.
             num_replicas: Number of processes.
             rank: Number of this process.
 
         Raises:
-            StarkError: There is no such process.
+            StarkError: ``rank`` is not in 0 to ``num_replicas - 1``.
         """
         if not 0 <= rank < num_replicas:
             raise StarkError(f"rank is {rank} but must be in 0 to {num_replicas - 1}")
@@ -60,11 +60,11 @@ class EpochBatchSampler:
         self._formed = (0, form(epoch=0))
 
     def set_epoch(self, epoch: int, first_batch: int = 0) -> None:
-        """Choose what the next iteration gives.
+        """Set the epoch and the first batch of the next iteration.
 
         Args:
-            epoch: Number of the epoch, which decides on the order.
-            first_batch: How many of its batches (of this process) are left out because they were trained on already.
+            epoch: Number of the epoch; it determines the order.
+            first_batch: Number of this process's batches that are skipped because they were trained on already.
 
         Raises:
             StarkError: The epoch has fewer batches.
@@ -75,12 +75,12 @@ class EpochBatchSampler:
         self.first_batch = first_batch
 
     def __len__(self) -> int:
-        """Return the number of batches of a whole epoch of this process."""
+        """Return the number of this process's batches in a whole epoch."""
         return -(-len(self._formed[1]) // self.num_replicas)
 
     def __iter__(self) -> Iterator[list[int]]:
         """Yield the row numbers of each batch."""
-        # A generator: epoch and first_batch are read when the first batch is asked for, not when iter() is called.
+        # As a generator, it reads epoch and first_batch when the first batch is requested, not when iter() is called.
         batches = self._batches()
         for step in range(self.first_batch, len(self)):
             yield batches[(step * self.num_replicas + self.rank) % len(batches)]
@@ -88,22 +88,21 @@ class EpochBatchSampler:
     def loss_weight(self, step: int, accumulate: int = 1, steps: int | None = None) -> float:
         r"""Return the factor for a batch's mean loss that makes an update's gradient the mean over all of its rows.
 
-        An update has the batches of ``accumulate`` steps of every process, the epoch's last update perhaps those of
-        fewer steps. What is trained with divides each loss by ``accumulate`` and takes the mean of the gradients over
-        the processes. So the factor is $n a r / R$, with n processes, a the number to accumulate, r the rows of
-        this batch (0 if it is dealt a second time) and R the rows of the whole update. It is exactly 1 where all
-        batches are full.
+        An update has the batches of ``accumulate`` steps of every process; the epoch's last update may have fewer
+        steps. The trainer divides each loss by ``accumulate`` and takes the mean of the gradients over the processes.
+        So the factor is $n a r / R$, with n processes, a accumulated steps, r rows of this batch (0 for a repeated
+        batch) and R rows of the whole update. It is exactly 1 if all batches are full.
 
         Args:
             step: Number of the batch among this process's batches of the epoch.
             accumulate: Steps per update.
-            steps: How many steps of the epoch are made; None for all.
+            steps: Number of steps of the epoch that are made; None for all.
 
         Returns:
             The factor.
 
         Examples:
-            Three rows, one of them alone in its batch, are one update of two batches:
+            An update of two batches with three rows, one batch having a single row:
 
             >>> from functools import partial
             >>> from datamodules.batches.grouping import length_grouped_batches
@@ -114,14 +113,14 @@ class EpochBatchSampler:
         sizes = self._batches().sizes
         first = step - step % accumulate
         last = min(first + accumulate, len(self) if steps is None else steps)
-        # Numbers beyond the last batch are those that are dealt a second time.
+        # Numbers beyond the last batch are repeated batches.
         rows = int(sizes[first * self.num_replicas : last * self.num_replicas].sum())
         number = step * self.num_replicas + self.rank
         own = int(sizes[number]) if number < len(sizes) else 0
         return self.num_replicas * accumulate * own / rows
 
     def _batches(self) -> Batches:
-        # Both the order and the weights of an epoch need them.
+        # Stored, because both the order and the weights of an epoch need them.
         if self._formed[0] != self.epoch:
             self._formed = (self.epoch, self.form(epoch=self.epoch))
         return self._formed[1]
@@ -130,9 +129,9 @@ class EpochBatchSampler:
 class EvaluationSampler(DistributedSampler[int]):
     """The rows of every ``num_replicas``-th batch, in order and without the usual padding by repeated rows.
 
-    As only the last batch of all can be short, cutting these rows into batches again gives the same batches. It is a
-    DistributedSampler because Lightning leaves those alone in every stage, and anything else it either replaces (rows
-    would be dealt out twice) or warns about when predicting.
+    Only the last batch of all can be short, so cutting these rows into batches again gives the same batches. The class
+    is a DistributedSampler because Lightning keeps such a sampler in every stage. It would replace any other sampler
+    (rows would be distributed twice), or warn about it when predicting.
 
     Examples:
         >>> from datamodules.batches.grouping import evaluation_batches
@@ -149,12 +148,12 @@ class EvaluationSampler(DistributedSampler[int]):
             rank: Number of this process.
         """
         rows = batches[rank::num_replicas].rows()
-        # Lightning asks for the size of the data set; everything else is overridden below.
+        # Lightning reads the size of the data set; everything else is overridden below.
         super().__init__(rows, num_replicas=num_replicas, rank=rank, shuffle=False)  # type: ignore[arg-type]
         self.rows = rows
 
     def __len__(self) -> int:
-        """Return the number of rows of this process, which can be none."""
+        """Return the number of rows of this process; it can be 0."""
         return len(self.rows)
 
     def __iter__(self) -> Iterator[int]:
@@ -163,10 +162,10 @@ class EvaluationSampler(DistributedSampler[int]):
 
 
 class LazyDataLoader(DataLoader[Any]):
-    """A DataLoader that does nothing before its first batch is asked for.
+    """A DataLoader that does nothing before its first batch is requested.
 
-    Lightning calls ``iter()`` before the position of a checkpoint is known. An ordinary loader with workers has by then
-    drawn its first batches, from the start of the epoch.
+    Lightning calls ``iter()`` before the position of a checkpoint is known. An ordinary loader with workers would then
+    already load its first batches, from the start of the epoch.
     """
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]

@@ -1,4 +1,4 @@
-"""Choosing rows so that every class keeps its share."""
+"""Stratified choice of rows: every class keeps its share."""
 
 from collections.abc import Sequence
 
@@ -12,22 +12,22 @@ __all__ = ["stratified_rows"]
 
 
 def stratified_rows(classes: Sequence[int] | Tensor, size: int, *, seed: int, purpose: str) -> Tensor:
-    """Choose rows at random, of each class in proportion.
+    """Choose rows at random, from each class in proportion to its size.
 
-    Each class gives the whole part of its share; the rows still missing come from the classes with the largest
-    remainders, the lower class first on a tie.
+    Each class gives its share, rounded down; the remaining rows come from the classes with the largest remainders, on a
+    tie from the lower class.
 
     Args:
         classes: Class of each row.
-        size: How many rows to choose.
+        size: Number of rows to choose.
         seed: Seed of the choice.
-        purpose: Separates choices with the same seed from one another.
+        purpose: Name that makes choices with the same seed independent of each other.
 
     Returns:
-        Row numbers in rising order.
+        Row numbers in ascending order.
 
     Raises:
-        StarkError: There are fewer rows.
+        StarkError: There are fewer rows than that.
 
     Examples:
         >>> rows = stratified_rows([0, 0, 0, 0, 1, 1], 3, seed=0, purpose="example").tolist()
@@ -41,7 +41,7 @@ def stratified_rows(classes: Sequence[int] | Tensor, size: int, *, seed: int, pu
     members = [(classes == name).nonzero()[:, 0] for name in classes.unique()]
     shares = [divmod(len(rows) * size, len(classes)) for rows in members]
     missing = size - sum(whole for whole, _ in shares)
-    # sorted() is stable: on a tie the lower class
+    # sorted() is stable, so the lower class comes first on a tie
     extra = set(sorted(range(len(shares)), key=lambda number: -shares[number][1])[:missing])
     chosen = [torch.empty(0, dtype=torch.int64)]
     for number, (rows, (whole, _)) in enumerate(zip(members, shares, strict=True)):

@@ -18,7 +18,7 @@ class TSVSource:
 
     Attributes:
         task: The task whose files are read.
-        folder: Their folder.
+        folder: Folder of the files.
     """
 
     task: GLUETask

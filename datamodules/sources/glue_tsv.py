@@ -1,4 +1,4 @@
-"""Reading GLUE's original files, which are tab-separated but never quoted."""
+"""Reading GLUE's original files, which are tab-separated and never quoted."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ __all__ = ["find_file", "find_folder", "parse_rows", "spelling"]
 
 
 def spelling(name: str) -> str:
-    """Return a name as names are compared: in lower case and without punctuation.
+    """Return the form in which names are compared: in lower case and without punctuation.
 
     Examples:
         >>> spelling("SST-2") == spelling("sst2")
@@ -28,10 +28,10 @@ def find_folder(data_dir: Path, task: GLUETask) -> Path:
         task: The task whose folder is looked for.
 
     Returns:
-        The folder; whether a certain split is in it is not checked.
+        The folder; it is not checked for a particular split.
 
     Raises:
-        StarkFileNotFoundError: ``data_dir`` is no folder, or neither holds the task's files nor a folder of its name.
+        StarkFileNotFoundError: ``data_dir`` is not a folder, or contains neither the task's files nor its folder.
     """
     if not data_dir.is_dir():
         raise StarkFileNotFoundError(f"{data_dir}: no such folder (data of task {task.name!r})")
@@ -53,7 +53,7 @@ def find_folder(data_dir: Path, task: GLUETask) -> Path:
 
 
 def find_file(folder: Path, task: GLUETask, split: str) -> Path:
-    """Return the file of a split, found in any case.
+    """Return the file of a split; upper and lower case are not distinguished.
 
     Args:
         folder: The task's folder.
@@ -78,19 +78,20 @@ def find_file(folder: Path, task: GLUETask, split: str) -> Path:
 def parse_rows(data: bytes, task: GLUETask, split: str, path: Path) -> Rows:
     r"""Read the bytes of an original file.
 
-    Nothing is unquoted or stripped: quotes in these files are plain characters, and csv's default would merge rows.
+    Nothing is unquoted or stripped: quotation marks in these files are plain characters, and the csv module's default
+    would merge rows.
 
     Args:
         data: The file's bytes.
-        task: Decides on the columns and the labels.
+        task: The task; it determines the columns and the labels.
         split: "train", "dev" or "test".
-        path: Named in errors.
+        path: Path of the file, for error messages.
 
     Returns:
         The rows.
 
     Raises:
-        StarkError: A line does not fit; the message names file and line.
+        StarkError: A line is invalid; the message names file and line.
 
     Examples:
         >>> from datamodules.tasks.glue import find_task
@@ -124,13 +125,14 @@ def parse_rows(data: bytes, task: GLUETask, split: str, path: Path) -> Rows:
 
 
 def _entries(folder: Path) -> Iterable[tuple[str, Path]]:
-    """Return a folder's entries with their names in lower case, in an order that does not depend on the disk."""
+    """Return a folder's entries with their names in lower case, in an order that does not depend on the file system."""
     return [(path.name.lower(), path) for path in sorted(folder.iterdir())]
 
 
 def _cells(data: bytes, layout: Layout, task: GLUETask, path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield line number and columns of each row."""
-    # Not splitlines(): it also splits at characters that occur within texts. Decoding line by line tells which is bad.
+    # Not splitlines(): it also splits at characters that occur within texts. Lines are decoded one by one so that an
+    # error names the bad line.
     lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     if not lines[-1]:
         lines.pop()

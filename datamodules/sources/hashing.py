@@ -1,4 +1,4 @@
-"""Reading a file once for its rows and its checksum, so that both are of the same bytes."""
+"""Reading a file once for both its rows and its checksum, so that both come from the same bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["HashingReader"]
 
 
 class HashingReader(io.RawIOBase):
-    """Passes on the bytes of a file and hashes them on their way.
+    """Reads a file's bytes for a caller and hashes them at the same time.
 
     Args:
         file: The file, unbuffered or not, at its start.
@@ -21,12 +21,12 @@ class HashingReader(io.RawIOBase):
     """
 
     def __init__(self, file: io.RawIOBase | io.BufferedIOBase) -> None:
-        """Begin at the file's start."""
+        """Start at the beginning of the file."""
         super().__init__()
         self._file, self._hash, self._place = file, hashlib.sha256(), 0
 
     def readable(self) -> bool:
-        """Return that it can be read."""
+        """Return True: the file can be read."""
         return True
 
     def readinto(self, buffer: bytearray | memoryview) -> int | None:  # type: ignore[override]  # any buffer
@@ -38,11 +38,11 @@ class HashingReader(io.RawIOBase):
         return count
 
     def seekable(self) -> bool:
-        """Return whether it can be read again."""
+        """Return whether the file can be read again."""
         return self._file.seekable()
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go back to the start, from which the bytes are hashed anew."""
+        """Go back to the start of the file and restart the hash."""
         place = self._file.seek(offset, whence)
         if place == 0:
             self._hash, self._place = hashlib.sha256(), 0
@@ -51,7 +51,7 @@ class HashingReader(io.RawIOBase):
         return place
 
     def digest(self) -> str:
-        """Return the SHA-256 of the whole file, hexadecimal; reads what nobody has read yet."""
+        """Return the hexadecimal SHA-256 of the whole file, after reading the rest of it."""
         while self.read(1 << 20):
             pass
         return self._hash.hexdigest()

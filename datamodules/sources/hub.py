@@ -1,4 +1,4 @@
-"""Rows of GLUE's data set on the hub, or in a folder that it was saved to."""
+"""Rows of GLUE's data set, from the hub or from a folder that it was saved to."""
 
 import hashlib
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class HubSource:
     """The ``glue`` data set of the Hugging Face hub.
 
     Attributes:
-        task: The task whose configuration of it is read.
+        task: The task; its configuration of the data set is read.
     """
 
     task: GLUETask
@@ -38,7 +38,7 @@ class HubSource:
         return rows._replace(digest=_fingerprint(loaded))
 
     def _load(self, split: str) -> Any:  # noqa: ANN401 - datasets is not annotated
-        import datasets  # takes half a second, which a start with original files need not wait for
+        import datasets  # imported here because it takes half a second and original files do not need it
 
         name = _hub_split(self.task, split)
         try:
@@ -59,8 +59,8 @@ class SavedSource:
     """A ``DatasetDict`` with the columns of the hub's ``glue``, written by ``save_to_disk``.
 
     Attributes:
-        task: The task that it holds.
-        folder: Its folder.
+        task: The task of the rows.
+        folder: Folder of the data set.
     """
 
     task: GLUETask
@@ -73,8 +73,9 @@ class SavedSource:
         return hashlib.sha256("".join(file_digest(path) for path in names).encode()).hexdigest()
 
     def rows(self, split: str) -> Rows:
-        """Return the rows of the split; ValueError where its files change meanwhile."""
-        # They are mapped into memory, not read at once: their bytes are those of both times, or nobody knows.
+        """Return the rows of the split; raises ValueError if its files change meanwhile."""
+        # The files are mapped into memory and not read at once. Only if the digest is the same before and after, the
+        # rows are known to come from these bytes.
         before = self.digest(split)
         rows = _hub_rows(self._load(split), self.task, split, str(self.folder))
         if self.digest(split) != before:
@@ -102,7 +103,7 @@ class SavedSource:
 
 
 def saved_folder(folder: Path, task: GLUETask) -> Path | None:
-    """Return the ``save_to_disk`` folder of a task at or in a folder."""
+    """Return the ``save_to_disk`` folder of a task: the given folder or one in it; None if there is none."""
     if (folder / "dataset_dict.json").is_file():
         return folder
     if folder.is_dir():
@@ -124,7 +125,7 @@ def _hub_split(task: GLUETask, split: str) -> str:
 
 
 def _hub_rows(dataset: Any, task: GLUETask, split: str, where: str) -> Rows:  # noqa: ANN401 - datasets is not annotated
-    """Return the rows of a data set in the hub's columns."""
+    """Return the rows of a data set that has the hub's columns."""
     labelled = split != "test"
     needed = (*task.texts, *(["label"] if labelled else []))
     if missing := [column for column in needed if column not in dataset.column_names]:
@@ -150,7 +151,7 @@ def _hub_rows(dataset: Any, task: GLUETask, split: str, where: str) -> Rows:  # 
     warn_of_empty_texts(place, sorted(empty), "row")
     labels = None
     if labelled:
-        # Labels of test are never read: -1 for most tasks, but the hub's MRPC has real ones.
+        # Labels of test are never read: they are -1 for most tasks, but the hub's MRPC has real ones.
         labels = dataset["label"][:]
         for number, label in enumerate(labels):
             if not task.problem.has_classes and not is_score(label):

@@ -1,4 +1,4 @@
-"""Where the rows of a split come from: original files, the hub's data set, or a folder saved from it."""
+"""Choosing a task's source of rows: original files, the hub's data set, a folder saved from it, or a user's files."""
 
 from pathlib import Path
 
@@ -15,18 +15,18 @@ __all__ = ["open_source"]
 
 
 def open_source(task: Task, data_dir: str | None) -> Source:
-    """Return where a task's rows come from.
+    """Return the source of a task's rows.
 
     Args:
         task: The task whose rows are read.
-        data_dir: A folder of original files or one written by ``save_to_disk``, or a folder that has such a folder in
-            it under the task's name; None for the hub's data set.
+        data_dir: A folder of original files or one written by ``save_to_disk``, or a folder that contains such a folder
+            under the task's name; None for the hub's data set. A user-defined task names its files itself.
 
     Returns:
-        The source; it reads nothing yet. Of an own task the files that it names.
+        The source; it reads nothing yet.
 
     Raises:
-        StarkFileNotFoundError: ``data_dir`` has nothing of this task.
+        StarkFileNotFoundError: ``data_dir`` has no data of this task.
     """
     if isinstance(task, OwnTask):
         return OwnSource(task)

@@ -1,4 +1,4 @@
-"""Rows of own files: CSV, TSV or JSON lines."""
+"""Rows of a user's own files: CSV, TSV or JSON lines."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class OwnSource:
     task: OwnTask
 
     def digest(self, split: str) -> str:
-        """Return what identifies the content of a split: the file, how it is read, and what its columns mean."""
+        """Return a digest of a split's content: the file, its format, and the meaning of its columns."""
         return self._identity(file_digest(self._file(split)), split)
 
     def rows(self, split: str) -> Rows:
-        """Return the rows of a split; the labels of test are not read. Empty texts are counted in a warning."""
+        """Return the rows of a split, without labels for test; a warning gives the number of empty texts."""
         path, task, labelled = self._file(split), self.task, split != "test"
         ids = {name: number for number, name in enumerate(task.label_names)} if task.problem.has_classes else {}
         texts: tuple[list[str], ...] = tuple([] for _ in task.texts)
@@ -71,10 +71,10 @@ class OwnSource:
         return Rows(texts[0], pair, labels if labelled else None, numbers, self._identity(digest, split))
 
     def _identity(self, file: str, split: str) -> str:
-        """Return what identifies a file's content, how it is read, and what its columns mean."""
+        """Return a digest of a file's content, its format, and the meaning of its columns."""
         meaning: tuple[object, ...] = (self.task.texts, self.task.label, self.task.label_names, self.task.metrics)
         form = self.task.formats[split]
-        # CSV and JSON lines without further keys are identified as they were before there were such keys.
+        # CSV and JSON lines without format keys keep the digest that they had before these keys existed.
         if form not in (RecordFormat(), RecordFormat(json_lines=True)):
             meaning = (*meaning, form)
         return hashlib.sha256(f"{file} {meaning}".encode()).hexdigest()
@@ -100,7 +100,7 @@ def _texts(row: Record | BadRecord, columns: tuple[str, ...]) -> list[str]:
 
 
 def _label(row: Record | BadRecord, task: OwnTask, ids: Mapping[str, int]) -> float:
-    assert isinstance(row, Record)  # its texts were there
+    assert isinstance(row, Record)  # _texts has read it
     try:
         value = row.cell(task.label)
         if value is None or isinstance(value, list | dict):

@@ -1,4 +1,4 @@
-r"""Reading people's own rows: CSV, TSV or JSON lines, each row with the number of its line, bad ones apart.
+r"""Reading rows of users' files: CSV, TSV or JSON lines. Each row has its line number; invalid rows are separate.
 
 No line is lost: each one is a row, is part of a row that spans several lines, is empty, or is in a `BadRecord`.
 """
@@ -25,14 +25,14 @@ from stark.errors import StarkError
 
 __all__ = ["BadRecord", "Record", "Records", "is_unicode", "open_records", "spelled"]
 
-# Far beyond any text; the csv module's own is 131,072 characters.
+# Longer than any text; the csv module's default is 131,072 characters.
 _LONGEST_FIELD = 10_000_000
 _BYTE_ORDER_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _NEEDS_QUOTES = re.compile(r'["\r]')
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 _USUAL_DELIMITERS = ",;\t|"
 _MOST_NAMES = 20
-# Of a file that gzip reads.
+# Exceptions that gzip raises for a damaged file.
 _DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error)
 _CHOICE = "set quoting to none if quotation marks are text"
 _UNCLOSED = f"a quotation mark that is opened here is never closed: {_CHOICE}"
@@ -45,10 +45,10 @@ class Record(NamedTuple):
     """A row.
 
     Attributes:
-        line: Number of the line, counted from 1, on which it starts.
-        columns: Names of its columns; in a table two may be equal.
-        cells: Values of the columns; texts in a table.
-        raw: The row as it stands in the file, without the end of its last line.
+        line: Number of the line on which the row starts, counted from 1.
+        columns: Names of the columns; in a table two may be equal.
+        cells: Values of the columns; in a table they are texts.
+        raw: The row's text in the file, without the end of its last line.
     """
 
     line: int
@@ -58,11 +58,11 @@ class Record(NamedTuple):
 
     @property
     def values(self) -> dict[str, object]:
-        """What stands in each column; of columns with the same name the last one."""
+        """The value of each column; the last value if several columns have the same name."""
         return dict(zip(self.columns, self.cells, strict=True))
 
     def cell(self, column: str) -> object:
-        """Return what stands in a column.
+        """Return the value of a column.
 
         Args:
             column: Name of the column.
@@ -74,13 +74,13 @@ class Record(NamedTuple):
         return self.cells[self.columns.index(column)]
 
     def text(self, column: str) -> str:
-        """Return the text of a column; an empty one is a text.
+        """Return the text of a column; it may be empty.
 
         Args:
             column: Name of the column.
 
         Raises:
-            StarkError: There is no such column, or what stands in it is no text.
+            StarkError: There is no such column, or its value is not a text.
         """
         value = self.cell(column)
         if not isinstance(value, str):
@@ -94,9 +94,9 @@ class BadRecord(NamedTuple):
     """A row that cannot be read.
 
     Attributes:
-        line: Number of the line, counted from 1, on which it starts.
-        reason: Reason why it is bad.
-        raw: The row as it stands in the file; bytes that are no text are surrogate escapes.
+        line: Number of the line on which the row starts, counted from 1.
+        reason: Reason why it cannot be read.
+        raw: The row's text in the file; bytes that cannot be decoded are surrogate escapes.
     """
 
     line: int
@@ -105,11 +105,11 @@ class BadRecord(NamedTuple):
 
 
 class Records:
-    """The rows of a file, to be iterated once.
+    """The rows of a file; they can be iterated once.
 
     Attributes:
-        columns: Names of a table's columns as they stand in it; None for JSON lines.
-        hint: What may be wrong where a column is not found; may be empty.
+        columns: Names of a table's columns, unchanged from the file; None for JSON lines.
+        hint: Possible reason why a column is not found; may be empty.
     """
 
     def __init__(self, lines: Iterator[Line], form: RecordFormat, encoding: str, *, is_guessed: bool = False) -> None:
@@ -117,12 +117,12 @@ class Records:
 
         Args:
             lines: The file's lines with their ends.
-            form: How they are written, "auto" with the meaning that it has for this content.
-            encoding: The encoding that the lines had.
-            is_guessed: Whether nothing but the look of the fields says that quotation marks quote.
+            form: Format of the lines; "auto" is already resolved if it depends on the whole content.
+            encoding: Encoding of the file.
+            is_guessed: Whether only the look of the fields indicates that quotation marks quote.
 
         Raises:
-            StarkError: A table has no names.
+            StarkError: The names of a table's columns cannot be read.
         """
         self._lines, self._form, self._encoding, self._is_guessed = _Lines(lines), form, encoding, is_guessed
         self._spanning, self._first_spanning = 0, ""
@@ -134,10 +134,10 @@ class Records:
 
     @property
     def notes(self) -> list[str]:
-        """What should be known of the rows read so far, in sentences."""
+        """Sentences on how the rows read so far were interpreted."""
         notes = []
         if self._encoding in ("utf-16", "utf-16-le", "utf-16-be") and self._form.encoding is None:
-            notes.append("read as UTF-16, which its byte order mark says")
+            notes.append("read as UTF-16 because of its byte order mark")
         if self._is_guessed:
             notes.append(
                 "each quotation mark in it seems to quote: set quoting to none if they are text, to standard if not"
@@ -149,13 +149,13 @@ class Records:
         return notes
 
     def check_columns(self, *wanted: str) -> None:
-        """Find out whether a table has columns; of JSON lines each row may have others.
+        """Check that a table has certain columns; JSON lines are not checked, as each row may have other keys.
 
         Args:
             wanted: Names of the columns.
 
         Raises:
-            StarkError: One is missing, or is there twice.
+            StarkError: A column is missing, or occurs twice.
         """
         for column in wanted if self.columns is not None else ():
             assert self.columns is not None
@@ -169,7 +169,7 @@ class Records:
                 raise StarkError(f"{line}{error}{hint}") from error
 
     def __iter__(self) -> Iterator[Record | BadRecord]:
-        """Yield every row, or what is wrong with it. Empty lines are left out."""
+        """Yield each row as a `Record`, or as a `BadRecord` if it cannot be read; empty lines are skipped."""
         if self.columns is None:
             yield from self._json_lines()
             return
@@ -222,7 +222,7 @@ class Records:
             self._lines.put_back(taken)
 
     def _fields(self, first: Line) -> tuple[list[str] | None, list[Line], str]:
-        """Return the fields of a row that starts with a line, its lines, and what is wrong if there are no fields."""
+        """Return a row's fields (None if it cannot be read), its lines and the error; the row starts with a line."""
         if self._form.quoting == "none" or '"' not in first[1]:
             return first[1].rstrip("\r\n").split(self._form.delimiter), [first], ""
         taken: list[Line] = []
@@ -245,7 +245,7 @@ class Records:
             return None, taken, str(error)
 
     def _swallows(self, fields: list[str] | None, taken: Sequence[Line], error: str) -> str:
-        """Return what is wrong with a row that spans several lines, which are then looked at one by one."""
+        """Return the error of a row that spans several lines, or an empty text; on error its lines are read again."""
         assert self.columns is not None
         end = taken[-1][0]
         lines = f"line {end}" if len(taken) == 2 else f"lines {taken[1][0]} to {end}"
@@ -261,9 +261,9 @@ class Records:
         return ""
 
     def _look_like_rows(self, lines: Sequence[str]) -> bool:
-        """Whether the lines of a row look like a row each, so that the quotation marks are hardly meant to hold them.
+        """Whether each line of a row looks like a row itself, so that the quotation marks probably do not quote.
 
-        Commas of prose are followed by a space or a line end, those between fields are not. Two lines of prose may
+        Commas in prose are followed by a space or a line end, commas between fields are not. Two lines of prose may
         still look like two rows of a CSV; with tabs this does not happen.
         """
         assert self.columns is not None
@@ -314,15 +314,15 @@ class Records:
 def open_records(stream: BinaryIO, form: RecordFormat) -> Iterator[Records]:
     r"""Read rows one by one, so that a file need not fit into memory.
 
-    With the quoting "auto", quotation marks of a tab-separated file are text if each of its lines has as many tabs as
-    the first one. They quote where a line has another number of tabs, where all names of the columns are in quotation
-    marks, and where each field with a mark is in marks and doubles those within. To find that out, such a file is read
-    twice, and standard input is kept in a temporary file. In other tables they quote. A quotation mark that swallows
-    lines which look like rows makes its own row a bad one, and no other.
+    With the quoting "auto", quotation marks in a tab-separated file are text if each line has as many tabs as the first
+    one. They quote if a line has another number of tabs, if all names of the columns are in quotation marks, or if each
+    field with a quotation mark is in quotation marks and doubles those within. To find this out, a tab-separated file
+    is read twice, and standard input is copied to a temporary file. In other tables quotation marks quote. If a
+    quotation mark would make several lines that look like rows part of one row, only the row with the mark is invalid.
 
     Args:
         stream: The file's bytes.
-        form: How they are written.
+        form: Format of the file.
 
     Yields:
         The rows.
@@ -358,7 +358,7 @@ def open_records(stream: BinaryIO, form: RecordFormat) -> Iterator[Records]:
 
 
 def spelled(value: object) -> str:
-    """Return a value as JSON writes it; a text without quotation marks, a number as it was written.
+    """Return a value as JSON, but a text without quotation marks and a number unchanged from the file.
 
     Examples:
         >>> spelled("no"), spelled(True), spelled(None), spelled(["a"])
@@ -370,7 +370,7 @@ def spelled(value: object) -> str:
 
 
 def is_unicode(text: str) -> bool:
-    """Whether a text can be written in UTF-8, which halves of surrogate pairs cannot."""
+    """Whether a text can be encoded as UTF-8; halves of surrogate pairs cannot."""
     if text.isascii():
         return True
     try:
@@ -381,7 +381,7 @@ def is_unicode(text: str) -> bool:
 
 
 class _Written(float):
-    """A number of JSON that is shown as it was written."""
+    """A JSON number that keeps its spelling in the file."""
 
     def __new__(cls, text: str) -> _Written:
         number = super().__new__(cls, text)
@@ -412,7 +412,7 @@ class _Lines:
 
 @contextmanager
 def _decoded(stream: BinaryIO, encoding: str | None) -> Iterator[tuple[io.TextIOWrapper, str]]:
-    """The text of a stream and its encoding; bytes that are no text become characters that no text has."""
+    """The text of a stream and its encoding; bytes that cannot be decoded become surrogates."""
     buffered: Any = stream if hasattr(stream, "peek") else io.BufferedReader(cast(io.RawIOBase, stream))
     try:
         if encoding is None:
@@ -430,12 +430,12 @@ def _decoded(stream: BinaryIO, encoding: str | None) -> Iterator[tuple[io.TextIO
 
 
 def _lines(text: io.TextIOWrapper) -> Iterator[Line]:
-    """Yield the number and the text of each line: they end at line feeds, or at carriage returns as on old Macs."""
+    """Yield number and text of each line; lines end with line feeds, or with carriage returns as on old Macs."""
     number, held = 0, ""
     try:
         first = next(text, "")
         second = next(text, "")
-        # Before a line feed, any number of carriage returns is part of the end: \r\r\n comes of two conversions.
+        # All carriage returns before a line feed are part of the line end: two conversions give \r\r\n.
         ends_at_returns = first.endswith("\r") and not second.endswith("\n")
         for pieces in ((first, second), text):
             for piece in pieces:
@@ -456,7 +456,7 @@ def _unreadable(error: Exception, number: int) -> ValueError:
 
 
 def _tab_quoting(lines: Iterator[Line]) -> tuple[Quoting, bool]:
-    """Return what "auto" means for a tab-separated file, and whether only the look of its fields says so."""
+    """Return the quoting that "auto" means for a tab-separated file, and whether only the fields' look indicates it."""
     tabs, quoted, others = None, False, False
     for _, line in lines:
         fields = line.rstrip("\r\n").split("\t")
@@ -469,7 +469,8 @@ def _tab_quoting(lines: Iterator[Line]) -> tuple[Quoting, bool]:
         elif len(fields) != tabs:
             return "auto", False
         if '"' in line and not others:
-            # A writer that quotes does so where it must, doubles the marks within, and leaves none outside.
+            # A program that quotes does so in every field that needs it, doubles the quotation marks within, and
+            # writes none outside of quoted fields.
             found = [_QUOTED.fullmatch(field) for field in fields if '"' in field]
             others = not all(found)
             quoted = quoted or any(match is not None and _NEEDS_QUOTES.search(match[1]) for match in found)

@@ -1,4 +1,4 @@
-"""What a source of rows is."""
+"""The interface of a source of rows."""
 
 import logging
 import math
@@ -12,9 +12,9 @@ __all__ = ["Rows", "Source", "empty_texts_note", "is_score", "parse_label", "war
 _log = logging.getLogger(__name__)
 
 
-# The lines that a note names.
+# Maximum number of lines that a note names.
 _MOST_LINES = 5
-# A float32's: 24 bits of ones.
+# The largest float32: 24 bits of ones.
 _LARGEST_SCORE = (2 - 2**-23) * 2.0**127
 
 
@@ -25,8 +25,8 @@ class Rows(NamedTuple):
         text_a: The first texts.
         text_b: The second texts, None for tasks of single texts.
         labels: Label ids, or scores for regression; None where the split is unlabelled.
-        idx: The test file's index, or the row number from 0 where there is none.
-        digest: Digest of their content, as `Source.digest` gives it; empty for rows from elsewhere.
+        idx: The test file's index, or the row number from 0 if there is none.
+        digest: Digest of the content, as `Source.digest` returns it; empty for rows that do not come from a source.
     """
 
     text_a: list[str]
@@ -40,11 +40,11 @@ def parse_label(text: str, ids: Mapping[str, int]) -> float:
     """Return a label's id, or a score.
 
     Args:
-        text: The cell as it stands in a file.
-        ids: Ids of the labels, by their spelling; empty where a finite score is expected.
+        text: The cell, unchanged from the file.
+        ids: Ids of the labels, by their spelling; empty if a finite score is expected.
 
     Raises:
-        StarkError: It is neither; where it stands is for the caller to say.
+        StarkError: The text is not such a label or score; the caller adds file and line.
 
     Examples:
         >>> parse_label("good", {"bad": 0, "good": 1}), parse_label("2.5", {})
@@ -53,7 +53,7 @@ def parse_label(text: str, ids: Mapping[str, int]) -> float:
     if ids:
         if text not in ids:
             around = text.strip(" \t'\"") in ids
-            hint = ", because of what stands around it: write labels as they are in the file" if around else ""
+            hint = ", because of the characters around it: write labels as they are in the file" if around else ""
             raise StarkError(f"label {text!r} is not one of {', '.join(ids)}{hint}")
         return ids[text]
     try:
@@ -66,7 +66,7 @@ def parse_label(text: str, ids: Mapping[str, int]) -> float:
 
 
 def is_score(score: float | None) -> bool:
-    """Whether a number can be learned as a score, which is a float32 then.
+    """Whether a number can be a score, which is stored as a float32.
 
     Examples:
         >>> is_score(1e38), is_score(1e39), is_score(None)
@@ -76,11 +76,11 @@ def is_score(score: float | None) -> bool:
 
 
 def empty_texts_note(numbers: Sequence[int], unit: str = "line") -> str:
-    """Return a sentence on rows with an empty or blank text, which are rows like any other.
+    """Return a sentence about the rows with an empty or blank text; such rows are used like any other.
 
     Args:
         numbers: Numbers of these rows or of their lines; at least one.
-        unit: What the numbers count.
+        unit: The thing that is numbered, such as "line" or "row".
 
     Examples:
         >>> empty_texts_note([3, 7])
@@ -107,12 +107,12 @@ def warn_of_empty_texts(where: str, numbers: Sequence[int], unit: str = "line") 
 class Source(Protocol):
     """Gives the rows of a task's splits.
 
-    The two methods are separate because rows whose digest is found in the cache need not be read. Rows know the
-    digest of the bytes that they were parsed from, since a file can change between two readings.
+    The two methods are separate because rows whose digest is found in the cache need not be read. Rows contain the
+    digest of the bytes that they were parsed from, because a file can change between two readings.
     """
 
     def digest(self, split: str) -> str:
-        """Return what identifies the content of a split; FileNotFoundError where there is no such split."""
+        """Return a digest of a split's content; raises FileNotFoundError if there is no such split."""
 
     def rows(self, split: str) -> Rows:
-        """Return the rows of a split; FileNotFoundError where there is none, ValueError where a row is bad."""
+        """Return the rows of a split; raises FileNotFoundError if there is none, ValueError if a row is invalid."""

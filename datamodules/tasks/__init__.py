@@ -1,1 +1,1 @@
-"""Tasks: which columns, labels and metrics they have."""
+"""Tasks: their columns, labels and metrics."""

@@ -1,4 +1,4 @@
-"""The table of tasks: where their files keep what, what their labels mean, and how GLUE scores them."""
+"""The table of GLUE's tasks: the layout of their files, the meaning of their labels, and their metrics."""
 
 from dataclasses import dataclass
 
@@ -14,11 +14,11 @@ class Layout:
 
     Attributes:
         file: Name of the file in the task's folder.
-        columns: The fewest columns that a row can have.
+        columns: Minimum number of columns of a row.
         text_a: Column of the first text.
         text_b: Column of the second text, None for single texts.
         label: Column of the label, -1 for the last one, None in unlabelled files.
-        idx: Column of the test index that a submission must carry, None where rows are simply counted.
+        idx: Column of the test index that a submission must contain; None if rows are counted instead.
         header: Whether the first line names the columns.
     """
 
@@ -36,11 +36,11 @@ class GLUETask(Task):
     """One task of GLUE; ``texts`` are the hub's columns, ``submission_file`` is the name that GLUE's server expects.
 
     Attributes:
-        folders: Accepted folder names, compared in lower case and without punctuation, best first.
+        folders: Accepted folder names, in order of preference; compared in lower case and without punctuation.
         layouts: The original file of each split that exists.
         hub_config: Configuration of the hub's ``glue`` data set.
         hub_splits: The hub's name of each split that exists.
-        label_spelling: How the original files write the labels, in the order of their ids; empty for regression.
+        label_spelling: Spelling of the labels in the original files, in the order of their ids; empty for regression.
     """
 
     folders: tuple[str, ...]
@@ -62,7 +62,7 @@ def _mnli(name: str, folders: tuple[str, ...], half: str, submission_file: str) 
         folders=folders,
         splits=SPLITS,
         layouts={
-            # dev has the five annotators' labels before the gold one, train only the first's: 16 and 12 columns
+            # before the gold label dev has five annotators' labels and train has one: 16 and 12 columns
             "train": Layout("train.tsv", 12, 8, 9, label=-1),
             "dev": Layout(f"dev_{half}.tsv", 16, 8, 9, label=-1),
             "test": Layout(f"test_{half}.tsv", 10, 8, 9, idx=0),
@@ -219,7 +219,7 @@ _ALL = (
         hub_config="wnli",
         hub_splits=_HUB_SPLITS,
         texts=("sentence1", "sentence2"),
-        # the other way round than in RTE and QNLI, as in the hub's data set
+        # in the reverse order of RTE and QNLI, as in the hub's data set
         label_names=("not_entailment", "entailment"),
         label_spelling=("0", "1"),
         metrics=("accuracy",),

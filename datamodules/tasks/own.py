@@ -1,4 +1,4 @@
-"""People's own tasks: a YAML file that says where their rows lie and what their columns mean."""
+"""User-defined tasks: a YAML file that names the files of their rows and the meaning of the columns."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FORMAT = ("delimiter", "quoting", "encoding", "header")
 _KEYS = (*_REQUIRED, "test", "text_pair", "kind", "metrics", *_FORMAT)
 _LISTS = ("labels", "metrics")
 _USUAL_TAGS = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"))
-# What YAML takes for no value, where it is not in quotation marks.
+# Texts that YAML reads as null if they are not in quotation marks.
 _NULLS = ("", "~", "null", "Null", "NULL")
 _ENDINGS = (".yaml", ".yml")
 
@@ -35,7 +35,7 @@ class OwnTask(Task):
 
     Attributes:
         files: File of each split that exists.
-        formats: How each of these files is written.
+        formats: Format of each of these files.
         label: Column of the label.
     """
 
@@ -49,7 +49,7 @@ def open_task(name: str, data_dir: str | None = None) -> Task:
 
     Args:
         name: Such as ``mrpc`` or ``reviews.yaml``.
-        data_dir: Folder of the files that a YAML names; None for its own folder.
+        data_dir: Folder of the files that the YAML names; None for the YAML's folder.
 
     Raises:
         StarkError: There is no such task, or the file is wrong.
@@ -58,36 +58,40 @@ def open_task(name: str, data_dir: str | None = None) -> Task:
 
 
 def is_description(name: str) -> bool:
-    """Return whether a task's name is that of a YAML file which describes it."""
+    """Return whether a task's name is the path of a YAML file that describes the task."""
     return name.endswith(_ENDINGS)
 
 
 def read_own_task(path: Path, data_dir: str | None = None) -> OwnTask:
     """Read the description of a task.
 
-    It has the keys ``train``, ``dev`` and perhaps ``test`` (files: .csv, .tsv or .jsonl, also compressed: .csv.gz),
-    ``text`` and perhaps ``text_pair`` (columns), ``label`` (column), ``labels`` (what stands in it, in the order of the
-    ids; a single one is the name of a score), perhaps ``kind`` (of label: classification, regression, or one that was
-    registered) and perhaps ``metrics`` (out of accuracy, f1, which is that of the second of two labels,
-    matthews_corrcoef; for scores pearson, spearmanr).
+    The YAML file has these keys:
 
-    How the files are written follows from their endings and content. Where it does not, ``delimiter`` is a character,
-    ``quoting`` is none (quotation marks are text, each line is a row) or standard (a quoted field may span lines),
-    ``encoding`` is such as latin-1 (default: UTF-8, or UTF-16 with its byte order mark), and ``header: false`` means
-    that the first line is a row; the columns are then called 0, 1, ...
+    - ``train``, ``dev`` and optionally ``test``: files, which are .csv, .tsv or .jsonl, or compressed, such as .csv.gz.
+    - ``text`` and optionally ``text_pair``: columns of the texts.
+    - ``label``: column of the label.
+    - ``labels``: the values of the label column, in the order of the ids; a single value is the name of a score.
+    - optionally ``kind``: the kind of label, which is classification, regression, or a registered one.
+    - optionally ``metrics``: some of accuracy, f1 (of the second of two labels) and matthews_corrcoef; for scores
+      pearson and spearmanr.
 
-    All values are words as they are written: ``no`` is no, ``01`` is 01, ``1.10`` is 1.10. JSON's true and 1.0 are the
-    words true and 1.0.
+    The format of the files is found from their endings and content. If that is not right, set ``delimiter`` (a
+    character), ``quoting`` (none: quotation marks are text, and each line is a row; standard: a quoted field may span
+    lines), ``encoding`` (such as latin-1; default: UTF-8, or UTF-16 with its byte order mark) or ``header: false`` (the
+    first line is a row; the columns are then called 0, 1, ...).
+
+    All values are read as text, exactly as they are written: ``no`` is no, ``01`` is 01, ``1.10`` is 1.10. JSON's true
+    and 1.0 are the texts true and 1.0.
 
     Args:
-        path: Path of the YAML file; the task's name is its own without the ending.
+        path: Path of the YAML file; the task's name is the file's name without the ending.
         data_dir: Folder of the files; None for the YAML's folder.
 
     Returns:
         The task; no file of rows is read yet.
 
     Raises:
-        StarkError: It is no such description; the message names file and line.
+        StarkError: The file is not a valid description; the message names file and line.
 
     Examples:
         >>> import tempfile
@@ -113,7 +117,7 @@ def read_own_task(path: Path, data_dir: str | None = None) -> OwnTask:
     labels = tuple(values["labels"])
     if not labels or len(set(labels)) < len(labels):
         raise StarkError(f"{path}, line {entries['labels'].line}: labels are {list(labels)}: name each one once")
-    # It imports torch, which reading the options of a command does not need.
+    # Imported here because it imports torch, which is not needed to read a command's options.
     from stark.problems.table import problem_for
 
     try:
@@ -146,14 +150,14 @@ def read_own_task(path: Path, data_dir: str | None = None) -> OwnTask:
 
 
 class _Entry(NamedTuple):
-    """A key's value as it is written, and the line of the key."""
+    """A key's value as written in the file, and the line of the key."""
 
     value: str | list[str]
     line: int
 
 
 def _entries(path: Path) -> dict[str, _Entry]:
-    """Return the values of a description's keys; without those that have none."""
+    """Return the values of a description's keys, without keys whose value is null."""
     if not path.is_file():
         raise StarkFileNotFoundError(f"{path}: no such file (a description of a task)")
     try:
@@ -200,7 +204,7 @@ def _refuse_tags(node: yaml.Node) -> None:
 
 
 def _format(path: Path, entries: Mapping[str, _Entry], split: str) -> RecordFormat:
-    """Return how the file of a split is written."""
+    """Return the format of a split's file."""
     given: dict[str, Any] = {key: entries[key].value for key in _FORMAT if key in entries}
     line = entries[split].line
     try:

@@ -1,4 +1,4 @@
-"""How a file of rows is written: which kind of file, and what its keys or options say of it."""
+"""The format of a file of rows, from its ending and from the keys or options that describe it."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _JSON_ENDINGS = ("jsonl", "ndjson")
 
 @dataclass(frozen=True, kw_only=True)
 class RecordFormat:
-    """How a file of rows is written.
+    """The format of a file of rows.
 
     Attributes:
-        json_lines: Whether each line is a JSON object; otherwise it is a table, which the next three are about.
+        json_lines: Whether each line is a JSON object; otherwise the file is a table, and the next three apply.
         delimiter: Character that separates the fields of a table.
         quoting: "none" if quotation marks are text and each line is a row; "standard" if a field in quotation marks may
-            hold delimiters and line ends; "auto" if the content decides, see `open_records`.
+            contain delimiters and line ends; "auto" to infer it from the content, see `open_records`.
         header: Whether the first line names the columns; otherwise they are called 0, 1, ...
-        encoding: None for UTF-8, or UTF-16 where the file starts with its byte order mark.
-        compressed: Whether it is compressed by gzip.
+        encoding: Name of the encoding; None for UTF-8, or for UTF-16 if the file starts with its byte order mark.
+        compressed: Whether the file is compressed by gzip.
     """
 
     json_lines: bool = False
@@ -51,15 +51,15 @@ def record_format(
     r"""Return the format of a file.
 
     Args:
-        name: Name of the file, whose ending decides: .csv, .tsv, .jsonl or .ndjson, and .gz after these.
-        first: The first bytes, which decide where the name has no ending.
-        delimiter: A single character, or ``\t`` spelt out; None for the one of the ending.
-        quoting: None for "auto".
-        encoding: Any of Python's names; None for UTF-8, or UTF-16 where the file starts with its byte order mark.
-        header: None for True.
+        name: Name of the file. Its ending determines the format: .csv, .tsv, .jsonl or .ndjson, optionally with .gz.
+        first: The first bytes of the file; they determine the format if the name has no ending.
+        delimiter: A single character, or ``\t`` written as two characters; None for the delimiter of the ending.
+        quoting: See `RecordFormat`; None for "auto".
+        encoding: Any of Python's names; None for UTF-8, or for UTF-16 if the file starts with its byte order mark.
+        header: Whether the first line names the columns; None for True.
 
     Raises:
-        StarkError: The ending is another one, or a value cannot be used.
+        StarkError: The ending is not one of these, or a value is invalid.
 
     Examples:
         >>> record_format("rows.TSV").delimiter, record_format("rows.jsonl.gz").compressed
@@ -100,7 +100,7 @@ def _checked(encoding: str | None) -> str | None:
     if encoding is None:
         return None
     try:
-        "x".encode(encoding)  # refuses codecs that are for other things than text, such as zlib
+        "x".encode(encoding)  # refuses codecs that do not encode text, such as zlib
         name = codecs.lookup(encoding).name
     except (LookupError, ValueError) as error:
         raise StarkError(f"encoding is {encoding!r}, which is not known: such are utf-8, utf-16, latin-1") from error

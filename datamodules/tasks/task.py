@@ -1,4 +1,4 @@
-"""What a task is: its splits, columns, labels and metrics."""
+"""The description of a task: its splits, columns, labels and metrics."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ SPLITS = ("train", "dev", "test")
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What is to be told about a text or a pair of texts.
+    """A prediction task on texts or pairs of texts.
 
     Attributes:
         name: Name of the task, as in the paper.
-        splits: Those that exist, of train, dev and test.
-        texts: Names of its one or two columns of text.
+        splits: The existing splits out of train, dev and test.
+        texts: Names of the one or two text columns.
         label_names: Names of the labels in the order of their ids; a single name means regression.
         kind: Name of the kind of label, see `problem_for`.
-        metrics: Under GLUE's names; the task's score is their mean.
+        metrics: GLUE's names of the metrics; the task's score is their mean.
         submission_file: Name of the file of predictions for test.
-        submission_words: Whether that holds label names instead of label ids.
+        submission_words: Whether this file contains label names instead of label ids.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Task:
     @cached_property
     def problem(self) -> Problem:
         """The kind of label."""
-        # It imports torch, which takes seconds and which the description of a task does not need.
+        # Imported here because it imports torch, which takes seconds and is not needed to describe a task.
         from stark.problems.table import problem_for
 
         return problem_for(self.label_names, self.kind)
@@ -54,5 +54,5 @@ class Task:
 
     @property
     def num_labels(self) -> int:
-        """How many outputs a model for this task has."""
+        """The number of outputs of a model for this task."""
         return len(self.label_names)

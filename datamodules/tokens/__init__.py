@@ -1,1 +1,1 @@
-"""Texts as tokens, kept in a cache."""
+"""Tokenised texts, stored in a cache."""

@@ -1,4 +1,4 @@
-"""Tokenised rows as a few flat tensors, memory-mapped where they come from a file."""
+"""Tokenised rows as a few flat tensors, memory-mapped if they come from a file."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,14 +18,14 @@ _FIELDS = ("idx", "labels")
 class TokenColumns(Dataset[dict[str, Any]]):
     """The rows of a split, or some of them, as a map-style data set.
 
-    The token ids of all rows lie one after the other in one tensor, which is never copied: choosing rows only chooses
-    where they start. A loader asks for all rows of a batch at once and is given another, small `TokenColumns`.
+    One tensor holds the token ids of all rows, concatenated. It is never copied: selecting rows only selects their
+    start positions. A loader requests all rows of a batch at once and gets another, small `TokenColumns`.
 
     Attributes:
-        tokens: ``input_ids`` and perhaps ``token_type_ids``, of all rows in a row.
-        starts: Position at which each row starts.
+        tokens: ``input_ids`` and optionally ``token_type_ids`` of all rows, concatenated.
+        starts: Start position of each row.
         lengths: Number of tokens of each row.
-        fields: ``idx`` and perhaps ``labels``, one number per row.
+        fields: ``idx`` and optionally ``labels``, one number per row.
 
     Examples:
         >>> flat = {"input_ids": [2, 7, 3, 2, 3], "lengths": [3, 2], "idx": [0, 1]}
@@ -37,7 +37,7 @@ class TokenColumns(Dataset[dict[str, Any]]):
     def __init__(
         self, tokens: Mapping[str, Tensor], starts: Tensor, lengths: Tensor, fields: Mapping[str, Tensor]
     ) -> None:
-        """Keep the columns."""
+        """Store the columns."""
         self.tokens = dict(tokens)
         self.starts = starts
         self.lengths = lengths
@@ -45,14 +45,14 @@ class TokenColumns(Dataset[dict[str, Any]]):
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "TokenColumns":
-        """Take the columns of a whole split.
+        """Make the rows of a whole split from its columns.
 
         Args:
-            tensors: ``input_ids`` and perhaps ``token_type_ids`` of all rows in a row, ``lengths``, ``idx`` and perhaps
-                ``labels``.
+            tensors: ``input_ids`` and optionally ``token_type_ids`` of all rows, concatenated; ``lengths``, ``idx`` and
+                optionally ``labels``.
 
         Raises:
-            StarkError: These are no such columns.
+            StarkError: The columns are not these, or their sizes do not match.
         """
         if not {"input_ids", "lengths", "idx"} <= tensors.keys() <= {*_TOKENS, *_FIELDS, "lengths"}:
             raise StarkError(f"columns of tokenised rows were expected, not {', '.join(sorted(tensors)) or 'none'}")
@@ -68,20 +68,20 @@ class TokenColumns(Dataset[dict[str, Any]]):
         return cls(tokens, lengths.cumsum(0) - lengths, lengths, fields)
 
     def select(self, rows: Iterable[int] | Tensor) -> "TokenColumns":
-        """Return some of the rows, without a copy of their tokens.
+        """Return some of the rows without copying their tokens.
 
         Args:
-            rows: Their numbers.
+            rows: Numbers of the rows.
         """
         chosen = rows if isinstance(rows, Tensor) else torch.tensor(list(rows), dtype=torch.int64)
         fields = {name: column[chosen] for name, column in self.fields.items()}
         return TokenColumns(self.tokens, self.starts[chosen], self.lengths[chosen], fields)
 
     def padded(self, fills: Mapping[str, int], width: int) -> dict[str, Tensor]:
-        """Return the columns of tokens with one line per row, and the mask that tells tokens from what fills the lines.
+        """Return the columns of tokens, padded to one line per row, and the mask that is 1 for tokens.
 
         Args:
-            fills: Values that follow the tokens of a row, by the column's name.
+            fills: Padding value of each column, by the column's name.
             width: Width of each line, at least the length of each row.
 
         Returns:
@@ -95,7 +95,7 @@ class TokenColumns(Dataset[dict[str, Any]]):
         """
         steps = torch.arange(width)
         filled = steps >= self.lengths[:, None]
-        # A place beyond the row is some other row's token, or none at all after the last row; it is written over.
+        # Positions behind a row's end would be tokens of another row, or outside of the tensor; they are overwritten.
         places = (self.starts[:, None] + steps).masked_fill_(filled, 0)
         lines = {name: column[places].long().masked_fill_(filled, fills[name]) for name, column in self.tokens.items()}
         return {**lines, "attention_mask": (~filled).long()}

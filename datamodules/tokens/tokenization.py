@@ -1,4 +1,4 @@
-"""Texts to token ids, once: the result lies in a cache of our own, memory-mapped when it is used."""
+"""Tokenising texts once: the token ids are stored in a cache, which is memory-mapped when it is used."""
 
 import hashlib
 import json
@@ -36,11 +36,11 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
-# Part of every cache key: raise it whenever the same input would give other columns.
+# Part of every cache key: increase it whenever the same input would give other columns.
 FORMAT = 3
-# Rows that are Python lists at a time: keeps the memory for 400,000 rows that of these.
+# Number of rows that are Python lists at a time: it limits the memory even for 400,000 rows.
 CHUNK = 10_000
-# Of the columns of tokens: what holds them in the least room.
+# The smallest types that hold the columns of tokens.
 _DTYPES = {"input_ids": np.int32, "token_type_ids": np.int8}
 
 
@@ -54,11 +54,11 @@ def load_tokenizer(model_name_or_path: str) -> PreTrainedTokenizerFast:
         The tokenizer.
 
     Raises:
-        StarkError: It cannot be loaded, is not a fast one or has no vocabulary.
+        StarkError: It cannot be loaded, is not fast, or has no vocabulary or padding token.
     """
     try:
         with reading(model_name_or_path):
-            if is_file(config := Path(model_name_or_path, "config.json")):  # transformers counts out its labels
+            if is_file(config := Path(model_name_or_path, "config.json")):  # transformers makes a list of its labels
                 check_sizes(dict(json.loads(config.read_bytes())))
             tokenizer = AutoTokenizer.from_pretrained(model_name_or_path, trust_remote_code=False)
     except ReadError:
@@ -69,7 +69,7 @@ def load_tokenizer(model_name_or_path: str) -> PreTrainedTokenizerFast:
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise StarkError(f"the tokenizer of {model_name_or_path!r} has no fast version ({type(tokenizer).__name__})")
     if len(tokenizer) <= len(tokenizer.all_special_ids):
-        # from_pretrained makes up an empty one where a folder has a config.json but no tokenizer files
+        # from_pretrained makes an empty tokenizer if a folder has a config.json but no tokenizer files
         raise StarkError(f"the tokenizer of {model_name_or_path!r} has no vocabulary: are its files in the folder?")
     if tokenizer.pad_token_id is None:
         raise StarkError(f"the tokenizer of {model_name_or_path!r} has no padding token")
@@ -77,25 +77,25 @@ def load_tokenizer(model_name_or_path: str) -> PreTrainedTokenizerFast:
 
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerFast) -> str:
-    """Return a hash of what a tokenizer does, whatever padding and truncation it was last used with.
+    """Return a hash of a tokenizer, independent of the padding and truncation that it was last used with.
 
-    Its backend is left without both; each call of the tokenizer sets them again.
+    Both are removed from its backend; each call of the tokenizer sets them again.
     """
     backend = tokenizer.backend_tokenizer
     backend.no_padding()
     backend.no_truncation()
-    # The backend sorts what it writes. Sorting the vocabulary here instead takes a hundred times as long.
+    # The backend writes a sorted vocabulary; sorting it here would take a hundred times as long.
     content = [backend.to_str(), tokenizer.model_input_names, tokenizer.truncation_side]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def truncate_pair(text_a: list[int], text_b: list[int], budget: int) -> tuple[list[int], list[int]]:
-    """Cut the longer of two lists at its end until both fit, on a tie ``text_b``: the released code's rule.
+    """Cut the longer of two lists at its end until both fit, ``text_b`` if they are equal: the released code's rule.
 
     Args:
         text_a: Token ids of the first text.
         text_b: Token ids of the second text.
-        budget: How many ids both may have together.
+        budget: Maximum number of ids of both together.
 
     Returns:
         Both lists, cut.
@@ -108,8 +108,8 @@ def truncate_pair(text_a: list[int], text_b: list[int], budget: int) -> tuple[li
     """
     if len(text_a) + len(text_b) <= budget:
         return text_a, text_b
-    # Either the shorter list fits in its half and keeps everything, or both are cut to halves, text_a getting the odd
-    # token: from a tie on, text_b loses first.
+    # Either the shorter list fits into its half and is kept whole, or both are cut to halves. text_a gets the odd
+    # token, because text_b is cut first when both are equally long.
     keep_a, keep_b = budget - budget // 2, budget // 2
     if len(text_a) < keep_a:
         keep_a, keep_b = len(text_a), budget - len(text_a)
@@ -132,21 +132,21 @@ def encode(
         tokenizer: A fast tokenizer.
         text_a: The first texts.
         text_b: The second texts, None for single texts.
-        max_length: The most tokens that a row may have, special ones included.
-        segment_ids: "tokenizer" for the tokenizer's own; "stark" for those of the released code, which are two tokens
-            short for pairs, together with its way of truncating them.
+        max_length: Maximum number of tokens of a row, special tokens included.
+        segment_ids: "tokenizer" for the tokenizer's segment ids; "stark" for those of the released code, where the
+            second segment of a pair starts and ends two tokens too early, and for its truncation of pairs.
 
     Returns:
-        ``input_ids``, and ``token_type_ids`` where the tokenizer has them; not padded.
+        ``input_ids``, and ``token_type_ids`` if the tokenizer has them; not padded.
 
     Raises:
-        StarkError: "stark" with a tokenizer that is not built like BERT's.
+        StarkError: ``segment_ids`` is "stark", but the tokenizer is not built like BERT's.
     """
     if segment_ids == "stark":
         return _encode_stark(tokenizer, text_a, text_b, max_length)
-    # The fast tokenizer's longest_first gives the odd token to whichever text was longer (to text_b if none was), the
-    # released code always to text_a. Its truncation knows only strategy, direction and stride, so the released rule
-    # cannot be had here: rows over max_length can differ from the released code's by one token in each text.
+    # The fast tokenizer's longest_first gives the odd token to the longer text (to text_b if they are equal), the
+    # released code always to text_a. The tokenizer's truncation has no option for the released rule, only strategy,
+    # direction and stride: rows over max_length can differ from the released code's by one token in each text.
     texts = text_a if text_b is None else list(zip(text_a, text_b, strict=True))
     encodings = _encodings(tokenizer, texts, max_length=max_length)
     encoded = {"input_ids": [encoding.ids for encoding in encodings]}
@@ -156,7 +156,7 @@ def encode(
 
 
 def cache_folder(cache_dir: str | None) -> Path:
-    """Return where tokenised splits are kept: the argument, ``$STARK_CACHE`` or ``~/.cache/stark-lightning``."""
+    """Return the folder of tokenised splits: the argument, ``$STARK_CACHE`` or ``~/.cache/stark-lightning``."""
     chosen = cache_dir or os.environ.get("STARK_CACHE") or "~/.cache/stark-lightning"
     return Path(chosen).expanduser()
 
@@ -171,10 +171,10 @@ def tokenize_split(
     segment_ids: SegmentIds,
     cache_dir: str | None,
 ) -> tuple[TokenColumns, str]:
-    """Return a tokenised split, from the cache if it is there, and which content it was made from.
+    """Return a tokenised split, from the cache if it is there, and the digest of the content it was made from.
 
     Args:
-        source: Gives the rows.
+        source: Source of the rows.
         task: The task whose rows are read.
         split: "train", "dev" or "test".
         tokenizer: A fast tokenizer.
@@ -183,8 +183,8 @@ def tokenize_split(
         cache_dir: As in `cache_folder`.
 
     Returns:
-        Memory-mapped columns with token_type_ids as the tokenizer has them, and labels (int64 class ids or float32
-        scores) except in test; and the source's digest of the bytes that the rows were parsed from.
+        Memory-mapped columns, with token_type_ids if the tokenizer has them, and with labels (int64 class ids or
+        float32 scores) except in test; and the source's digest of the bytes that the rows were parsed from.
     """
     settings = {
         "format": FORMAT,
@@ -196,7 +196,7 @@ def tokenize_split(
     }
 
     def place(content: str) -> tuple[Path, str]:
-        """Return the cache's file for a content, and the key in it."""
+        """Return the cache file for a content digest, and the key to store in it."""
         key = hashlib.sha256(json.dumps({**settings, "source": content}, sort_keys=True).encode()).hexdigest()
         return cache_folder(cache_dir) / f"{task.name}-{split}-{key[:32]}.safetensors", key
 
@@ -205,9 +205,9 @@ def tokenize_split(
     if stored is not None:
         return stored, content
     rows = source.rows(split)
-    # By what was read, which is other content where the file has changed since the look-up.
+    # The digest of the content that was read: the file may have changed since the look-up.
     path, key = place(rows.digest)
-    # Where another process was first, its file gives way to the same content.
+    # If another process was first, its file is replaced by the same content.
     write_tensors(
         path, tokenize_rows(rows, tokenizer, max_length, segment_ids, label_dtype=task.problem.label_dtype), key=key
     )
@@ -215,7 +215,7 @@ def tokenize_split(
 
 
 def _from_cache(path: Path, key: str) -> TokenColumns | None:
-    """Return the columns of a file, or None if it is damaged or of something else: its rows can be made again."""
+    """Return the columns of a cache file; None if it is damaged or has other content, as it can be made again."""
     if not is_file(path):
         return None
     try:
@@ -224,7 +224,7 @@ def _from_cache(path: Path, key: str) -> TokenColumns | None:
         if notes.get("key") != key:
             raise StarkError("it holds another split or other rows than its name says")
         return columns
-    except ValueError as error:  # a DamagedError; or a checksum that is right for something else
+    except ValueError as error:  # a DamagedError, or an intact file with other content
         _log.warning("%s: tokenised data is made again: %s", path, " ".join(str(error).split())[:300])
     return None
 
@@ -232,9 +232,10 @@ def _from_cache(path: Path, key: str) -> TokenColumns | None:
 def _encodings(
     tokenizer: PreTrainedTokenizerFast, texts: Sequence[str | tuple[str, str]], *, max_length: int | None
 ) -> list[Encoding]:
-    """Return what calling the tokenizer starts from: with special tokens and cut, or without both.
+    """Return the backend's encodings: with special tokens and truncated, or, without max_length, neither.
 
-    The call goes on to make Python lists of everything, row by row, which takes longer than tokenising on all cores.
+    Calling the tokenizer would also make Python lists of everything, row by row, which takes longer than tokenising on
+    all cores.
     """
     strategy = TruncationStrategy.DO_NOT_TRUNCATE if max_length is None else TruncationStrategy.LONGEST_FIRST
     tokenizer.set_truncation_and_padding(PaddingStrategy.DO_NOT_PAD, strategy, max_length or 0, 0, None, None)
@@ -259,7 +260,7 @@ def _encode_stark(
         if second:
             a, b = truncate_pair(first, second, max_length - 3)
             input_ids.append([cls, *a, sep, *b, sep])
-            # Two short: the last token and [SEP] of text_a get 1, those of text_b 0. Published checkpoints need it.
+            # Off by two: the last token and [SEP] of text_a get 1, those of text_b 0. Published checkpoints need this.
             segments.append([0] * len(a) + [1] * (len(b) + 1) + [0, 0])
         else:
             input_ids.append([cls, *first[: max_length - 2], sep])
@@ -275,17 +276,17 @@ def tokenize_rows(
     *,
     label_dtype: torch.dtype = torch.int64,
 ) -> dict[str, Tensor]:
-    """Tokenise rows, all at once.
+    """Tokenise all rows of a split.
 
     Args:
-        rows: With at least one row.
+        rows: The rows; at least one.
         tokenizer: A fast tokenizer.
         max_length: As in `encode`.
         segment_ids: As in `encode`.
         label_dtype: The type of the labels.
 
     Returns:
-        What `TokenColumns.from_tensors` takes.
+        The columns for `TokenColumns.from_tensors`.
     """
     parts: dict[str, list[Any]] = {}
     for start in range(0, len(rows.text_a), CHUNK):
@@ -305,6 +306,6 @@ def tokenize_rows(
     columns = {name: torch.from_numpy(np.concatenate(arrays)) for name, arrays in parts.items()}
     columns["idx"] = torch.tensor(rows.idx)
     if rows.labels is not None:
-        # as the losses want them, whatever the default dtype is
+        # the type that the losses need, independent of the default dtype
         columns["labels"] = torch.tensor(rows.labels, dtype=label_dtype)
     return columns

@@ -23,12 +23,12 @@ def columns(texts, labels=None):
         ([0, 1, 1], "ab", None),
         ([0, 1, -100], "ab", None),
         ([0, 1], "abcdefghij", "part has no row of 'c', 'd', 'e', 'f', 'g' and 3 more"),
-        ([1, 1], "abc", "part has rows of 'b' alone, from which nothing can be learned or told"),
+        ([1, 1], "abc", "part has only rows of 'b', so that nothing can be learned or measured on it"),
         ([1.5, float("nan"), 2.0], ["score"], None),
         (
             [1.5, float("nan"), 1.5],
             ["score"],
-            "part has rows of the score 1.5 alone, from which nothing can be learned or told",
+            "part has only rows of the score 1.5, so that nothing can be learned or measured on it",
         ),
     ],
 )
@@ -60,7 +60,7 @@ def test_they_are_told_once(tiny_task, tmp_path, caplog):
             data.train_dataloader(), data.test_dataloader()
     told = [message for message in caplog.messages if message.startswith("warning: task 'doubtful_")]
     parts = ["the selection part has no row of 'c', 'd'", "train has no row of 'd'"]
-    same = "dev has the same texts as train, so that a score on it says nothing of other rows"
+    same = "dev has the same texts as train, so that a score on it does not hold for other rows"
     assert sorted(told) == sorted(
         [f"warning: task 'doubtful_{name}': {doubt}" for name in "ab" for doubt in [*parts, "dev has no row of 'd'"]]
         + [f"warning: task 'doubtful_a': {same}"]

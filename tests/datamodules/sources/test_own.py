@@ -63,7 +63,7 @@ def test_what_columns_mean_is_part_of_the_content(tiny_task, tmp_path):
         (["body,stars", "x,best"], r"a\.csv, line 2: label 'best' is not one of bad, good"),
         (
             ["body,stars", "x,'good'"],
-            r"""label "'good'" is not one of bad, good, because of what stands around it: write""",
+            r"""label "'good'" is not one of bad, good, because of the characters around it: write""",
         ),
         (["body,star", "x,good"], r"a\.csv, line 1: no column 'stars', only 'body', 'star'"),
         (["text,stars", "x,good"], r"a\.csv, line 1: no column 'body', only 'text', 'stars'"),
@@ -171,7 +171,7 @@ def test_how_files_are_written(tmp_path, caplog):
     assert read(table.replace(";", "\t").encode("utf-16"), "a.tsv") == expected
     assert read(table.replace(";", "\t"), "a.txt", dev="b.txt", delimiter=r'"\t"') == expected
     assert read(table.split("\n", 1)[1], header="false", text=0, label=3, **keys) == expected
-    assert caplog.messages == [f"{tmp_path}/a.tsv: read as UTF-16, which its byte order mark says"]
+    assert caplog.messages == [f"{tmp_path}/a.tsv: read as UTF-16 because of its byte order mark"]
     # All of it is part of the content.
     digests = set()
     for more in ("", "delimiter: ';'\n", "quoting: none\n", "encoding: latin-1\n", "header: false\n"):

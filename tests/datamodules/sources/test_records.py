@@ -215,8 +215,8 @@ def test_encodings():
         data = text.encode(encoding, "ignore")
         named = None if encoding in ("utf-8-sig", "utf-16") else encoding
         assert good(read(data, delimiter=";", encoding=named))[0][1][1] == "1"
-    assert notes(text.encode("utf-16"), delimiter=";") == ["read as UTF-16, which its byte order mark says"]
-    assert notes(text.encode("utf-16"), "a.tsv") == ["read as UTF-16, which its byte order mark says"]
+    assert notes(text.encode("utf-16"), delimiter=";") == ["read as UTF-16 because of its byte order mark"]
+    assert notes(text.encode("utf-16"), "a.tsv") == ["read as UTF-16 because of its byte order mark"]
     with pytest.raises(ValueError, match="line 1 has zero bytes: set the encoding, perhaps utf-16-le"):
         read(text.encode("utf-16-le"))
     with pytest.raises(ValueError, match="line 1: not UTF-8: set the encoding, such as latin-1 or cp1252"):
