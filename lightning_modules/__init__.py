@@ -15,7 +15,7 @@ from stark.model_folders.model_inputs import ModelInputs
 from stark.model_folders.released_checkpoint import import_stark_checkpoint
 from stark.model_folders.sample_encoder import save_sample_encoder
 
-# Importing it makes the shrunk families known to the Auto classes of transformers.
+# This import registers the shrunk families with the Auto classes of transformers.
 from stark.model_folders.shrunk import ShrunkClassifier
 
 __all__ = [

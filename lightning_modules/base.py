@@ -1,4 +1,4 @@
-"""What finetuning and distillation share: the classifier, its optimizer, GLUE's metrics, and exact resuming."""
+"""The common part of finetuning and distillation: classifier, optimizer, GLUE's metrics, and exact resuming."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ from stark.processes import all_gather_object
 __all__ = ["ClassificationModule"]
 
 _HPARAMS = LightningModule.CHECKPOINT_HYPER_PARAMS_KEY
-# Where models lie does not matter; what they are is checked by their content, or comes out of the checkpoint.
+# Paths of models may change: models are compared by their content, or their weights come from the checkpoint.
 _PATHS = ("model_name_or_path", "student", "teacher")
 
 
@@ -60,27 +60,26 @@ class ClassificationModule(LightningModule):
     over the steps of the *phase*, which is the whole fit unless a callback changes it. Validation logs each metric
     of the task as ``val/<metric>`` and their mean as ``val/score`` (``test/...`` in testing).
 
-    In a fit only the embedding rows of tokens of train are parameters (the others decay as AdamW would have it), and
-    dropout on a CPU draws few random numbers; see `lean_training`.
+    During a fit only the embedding rows of tokens in train are parameters (the other rows get the weight decay that
+    AdamW would apply), and dropout on a CPU draws few random numbers; see `lean_training`.
 
-    Each update's gradient is the mean over all of its rows, over however many processes and accumulated batches they
-    are spread.
+    Each update's gradient is the mean over all of its rows, for any number of processes and accumulated batches.
 
-    A checkpoint holds the classifier's configuration and its weights, so that a pruned student resumes in its own
-    shape, and the random states and the gradients of an unfinished update, so that it resumes bit for bit.
+    A checkpoint holds the classifier's configuration and weights, so that a pruned student resumes in its pruned
+    shape. It also holds the random states and the gradients of an unfinished update, so that it resumes bit for bit.
 
     Args:
         label_names: Names of the classes; a single name means regression. The command line links them from the data.
         metrics: GLUE's metric names; linked from the data.
         learning_rate: Peak learning rate.
-        weight_decay: Decay of the weight matrices.
-        warmup_proportion: Fraction of the phase's steps with rising learning rate.
+        weight_decay: Weight decay of the matrices.
+        warmup_proportion: Fraction of the phase's steps in which the learning rate rises.
         kind: Name of the kind of label, see `problem_for`; linked from the data.
     """
 
-    #: The trained network; for distillation it is the student.
+    #: The trained network; in distillation the student.
     classifier: PreTrainedModel
-    #: Its tokenizer, saved with it.
+    #: The classifier's tokenizer, which is saved with it.
     tokenizer: PreTrainedTokenizerFast
 
     def __init__(
@@ -107,9 +106,9 @@ class ClassificationModule(LightningModule):
         self.problem = problem_for(self.label_names, kind)
         self.val_metrics = self.problem.build_metrics(metrics)
         self.test_metrics = self.val_metrics.clone()
-        #: First epoch of the current phase, and the one after its last (None: the end of the fit).
+        #: First epoch of the current phase, and the epoch after its last one (None: the end of the fit).
         self.phase: tuple[int, int | None] = (0, None)
-        #: ``val/score`` of each validation so far, after the number of the epoch in which it took place.
+        #: Epoch number and ``val/score`` of each validation so far.
         self.val_scores: list[tuple[int, float]] = []
         self._resumed_random_states: dict[str, Any] | None = None
         self._resumed_gradients: dict[str, Tensor] = {}
@@ -117,17 +116,17 @@ class ClassificationModule(LightningModule):
         self._resumed_should_stop = False
 
     def prepare_data(self) -> None:
-        """Compare the rows with the encoder's tables, before a callback scores anything or the fit begins.
+        """Check that the rows fit the encoder's embedding tables, before a callback scores units or the fit begins.
 
         Raises:
-            StarkError: If a row may have a token, a position or a segment that the encoder has not.
+            StarkError: If a row may have a token, position or segment that the encoder lacks.
         """
         data = getattr(self.trainer, "datamodule", None)
         if isinstance(data, HasInputs):
             self.check_inputs(data)
 
     def check_inputs(self, data: HasInputs) -> None:
-        """Compare the rows of a data module with the encoder's tables.
+        """Check that the rows of a data module fit the encoder's embedding tables.
 
         Args:
             data: The data module.
@@ -140,17 +139,17 @@ class ClassificationModule(LightningModule):
         check_tokenizer_limit(self.classifier.config, data.tokenizer, data.max_length, where)
 
     def setup(self, stage: str) -> None:
-        """Check that the trainer keeps weights whole, and leave out of a fit what does not learn.
+        """Check that the trainer keeps the weights whole; for a fit, train only embedding rows of tokens in train.
 
         Raises:
-            StarkError: If its strategy does not.
+            StarkError: If the trainer's strategy splits the weights.
         """
         check_strategy(self.trainer.strategy)
         if stage == "fit":
             self._use_rows()
 
     def teardown(self, stage: str) -> None:
-        """Make the classifier an ordinary one again."""
+        """Restore the classifier's ordinary embeddings and dropout after a fit."""
         if stage == "fit":
             plain_(self.classifier)
 
@@ -168,29 +167,29 @@ class ClassificationModule(LightningModule):
             batch: With ``input_ids``, ``attention_mask`` and, where the encoder has them, ``token_type_ids``.
 
         Returns:
-            Logits ``(batch, num_labels)`` in float32 or wider, whatever autocast does.
+            Logits ``(batch, num_labels)`` in float32 or wider, even under autocast.
         """
         return classify(self.classifier, batch)
 
     def log_loss(self, loss: Tensor, batch_idx: int) -> Tensor:
-        """Log a batch's mean loss as ``train/loss`` (of process 0), and weigh it for the backward pass.
+        """Log a batch's mean loss as ``train/loss`` (of process 0), and weight it for the backward pass.
 
         Args:
-            loss: The mean over the batch's rows, a scalar.
+            loss: Mean loss over the batch's rows, a scalar.
             batch_idx: Number of the batch in the epoch.
 
         Returns:
-            What `training_step` returns; see `loss_weight`.
+            The weighted loss, which `training_step` returns; see `loss_weight`.
         """
         self.log("train/loss", loss)
         return loss * loss_weight(self._trainer, batch_idx)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Count a batch in ``val/...``."""
+        """Update the metrics ``val/...`` with a batch."""
         self._count(batch, self.val_metrics)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Count a batch in ``test/...``."""
+        """Update the metrics ``test/...`` with a batch."""
         self._count(batch, self.test_metrics)
 
     def _count(self, batch: Batch, metrics: MetricCollection) -> None:
@@ -199,7 +198,7 @@ class ClassificationModule(LightningModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
         """Predict a batch: ``idx``, ``predictions`` and ``logits``."""
-        # A process may have no row, which not every encoder takes.
+        # A process may have no row, and some encoders fail on an empty batch.
         logits = self(batch) if len(batch["idx"]) else torch.empty(0, self.problem.num_labels, device=self.device)
         return {"idx": batch["idx"], "predictions": self.problem.predictions(logits), "logits": logits}
 
@@ -216,7 +215,7 @@ class ClassificationModule(LightningModule):
     def _log_metrics(self, prefix: str, metrics: MetricCollection) -> Tensor:
         values = computed(metrics)
         metrics.reset()
-        # The metrics have shared their counts; the maximum of equal values tells Lightning so, without rounding.
+        # All processes have the same values already. Lightning wants a reduction: the maximum does not round.
         same: dict[str, Any] = {"sync_dist": True, "reduce_fx": "max"}
         self.log_dict({f"{prefix}/{name}": value for name, value in values.items()}, **same)
         self.log(f"{prefix}/score", score := score_of(values), prog_bar=True, **same)
@@ -227,8 +226,8 @@ class ClassificationModule(LightningModule):
     def steps_of_phase(self) -> int:
         """Number of optimizer steps of the current phase."""
         try:
-            limit = self.trainer.estimated_stepping_batches  # also sets up the loader, so that the next line is known
-        except ValueError as error:  # an interval of validation that is longer than an epoch; a mistake in a setting
+            limit = self.trainer.estimated_stepping_batches  # also sets up the loader, for num_training_batches below
+        except ValueError as error:  # a wrong setting: a validation interval that is longer than an epoch
             raise StarkError(f"trainer: {error}") from error
         first, end = self.phase
         epochs = (self.trainer.max_epochs if end is None else end) or 0
@@ -238,18 +237,18 @@ class ClassificationModule(LightningModule):
         return min(steps, self.trainer.max_steps) if self.trainer.max_steps >= 0 else steps
 
     def trained_parameters(self) -> Iterator[nn.Parameter]:
-        """All parameters that are trained, clipped and averaged over the processes."""
+        """Yield all parameters that are trained, clipped and averaged over the processes."""
         yield from self.classifier.parameters()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW and its linear schedule over the steps of the phase."""
+        """Return AdamW and its linear schedule over the steps of the phase."""
         parameters = [parameter for parameter in self.trained_parameters() if parameter.requires_grad]
         groups = [
             {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": self.weight_decay},
             # Vectors are the biases and LayerNorm weights.
             {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
         ]
-        # A fused step unscales by itself, which Lightning's clipping under a gradient scaler does not expect.
+        # A fused step unscales the gradients itself; Lightning's clipping under a gradient scaler does not allow that.
         fused = self.trainer.precision != "16-mixed"
         optimizer = AdamW(groups, lr=self.learning_rate, eps=1e-6, fused=fused)
         if isinstance(rows := self.classifier.get_input_embeddings(), UsedRows):
@@ -276,27 +275,27 @@ class ClassificationModule(LightningModule):
     # Phases and resuming
 
     def start_phase(self, first_epoch: int, end_epoch: int | None) -> None:
-        """Begin a phase: its own random numbers, batch order and schedule, as in a fit of its own.
+        """Begin a phase; its random numbers, batch order and schedule are those of a separate fit.
 
         Args:
-            first_epoch: The epoch that starts it.
-            end_epoch: The epoch after its last, or None for the end of the fit.
+            first_epoch: First epoch of the phase.
+            end_epoch: The epoch after the phase's last one, or None for the end of the fit.
         """
         self.phase = (first_epoch, end_epoch)
-        # What a checkpoint of the phase before knew is void.
+        # The state from a checkpoint of the previous phase is no longer valid.
         self._resumed_random_states = None
         self._resumed_gradients = {}
         self._resumed_should_stop = False
         reset_random_streams(self.global_rank)
 
     def on_fit_start(self) -> None:
-        """Switch dropout on: from_pretrained returns eval mode, and Lightning keeps it."""
+        """Switch dropout on: from_pretrained returns the model in eval mode, and Lightning keeps that mode."""
         self.classifier.train()
         cheap_dropout_(self.classifier)
 
     def on_train_start(self) -> None:
-        """Start or continue the random streams and the data where they belong."""
-        if self.trainer.global_step > 0:  # before random numbers and gradients come back
+        """Start the random streams and the data, or continue them where the checkpoint left off."""
+        if self.trainer.global_step > 0:  # before random states and gradients are restored, since it changes them
             inputs = {name: tensor.to(self.device) for name, tensor in self.classifier.dummy_inputs.items()}
             if isinstance(rows := self.classifier.get_input_embeddings(), UsedRows):
                 inputs["input_ids"] = torch.full_like(inputs["input_ids"], rows.known_id)
@@ -309,23 +308,23 @@ class ClassificationModule(LightningModule):
         restore_gradients_(self, self._resumed_gradients)
         self._resumed_gradients = {}
         self.trainer.should_stop = self._resumed_should_stop
-        # The last scores, for callbacks that look at them again at the end of the epoch that was interrupted.
+        # The last scores: callbacks read them again at the end of the interrupted epoch.
         metrics = {name: torch.tensor(value, device=self.device) for name, value in self._resumed_metrics.items()}
         self.trainer.callback_metrics.update(metrics)
         start_epoch(self.trainer, self.trainer.current_epoch - self.phase[0], batches_done(self.trainer))
 
     def on_train_epoch_start(self) -> None:
-        """Point the loader at this epoch of the phase."""
+        """Set the loader to this epoch of the phase."""
         start_epoch(self.trainer, self.trainer.current_epoch - self.phase[0], 0)
 
     def fit_settings(self) -> dict[str, Any]:
-        """Settings of the trainer on which the weights depend; a resumed fit must not change them."""
+        """Return the trainer's settings that affect the weights; a resumed fit must not change them."""
         trainer = self.trainer
         names = ("max_epochs", "max_steps", "accumulate_grad_batches", "gradient_clip_val", "precision", "world_size")
         return {name: getattr(trainer, name) for name in names}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the classifier's shape, the phase, every process's random states, gradients, the trainer's settings."""
+        """Add the classifier's shape, the phase, all processes' random states, gradients and the trainer's settings."""
         checkpoint["classifier_config"] = self.classifier.config.to_json_string(use_diff=False)
         checkpoint["phase"] = list(self.phase)
         checkpoint["random_states"] = all_gather_object(random_states())
@@ -337,13 +336,13 @@ class ClassificationModule(LightningModule):
         checkpoint["fit_settings"] = self.fit_settings()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the checkpoint's shape, before its weights arrive.
+        """Bring the classifier into the checkpoint's shape before its weights are loaded.
 
         Raises:
             StarkError: If a fit resumes with other settings than the checkpoint's, or its classifier has other labels.
         """
         if self._trainer is not None and self.trainer.training:
-            # Keys with an underscore are notes of LightningCLI.
+            # Keys that start with an underscore are LightningCLI's internal entries.
             kept = (self.hparams, checkpoint[_HPARAMS])
             now, then = ({k: v for k, v in d.items() if k[0] != "_" and k not in _PATHS} for d in kept)
             refuse_changes(now, then, "model")
@@ -378,10 +377,10 @@ def classifier_from_config(config: str) -> PreTrainedModel:
     """Build an untrained classifier from the JSON text of its configuration.
 
     Args:
-        config: What ``model.config.to_json_string(use_diff=False)`` gave.
+        config: Output of ``model.config.to_json_string(use_diff=False)``.
 
     Returns:
-        The classifier; its weights are to be loaded.
+        The classifier with random weights.
     """
     values = json.loads(config)
     model: PreTrainedModel = AutoModelForSequenceClassification.from_config(

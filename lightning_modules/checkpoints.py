@@ -1,4 +1,4 @@
-"""Checkpoint files: written whole or not at all, checked before they are believed, never unpickled freely."""
+"""Checkpoint files: written atomically, verified when they are read, and loaded without unpickling arbitrary code."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ __all__ = ["SafeCheckpointIO", "bring_home", "latest_checkpoint", "read_checkpoi
 
 _log = logging.getLogger(__name__)
 
-# What Lightning and ClassificationModule write; anything else was not made by a fit of ours.
+# Keys that Lightning and ClassificationModule write; a file without them is not from one of our fits.
 _KEYS = {"state_dict", "loops", "global_step", "pytorch-lightning_version", "classifier_config", "phase"}
-# Names of files in the state of a ModelCheckpoint.
+# Keys of file names in the state of a ModelCheckpoint.
 _TRACKED = ("best_model_path", "kth_best_model_path", "last_model_path")
 
 
@@ -30,40 +30,40 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
 
     Args:
         checkpoint: Plain values and tensors.
-        path: The file; its folder is made.
+        path: The file; its folder is created.
 
     Raises:
-        WriteError: If the disk is full or the like.
+        WriteError: If the file cannot be written, for example because the disk is full.
     """
     with new_file(path) as temporary:
         try:
             with temporary.open("wb") as file:
                 torch.save(checkpoint, file)
-        except RuntimeError as error:  # torch closes its archive after a failed write, and complains about that
+        except RuntimeError as error:  # torch closes its archive after a failed write, which raises this second error
             reasons = (cause.strerror for cause in _causes(error) if isinstance(cause, OSError) and cause.strerror)
             raise WriteError(path, next(reasons, str(error).splitlines()[0])) from error
 
 
 def read_checkpoint(path: Path, *, mapped: bool = False) -> dict[str, Any]:
-    """Read a checkpoint: only plain values and tensors, only if every byte is as it was written.
+    """Read a checkpoint: plain values and tensors only, and only if its checksums are right.
 
     Args:
         path: The file.
-        mapped: Leave the tensors in the file until they are used, for a look at the rest.
+        mapped: Whether tensors are memory-mapped, so that reading the other values is fast.
 
     Returns:
         The checkpoint, on the CPU.
 
     Raises:
         StarkFileNotFoundError: If there is no such file.
-        DamagedError: If it is no checkpoint of a fit, or damaged.
-        ReadError: If it could not be read now.
+        DamagedError: If it is not a checkpoint of a fit, or is damaged.
+        ReadError: If it cannot be read at the moment.
     """
     if not is_file(path):
         raise StarkFileNotFoundError(f"{path}: no such checkpoint")
     try:
         with reading(path):
-            with zipfile.ZipFile(path) as archive:  # torch itself does not look at the archive's checksums
+            with zipfile.ZipFile(path) as archive:  # torch does not verify the archive's checksums
                 damaged = archive.testzip()
             if damaged is not None:
                 raise DamagedError(f"{path} is damaged, in its part {damaged}: remove it, or resume from another one")
@@ -76,45 +76,46 @@ def read_checkpoint(path: Path, *, mapped: bool = False) -> dict[str, Any]:
             f"{path} is no checkpoint, or damaged ({reason}): remove it, or resume from another one"
         ) from error
     if not isinstance(checkpoint, dict) or not checkpoint.keys() >= _KEYS:
-        raise DamagedError(f"{path} is not a checkpoint of `stark fit`: resume from one of its own")
+        raise DamagedError(f"{path} is not a checkpoint of `stark fit`: resume from one that it wrote")
     return checkpoint
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
-    """The checkpoint with which an interrupted fit loses least; damaged ones are named and passed over.
+    """Return the checkpoint from which an interrupted fit loses least; damaged ones are logged and skipped.
 
-    A kill between the writing of the best checkpoint and of the last one leaves the former as the newer. Each of them
-    is complete, so either will do. One that counts on another file, for the best weights, needs that as well.
+    After a kill between the writes of the best and the last checkpoint, the best one is the newer. Each of them is
+    complete, so the fit can resume from either. A checkpoint that refers to another file for the best weights is only
+    used if that file is intact as well.
 
     Args:
         folder: The fit's ``checkpoints/``.
 
     Returns:
-        Its path, or None if there is none to go on with.
+        The checkpoint's path, or None if the fit cannot be resumed.
 
     Raises:
-        ReadError: If one of them could not be read now, so that it is not known which is the latest.
+        ReadError: If one of them cannot be read at the moment, so that the latest one is not known.
     """
     return _latest(folder)[0]
 
 
 def val_scores(folder: Path) -> list[tuple[int, float]]:
-    """What the validations of a fit gave so far, according to its latest checkpoint.
+    """Return the scores of a fit's validations so far, from its latest checkpoint.
 
     Args:
         folder: The fit's ``checkpoints/``.
 
     Returns:
-        The number of the epoch and ``val/score`` of each validation; empty without an intact checkpoint.
+        The epoch number and ``val/score`` of each validation; empty without an intact checkpoint.
 
     Raises:
-        ReadError: If a checkpoint could not be read now.
+        ReadError: If a checkpoint cannot be read at the moment.
     """
     return [(epoch, score) for epoch, score in _latest(folder)[1].get("val_scores", [])]
 
 
 def _latest(folder: Path) -> tuple[Path | None, dict[str, Any]]:
-    """The path of the latest checkpoint and what it holds, its tensors left in the file: each file is read once."""
+    """The path and the content of the latest checkpoint, tensors memory-mapped; each file is read once."""
     found: dict[Path, dict[str, Any]] = {}
     for path in filter(is_file, matching_files(folder, "*.ckpt")):
         try:
@@ -130,8 +131,8 @@ def _latest(folder: Path) -> tuple[Path | None, dict[str, Any]]:
 def _tracked_names(checkpoint: dict[str, Any]) -> list[str]:
     """Names of the files that hold the best weights so far, according to a checkpoint.
 
-    A ModelCheckpoint without a monitor tracks ``last.ckpt``, which the next write replaces: nobody needs that one to go
-    on from another checkpoint.
+    ``last.ckpt``, which a ModelCheckpoint without a monitor tracks, is not among them: the next write replaces it, and
+    resuming from another checkpoint does not need it.
     """
     states = [state for key, state in checkpoint.get("callbacks", {}).items() if key.startswith("ModelCheckpoint")]
     return [
@@ -140,13 +141,13 @@ def _tracked_names(checkpoint: dict[str, Any]) -> list[str]:
 
 
 def bring_home(state: dict[str, Any], folder: str) -> None:
-    """Let the saved state of a ModelCheckpoint name files of this fit's folder, whatever folder it names.
+    """Replace the folders in a ModelCheckpoint's saved state by this fit's folder.
 
-    A run may have moved; and a checkpoint must not make anybody read, or remove, files elsewhere.
+    The run may have been moved, and a checkpoint must not cause files elsewhere to be read or removed.
 
     Args:
-        state: What ``ModelCheckpoint.state_dict`` gave; it is changed.
-        folder: Where the callback keeps its checkpoints.
+        state: Result of ``ModelCheckpoint.state_dict``; it is changed.
+        folder: Folder of the callback's checkpoints.
     """
 
     def here(path: str) -> str:
@@ -158,7 +159,7 @@ def bring_home(state: dict[str, Any], folder: str) -> None:
 
 
 class SafeCheckpointIO(CheckpointIO):
-    """Lets a Trainer write checkpoints atomically and read them only whole and without pickled code."""
+    """Makes a Trainer write checkpoints atomically, and read them with verification and without pickled code."""
 
     def save_checkpoint(
         self,
@@ -175,7 +176,7 @@ class SafeCheckpointIO(CheckpointIO):
         map_location: Any = None,  # noqa: ANN401 - Lightning's signature
         weights_only: bool | None = None,
     ) -> dict[str, Any]:
-        """Read a checkpoint; see `read_checkpoint`. Whatever is asked, nothing is unpickled freely."""
+        """Read a checkpoint; see `read_checkpoint`. No arbitrary code is unpickled, even if the arguments allow it."""
         return read_checkpoint(Path(path))
 
     def remove_checkpoint(self, path: str | Path) -> None:

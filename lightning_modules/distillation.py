@@ -29,10 +29,10 @@ __all__ = ["DistillationModule"]
 class DistillationModule(ClassificationModule):
     r"""Distil a teacher into a student by $w T^2 \mathrm{SoftCE} + (1 - w) \mathrm{CE}$.
 
-    The student is trained with dropout; the teacher is in eval mode. Its outputs are computed at every step, or once
-    for every row where the fit has a `TeacherCache`. The teacher is no submodule: it costs no gradient, no optimizer
-    state, no traffic between processes and no copy in checkpoints; these name it by its folder, a hash of its dense
-    weights and the units that it kept, and a resumed fit loads and shrinks it again.
+    The student is trained with dropout; the teacher is in eval mode. The teacher's outputs are computed at every step,
+    or once for every row if the fit has a `TeacherCache`. The teacher is not a submodule: it needs no gradients, no
+    optimizer state, no communication between processes and no copy in checkpoints. A checkpoint identifies it by its
+    folder, a hash of its dense weights and the units that it kept; a resumed fit loads and shrinks it again.
 
     Source: the paper's section 3.1; GeneZC/StarK `run_distillation.py`.
 
@@ -43,11 +43,11 @@ class DistillationModule(ClassificationModule):
         label_names: Names of the classes; a single name means regression. The command line links them from the data.
         metrics: GLUE's metric names; linked from the data.
         learning_rate: Peak learning rate.
-        weight_decay: Decay of the weight matrices.
-        warmup_proportion: Fraction of the phase's steps with rising learning rate.
-        loss: The loss of distillation; None for `SoftTargets`.
-        temperature: Temperature of `SoftTargets`, in the place of ``loss``.
-        distillation_weight: Weight of `SoftTargets`, in the place of ``loss``.
+        weight_decay: Weight decay of the matrices.
+        warmup_proportion: Fraction of the phase's steps in which the learning rate rises.
+        loss: The distillation loss; None for `SoftTargets`.
+        temperature: Temperature of `SoftTargets`, as an alternative to ``loss``.
+        distillation_weight: Weight of `SoftTargets`, as an alternative to ``loss``.
         kind: Name of the kind of label, see `problem_for`; linked from the data.
 
     Raises:
@@ -73,16 +73,16 @@ class DistillationModule(ClassificationModule):
         asked = {"temperature": temperature, "weight": distillation_weight}
         given = {name: value for name, value in asked.items() if value is not None}
         if loss is not None and given:
-            raise StarkError("loss is given beside temperature or distillation_weight: set them in loss.init_args")
-        # A module is no setting; what it is stands in checkpoints as text.
+            raise StarkError("loss is given with temperature or distillation_weight: set them in loss.init_args")
+        # The loss is a module and not a hyperparameter; checkpoints contain its description as text.
         self.save_hyperparameters(ignore=["loss"])
-        #: The loss of distillation.
+        #: The distillation loss.
         self.loss: Loss = SoftTargets(**given) if loss is None else loss
-        # In a list, so that Lightning and DDP do not see a submodule.
+        # In a list, so that Lightning and DDP do not treat it as a submodule.
         dense = load_classifier(teacher, label_names=self.label_names, kind=kind, new_head=False)
         self._frozen = [dense.requires_grad_(False)]
         self._teacher_hash = hash_tensors(self.teacher.state_dict())
-        #: The teacher's outputs for every row of train; None computes them at every step.
+        #: The teacher's outputs for every row of train; if None, they are computed at every step.
         self.teacher_outputs: TeacherOutputs | None = None
         self.classifier = load_classifier(student, label_names=self.label_names, kind=kind)
         self.tokenizer = load_tokenizer(student)
@@ -101,11 +101,11 @@ class DistillationModule(ClassificationModule):
             ) from error
 
     def check_inputs(self, data: HasInputs) -> None:
-        """Compare the rows with the tables of both encoders, and with what the teacher was trained on."""
+        """Check that rows fit both encoders' embedding tables, and that the teacher gets tokens as in its training."""
         super().check_inputs(data)
         config, where = self.teacher.config, str(self.teacher.name_or_path)
         check_inputs(config, data.tokenizer, data.max_length, is_pair=data.is_pair, where=where)
-        # A family without segments, as DistilBERT, does not see them.
+        # A family without segments, such as DistilBERT, ignores them.
         self._check_tokens(is_pair=data.is_pair and getattr(config, "type_vocab_size", 1) > 1)
 
     @property
@@ -119,24 +119,24 @@ class DistillationModule(ClassificationModule):
         return self.classifier
 
     def shrink_teacher(self, masks: UnitMasks) -> None:
-        """Remove units of the teacher for good.
+        """Remove units of the teacher permanently.
 
         Args:
-            masks: A mask for each unit that the teacher has now, 1 keeps.
+            masks: Masks over the units that the teacher has now; 1 keeps a unit.
         """
         self._frozen = [shrink_(self.teacher, masks)]
         self.teacher_outputs = None
 
     def teacher_identity(self) -> dict[str, Any]:
-        """What tells this teacher from others: the hash of its dense weights, and the units that it kept."""
+        """Return the hash of the teacher's dense weights and the units that it kept, which identify it."""
         return {"hash": self._teacher_hash, "kept_units": kept_units(self.teacher).to_json()}
 
     @torch.no_grad()
     def ask(self, batch: Batch) -> Outputs:
-        """The teacher's outputs for a batch, looked up where they were computed before, without gradient.
+        """Return the teacher's outputs for a batch without gradient; stored outputs are looked up.
 
         Args:
-            batch: With ``idx``.
+            batch: The batch; it needs ``idx``.
 
         Returns:
             Logits, and the hidden states that the loss compares.
@@ -148,28 +148,28 @@ class DistillationModule(ClassificationModule):
         return Outputs(stored.logits(batch["idx"]), {layer: hidden[layer] for layer in layers})
 
     def trained_parameters(self) -> Iterator[nn.Parameter]:
-        """Parameters of the student and of the loss."""
+        """Yield the parameters of the student and of the loss."""
         yield from super().trained_parameters()
         yield from self.loss.parameters()
 
     def setup(self, stage: str) -> None:
-        """Prepare the loss, when callbacks have given both models their shapes."""
+        """Prepare the loss after callbacks have given both models their shapes."""
         super().setup(stage)
         if stage == "fit":
             self.loss.prepare_(self.student, self.teacher)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One step of distillation."""
+        """Return the loss of one distillation step."""
         outputs = outputs_of(self.classifier, batch, self.loss.student_layers)
         return self.log_loss(self.loss(self.problem, outputs, self.ask(batch), batch), batch_idx)
 
     def on_fit_start(self) -> None:
-        """Bring the teacher to the student's device; nobody else knows of it."""
+        """Move the teacher to the student's device; Lightning does not, as the teacher is not a submodule."""
         super().on_fit_start()
         nn.Module.to(self.teacher, self.device)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add which teacher this is."""
+        """Add the identity of the teacher and the description of the loss."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["teacher"] = self.teacher_identity()
         checkpoint["loss"] = repr(self.loss)
@@ -182,13 +182,13 @@ class DistillationModule(ClassificationModule):
         """
         super().on_load_checkpoint(checkpoint)
         if self._trainer is not None and self.trainer.training:
-            # Checkpoints of earlier versions have the settings of their one loss among those of the module.
+            # Checkpoints of earlier versions have the settings of their only loss among the module's settings.
             refuse_changes({"loss": repr(self.loss)}, {"loss": checkpoint.get("loss", repr(self.loss))}, "model")
         saved = checkpoint["teacher"]
         if saved["hash"] != self._teacher_hash:
             raise StarkError(
                 f"the teacher {self.hparams['teacher']} has changed since the checkpoint was made: restore it, or "
-                "start anew without ckpt_path"
+                "start a new fit without ckpt_path"
             )
         kept, current = KeptUnits.from_json(saved["kept_units"]), kept_units(self.teacher)
         if kept != current:

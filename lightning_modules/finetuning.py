@@ -1,4 +1,4 @@
-"""Finetuning: an encoder and a classifier head against the labels."""
+"""Finetuning: an encoder and a classifier head are trained on the labels."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class FinetuningModule(ClassificationModule):
     Source: the paper's dense teacher; GeneZC/StarK `run_finetuning.py`.
 
     Args:
-        model_name_or_path: Local folder or hub id of an encoder or of a classifier; a missing head is made.
+        model_name_or_path: Local folder or hub id of an encoder or a classifier; a missing head is created.
         label_names: Names of the classes; a single name means regression. The command line links them from the data.
         metrics: GLUE's metric names; linked from the data.
         learning_rate: Peak learning rate.
-        weight_decay: Decay of the weight matrices.
-        warmup_proportion: Fraction of the steps with rising learning rate.
+        weight_decay: Weight decay of the matrices.
+        warmup_proportion: Fraction of the steps in which the learning rate rises.
         kind: Name of the kind of label, see `problem_for`; linked from the data.
 
     Raises:
@@ -47,9 +47,9 @@ class FinetuningModule(ClassificationModule):
         self.tokenizer = load_tokenizer(model_name_or_path)
 
     def task_loss(self, logits: Tensor, batch: Batch, reduction: Reduction = "mean") -> Tensor:
-        """Loss against the batch's labels; see `Problem.task_loss`."""
+        """Return the loss on the batch's labels; see `Problem.task_loss`."""
         return self.problem.task_loss(logits, batch["labels"], reduction)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One step against the labels."""
+        """Return the loss of one training step on the labels."""
         return self.log_loss(self.task_loss(self(batch), batch), batch_idx)

@@ -1,6 +1,6 @@
-"""What a checkpoint needs beside Lightning's own content, so that a resumed fit gives the same bits.
+"""State that a checkpoint needs in addition to Lightning's content, so that a resumed fit gives the same bits.
 
-Lightning saves neither random states nor the position in the data; both are here, as plain functions.
+Lightning saves neither random states nor the position in the data. The functions here save and restore them.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ __all__ = [
 
 @runtime_checkable
 class EpochBatches(Protocol):
-    """A batch sampler whose order is a pure function of the epoch, and which can start in its middle.
+    """A batch sampler that can start in the middle of an epoch and whose order is a pure function of the epoch.
 
-    As every process knows all batches of the epoch, each can tell how much its own count in an update.
+    Every process knows all batches of the epoch, so each can compute the weight of its batches in an update.
     """
 
     def set_epoch(self, epoch: int, first_batch: int = 0) -> None:
-        """Give the batches of this epoch, from `first_batch` on."""
+        """Choose the epoch of the next iteration, and the batch that it starts with."""
 
     def loss_weight(self, step: int, accumulate: int = 1, steps: int | None = None) -> float:
-        """Factor of a batch's mean loss that makes an update's gradient the mean over its rows."""
+        """Return the factor for a batch's mean loss that makes an update's gradient the mean over its rows."""
 
 
 def random_states() -> dict[str, Any]:
@@ -64,7 +64,7 @@ def restore_random_states(states: dict[str, Any]) -> None:
     """Set the generators to collected states.
 
     Args:
-        states: What `random_states` returned.
+        states: Result of `random_states`.
     """
     version, internal, gauss_next = states["python"]
     random.setstate((version, tuple(internal), gauss_next))
@@ -75,10 +75,10 @@ def restore_random_states(states: dict[str, Any]) -> None:
 
 
 def batches_done(trainer: Trainer) -> int:
-    """Number of this epoch's batches that a resumed fit must skip; 0 at an epoch's start.
+    """Return the number of this epoch's batches that a resumed fit must skip; 0 at the start of an epoch.
 
     Args:
-        trainer: The trainer, its loops already restored.
+        trainer: The trainer, with its loops already restored.
 
     Returns:
         The number of batches.
@@ -88,9 +88,10 @@ def batches_done(trainer: Trainer) -> int:
 
 
 def validation_is_due(trainer: Trainer) -> bool:
-    """Whether a checkpoint written now would lie between a training batch and the end of the validation after it.
+    """Whether a checkpoint written now would fall between a training batch and the end of the validation after it.
 
-    Lightning resumes from such a checkpoint without that validation, or in the middle of it with half its metrics lost.
+    Lightning resumes from such a checkpoint without that validation, or in the middle of it without the metrics of the
+    first half.
 
     Args:
         trainer: The trainer, in a fit.
@@ -114,7 +115,7 @@ def _is_batch_end(counts: Any) -> bool:  # noqa: ANN401 - Lightning's private co
 def redo_validation(loops: dict[str, Any]) -> None:
     """Change a checkpoint's loop state so that the resumed fit starts with the validation that is due.
 
-    The training batch counts as completed, and validation as interrupted at its first batch.
+    The training batch is marked as completed, and validation as interrupted at its first batch.
 
     Args:
         loops: ``checkpoint["loops"]`` of a checkpoint for which `validation_is_due`; it is changed.
@@ -131,12 +132,12 @@ def redo_validation(loops: dict[str, Any]) -> None:
 
 
 def start_epoch(trainer: Trainer, epoch: int, first_batch: int) -> None:
-    """Point the training loader at an epoch and at a batch in it.
+    """Set the training loader to an epoch and to a batch in it.
 
     Args:
-        trainer: The trainer; loaders whose batch sampler is no `EpochBatches` are left alone.
+        trainer: The trainer; a loader whose batch sampler is not an `EpochBatches` is not changed.
         epoch: The epoch, counted from the start of the phase.
-        first_batch: How many batches are done already.
+        first_batch: Number of batches that are done already.
     """
     batches = getattr(trainer.train_dataloader, "batch_sampler", None)
     if isinstance(batches, EpochBatches):
@@ -144,18 +145,18 @@ def start_epoch(trainer: Trainer, epoch: int, first_batch: int) -> None:
 
 
 def loss_weight(trainer: Trainer | None, step: int) -> float:
-    """Factor of a batch's mean loss that makes an update's gradient the mean over all of its rows.
+    """Return the factor for a batch's mean loss that makes an update's gradient the mean over all of its rows.
 
-    These are the rows of all processes and of all batches whose gradients are accumulated. Lightning divides each loss
-    by ``accumulate_grad_batches``, also where the epoch's last update has fewer batches, and DDP takes the mean over
-    the processes, also where one of them has fewer rows.
+    These are the rows of all processes and of all batches whose gradients are accumulated. The factor is needed because
+    Lightning divides each loss by ``accumulate_grad_batches`` even if the epoch's last update has fewer batches, and
+    DDP takes the mean over the processes even if one of them has fewer rows.
 
     Args:
         trainer: The trainer, in a fit; None for a module by itself.
         step: Number of the batch in the epoch.
 
     Returns:
-        The factor; 1 for loaders whose batch sampler is no `EpochBatches`.
+        The factor; 1 for a loader whose batch sampler is not an `EpochBatches`.
     """
     batches = getattr(trainer.train_dataloader, "batch_sampler", None) if trainer is not None else None
     if trainer is None or not isinstance(batches, EpochBatches):
@@ -164,15 +165,16 @@ def loss_weight(trainer: Trainer | None, step: int) -> float:
 
 
 def partial_gradients(trainer: Trainer, module: nn.Module) -> dict[str, Tensor]:
-    """Gradients of an update whose batches are not all done; all processes have to call this.
+    """Return the gradients of an update whose batches are not all done; all processes must call this.
 
     Args:
         trainer: The trainer, in a fit.
         module: The trained module.
 
     Returns:
-        By parameter name, on the CPU; empty between two updates. Of several processes the mean, which is what their
-        update takes in the end; as it adds up in another order, it is then the same within rounding only.
+        Gradients by parameter name, on the CPU; empty between two updates. With several processes it is their mean,
+        which their update would also use. The order of additions then differs, so a resumed fit is the same only up to
+        rounding.
     """
     if batches_done(trainer) % trainer.accumulate_grad_batches == 0:
         return {}
@@ -181,11 +183,11 @@ def partial_gradients(trainer: Trainer, module: nn.Module) -> dict[str, Tensor]:
 
 
 def restore_gradients_(module: nn.Module, gradients: dict[str, Tensor]) -> None:
-    """Put the gradients of an unfinished update back.
+    """Restore the gradients of an unfinished update.
 
     Args:
         module: The trained module; it is changed.
-        gradients: What `partial_gradients` returned.
+        gradients: Result of `partial_gradients`.
     """
     for name, parameter in module.named_parameters():
         if name in gradients:
@@ -193,7 +195,7 @@ def restore_gradients_(module: nn.Module, gradients: dict[str, Tensor]) -> None:
 
 
 def refuse_changes(now: dict[str, Any], then: dict[str, Any], where: str) -> None:
-    """Refuse to resume with other settings than those the checkpoint was made with.
+    """Refuse to resume with settings that differ from the checkpoint's.
 
     Args:
         now: The settings of this fit.
@@ -212,5 +214,5 @@ def refuse_changes(now: dict[str, Any], then: dict[str, Any], where: str) -> Non
         if now.get(key) != then.get(key):
             raise StarkError(
                 f"{where}.{key} is {now.get(key)!r} but the checkpoint was made with {then.get(key)!r}: resume with "
-                "the same settings, or start anew without ckpt_path"
+                "the same settings, or start a new fit without ckpt_path"
             )

@@ -1,4 +1,4 @@
-"""Strategies of the trainer: which of them train whole weights, and their random streams."""
+"""Strategies of the trainer: a check that they keep the weights whole, and their random streams."""
 
 from __future__ import annotations
 
@@ -28,28 +28,29 @@ __all__ = ["check_strategy", "reset_random_streams", "settle_buckets_"]
 
 
 def settle_buckets_(model: nn.Module | None, batch: dict[str, Tensor], parameters: Iterable[nn.Parameter]) -> None:
-    """Bring DDP's buckets into the order that they have from its second step on; all processes have to call this.
+    """Bring DDP's buckets into the order that they have from its second step on; all processes must call this.
 
-    DDP sorts its buckets again after the first step. Where a number lies decides in which order three or more processes
-    add it, so a resumed fit, whose first step is not the first of the fit, would round that step otherwise.
+    DDP sorts its buckets again after its first step. A gradient's position determines the order in which three or more
+    processes add it. The first step of a resumed fit is not the first step of the whole fit, so without this function
+    it would be rounded differently.
 
     Args:
-        model: What the strategy trains; if it is not under DDP nothing happens. Its gradients are lost.
-        batch: Any that `model` takes, the same on every process.
-        parameters: All that are trained, whether the model uses them for its logits or not.
+        model: The strategy's model; nothing happens if it is not wrapped in DDP. Its gradients are lost.
+        batch: Any batch for `model`, the same on every process.
+        parameters: All trained parameters, whether the model uses them for its logits or not.
     """
     if isinstance(model, DistributedDataParallel):
-        # DDP waits for a gradient of each of them.
+        # DDP waits for a gradient of each parameter.
         total = model(batch).sum() + sum(0 * parameter.sum() for parameter in parameters if parameter.requires_grad)
         total.backward()
         model.zero_grad()
 
 
 def reset_random_streams(rank: int) -> None:
-    """Start Python's and torch's random numbers anew from the seed, each process in a stream of its own.
+    """Restart Python's and torch's random numbers from the seed, with a separate stream for each process.
 
-    Process 0 has the stream that a single process has. With one stream for all, the rows that meet in a step would
-    share their dropout masks. Nothing happens when no seed was set by ``seed_everything``.
+    Process 0 has the stream of a single process. With one stream for all processes, they would use the same dropout
+    masks for different rows of a step. Nothing happens if ``seed_everything`` has not set a seed.
 
     Args:
         rank: Number of this process.
@@ -74,13 +75,13 @@ def reset_random_streams(rank: int) -> None:
 
 
 def check_strategy(strategy: str | type | Strategy) -> None:
-    """Refuse strategies that split the weights: masks, exact resuming and the teacher need them whole in each process.
+    """Refuse strategies that split the weights: masks, resuming and the teacher need whole weights in each process.
 
     Args:
-        strategy: A name, an import path, a class or an instance of Lightning's.
+        strategy: A name, an import path, a class or an instance of a Lightning strategy.
 
     Raises:
-        StarkError: If it neither trains on a single device nor is DDP.
+        StarkError: If it is neither a single-device strategy nor DDP.
 
     Examples:
         >>> check_strategy("ddp")
@@ -92,7 +93,7 @@ def check_strategy(strategy: str | type | Strategy) -> None:
         return
     kind = _strategy_class(strategy) if isinstance(strategy, str) else strategy
     kind = kind if isinstance(kind, type) else type(kind)
-    # Two subclasses of DDPStrategy that are something else.
+    # Two subclasses of DDPStrategy are not DDP.
     if issubclass(kind, (SingleDeviceStrategy, DDPStrategy)) and not issubclass(kind, (DeepSpeedStrategy, XLAStrategy)):
         return
     name = strategy if isinstance(strategy, str) else kind.__name__
@@ -106,6 +107,7 @@ def _strategy_class(name: str) -> type:
         registered: type = StrategyRegistry[name]["strategy"]
         return registered
     module, _, attribute = name.rpartition(".")
-    # Not imported: a class has been by now, any other word would only run code. What is no strategy is refused.
+    # Not imported: the module of a given class has been imported by now, and importing anything else would only run its
+    # code. Anything that is not a strategy is refused.
     found: type = getattr(sys.modules.get(module), attribute, object)
     return found

@@ -1,4 +1,4 @@
-"""What a teacher says of every row, computed once, since it is frozen and answers without dropout."""
+"""The teacher's outputs for every row, computed once: it is frozen and has no dropout, so they do not change."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _HIDDEN = "hidden_states/"
 
 
 class TeacherOutputs:
-    """A teacher's logits, and hidden states if they were asked for, by the number of the row.
+    """A teacher's logits, and hidden states if they were requested, by row number.
 
     Args:
-        key: Identifies teacher, rows and tokenisation; see `TeacherCache`.
+        key: Hash that identifies teacher, rows and tokenisation; see `TeacherCache`.
         idx: Number of each row, ``(rows,)``, int64.
         logits: Shape ``(rows, num_labels)``, float32 or wider.
         lengths: Number of tokens of each row, ``(rows,)``, int64.
-        hidden_states: By number of the layer (0 the embeddings', negative from the end), those of all real tokens, row
-            after row: ``(sum of lengths, hidden_size)``.
+        hidden_states: Hidden states of all real tokens, rows concatenated, ``(sum of lengths, hidden_size)``, by number
+            of the layer (0: the embeddings; negative: from the end).
 
     Examples:
         >>> outputs = TeacherOutputs("a", torch.tensor([7, 4]), torch.tensor([[0.5], [2.0]]), torch.tensor([3, 2]))
@@ -50,7 +50,8 @@ class TeacherOutputs:
         self.key = key
         self._stored = {"idx": idx, "logits": logits, "lengths": lengths}
         self._hidden_states = dict(hidden_states or {})
-        # By number, so that a look-up needs no search and no word of the device. Nothing is said of other rows.
+        # Indexed by row number, so that look-ups need neither a search nor a device synchronisation. Missing rows are
+        # NaN.
         self._logits = torch.full((int(idx.max()) + 1, logits.shape[1]), torch.nan, dtype=logits.dtype)
         self._logits[idx] = logits
         self._lengths, self._starts = torch.zeros(2, len(self._logits), dtype=torch.int64)
@@ -62,13 +63,13 @@ class TeacherOutputs:
         return len(self._stored["idx"])
 
     def to(self, device: torch.device) -> TeacherOutputs:
-        """Bring the logits to a device, where looking them up waits for nothing; hidden states stay where they are.
+        """Move the logits to a device, so that look-ups need no synchronisation; hidden states are not moved.
 
         Args:
             device: Device of the training.
 
         Returns:
-            Itself.
+            This object.
         """
         self._logits = self._logits.to(device)
         return self
@@ -80,19 +81,19 @@ class TeacherOutputs:
             idx: Numbers of rows, ``(batch,)``, on the device of `to`.
 
         Returns:
-            Shape ``(batch, num_labels)``; NaN for a row that the teacher was not asked about.
+            Shape ``(batch, num_labels)``; NaN for a row without teacher outputs.
         """
         return self._logits[idx]
 
     def hidden_states(self, idx: Tensor, width: int) -> dict[int, Tensor]:
-        """Look up hidden states, for a loss of one's own.
+        """Look up hidden states, for a user's own loss.
 
         Args:
             idx: Numbers of rows, ``(batch,)``.
             width: Padded length of the batch.
 
         Returns:
-            By layer, shape ``(batch, width, hidden_size)``, on the device of `idx`; zeros where a row has ended.
+            Hidden states by layer, ``(batch, width, hidden_size)``, on the device of `idx`; zeros for padding.
         """
         rows = idx.cpu()
         position = torch.arange(width)
@@ -103,28 +104,28 @@ class TeacherOutputs:
         }
 
     def save(self, path: Path) -> None:
-        """Write them as safetensors, with their key.
+        """Write the outputs and their key as safetensors.
 
         Args:
-            path: The file; its folder is made.
+            path: The file; its folder is created.
         """
         hidden = {f"{_HIDDEN}{layer}": states for layer, states in self._hidden_states.items()}
         write_tensors(path, {**self._stored, **hidden}, key=self.key)
 
     @classmethod
     def load(cls, path: Path, key: str) -> TeacherOutputs:
-        """Map a file that `save` wrote into memory, where processes share it.
+        """Memory-map a file that `save` wrote; processes share this memory.
 
         Args:
             path: The file.
-            key: What the outputs must be of.
+            key: Expected key of the outputs.
 
         Returns:
             The outputs.
 
         Raises:
             DamagedError: If the file cannot be read or is damaged.
-            StarkError: If it holds the outputs of another teacher, or of other rows.
+            StarkError: If it holds the outputs of another teacher, or for other rows.
         """
         tensors, notes = read_tensors(path)
         if notes.get("key") != key:
@@ -140,16 +141,16 @@ class TeacherOutputs:
 def ask_teacher(
     teacher: PreTrainedModel, batches: Iterable[Batch], key: str, hidden_states: Sequence[int] = ()
 ) -> TeacherOutputs:
-    """Ask a teacher about all rows, in one pass over batches that are always the same.
+    """Compute a teacher's outputs for all rows, in one pass over fixed batches.
 
-    The same row in another batch gives other last bits, so a pass over the shuffled batches of training would make a
-    resumed fit differ. The processes of a run share the batches; all of them have to call this, and all get all rows.
+    The last bits of a row's outputs depend on its batch, so a pass over the shuffled batches of training would make a
+    resumed fit differ. The processes of a run share the batches; all of them must call this, and all get all rows.
 
     Args:
         teacher: The teacher, in eval mode.
         batches: Batches on the teacher's device, with ``idx``; the same on every process.
         key: See `TeacherOutputs`.
-        hidden_states: Numbers of the layers whose hidden states are kept, as in transformers' ``hidden_states``.
+        hidden_states: Numbers of the layers whose hidden states are stored, as in transformers' ``hidden_states``.
 
     Returns:
         The outputs, on the CPU.
@@ -167,7 +168,7 @@ def ask_teacher(
         parts |= others
     if not parts:
         raise StarkError("there is no row to ask the teacher about")
-    # In the order of the batches, whichever process had them.
+    # In the order of the batches, independent of the process that computed them.
     columns = {name: torch.cat([parts[number][name] for number in sorted(parts)]) for name in parts[0]}
     kept = {layer: columns.pop(f"{_HIDDEN}{layer}") for layer in hidden_states}
     return TeacherOutputs(key, **columns, hidden_states=kept)

@@ -87,7 +87,7 @@ def test_the_loss_has_the_modules_settings_or_is_given_whole(tiny_task):
     assert repr(module.loss) == repr(SoftTargets(3.0, 0.8))
     given = KLDivergence(4.0)
     assert tiny_task.distillation(loss=given).loss is given
-    with pytest.raises(ValueError, match="loss is given beside temperature"):
+    with pytest.raises(ValueError, match="loss is given with temperature"):
         tiny_task.distillation(loss=given, temperature=3.0)
 
 
