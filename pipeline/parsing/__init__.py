@@ -1,1 +1,1 @@
-"""What a user writes: YAML, options, plugins, and errors in one line."""
+"""Reading a user's input: YAML, options and plugins, with errors in one line."""

@@ -1,4 +1,4 @@
-"""Errors of users: one line that says what is wrong and where, and exit status 2."""
+"""Users' errors: one line with what is wrong and where, and exit status 2."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ from stark.storage import ReadError, WriteError
 __all__ = ["OneLineErrors", "fail", "mistake_of"]
 
 _LONGEST = 1000
-# Refusals of the system that concern a path.
+# Error numbers of the operating system that concern a path.
 _REFUSALS = (
     *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EACCES, errno.EPERM, errno.ELOOP),
     *(errno.ENAMETOOLONG, errno.ENOTEMPTY, errno.EXDEV, errno.ENXIO),
 )
-# What the parser says of names that it does not know; of a group's it says the group apart.
+# The parser's message about an unknown name; for a name in a group it contains the group separately.
 _UNKNOWN = re.compile(
     r"(?:(?:Group '(?P<group>[\w.]+)'|Subcommand '\w+') does not accept option '"
     r"|Option '(?=[\w.]+' is not accepted)|unrecognized arguments: --)(?P<name>[\w.]+)"
 )
 
-# What it says of the value of a name that it knows.
+# The parser's message about the value of a known name.
 _KNOWN = re.compile(r'Parser key "(?P<name>[\w.]+)"')
 
-# What it says of the import path of a class that a value may not name.
+# The parser's message about the import path of a class that a value may not name.
 _DENIED = re.compile(r"Importing '(?P<path>[\w.]+)' is not allowed")
 
-# The files that the command line has named so far, and the one that is being read. Parsers make parsers of their own
-# for parts of it, so none of them knows all.
+# The files that the command line has named so far, and the file that is being read. These are global, because parsers
+# create further parsers for parts of the command line, so no parser has the whole of it.
 _NAMED: ContextVar[list[Path] | None] = ContextVar("named", default=None)
 _AT_WORK: ContextVar[Path | None] = ContextVar("at_work", default=None)
 
-# For files and for values on the command line alike.
+# For files and also for values on the command line.
 set_loader("yaml", load_yaml, exceptions=(yaml.YAMLError,))
 
 
@@ -59,20 +59,21 @@ def fail(message: str) -> NoReturn:
         message: What is wrong, where, and what to do.
     """
     line = " ".join(line.strip() for line in message.splitlines() if line.strip())
-    if len(line) > _LONGEST:  # the parser quotes what it cannot use, even a whole file
+    if len(line) > _LONGEST:  # the parser quotes an invalid value, which may be a whole file
         line = f"{line[:_LONGEST]} ..."
     print(f"stark: error: {printable(line)}", file=sys.stderr)
     sys.exit(2)
 
 
 def mistake_of(error: BaseException) -> BaseException | None:
-    """Find the mistake of the user, or the refusal of the system, behind an exception.
+    """Find the user's mistake, or the operating system's error about a path, that caused an exception.
 
     Args:
-        error: A caught exception. If the parser raised it while it built a class of ours, the reason is in its causes.
+        error: A caught exception. If the parser raised it while it created one of our objects, the reason is in the
+            chain of its causes.
 
     Returns:
-        The exception whose message is to be printed as one line; None for a defect.
+        The exception whose message is printed as one line; None if the exception is a bug of the program.
 
     Examples:
         >>> mistake_of(StarkError("sparsity is 70"))
@@ -94,26 +95,26 @@ def mistake_of(error: BaseException) -> BaseException | None:
 
 
 class OneLineErrors(ArgumentParser):
-    """A parser that reports what is wrong with the command line or a YAML in one line, without the usage."""
+    """A parser that reports an error in the command line or a YAML file in one line, without the usage text."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print the message and exit with status 2.
 
         Args:
-            message: The parser's message.
-            ex: What caused it; its text is in the message, to which the nearest name is added if it knows no such one.
+            message: The parser's message; for an unknown name the nearest known one is added.
+            ex: Cause of the error; the message contains its text.
         """
         if denied := _DENIED.search(message):
             key = known["name"] if (known := _KNOWN.search(message)) else "class_path"
             fail(
                 f"{_place(message)}{key}: {denied['path']} is not imported: name a class of {', '.join(IMPORTABLE)} "
-                "or of a Python file of your own, given with --plugins FILE.py"
+                "or of your own Python file, given with --plugins FILE.py"
             )
         fail(_place(message) + message + _nearest(message, getattr(ex, "subcommand_parser", self)))
 
     @contextmanager
     def _denials_told(self) -> Iterator[None]:
-        """Report a class that must not be imported, also where the parser itself does not catch its own error."""
+        """Report a class that must not be imported, even if the parser does not catch its own error."""
         try:
             yield
         except ImportError as error:
@@ -122,14 +123,14 @@ class OneLineErrors(ArgumentParser):
             self.error(str(error), error)
 
     def parse_args(self, *args: Any, **kwargs: Any) -> Namespace:  # type: ignore[override]  # noqa: ANN401
-        """Parse a command line; what is wrong in a file that it names is told with the file and its line.
+        """Parse a command line; errors in a file that it names are reported with the file and the line.
 
         Args:
-            args: The parent's.
-            kwargs: The parent's.
+            args: Arguments of the parent's method.
+            kwargs: Keyword arguments of the parent's method.
 
         Returns:
-            What the parent returns.
+            The parent's result.
         """
         token = _NAMED.set([]) if _NAMED.get() is None else None
         try:
@@ -141,15 +142,15 @@ class OneLineErrors(ArgumentParser):
                 _NAMED.reset(token)
 
     def parse_path(self, path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Namespace:  # noqa: ANN401
-        """Parse a file of settings; one that is no text is an error of the user.
+        """Parse a file of settings; a file that is not text is reported as a user's error.
 
         Args:
             path: The file.
-            args: The parent's.
-            kwargs: The parent's.
+            args: Arguments of the parent's method.
+            kwargs: Keyword arguments of the parent's method.
 
         Returns:
-            What the parent returns.
+            The parent's result.
         """
         try:
             read_yaml_text(Path(path))
@@ -167,17 +168,17 @@ class OneLineErrors(ArgumentParser):
 
 
 def _place(message: str) -> str:
-    """The file that has what the parser complains of, and the line; nothing if it comes from the command line."""
+    """The file and line that a parser's message is about; empty if it is about the command line itself."""
     at_work, unknown, known = _AT_WORK.get(), _UNKNOWN.search(message), _KNOWN.search(message)
     name = _full_name(unknown) if unknown else known["name"] if known else ""
     if at_work is not None:
         lines = lines_of_keys(at_work)
-        # Of what is wrong within a class the parser tells the name there.
+        # For an error within a class, the parser gives only the name within that class.
         ends = [line for key, line in lines.items() if key.endswith(f".{name}")]
         line = lines.get(name, ends[0] if len(ends) == 1 else None)
         return f"{at_work}: " if line is None else f"{at_work}, line {line}: "
     if unknown is not None and not message.startswith("unrecognized"):
-        # Names are checked when all files have been read, of which the last one that has it is meant.
+        # Names are checked after all files have been read; the last file with this name counts.
         for path in reversed(_NAMED.get() or []):
             if line := lines_of_keys(path).get(name):
                 return f"{path}, line {line}: "
@@ -189,7 +190,7 @@ def _full_name(unknown: re.Match[str]) -> str:
 
 
 def _nearest(message: str, parser: ArgumentParser) -> str:
-    """What may have been meant by a name that the parser does not know; nothing if it complains of something else."""
+    """A hint at the nearest known name if a parser's message is about an unknown name; otherwise empty."""
     unknown = _UNKNOWN.search(message)
     if unknown is None:
         return ""

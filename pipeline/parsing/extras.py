@@ -1,4 +1,4 @@
-"""What optional dependencies a command needs, found out before anything is written."""
+"""Checks for the optional dependencies of a command, before anything is written."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ __all__ = ["need_extra", "needs_extra"]
 
 
 def needs_extra(what: str, extra: str, missing: str) -> str:
-    """Say that an extra is missing, and how to get it.
+    """Return a message that an extra is missing, with the command that installs it.
 
     Args:
-        what: Needs it, such as ``--format onnx``.
-        extra: Its name in setup.cfg.
-        missing: The packages.
+        what: Option that needs the extra, such as ``--format onnx``.
+        extra: Name of the extra in setup.cfg.
+        missing: Names of the missing packages.
 
     Returns:
-        A sentence.
+        The message, one line.
     """
     install = f"pip install '.[{extra}]' in the folder of the source, or see README.md, Installing"
     return f"{what} needs the extra [{extra}] ({missing}): {install}"
 
 
 def need_extra(extra: str, what: str, *modules: str) -> None:
-    """Check that the packages of an extra are there.
+    """Check that the packages of an extra are installed.
 
     Args:
-        extra: Its name in setup.cfg.
-        what: Needs them, such as ``--format onnx``.
-        modules: Names of the modules that the packages have.
+        extra: Name of the extra in setup.cfg.
+        what: Option that needs the packages, such as ``--format onnx``.
+        modules: Names of the packages' modules.
 
     Raises:
         StarkError: If one of them is missing.

@@ -1,4 +1,4 @@
-"""Objects that settings describe: a class path, or a class path with its arguments."""
+"""Creating objects from settings: a class path, or a class path with arguments."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Built = TypeVar("Built")
 
 
 def build(kind: type[Built], key: str, described: str | Mapping[str, Any]) -> Built:
-    """Build what a setting describes.
+    """Create the object that a setting describes.
 
     Args:
-        kind: The class of which it must be.
+        kind: Required class of the object.
         key: Name of the setting, for messages.
-        described: Class path, or its ``class_path`` and ``init_args``.
+        described: A class path, or a mapping with ``class_path`` and ``init_args``.
 
     Returns:
         The object.

@@ -1,4 +1,4 @@
-"""Text of others on the terminal: names, labels and headers are shown as they are and do nothing."""
+"""Untrusted text on the terminal: names, labels and headers are printed literally and have no effect on it."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from rich.text import Text
 __all__ = ["PlainConsole", "printable"]
 
 _SHOWN = "\n\t"
-# Control characters, those that turn the direction of the text around or are not seen, and halves of pairs.
+# Control characters, characters that reverse the direction of the text or are invisible, and lone surrogates.
 _HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
-# Of the invisible ones, those that languages and emoji need.
+# Invisible characters that some languages and emoji need.
 _JOINERS = "\u200c\u200d"
 
 
 def printable(text: str) -> str:
-    r"""Show what a terminal would obey instead of showing it, such as escape sequences, as Python writes it.
+    r"""Replace characters that would control the terminal, such as escape sequences, by Python's escapes.
 
     Args:
         text: Any text.
 
     Returns:
-        The same with ``\x1b`` and the like spelt out; line ends and tabs stay.
+        The text with escapes such as ``\x1b``; line ends and tabs are not replaced.
 
     Examples:
         >>> print(printable("a\x1b]0;title\x07b"), printable("naïve 漢字"))
@@ -41,14 +41,14 @@ def _is_shown(char: str) -> bool:
 
 
 class PlainConsole(Console):
-    """A console for text that nobody has looked at: rich's markup and emoji codes mean nothing in it.
+    """A console for untrusted text: rich's markup and emoji codes are not interpreted.
 
     Args:
         stderr: Whether it prints to standard error.
     """
 
     def __init__(self, *, stderr: bool = False) -> None:
-        """Open it."""
+        """Open the console."""
         shown = sys.stderr if stderr else sys.stdout
         # A log file has no width, and 80 columns would break tables.
         super().__init__(
@@ -56,5 +56,5 @@ class PlainConsole(Console):
         )
 
     def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - rich's own
-        """Render all text, also that of tables, made printable."""
+        """Make all text printable and render it, including the text of tables."""
         return super().render_str(printable(text), **options)

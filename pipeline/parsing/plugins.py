@@ -1,4 +1,4 @@
-"""Own classes: Python files that a command is given, and the modules that a ``class_path`` may name at all."""
+"""Plugins: Python files with a user's own classes, and the modules that a ``class_path`` may name."""
 
 from __future__ import annotations
 
@@ -31,16 +31,17 @@ __all__ = [
 ]
 
 PluginPaths = list[str] | str
-PLUGINS_HELP = "Python files with own classes: those of my_losses.py are my_losses.NAME in a class_path"
+PLUGINS_HELP = "Python files with your own classes; in a class_path, a class of my_losses.py is my_losses.NAME"
 
 IMPORTABLE = (
     *("callbacks", "datamodules", "lightning_modules", "stark"),
     *("lightning_fabric", "pytorch_lightning", "torch", "torchmetrics"),
 )
-"""Packages whose classes any YAML may name. Importing a module runs its code, and the YAML may be somebody else's."""
+"""Packages whose classes any YAML may name. There are no others, as importing a module runs its code, and the YAML may
+be from somebody else."""
 
-# The parser asks before it imports, and once more where what it found was defined, as modules import others. What looks
-# like a class in a value of any type stays that value.
+# The parser checks a path before it imports it, and then the module that defines the imported object, because modules
+# import other modules. In a value of any type, a mapping that looks like a class stays a mapping.
 set_parsing_settings(
     import_path_denylist=["*"], import_path_allowlist=list(IMPORTABLE), instantiate_subclass_spec_in_any=False
 )
@@ -48,11 +49,11 @@ set_parsing_settings(
 
 @dataclass(frozen=True)
 class Plugin:
-    """A Python file with own classes, imported as a module of its name.
+    """A Python file with a user's own classes, imported as a module of the same name.
 
     Attributes:
-        path: The file, an absolute path.
-        source: Its content when it was imported.
+        path: Absolute path of the file.
+        source: Content of the file when it was imported.
     """
 
     path: Path
@@ -60,7 +61,7 @@ class Plugin:
 
     @property
     def digest(self) -> str:
-        """Of the content."""
+        """SHA-256 of the content."""
         return hashlib.sha256(self.source.encode()).hexdigest()
 
 
@@ -68,7 +69,7 @@ _loaded: dict[str, Plugin] = {}
 
 
 def add_plugins(parser: ArgumentParser) -> None:
-    """Let a command that reads a model be given the files that define its family or its kind of label.
+    """Add the option ``--plugins`` to a command that reads a model, for the model's family or kind of label.
 
     Args:
         parser: The command's parser.
@@ -79,13 +80,13 @@ def add_plugins(parser: ArgumentParser) -> None:
 
 
 def named_plugins(args: Sequence[str]) -> PluginPaths:
-    """Find the plugins that a command line and its YAML files name, before a parser looks for classes in them.
+    """Find the plugins that a command line and its YAML files name, before a parser needs their classes.
 
     Args:
-        args: The options. What is wrong with them is left to the parser to say.
+        args: The options. Errors in them are ignored here; the parser reports them.
 
     Returns:
-        The files; as for every option the last place that names any counts.
+        The files. As for every option, the last value counts.
 
     Examples:
         >>> named_plugins(["--model", "mine.Model", "--plugins=[mine.py, other.py]"])
@@ -116,14 +117,14 @@ def load_plugins(paths: PluginPaths) -> tuple[Plugin, ...]:
     """Import plugins, so that ``class_path: my_losses.MyLoss`` names a class of ``my_losses.py``.
 
     Args:
-        paths: The files, in this order: a later one may import an earlier one.
+        paths: The files, in the order of their import: a later file may import an earlier one.
 
     Returns:
-        What was imported.
+        The plugins.
 
     Raises:
-        StarkError: If one has the name of another module, or its own code fails; the traceback is printed then.
-        StarkFileNotFoundError: If there is no such file.
+        StarkError: If a file has the name of another module, or its code fails; then its traceback is printed.
+        StarkFileNotFoundError: If a file does not exist.
     """
     found: dict[str, Plugin] = {}
     for path in dict.fromkeys(Path(path).absolute() for path in ([paths] if isinstance(paths, str) else paths)):
@@ -135,7 +136,7 @@ def load_plugins(paths: PluginPaths) -> tuple[Plugin, ...]:
             raise StarkError(f"plugins: {path} has the name of another module, {other}: rename the file")
         found[path.stem] = plugin = Plugin(path, read_yaml_text(path))
         known = _loaded.get(path.stem)
-        # A run's fits are given its copy of the file.
+        # A loaded plugin may be given again with another path: a run's fits get the run's copy of the file.
         if known is None or known.source != plugin.source or path.stem not in sys.modules:
             _import(plugin)
             _loaded[path.stem] = plugin
@@ -144,7 +145,7 @@ def load_plugins(paths: PluginPaths) -> tuple[Plugin, ...]:
 
 
 def plugin_copies(plugins: Sequence[Plugin], folder: Path) -> list[Path]:
-    """Where a run's fits find plugins.
+    """Return the paths of a run's copies of plugins, which its fits import.
 
     Args:
         plugins: The plugins.
@@ -157,7 +158,7 @@ def plugin_copies(plugins: Sequence[Plugin], folder: Path) -> list[Path]:
 
 
 def keep_plugins(plugins: Sequence[Plugin], folder: Path) -> None:
-    """Write these copies: plugins as they were imported, whatever becomes of the files during the run.
+    """Write a run's copies of plugins, with the content that was imported: the files may change during the run.
 
     Args:
         plugins: The plugins.
@@ -168,7 +169,7 @@ def keep_plugins(plugins: Sequence[Plugin], folder: Path) -> None:
 
 
 def _other_module(path: Path, found: dict[str, Plugin]) -> str | None:
-    """Where a module of the same name lies; nothing is imported."""
+    """The location of another module with the same name, or None; nothing is imported."""
     name = path.stem
     if name in found:
         return str(found[name].path)
@@ -183,7 +184,7 @@ def _other_module(path: Path, found: dict[str, Plugin]) -> str | None:
 
 
 def _import(plugin: Plugin) -> None:
-    """Run a plugin's code as a module; from the content that was read, and nothing is written beside it."""
+    """Run a plugin's code as a module, from the content that was read; no bytecode file is written."""
     path = plugin.path
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
@@ -191,7 +192,7 @@ def _import(plugin: Plugin) -> None:
     sys.modules[path.stem] = module
     try:
         exec(compile(plugin.source, str(path), "exec"), vars(module))
-    except (Exception, SystemExit) as error:  # whatever its code raises
+    except (Exception, SystemExit) as error:  # a plugin's code can raise any exception
         del sys.modules[path.stem]
         frames = error.__traceback__.tb_next if error.__traceback__ is not None else None  # without this function
         traceback.print_exception(type(error), error, frames)

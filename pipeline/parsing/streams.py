@@ -1,4 +1,4 @@
-"""Standard input, output and error of a command: they may be closed, and whoever reads may go away."""
+"""Standard input, output and error of a command, which may be closed or lose their reader."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 __all__ = ["OutputLostError", "standard_streams"]
 
-# Commands whose results go to standard output; those of the others are files.
+# Commands that write their results to standard output; the other commands write files.
 _PRINTING = ("predict-file", "test", "validate")
-# Nobody reads any more: the pipe's reader or the terminal is gone, or the stream was closed from the start.
+# Errors without a reader: the pipe's reader or the terminal has gone, or the stream was closed from the start.
 _NOBODY = (errno.EPIPE, errno.EIO, errno.EBADF)
 _ALL = errno.errorcode
 
 
 class OutputLostError(Exception):
-    """Standard output could not be written; no OSError, which libraries take for one of their own files."""
+    """Standard output could not be written; not an OSError, because libraries would relate it to their own files."""
 
     def __init__(self, reason: OSError) -> None:
-        """Keep the reason.
+        """Store the reason.
 
         Args:
-            reason: What the system said.
+            reason: The operating system's error.
         """
         super().__init__(str(reason))
         self.reason = reason
@@ -40,9 +40,8 @@ class Output(io.FileIO):
     """A standard stream for writing, below its buffer.
 
     Args:
-        descriptor: Number of the stream; it stays open.
-        forgiven: Numbers of the errors after which what was to be written is dropped; the others raise
-            `OutputLostError`.
+        descriptor: File descriptor of the stream; it stays open.
+        forgiven: Error numbers that are ignored, so that the data is dropped; the others raise `OutputLostError`.
     """
 
     def __init__(self, descriptor: int, forgiven: Container[int]) -> None:
@@ -51,7 +50,7 @@ class Output(io.FileIO):
         self.forgiven = forgiven
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Write, or drop what cannot be written."""
+        """Write data; drop it after an error that is ignored."""
         try:
             return super().write(data)
         except OSError as error:
@@ -64,29 +63,29 @@ class Output(io.FileIO):
 def standard_streams(command: str) -> Iterator[None]:
     """Take over the standard streams of this process for a command.
 
-    Training and whatever else leaves files goes on when nobody sees its progress any more. A command whose result
-    is what it prints ends: quietly with status 141 when the reader of a pipe is gone, as other programs that
-    SIGPIPE kills, else with one line and status 2.
+    When its output has no reader any more, training and other commands that write files continue. A command that prints
+    its result ends: silently with status 141 if the reader of a pipe has gone, like programs that SIGPIPE kills;
+    otherwise with one line and status 2.
 
     Args:
-        command: Such as ``run``.
+        command: Name of the command, such as ``run``.
     """
     prints = command in _PRINTING
     _open_closed(prints)
     output = Output(1, () if prints else _NOBODY)
     sys.stdout = _text(output, sys.stdout)
-    sys.stderr = _text(Output(2, _ALL), sys.stderr)  # there is no other place to say so
+    sys.stderr = _text(Output(2, _ALL), sys.stderr)  # its errors cannot be reported anywhere
     try:
         try:
             yield
         except SystemExit as end:
-            if end.code:  # why is on standard error, and counts for more
+            if end.code:  # the reason is on standard error, and matters more than lost output
                 output.forgiven = _ALL
             sys.stdout.flush()
             raise
         sys.stdout.flush()
     except OutputLostError as lost:
-        output.forgiven = _ALL  # for what is still in its buffer
+        output.forgiven = _ALL  # for data that is still in the buffer
         if lost.reason.errno == errno.EPIPE:
             sys.exit(128 + signal.SIGPIPE)
         from pipeline.parsing.errors import fail
@@ -95,19 +94,19 @@ def standard_streams(command: str) -> Iterator[None]:
 
 
 def _open_closed(prints: bool) -> None:
-    """Open closed streams: the next file that is opened would take their numbers, and get what is printed."""
+    """Open closed streams: otherwise the next opened file would get their descriptors, and the printed text."""
     for number, flags in enumerate((os.O_RDONLY, os.O_RDONLY if prints else os.O_WRONLY, os.O_WRONLY)):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, flags)  # takes the lowest free number; of a result, writing fails
+            os.open(os.devnull, flags)  # gets the lowest free number; writing a result to it fails
             os.set_inheritable(number, True)
             if number == 0:
                 sys.stdin = open(0, closefd=False)  # noqa: SIM115 - to the end of the process
 
 
 def _text(output: Output, before: TextIO | None) -> TextIO:
-    """A text stream over it, like the one before; None was closed."""
+    """A text stream over an output, with the settings of the previous stream; None if that was closed."""
     encoding, errors = ("utf-8", "backslashreplace") if before is None else (before.encoding, before.errors)
     lines = before is None or (isinstance(before, io.TextIOWrapper) and before.line_buffering)
     through = isinstance(before, io.TextIOWrapper) and before.write_through

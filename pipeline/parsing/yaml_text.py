@@ -1,4 +1,4 @@
-"""Reading the YAML of settings: plain values only, and no document that takes for ever."""
+"""Reading settings from YAML: plain values only, and no document that would take endless time."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def read_yaml_text(path: Path) -> str:
         path: The file.
 
     Returns:
-        Its text.
+        The file's text.
 
     Raises:
-        StarkError: If it is not UTF-8.
+        StarkError: If the file is not UTF-8.
         OSError: If it cannot be read.
     """
     try:
@@ -41,18 +41,18 @@ def read_yaml_text(path: Path) -> str:
 
 
 def load_yaml(text: str) -> Any:  # noqa: ANN401 - anything that YAML can hold
-    """Load a document or a single value as jsonargparse does, but refuse what would keep it busy for ever.
+    """Load a document or a single value as jsonargparse does, but refuse a document that would take endless time.
 
-    An alias may lead back to what it lies in, or a few of them may stand for millions of values.
+    An alias may refer to a value that contains it, or a few aliases may expand to millions of values.
 
     Args:
         text: The YAML.
 
     Returns:
-        Its value.
+        The value.
 
     Raises:
-        yaml.YAMLError: If it is no YAML, has tags of Python objects, leads back into itself, or is nested too deeply.
+        yaml.YAMLError: If it is not YAML, has tags of Python objects, contains itself, or is nested too deeply.
 
     Examples:
         >>> load_yaml("{epochs: 3, layers: [1, 2]}")
@@ -67,24 +67,24 @@ def load_yaml(text: str) -> Any:  # noqa: ANN401 - anything that YAML can hold
     except yaml.YAMLError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-        # PyYAML's own constructors stumble over values such as `!!int text`.
+        # PyYAML's constructors raise these for values such as `!!int text`.
         raise TooMuchError(f"a value does not fit its tag ({error})") from error
 
 
 def lines_of_keys(path: Path) -> dict[str, int]:
-    """Where a file of settings has its keys.
+    """Return the line number of each key in a file of settings.
 
     Args:
-        path: The file, which `load_yaml` takes.
+        path: The file; `load_yaml` must accept it.
 
     Returns:
-        The number of the line of each key, by its name with those above it, ``student.sparsity``; items of lists are
-        numbered, ``trainer.callbacks.0.class_path``. Empty if the file cannot be read.
+        Line numbers by full name of the key, such as ``student.sparsity``, or ``trainer.callbacks.0.class_path`` with
+        numbers for items of lists. Empty if the file cannot be read.
     """
     try:
         return dict(_keys(yaml.compose(read_yaml_text(path), Loader=yaml.SafeLoader), ""))
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
-        return {}  # the file has another error, which is reported already
+        return {}  # another error in the file is reported already
 
 
 def _keys(node: yaml.Node | None, above: str) -> Iterator[tuple[str, int]]:
