@@ -1,1 +1,1 @@
-"""One fit: LightningCLI, processes of its own, loggers."""
+"""Running a single fit: LightningCLI, separate processes, loggers."""

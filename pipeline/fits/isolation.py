@@ -1,4 +1,4 @@
-"""Processes that find installed code only, whatever lies in the folder that they are started in."""
+"""Starting processes that import installed code only, and never modules from the current folder."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from pathlib import Path
 __all__ = ["SAFE_PATH", "stark_command"]
 
 SAFE_PATH = {"PYTHONSAFEPATH": "1"}
-"""Environment variable that keeps the current folder off the path of a Python process and of all that it starts, such
-as the other ranks of a fit. The user's own ``PYTHONPATH`` still counts."""
+"""Environment variable that keeps the current folder off the import path of a Python process and of its child
+processes, such as the other ranks of a fit. The user's ``PYTHONPATH`` is still used."""
 
 _ENTRY = Path(__file__).resolve().parents[2] / "cli.py"
 
 
 def stark_command(args: list[str]) -> list[str]:
-    """The command line of another `stark`.
+    """Return the command line that starts `stark` in another process.
 
-    ``python -m cli`` would take a ``cli.py`` from the current folder. The entry is an absolute path instead; Lightning
-    starts the other ranks by it as well.
+    ``python -m cli`` would run a ``cli.py`` in the current folder. Therefore the script is given by its absolute path;
+    Lightning uses this path to start the other ranks as well.
 
     Args:
-        args: Its command and options.
+        args: Command and options.
 
     Returns:
         The command line.

@@ -24,7 +24,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveCon
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities import rank_zero_info
 
-from callbacks import *  # noqa: F403 - of what has been imported, YAML may use bare class names
+from callbacks import *  # noqa: F403 - YAML may use bare class names of imported classes
 from callbacks import PARENT_VARIABLE, Paused, StopOnSignal
 from datamodules import GLUEDataModule
 from lightning_modules import ClassificationModule
@@ -45,20 +45,20 @@ _CHECKPOINTS = ("checkpoint", "last_checkpoint", "step_checkpoint")
 _NEEDLESS_WARNINGS = (
     ".*does not have many workers",  # rows are tokenised beforehand
     ".*your dataloader is not resumable",  # it is, see lightning_modules/resuming.py
-    "LightningCLI's args parameter",  # main() hands over what the shell gave it
+    "LightningCLI's args parameter",  # main() passes the shell's arguments on
     ".*LeafSpec.* is deprecated",  # Lightning's use of torch
-    "Experiment logs directory",  # before_fit sees to it
+    "Experiment logs directory",  # before_fit moves earlier logs away
     "Checkpoint directory .* exists and is not empty",
     ".*is smaller than the logging interval",
 )
 
 
 class OneLineParser(OneLineErrors, LightningArgumentParser):
-    """LightningCLI's parser with errors in one line."""
+    """LightningCLI's parser that reports errors in one line."""
 
 
 class SaveConfig(SaveConfigCallback):
-    """Saves the ``config.yaml`` of a fresh fit; a resumed one has it already."""
+    """Saves the ``config.yaml`` of a new fit; a resumed fit already has it."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Save when a fit starts."""
@@ -66,7 +66,7 @@ class SaveConfig(SaveConfigCallback):
             super().setup(trainer, pl_module, stage)
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write the file, whole or not at all; only the first process is asked to."""
+        """Write the file atomically; Lightning calls this only in the first process."""
         write_text(
             Path(trainer.default_root_dir) / self.config_filename, self.parser.dump(self.config, skip_none=False)
         )
@@ -75,18 +75,19 @@ class SaveConfig(SaveConfigCallback):
 class StarkCLI(LightningCLI):
     """LightningCLI over `ClassificationModule` and `GLUEDataModule`.
 
-    ``configs/trainer.yaml`` is read first. Label names, metrics and the seed flow from the data and ``seed_everything``
-    to where they are used, and the tokenizer's folder from the model to the data, so none is typed twice.
+    ``configs/trainer.yaml`` is read first. Label names, metrics and the seed are linked from the data and
+    ``seed_everything`` to the settings that use them, and the tokenizer's folder from the model to the data, so that
+    nothing has to be given twice.
 
     Args:
-        args: The command line, the subcommand first.
-        callbacks: Added to those of the YAML, such as a pipeline's progress display.
+        args: The command line, starting with the subcommand.
+        callbacks: Callbacks in addition to those of the YAML, such as a pipeline's progress display.
     """
 
     def __init__(self, args: list[str], callbacks: Sequence[Callback] = ()) -> None:
-        """Parse and run."""
+        """Parse the command line and run the subcommand."""
         self._asked = args[0]
-        # Only a fit goes on with the checkpoints of the folder that it was in.
+        # Only a fit continues with the checkpoints of its folder, so only there a changed folder matters.
         elsewhere = () if self._asked == "fit" else ("The dirpath has changed from",)
         for message in (*_NEEDLESS_WARNINGS, *elsewhere):
             warnings.filterwarnings("ignore", message=message)
@@ -110,18 +111,18 @@ class StarkCLI(LightningCLI):
             )
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # the parent's is static
-        """Only the subcommand that was asked for: building four parsers takes four times as long."""
+        """Return only the given subcommand: building four parsers takes four times as long."""
         return {self._asked: LightningCLI.subcommands()[self._asked]}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Name the callbacks that every fit has, and link what would otherwise be typed twice."""
+        """Add the callbacks that every fit has, and link settings that would otherwise have to be given twice."""
         parser.add_argument("--plugins", type=PluginPaths, default=[], help=PLUGINS_HELP)
         parser.add_lightning_class_args(ModelCheckpoint, _CHECKPOINTS[0])
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
-        # After the one that chooses, so that it saves what that one chose. Lightning's save_last would only write when
-        # the score improves.
+        # After the callback that chooses the best checkpoint, so that the last checkpoint contains that choice.
+        # Lightning's save_last would only write when the score improves.
         parser.add_lightning_class_args(ModelCheckpoint, _CHECKPOINTS[1])
-        # Lightning lets one of these write after validations or every n steps, not both.
+        # A single ModelCheckpoint can write after validations or every n steps, but not both.
         parser.add_lightning_class_args(ModelCheckpoint, _CHECKPOINTS[2])
         parser.link_arguments("seed_everything", "data.seed", compute_fn=_seed)
         parser.link_arguments("model", "data.model_name_or_path", compute_fn=_tokenizer_source)
@@ -130,13 +131,13 @@ class StarkCLI(LightningCLI):
         parser.link_arguments("data", "model.init_args.kind", compute_fn=_kind, apply_on="instantiate")
 
     def before_instantiate_classes(self) -> None:
-        """Refuse a strategy before Lightning builds it, which fails on its own terms; say where the plugins lie."""
+        """Refuse unsupported strategies before Lightning builds them and fails otherwise; store the plugins' paths."""
         self.config[self._asked]["plugins"] = [str(plugin.path) for plugin in self._plugins]
         strategy = self._get(self.config, "trainer")["strategy"]
         check_strategy(strategy["class_path"] if isinstance(strategy, Namespace) else strategy)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401 - the parent's signature
-        """Log to CSV in the run's folder, unless YAML names a logger; only a fit logs. Checkpoints are safe files."""
+        """Set the defaults: a fit logs to CSV in the run's folder, nothing else logs, and checkpoints are verified."""
         trainer = self._get(self.config_init, "trainer")
         plugins = trainer["plugins"] or []
         plugins = list(plugins) if isinstance(plugins, (list, tuple)) else [plugins]
@@ -146,7 +147,7 @@ class StarkCLI(LightningCLI):
         if self._asked == "fit" and folder is not None:
             for name in _CHECKPOINTS:
                 checkpoint: ModelCheckpoint = self._get(self.config_init, name)
-                # Lightning would ask the first logger for a place.
+                # Lightning would use the folder of the first logger.
                 checkpoint.dirpath = checkpoint.dirpath or str(Path(folder).resolve() / CHECKPOINTS)
         if trainer["logger"] in (None, True):
             kwargs["logger"] = CSVLogger(folder, name="", version="") if self._asked == "fit" else False
@@ -156,27 +157,27 @@ class StarkCLI(LightningCLI):
         try:
             super()._run_subcommand(subcommand)
         except Paused:
-            rank_zero_info(f"Paused; go on with --ckpt_path {self.trainer.default_root_dir}/{CHECKPOINTS}/last.ckpt")
+            rank_zero_info(f"Paused; continue with --ckpt_path {self.trainer.default_root_dir}/{CHECKPOINTS}/last.ckpt")
         except Exception:
             if not self.trainer.is_global_zero:
-                # Process 0 most likely has the same to say and ends this one; if not, it is said a bit later.
+                # Process 0 most likely reports the same error and ends this process; if not, this process reports it.
                 time.sleep(3)
             elif (launcher := self.trainer.strategy.launcher) is not None:
                 killed_by = _killed_by(launcher)
-                # The others wait for this process, and would complain or wait on when it is gone.
+                # The others wait for this process, and would report errors or wait forever after it has ended.
                 launcher.kill(signal.SIGKILL)
-                if killed_by:  # and not by what this process complains of
+                if killed_by:  # the error of this process is only a consequence
                     name = signal.Signals(killed_by).name
                     print(
-                        f"stark: one of the fit's processes was killed ({name}): go on with --ckpt_path",
+                        f"stark: one of the fit's processes was killed ({name}): continue with --ckpt_path",
                         file=sys.stderr,
                     )
                     sys.exit(128 + killed_by)
             raise
 
     def _parse_ckpt_path(self) -> None:
-        # Lightning lets a checkpoint's hyperparameters override YAML and command line. A fit refuses differences
-        # instead (ClassificationModule.on_load_checkpoint).
+        # In Lightning a checkpoint's hyperparameters override YAML and command line. A fit refuses differences instead
+        # (ClassificationModule.on_load_checkpoint).
         if self._asked == "fit":
             return
         if path := self.config[self._asked].get("ckpt_path"):
@@ -184,7 +185,7 @@ class StarkCLI(LightningCLI):
         super()._parse_ckpt_path()
 
     def before_fit(self) -> None:
-        """Claim the folder before a logger touches it, and tell the callbacks in time whether the fit resumes.
+        """Lock the folder before a logger writes to it, and let callbacks know early whether the fit resumes.
 
         Raises:
             StarkFileExistsError: If the folder holds another run, or another process works in it.
@@ -198,7 +199,7 @@ class StarkCLI(LightningCLI):
             self.trainer.ckpt_path = path
         if not self.trainer.is_global_zero or self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        # A stage's fit may have to wait until one that lost its pipeline has noticed.
+        # A stage's fit may have to wait until an orphaned fit notices that its parent died, and exits.
         self._held.enter_context(folder_lock(folder, patience=30.0 if PARENT_VARIABLE in os.environ else 0.0))
         if path is None and (folder / FIT_CONFIG).exists():
             raise StarkFileExistsError(
@@ -206,13 +207,13 @@ class StarkCLI(LightningCLI):
                 "resume it with --ckpt_path"
             )
         metrics = folder / METRICS
-        if metrics.is_file():  # the logger would delete it
+        if metrics.is_file():  # the logger would delete this file
             earlier = len(list(folder.glob(earlier_metrics("*"))))
             metrics.rename(metrics.with_name(earlier_metrics(earlier)))
 
 
 def _killed_by(launcher: Any) -> int:  # noqa: ANN401 - several classes, of which some start processes
-    """The signal that killed one of the other processes, by which this one has lost its connection; 0 if none did."""
+    """The signal that killed another process, so that this one lost the connection to it; 0 if none was killed."""
     deadline = time.monotonic() + 1  # the connection may break before the process has ended
     for process in getattr(launcher, "procs", []):
         with suppress(subprocess.TimeoutExpired):
@@ -226,10 +227,11 @@ def _is_no_advertisement(record: logging.LogRecord) -> bool:
 
 
 def _whole_numbers_first() -> None:
-    """Let ``--trainer.limit_train_batches 1`` be one batch.
+    """Make ``--trainer.limit_train_batches 1`` mean one batch.
 
-    Python takes ``Union[float, int]`` and ``Union[int, float]`` for the same and may give Lightning's Trainer the one
-    that some other module has written. The parser tries the types in their order, and 1.0 means all batches.
+    The parser tries the types of a union in their order, and 1.0 means all batches, so int must come first. Python
+    treats ``Union[float, int]`` and ``Union[int, float]`` as equal, and Lightning's Trainer may get a cached one that
+    another module wrote in the other order.
     """
     hints = Trainer.__init__.__annotations__
     for name, hint in hints.items():
@@ -243,7 +245,7 @@ def _seed(seed: bool | int) -> int:
 
 
 def _kind(data: LightningDataModule) -> str | None:
-    """The kind of label of a data module; of a user's own, which may know of none, what its label names mean."""
+    """The kind of label of a data module; None, which means by the label names, for a module without this attribute."""
     return getattr(data, "kind", None)
 
 

@@ -1,4 +1,4 @@
-"""Pictures for loggers: histograms of units' scores, and which units a model kept."""
+"""Figures for loggers: histograms of units' scores, and the units that a model kept."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KINDS = ("heads", "neurons")
 
 
 def score_figures(scores: UnitScores) -> dict[str, Figure]:
-    """Histograms of the normalised scores, a line for each layer.
+    """Draw histograms of the normalised scores, with a line for each layer.
 
     Args:
         scores: Scores of a model's units.
@@ -37,14 +37,14 @@ def score_figures(scores: UnitScores) -> dict[str, Figure]:
 
 
 def mask_figures(folder: Path, dense: Path) -> dict[str, Figure]:
-    """Which units of the dense model a model kept, layer by layer.
+    """Draw the units of the dense model that a model kept, layer by layer.
 
     Args:
         folder: Folder of the model.
         dense: Folder of the dense model.
 
     Returns:
-        A figure ``kept_units``; none where layers were dropped.
+        A figure ``kept_units``; empty if layers were dropped.
     """
     units, original = (kept_units(load_classifier(place)) for place in (folder, dense))
     if len(units.heads) != len(original.heads):

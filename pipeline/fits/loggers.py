@@ -1,4 +1,4 @@
-"""Where a run's fits are logged beside their CSV, under names that tell run, stage, candidate and seed."""
+"""Loggers of a run's fits in addition to CSV, with names that contain run, stage, candidate and seed."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ __all__ = ["log_figures", "logger_configs", "logging_ends", "prepare_loggers"]
 
 
 _MODULES = {"tensorboard": ("tensorboard",), "wandb": ("wandb",), "mlflow": ("mlflow", "sqlalchemy", "alembic")}
-# Of pytorch_lightning.loggers.
+# Classes of pytorch_lightning.loggers.
 _CLASSES = {"tensorboard": "TensorBoardLogger", "wandb": "WandbLogger", "mlflow": "MLFlowLogger"}
 
 
 def prepare_loggers(names: list[Loggers]) -> None:
-    """Find out whether the packages are there, before anything is written, and tell W&B to be quiet.
+    """Check that the loggers' packages are installed, before anything is written, and silence W&B.
 
     Args:
         names: Values of ``trainer.loggers``.
 
     Raises:
-        StarkError: If one is not.
+        StarkError: If a package is missing.
     """
     for name in names:
         need_extra(name, f"trainer.loggers {name}", *_MODULES[name], "matplotlib")
     if "wandb" in names:
-        # It would tell of every stage in twenty lines; fits in other processes inherit this.
+        # W&B would print twenty lines for every stage; fits in other processes inherit this variable.
         os.environ.setdefault("WANDB_SILENT", "true")
 
 
 def logger_configs(settings: RunSettings, folder: Path) -> list[dict[str, Any]]:
-    """The loggers of a fit, as its ``stage.yaml`` names them.
+    """Return the configurations of a fit's loggers for its ``stage.yaml``.
 
     Args:
         settings: The run's settings.
         folder: Folder of the stage.
 
     Returns:
-        The CSV, which `stark report` reads, and the others; empty without others.
+        The CSV logger, whose file `stark report` reads, and the other loggers; empty if there are no others.
     """
     names = settings.trainer.loggers
     if not names:
@@ -68,7 +68,7 @@ def _arguments(name: Loggers, settings: RunSettings, stage: str) -> dict[str, An
     if name == "tensorboard":
         return {"save_dir": str(folder.tensorboard), "name": stage, "version": ""}
     if name == "wandb":
-        # A fit that goes on is the same run there.
+        # A resumed fit continues the same W&B run.
         identity = f"{settings.name}-{stage}".replace("/", "-")
         shown = {"project": "stark", "group": settings.name, "name": f"{settings.name}/{stage}"}
         return {**shown, "id": identity, "resume": "allow", "save_dir": str(folder.root)}
@@ -78,16 +78,16 @@ def _arguments(name: Loggers, settings: RunSettings, stage: str) -> dict[str, An
 
 
 def log_figures(settings: RunSettings, folder: Path, draw: Callable[[], Mapping[str, Figure]]) -> None:
-    """Log pictures of a stage that is no fit.
+    """Log figures of a stage that is not a fit.
 
     Args:
         settings: The run's settings.
         folder: Folder of the stage.
-        draw: Makes the pictures, by name; not asked where nothing is logged.
+        draw: Function that returns the figures by name; it is not called without loggers.
     """
     if not settings.trainer.loggers:
         return
-    # It is only needed here, and takes seconds to import.
+    # Imported here because it is only needed here and takes seconds.
     from pytorch_lightning import loggers
 
     stage = folder.relative_to(settings.folder).as_posix()
@@ -102,7 +102,7 @@ def log_figures(settings: RunSettings, folder: Path, draw: Callable[[], Mapping[
 
 @contextmanager
 def logging_ends(settings: RunSettings) -> Iterator[None]:
-    """End what is logged with the block; W&B would take the next stage for more of this one.
+    """Close the loggers at the end of the block; otherwise W&B would add the next stage to the same run.
 
     Args:
         settings: The run's settings.

@@ -1,4 +1,4 @@
-"""Fits as tasks of a Ray cluster: one on this machine, or the one that ``RAY_ADDRESS`` names."""
+"""Fits as tasks of a Ray cluster, which is started on this machine or is the one at ``RAY_ADDRESS``."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ LOST = 128 + 9
 """Exit status of a fit whose worker or node was lost."""
 
 _START_SECONDS = 180.0
-"""How long a cluster on this machine may take to start. Ray itself gives up after 30 s, which a busy machine takes."""
+"""Seconds that a cluster on this machine may take to start. Ray's limit of 30 s is too short on a busy machine."""
 _CONNECTING = {"RAY_gcs_server_port_wait_time_s": "4"}
-"""How often a cluster elsewhere is asked, each time for 41 s; Ray itself asks for a quarter of an hour."""
+"""Number of attempts to connect to a cluster elsewhere, 41 s each; Ray's default takes a quarter of an hour."""
 
-# One thread starts the cluster, the others find it.
+# One thread starts the cluster, the others use it.
 _starting = threading.Lock()
-# Of those that run now, the files that tell them to stop. Ray's own way to cancel a task does not always reach it.
+# Stop files of the running fits; a fit stops when its file exists. Ray's way to cancel a task does not always reach it.
 _stop_files: set[Path] = set()
 
 
 def check_ray() -> None:
-    """Find out whether Ray is there, before anything is written.
+    """Check that Ray is installed, before anything is written.
 
     Raises:
         StarkError: If it is not.
@@ -43,31 +43,31 @@ def check_ray() -> None:
 
 
 def run_on_ray(command: list[str], log: Path, *, cpus: int, gpus: int) -> int:
-    """Run a process on some node of the cluster and wait for it.
+    """Run a process on a node of the cluster and wait for it.
 
-    The nodes must share the folder that the command is given in and that of the log, at the same paths, and have the
-    same Python environment. Without ``RAY_ADDRESS`` a cluster is started on this machine; it ends with this process.
+    All nodes must have the current folder and the log's folder at the same paths, on a shared file system, and the same
+    Python environment. Without ``RAY_ADDRESS`` a cluster is started on this machine; it ends with this process.
 
     Args:
-        command: The process.
+        command: Command line of the process.
         log: File for its output.
-        cpus: Number of cores that it gets; also the number of its threads.
-        gpus: Number of GPUs that it gets.
+        cpus: Number of the process's cores and threads.
+        gpus: Number of the process's GPUs.
 
     Returns:
-        Its exit status; `LOST` if its worker or node was lost.
+        Exit status of the process; `LOST` if its worker or node was lost.
 
     Raises:
-        StarkError: If there is no cluster, or the task cannot be run, such as where a node lacks the folder.
+        StarkError: If there is no cluster, or the task cannot be run, for example because a node lacks the folder.
     """
     ray, parent_variable = _ray(), PARENT_VARIABLE
     _start(ray)
     threads, stop_file = str(cpus), f"{log.absolute()}.stop"
-    # Of a cluster that runs already, workers have not inherited our environment.
+    # Workers of a cluster that was started before have not inherited this process's environment.
     path = {**SAFE_PATH, **{name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}}
     printed = str(log.absolute())
 
-    def run(folder: str) -> int:  # defined here, so that it travels as a whole
+    def run(folder: str) -> int:  # defined here, so that it is pickled as a whole
         import os
         import subprocess
         import time
@@ -105,21 +105,21 @@ def run_on_ray(command: list[str], log: Path, *, cpus: int, gpus: int) -> int:
 
 
 def cancel_all() -> None:
-    """Tell all fits to stop."""
+    """Request all fits to stop."""
     for file in list(_stop_files):
         file.touch()
 
 
 def _start(ray: Any, **how: Any) -> None:  # noqa: ANN401 - a module without types
-    """Find the cluster of this process, connect to that of ``RAY_ADDRESS``, or start one on this machine.
+    """Use this process's cluster, connect to the one at ``RAY_ADDRESS``, or start one on this machine.
 
     Raises:
-        StarkError: If that fails; no process of it is left.
+        StarkError: If that fails; then no process of the cluster is left.
     """
     with _starting:
         if ray.is_initialized():
             return
-        # Nothing is reported to anybody.
+        # Ray sends no usage reports.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         patience = _CONNECTING
         if "RAY_ADDRESS" not in os.environ:
@@ -131,7 +131,7 @@ def _start(ray: Any, **how: Any) -> None:  # noqa: ANN401 - a module without typ
         try:
             with _patience(ray):
                 ray.init(logging_level="ERROR", log_to_driver=False, job_config=_job_config(), **how)
-        except Exception as error:  # Ray raises plain ones
+        except Exception as error:  # Ray raises plain exceptions
             _remove_parts(error)
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             if address := os.environ.get("RAY_ADDRESS"):
@@ -144,7 +144,7 @@ def _start(ray: Any, **how: Any) -> None:  # noqa: ANN401 - a module without typ
 
 @contextmanager
 def _patience(ray: Any) -> Iterator[None]:  # noqa: ANN401 - a module without types
-    """Let Ray wait for its own node: it asks for it again and again, for 30 s that are written in its code."""
+    """Make Ray wait longer for its own node: its code has a fixed limit of 30 s for repeated requests."""
     services, deadline = ray._private.services, time.monotonic() + _START_SECONDS
     ask = services.get_node
 
@@ -152,7 +152,7 @@ def _patience(ray: Any) -> Iterator[None]:  # noqa: ANN401 - a module without ty
         while True:
             try:
                 return ask(*args, **kwargs)
-            except RuntimeError as error:  # it is not there yet
+            except RuntimeError as error:  # the node is not ready yet
                 if time.monotonic() >= deadline:
                     raise TimeoutError(f"its processes were not ready after {_START_SECONDS:g} s") from error
                 time.sleep(0.2)
@@ -165,7 +165,7 @@ def _patience(ray: Any) -> Iterator[None]:  # noqa: ANN401 - a module without ty
 
 
 def _remove_parts(error: BaseException) -> None:
-    """End the processes of a node whose start failed; Ray itself does so only when this process ends."""
+    """End the processes of a node that failed to start; Ray does so only when this process ends."""
     trace = error.__traceback__
     while trace is not None:
         node: Any = trace.tb_frame.f_locals.get("self")
@@ -175,12 +175,12 @@ def _remove_parts(error: BaseException) -> None:
 
 
 def _job_config() -> Any:  # noqa: ANN401 - a class of a module without types
-    """A job whose workers do not have this process' current folder first on their path, where Ray puts it."""
+    """A job whose workers do not import from this process's current folder, which Ray puts first on their path."""
     from ray.job_config import JobConfig
 
     class InstalledCodeOnly(JobConfig):
         def _runtime_env_has_working_dir(self) -> bool:
-            # Only asked before the folder is put there; Ray has no option for it.
+            # Ray calls this only to decide whether to put the folder there; it has no option for that.
             return True
 
     return InstalledCodeOnly()

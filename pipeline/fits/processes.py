@@ -1,4 +1,4 @@
-"""Fits in processes of their own, here or on a cluster: started, waited for, told of signals."""
+"""Fits in separate processes, on this machine or on a cluster: start, wait, and forward signals."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.settings import Executor
 __all__ = ["are_stopping", "fit_elsewhere", "go_on", "stop_all", "threads_of", "usable_cores", "was_lost"]
 
 
-# Those that run now, so that a signal to this process can be handed on to all of them.
+# The running processes, so that a signal to this process can be forwarded to all of them.
 _running: set[subprocess.Popen[bytes]] = set()
 _stopping = threading.Event()
 
@@ -27,20 +27,20 @@ _stopping = threading.Event()
 def fit_elsewhere(
     command: list[str], log: Path | None = None, *, executor: Executor = "local", workers: int = 1, gpus: int = 0
 ) -> None:
-    """Run a fit in a process of its own, and hand on a signal that this one gets.
+    """Run a fit in a separate process, and forward signals to it.
 
     Args:
-        command: The process.
-        log: File for its output; None, for a local fit only, for that of this process.
-        executor: Where the fit runs.
-        workers: How many run at a time. They share the cores, as more threads than cores slow each other down many
-            times; ``OMP_NUM_THREADS`` can only make them fewer.
-        gpus: Number of GPUs that it needs; only Ray uses it.
+        command: Command line of the fit.
+        log: File for the fit's output; None, for a local fit only, to print to this process's output.
+        executor: Executor that runs the fit.
+        workers: Number of fits that run at a time. They share the cores, because more threads than cores would make
+            all of them several times slower; ``OMP_NUM_THREADS`` can only reduce the number of threads.
+        gpus: Number of GPUs of the fit; only Ray uses it.
 
     Raises:
-        CalledProcessError: If it fails.
-        Interrupted: If this process was told to stop; the fit has stopped then.
-        StarkError: If there is no such executor here.
+        CalledProcessError: If the fit fails.
+        Interrupted: If this process got a signal to stop; then the fit has stopped as well.
+        StarkError: If the executor is not available.
     """
     threads = threads_of(workers)
     if log is not None:
@@ -58,23 +58,23 @@ def fit_elsewhere(
 
 
 def usable_cores() -> int:
-    """How many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def threads_of(workers: int) -> int:
-    """How many threads a fit has in a process of its own.
+    """Return the number of threads of a fit in a separate process.
 
     Args:
-        workers: How many run at a time.
+        workers: Number of fits that run at a time.
     """
     share, asked = max(1, usable_cores() // workers), os.environ.get("OMP_NUM_THREADS", "")
     return min(share, int(asked)) if asked.isdigit() and int(asked) else share
 
 
 def _run_here(command: list[str], log: Path | None, threads: int | None) -> int:
-    """Run a process on this machine; its exit status."""
-    # Not in our group, so that Ctrl-C comes to it once, from here; it stops by itself when this process dies.
+    """Run a process on this machine and return its exit status."""
+    # In another process group, so that it gets Ctrl-C only once, from this process; it stops when this process dies.
     environment = {**os.environ, **SAFE_PATH, PARENT_VARIABLE: str(os.getpid())}
     if threads is not None:
         environment["OMP_NUM_THREADS"] = str(threads)
@@ -85,7 +85,7 @@ def _run_here(command: list[str], log: Path | None, threads: int | None) -> int:
         )
         _running.add(process)
         try:
-            if _stopping.is_set():  # told while it was started
+            if _stopping.is_set():  # stop_all was called while it was started
                 process.send_signal(signal.SIGTERM)
             status = process.wait()
         except Interrupted as stop:
@@ -98,13 +98,13 @@ def _run_here(command: list[str], log: Path | None, threads: int | None) -> int:
 
 
 def was_lost(error: subprocess.CalledProcessError) -> bool:
-    """Whether a process was killed, by the system for memory or by somebody, rather than that it failed.
+    """Whether a process was killed, for example by the system for lack of memory, and did not fail by itself.
 
     Args:
         error: An exception that `fit_elsewhere` raised.
 
     Returns:
-        Whether it can be expected to go on from its checkpoint.
+        Whether the fit can be expected to resume from its checkpoint.
 
     Examples:
         >>> [was_lost(subprocess.CalledProcessError(status, [])) for status in (128 + signal.SIGKILL, 2)]
@@ -114,10 +114,10 @@ def was_lost(error: subprocess.CalledProcessError) -> bool:
 
 
 def stop_all(signum: int) -> None:
-    """Tell all fits to stop; those who wait for them see them end.
+    """Stop all fits; the threads that wait for them continue when they have ended.
 
     Args:
-        signum: The signal.
+        signum: Number of the signal that they get.
     """
     _stopping.set()
     for process in list(_running):
@@ -126,10 +126,10 @@ def stop_all(signum: int) -> None:
 
 
 def go_on() -> None:
-    """Take `stop_all` back, when all have ended."""
+    """Reset `stop_all` after all fits have ended."""
     _stopping.clear()
 
 
 def are_stopping() -> bool:
-    """Whether `stop_all` was called, so that what ends was not lost."""
+    """Whether `stop_all` was called; then a fit that ends was not lost."""
     return _stopping.is_set()

@@ -56,7 +56,7 @@ def fail(message: str) -> NoReturn:
     """Print an error in one line and exit with status 2.
 
     Args:
-        message: What is wrong, where, and what to do.
+        message: The message: what is wrong, where, and what to do.
     """
     line = " ".join(line.strip() for line in message.splitlines() if line.strip())
     if len(line) > _LONGEST:  # the parser quotes an invalid value, which may be a whole file

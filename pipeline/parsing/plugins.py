@@ -37,8 +37,8 @@ IMPORTABLE = (
     *("callbacks", "datamodules", "lightning_modules", "stark"),
     *("lightning_fabric", "pytorch_lightning", "torch", "torchmetrics"),
 )
-"""Packages whose classes any YAML may name. There are no others, as importing a module runs its code, and the YAML may
-be from somebody else."""
+"""Packages whose classes any YAML may name. There are no others, because importing a module runs its code, and the
+YAML may come from an untrusted source."""
 
 # The parser checks a path before it imports it, and then the module that defines the imported object, because modules
 # import other modules. In a value of any type, a mapping that looks like a class stays a mapping.
