@@ -1,1 +1,1 @@
-"""Which stages run, and the record of what they left."""
+"""Planning and running stages, and the record of their outputs."""

@@ -1,4 +1,4 @@
-"""What in a run's folders the run may clear away when a stage begins anew, and what is not its own."""
+"""Which files in a run's folders the run may remove when a stage starts again, and which are the user's."""
 
 from __future__ import annotations
 
@@ -37,11 +37,12 @@ from stark.storage import (
 __all__ = ["EXPORT_CHECK", "check_own", "drop_own_checkpoints", "is_export", "remove_own"]
 
 EXPORT_CHECK = "check.json"
-"""What an export was checked with, in its folder."""
+"""File in an export's folder with the results of the export's check."""
 
-# Of Lightning's ModelCheckpoint, with the names that configs/trainer.yaml gives.
+# Files of Lightning's ModelCheckpoint, with the names that configs/trainer.yaml sets.
 _CHECKPOINT = re.compile(r"(best|last)(-v\d+)?\.ckpt")
-# What stages write, by the folder in a stage's own one. Names decide, not checksums: what is damaged is made again.
+# Files that stages write, by subfolder of the stage's folder. Names are compared and not checksums, because damaged
+# files are made again.
 _OF_A_FIT = (
     *(STAGE_CONFIG, FIT_CONFIG, "hparams.yaml", METRICS, earlier_metrics("*"), OUTPUT_LOG, f"{OUTPUT_LOG}.stop"),
     LOSS_WEIGHTS,
@@ -55,20 +56,20 @@ _SCORES = (STUDENT_SCORES, TEACHER_SCORES, BASELINE_SCORES)
 
 
 def check_own(place: Path) -> list[Path]:
-    """Find out whether everything in a place was made by `stark`, so that nobody misses it.
+    """Check that everything in a place was made by `stark`, so that it may be removed.
 
-    That is what stages write, by its name, damaged or not; and a card or an export of the model that lies there, if
-    nobody has changed it. Everything else is the user's.
+    `stark` made the files with names that stages write, damaged or not, and an unchanged card or export of the model
+    there. Everything else belongs to the user.
 
     Args:
         place: A folder or file of a stage; it need not exist.
 
     Returns:
-        Cards and exports, which go with the model that they were made of.
+        Cards and exports, which are removed together with the model that they were made from.
 
     Raises:
-        StarkFileExistsError: If something of the user's is there.
-        ReadError: If it could not be found out now.
+        StarkFileExistsError: If a file of the user is there.
+        ReadError: If a file or folder cannot be read at the moment.
 
     Examples:
         >>> import tempfile
@@ -90,7 +91,7 @@ def check_own(place: Path) -> list[Path]:
 
 
 def remove_own(place: Path) -> None:
-    """Remove a place that a stage makes anew, if nothing of the user's is there.
+    """Remove a place that a stage makes again, if no file of the user is there.
 
     Args:
         place: As in `check_own`.
@@ -103,7 +104,7 @@ def remove_own(place: Path) -> None:
 
 
 def drop_own_checkpoints(fit: Path) -> None:
-    """Remove the checkpoints of a fit; other files that lie beside them stay.
+    """Remove the checkpoints of a fit; other files in their folder are kept.
 
     Args:
         fit: The fit's folder.
@@ -127,7 +128,7 @@ def _error(path: Path) -> FileExistsError:
 
 
 def _entries(place: Path) -> Iterator[Path]:
-    """Files and links below a folder, and exports as a whole; not what a killed write left."""
+    """Yield files and links below a folder, and exports as a whole; without temporary files of killed writes."""
     with reading(place), os.scandir(place) as listed:
         found = sorted(listed, key=lambda entry: entry.name)
     for entry in found:
@@ -157,7 +158,7 @@ def _fits(name: str, patterns: Iterable[str]) -> bool:
 
 
 def is_export(folder: Path) -> bool:
-    """Whether a folder is an export, and nothing in it was changed or added since.
+    """Whether a folder is an export in which nothing was changed or added afterwards.
 
     Args:
         folder: The folder.

@@ -1,4 +1,4 @@
-"""What a person sees of a run: a progress bar for the stage at work, and the closing table."""
+"""The terminal output of a run: a progress bar for the running stage, a line for each stage, and the plan's table."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _FIRST_TIME = "it has not run yet"
 
 
 class StageProgress(Callback):
-    """Moves a stage's bar with the batches of its fit, and shows the latest score.
+    """Advances a stage's progress bar with the batches of its fit, and shows the latest score.
 
     Args:
-        progress: The bars.
-        task: The stage's bar.
+        progress: The progress display.
+        task: The stage's bar in it.
     """
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
@@ -35,7 +35,7 @@ class StageProgress(Callback):
         self._best = -math.inf
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Size the bar."""
+        """Set the bar's length and position."""
         total = trainer.num_training_batches * (trainer.max_epochs or 0)
         self._progress.update(self._task, total=total, completed=trainer.fit_loop.epoch_loop.total_batch_idx + 1)
 
@@ -47,21 +47,21 @@ class StageProgress(Callback):
         batch: Any,  # noqa: ANN401
         batch_idx: int,
     ) -> None:
-        """Move the bar."""
+        """Advance the bar."""
         self._progress.advance(self._task)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Show the score, and the best so far."""
+        """Show the latest and the best score."""
         if (score := trainer.callback_metrics.get("val/score")) is not None:
             self._best = max(self._best, float(score))
             self._progress.update(self._task, score=f"val/score {float(score):.4f}, best {self._best:.4f}")
 
 
 class Display:
-    """Progress on the terminal: the bar of the stage at work, and a line for each stage that is done."""
+    """Progress on the terminal: a bar for the running stage, and a line for each finished stage."""
 
     def __init__(self) -> None:
-        """Open nothing yet."""
+        """Open the console; no bar is shown yet."""
         self.console = PlainConsole()
 
     @contextmanager
@@ -69,11 +69,11 @@ class Display:
         """Show a stage while it runs.
 
         Args:
-            name: Such as ``trial``.
-            reason: Why it runs.
+            name: Name of the stage, such as ``trial``.
+            reason: Reason why it runs.
 
         Yields:
-            The callback that moves its bar.
+            The callback that advances its bar.
         """
         columns = (
             TextColumn("{task.description:<22}", markup=False),
@@ -86,34 +86,34 @@ class Display:
         with Progress(*columns, console=self.console) as progress:
             task = progress.add_task(printable(name), total=None, score="")
             yield StageProgress(progress, task)
-            # An early stop leaves the bar short of its end; the stage is done all the same.
+            # After early stopping the bar has not reached its end, although the stage is finished.
             progress.update(task, total=1, completed=1)
 
     def started(self, name: str, reason: str) -> None:
-        """Say that a stage runs in a process of its own.
+        """Print that a stage runs in a separate process.
 
         Args:
             name: Name of the stage.
-            reason: Why it runs.
+            reason: Reason why it runs.
         """
         self.console.print(f"{name:<22} started" + ("" if reason == _FIRST_TIME else f": {reason}"), highlight=False)
 
     def finished(self, name: str, seconds: float) -> None:
-        """Say that such a stage is done.
+        """Print that a stage in a separate process is finished.
 
         Args:
             name: Name of the stage.
-            seconds: Its seconds.
+            seconds: Duration of the stage in seconds.
         """
         self.console.print(f"{name:<22} finished after {seconds:.0f} s", highlight=False)
 
     def skipped(self, name: str) -> None:
-        """Say that a stage is done from before."""
+        """Print that a stage was finished earlier."""
         self.console.print(f"{name:<22} finished earlier")
 
 
 def plan_table(plan: Mapping[str, Decision]) -> Table:
-    """What a run would do.
+    """Return a table of a run's plan.
 
     Args:
         plan: A decision for each stage.

@@ -1,4 +1,4 @@
-"""Executing stages: each is begun, goes on or is skipped as the manifest says, and what it left is recorded."""
+"""Executing stages: the manifest decides whether each one starts, resumes or is skipped; its outputs are recorded."""
 
 from __future__ import annotations
 
@@ -26,66 +26,69 @@ __all__ = ["begin", "check_places", "drop_checkpoints", "execute_all", "run_fits
 
 _log = logging.getLogger(__name__)
 
-# Seconds for a fit that lost its pipeline to notice it.
+# Seconds in which an orphaned fit notices that its parent died, and exits.
 _PATIENCE = 30.0
-# How often a fit may be tried whose process is killed.
+# Number of attempts for a fit whose process is killed.
 _ATTEMPTS = 3
 
 
 def begin(stage: Stage, manifest: Manifest, decision: Decision) -> bool:
-    """Record that a stage is at work, and clear the place of a fit that starts anew.
+    """Record that a stage is running, and clear the folder of a fit that starts from the beginning.
 
     Args:
         stage: The stage.
         manifest: The run's manifest.
-        decision: Decision on it, which is not to skip it.
+        decision: Decision on the stage; not ``skip``.
 
     Returns:
-        Whether it goes on with what it left.
+        Whether the stage resumes from its earlier files.
 
     Raises:
-        StarkFileExistsError: If a file of the user's is where the stage writes; nothing is removed then.
+        StarkFileExistsError: If a file of the user is where the stage writes; then nothing is removed.
     """
     resume = decision.action == "continue"
-    if not (resume and stage.is_fit):  # which sees what it has to remove when it looks for its checkpoint
+    if not (resume and stage.is_fit):  # a resumed fit checks this itself when it looks for its checkpoint
         for made in check_places(stage, manifest):
-            _log.warning("%s goes with the model that it was made of: make it again", made)
+            _log.warning("%s is removed with the model that it was made from: make it again", made)
     if stage.is_fit:
         folder = manifest.folder / stage.name
         with folder_lock(folder, _PATIENCE):
             if not resume:
-                # Before the record, or a crash in between would go on with checkpoints of other settings.
+                # Before the record is written: after a crash in between, the stage would resume from checkpoints of
+                # other settings.
                 remove_own(folder)
     manifest.start(stage.name, stage.settings, {name: manifest.stages[name].result() for name in stage.needs})
     return resume
 
 
 def check_places(stage: Stage, manifest: Manifest) -> list[Path]:
-    """Find out whether a stage may make its folders anew.
+    """Check that a stage may make its folders again.
 
     Args:
         stage: The stage.
         manifest: The run's manifest.
 
     Returns:
-        Cards and exports there, which go with the model that they were made of.
+        Cards and exports there, which are removed together with the model that they were made from.
 
     Raises:
-        StarkFileExistsError: If a file of the user's is in one of them.
+        StarkFileExistsError: If a file of the user is in one of the folders.
     """
     places = (stage.name,) if stage.is_fit else stage.outputs
     return [made for place in places for made in check_own(manifest.folder / place)]
 
 
 def drop_checkpoints(name: str, manifest: Manifest) -> None:
-    """Remove the checkpoints of a fit that will not go on: they have the weights six times, with AdamW's two moments.
+    """Remove the checkpoints of a fit that will not be resumed.
+
+    With AdamW's two moments, a fit's checkpoints are six times the size of its model.
 
     Args:
         name: Name of the stage.
-        manifest: The run's manifest; it keeps what the fit's validations gave, which a search asks.
+        manifest: The run's manifest; the fit's validation scores are stored in it, because a search reads them.
 
     Raises:
-        ReadError: If a checkpoint could not be read now; all of them stay.
+        ReadError: If a checkpoint cannot be read at the moment; then none is removed.
     """
     fit = RunFolder(manifest.folder).at(name)
     if not manifest.stages[name].val_scores and (scores := val_scores(fit.checkpoints.path)):
@@ -96,16 +99,16 @@ def drop_checkpoints(name: str, manifest: Manifest) -> None:
 def execute_all(
     stages: Callable[[], list[Stage]], manifest: Manifest, display: Display, workers: int = 1, *, here: bool = True
 ) -> None:
-    """Run all stages, each when what it needs is finished.
+    """Run all stages, each after the stages that it needs.
 
-    Either they run in their order, in this process; or fits that do not need each other run at the same time, each in a
-    separate process, and what is no fit still runs here. The results are the same.
+    Either all stages run in their order, in this process. Or fits that do not depend on each other run at the same
+    time, each in a separate process, and other stages run in this process. The results are the same.
 
     Args:
-        stages: Those that are known now; more may be known when one of them is finished.
+        stages: Function that returns the stages known so far; there may be more after one of them has finished.
         manifest: The run's manifest.
-        display: Shows them.
-        workers: How many fits run at a time, where they do not run here.
+        display: Display of the progress.
+        workers: Number of fits that run at a time if they do not run in this process.
         here: Whether fits run in this process.
 
     Raises:
@@ -116,10 +119,10 @@ def execute_all(
     with _pool(workers) as pool:
         try:
             while todo := [stage for stage in stages() if stage.name not in done]:
-                at_work = {stage.name for stage, _ in running.values()}  # not by the stage itself, which is made again
+                at_work = {stage.name for stage, _ in running.values()}  # names, as stages() makes new objects
                 waiting = [stage for stage in todo if stage.name not in at_work and done.issuperset(stage.needs)]
                 fits = [stage for stage in waiting if stage.is_fit and not here]
-                # These first, so that they run while this process works on what is no fit.
+                # Fits first, so that they run while this process works on other stages.
                 for stage in fits[: workers - len(running)]:
                     decision = decide(stage, manifest)
                     if decision.action == "skip":
@@ -147,11 +150,12 @@ def execute_all(
 
 
 def run_fits(fits: Mapping[str, Callable[[bool], None]], workers: int = 1) -> None:
-    """Run fits that a stage consists of.
+    """Run the fits of a stage that consists of several.
 
     Args:
-        fits: Functions by name, each of which runs one; its argument is whether it was begun here before and lost.
-        workers: How many run at a time; with several, each in a separate process.
+        fits: Functions by name of the fit; each runs a fit, and its argument is whether the fit's process was lost
+            in an earlier attempt.
+        workers: Number of fits that run at a time; if several, each runs in a separate process.
 
     Raises:
         CalledProcessError: If a fit in a separate process fails; one that was killed is resumed before.
@@ -167,7 +171,7 @@ def run_fits(fits: Mapping[str, Callable[[bool], None]], workers: int = 1) -> No
 
 @contextmanager
 def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that wait for fits elsewhere; a signal to this process is handed on to all of these."""
+    """Threads that wait for fits in separate processes; a signal to this process is forwarded to all of these."""
     try:
         with ThreadPoolExecutor(workers) as pool:
             try:
@@ -181,14 +185,14 @@ def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def _work_on(stage: Stage, resume: bool) -> float:
-    """Run a fit elsewhere; the seconds that it took."""
+    """Run a fit in a separate process and return its seconds."""
     start = time.perf_counter()
     _persist(stage.name, lambda lost: stage.work([], resume or lost))
     return time.perf_counter() - start
 
 
 def _persist(name: str, fit: Callable[[bool], None]) -> None:
-    """Run a fit, and again from its checkpoint if its process is lost."""
+    """Run a fit, and resume it from its checkpoint if its process is killed."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             fit(attempt > 1)
@@ -196,11 +200,11 @@ def _persist(name: str, fit: Callable[[bool], None]) -> None:
         except subprocess.CalledProcessError as error:
             if attempt == _ATTEMPTS or not was_lost(error) or are_stopping():
                 raise
-            _log.warning("%s was killed (status %d) and goes on from its checkpoint", name, error.returncode)
+            _log.warning("%s was killed (status %d) and continues from its checkpoint", name, error.returncode)
 
 
 def _execute(stage: Stage, manifest: Manifest, display: Display) -> None:
-    """Run a stage here, or go on with it, unless it is finished."""
+    """Run or resume a stage in this process, unless it is finished."""
     decision = decide(stage, manifest)
     if decision.action == "skip":
         _skip(stage, manifest, display)
@@ -209,7 +213,7 @@ def _execute(stage: Stage, manifest: Manifest, display: Display) -> None:
     with display.stage(stage.name, decision.reason) as progress:
         start = time.perf_counter()
         try:
-            if stage.is_fit:  # with several devices it has a separate process, which may be lost
+            if stage.is_fit:  # with several devices it runs in a separate process, which may be killed
                 _persist(stage.name, lambda lost: stage.work([progress], resume or lost))
             else:
                 stage.work([progress], resume)
@@ -221,14 +225,14 @@ def _execute(stage: Stage, manifest: Manifest, display: Display) -> None:
 
 
 def _finish(stage: Stage, manifest: Manifest, seconds: float) -> None:
-    """Record what a stage left, and only then remove what it could have gone on with."""
+    """Record a stage's outputs, and only then remove the checkpoints that it could have resumed from."""
     manifest.finish(stage.name, stage.outputs, seconds)
     if stage.is_fit:
         drop_checkpoints(stage.name, manifest)
 
 
 def _skip(stage: Stage, manifest: Manifest, display: Display) -> None:
-    """Leave a finished stage as it is; it may have been killed before it had tidied up."""
+    """Skip a finished stage, but remove its checkpoints: it may have been killed before it removed them."""
     display.skipped(stage.name)
     if stage.is_fit:
         drop_checkpoints(stage.name, manifest)

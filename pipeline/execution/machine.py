@@ -1,4 +1,4 @@
-"""What decides on a CPU which bits come out, beside the settings and the data."""
+"""Properties of the machine that affect the last bits of results on a CPU, in addition to settings and data."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["machine_of"]
 
 
 def machine_of(settings: RunSettings) -> dict[str, str]:
-    """Describe this process and its fits: the order of additions depends on each of these.
+    """Describe this process and its fits by the properties that determine the order of additions.
 
     Args:
         settings: The run's settings.
 
     Returns:
-        Such as ``{"threads": "2", "threads of a fit": "1", "torch": "2.13.0", "CPU": "AVX512"}``.
+        Values by name, such as ``{"threads": "2", "threads of a fit": "1", "torch": "2.13.0", "CPU": "AVX512"}``.
     """
     here = torch.get_num_threads()
     return {

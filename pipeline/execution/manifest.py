@@ -1,4 +1,4 @@
-"""The manifest of a run: what each stage was made from, and what it left."""
+"""The manifest of a run: the inputs and outputs of each stage."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _SCHEMA = 2
 
 @dataclass
 class Record:
-    """What is known of a stage.
+    """The record of a stage.
 
     Args:
-        settings: Settings on which its result depends, and digests of the data and the encoder.
-        inputs: Digest of the result of each stage that it was made from.
-        outputs: SHA-256 of each file that it left, by its path in the run's folder; none until it is finished.
-        finished: Whether it is.
-        seconds: Seconds of all its parts but those that were killed.
-        val_scores: What the validations of a fit gave, after the number of the epoch, once its checkpoints are gone.
-        machine: What else decides on the bits, when it was begun; see `machine_of`.
+        settings: Settings that affect its result, and digests of the data and the encoder.
+        inputs: Digest of the result of each stage that it needs.
+        outputs: SHA-256 of each output file, by its path in the run's folder; empty until the stage is finished.
+        finished: Whether the stage is finished.
+        seconds: Duration in seconds of all its attempts, without attempts that were killed.
+        val_scores: Epoch number and score of each validation of a fit, stored before its checkpoints are removed.
+        machine: Properties of the machine on which it was started, which affect the last bits; see `machine_of`.
     """
 
     settings: dict[str, Any]
@@ -43,7 +43,7 @@ class Record:
     machine: dict[str, str] = field(default_factory=dict)
 
     def result(self) -> str:
-        """Digest of everything that the stage left."""
+        """Return a digest of all outputs."""
         return _digest(self.outputs)
 
 
@@ -52,15 +52,15 @@ class Manifest:
 
     Args:
         folder: The run's folder.
-        stages: The record of each stage that was begun.
+        stages: Record of each stage that was started.
         config: SHA-256 of the ``config.yaml`` of the last command; empty for runs of earlier versions.
 
     Attributes:
-        machine: What is recorded of stages that begin from now on; see `Record`.
+        machine: Properties of this machine, recorded for stages that start from now on; see `Record`.
     """
 
     def __init__(self, folder: Path, stages: dict[str, Record] | None = None, config: str = "") -> None:
-        """Hold what is known."""
+        """Store the records."""
         self.folder = folder
         self.stages = stages or {}
         self.config = config
@@ -69,7 +69,7 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
-        """Read the manifest of a run, or begin one for a new or empty folder; nothing is written.
+        """Read the manifest of a run, or make one for a new or empty folder; nothing is written.
 
         Args:
             folder: The run's folder.
@@ -78,8 +78,8 @@ class Manifest:
             The manifest.
 
         Raises:
-            StarkFileExistsError: If the folder holds something else.
-            StarkError: If the manifest is damaged, or names something outside of the run's folder.
+            StarkFileExistsError: If the folder contains something else.
+            StarkError: If the manifest is damaged, or names a file outside of the run's folder.
         """
         path = RunFolder(folder).manifest
         if not is_file(path):
@@ -110,7 +110,7 @@ class Manifest:
         return cls(folder, {name: Record(**stage) for name, stage in stages.items()}, config)
 
     def start(self, name: str, settings: dict[str, Any], inputs: dict[str, str]) -> None:
-        """Record that a stage is at work; an unfinished one that goes on keeps the seconds that it has.
+        """Record that a stage is running; a resumed stage keeps the seconds of its earlier attempts.
 
         Args:
             name: Name of the stage.
@@ -125,7 +125,7 @@ class Manifest:
         self.write()
 
     def _warn_of_another_machine(self) -> None:
-        """Tell once in which way the stages so far were made on another machine."""
+        """Warn once if earlier stages ran on a machine with other properties, and name the differences."""
         changed = {
             key: (then, now)
             for record in self.stages.values()
@@ -135,14 +135,14 @@ class Manifest:
         if changed and not self._has_warned:
             listed = ", ".join(f"{key} {then}, now {now}" for key, (then, now) in changed.items())
             _log.warning(
-                "earlier parts of this run had %s: on a CPU its results are not the bits that they would be without "
+                "earlier parts of this run had %s: on a CPU its results are not bit for bit those of a run without "
                 "the change",
                 listed,
             )
             self._has_warned = True
 
     def keep(self, name: str, val_scores: list[tuple[int, float]]) -> None:
-        """Record what is still asked of a fit whose checkpoints go.
+        """Record the validation scores of a fit before its checkpoints are removed.
 
         Args:
             name: Name of the stage.
@@ -152,7 +152,7 @@ class Manifest:
         self.write()
 
     def finish(self, name: str, outputs: tuple[str, ...], seconds: float) -> None:
-        """Record a finished stage and the checksums of what it left.
+        """Record a finished stage and the checksums of its outputs.
 
         Args:
             name: Name of the stage.
@@ -166,7 +166,7 @@ class Manifest:
         self.spend(name, seconds)
 
     def spend(self, name: str, seconds: float) -> None:
-        """Record what a stage took until it was interrupted; of one that was killed nobody knows.
+        """Add the seconds of a finished or interrupted attempt; those of a killed attempt are unknown.
 
         Args:
             name: Name of the stage.
@@ -176,7 +176,7 @@ class Manifest:
         self.write()
 
     def forget(self, names: set[str]) -> None:
-        """Drop the records of stages that are to run again; nothing is written.
+        """Remove the records of stages that are to run again; the file is not written.
 
         Args:
             names: Names of the stages.
@@ -184,36 +184,36 @@ class Manifest:
         self.stages = {name: record for name, record in self.stages.items() if name not in names}
 
     def damage(self, name: str) -> str | None:
-        """What has happened to the files that a finished stage left.
+        """Check the output files of a finished stage.
 
         Args:
             name: Name of the stage.
 
         Returns:
-            Such as ``trial/model/config.json is missing``, or None if all is as it was.
+            The first problem, such as ``trial/model/config.json is missing``; None if all files are unchanged.
 
         Raises:
-            ReadError: If a file could not be read now, so that it is not known.
+            ReadError: If a file cannot be read at the moment, so that its state is unknown.
         """
         problems = (self._problem(*output) for output in self.stages[name].outputs.items())
         return next(filter(None, problems), None)
 
     def problem(self, output: str) -> str | None:
-        """What has happened to a file.
+        """Check an output file.
 
         Args:
             output: The file, by its path in the run's folder.
 
         Returns:
-            Such as ``summary.json is missing``, or None if it is what a finished stage left.
+            The problem, such as ``summary.json is missing``; None if it is the unchanged output of a finished stage.
 
         Raises:
-            ReadError: If the file could not be read now, so that it is not known.
+            ReadError: If the file cannot be read at the moment, so that its state is unknown.
         """
         for record in self.stages.values():
             if output in record.outputs:
                 return self._problem(output, record.outputs[output])
-        return f"{self.folder / output} is of no finished stage"
+        return f"{self.folder / output} is not an output of a finished stage"
 
     def _problem(self, output: str, digest: str) -> str | None:
         file = inside(self.folder, output)
@@ -231,8 +231,8 @@ class Manifest:
 
 def _damaged(path: Path, reason: str) -> DamagedError:
     return DamagedError(
-        f"{path} is damaged ({reason}): restore it, or choose another --name; without it nobody knows which stages are "
-        "finished"
+        f"{path} is damaged ({reason}): restore it, or choose another --name; it is the only record of which stages "
+        "are finished"
     )
 
 
@@ -241,7 +241,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _content_digest(stages: Any, config: str) -> str:  # noqa: ANN401 - anything that JSON can hold
-    """Of the stages alone where nothing else is known, as earlier versions wrote it."""
+    """Digest of stages and config; of the stages alone if there is no config, as in earlier versions."""
     return _digest([stages, config] if config else stages)
 
 

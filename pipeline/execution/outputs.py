@@ -1,4 +1,4 @@
-"""Reading what a run left; a file that the manifest knows otherwise, or that is cut or foreign, is an error."""
+"""Reading a run's outputs; a file that is truncated, foreign, or not as in the manifest is an error."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from stark.storage import DamagedError, read_tensors
 
 __all__ = ["AGAIN", "has_output", "read_config", "read_json", "read_output"]
 
-AGAIN = "give the run's command again, which makes it again"
-"""What to do about a damaged file of a run."""
+AGAIN = "give the run's command again to rebuild it"
+"""Advice for a damaged file of a run."""
 
 
 def read_config(root: Path) -> tuple[str, dict[str, Any]]:
@@ -32,14 +32,14 @@ def read_config(root: Path) -> tuple[str, dict[str, Any]]:
         The text of its ``config.yaml``, and its values.
 
     Raises:
-        DamagedError: If the file is not what the run's last command wrote.
-        StarkError: If the folder is no run.
+        DamagedError: If the file is not the one that the run's last command wrote.
+        StarkError: If the folder is not a run.
     """
     path, manifest = RunFolder(root).config, Manifest.read(root)
     if not path.is_file():
         raise DamagedError(f"{path} is missing: {AGAIN}")
     text = read_yaml_text(path)
-    # A run of an earlier version has no checksum of it.
+    # Runs of earlier versions have no checksum of the file.
     if manifest.config and _digest(text.encode()) != manifest.config:
         raise DamagedError(f"{path} is damaged or was changed since the run's last command: {AGAIN}")
     try:
@@ -52,7 +52,7 @@ def read_config(root: Path) -> tuple[str, dict[str, Any]]:
 
 
 def has_output(manifest: Manifest, name: str) -> bool:
-    """Whether a finished stage left a file.
+    """Whether a file is an output of a finished stage.
 
     Args:
         manifest: The run's manifest.
@@ -62,18 +62,18 @@ def has_output(manifest: Manifest, name: str) -> bool:
 
 
 def read_json(root: Path, name: str, schema: int) -> dict[str, Any]:
-    """Read a JSON file that a finished stage left.
+    """Read a JSON file that is an output of a finished stage.
 
     Args:
         root: The run's folder.
-        name: The file, by its path in it.
-        schema: The value of ``schema`` that is understood.
+        name: The file, by its path in that folder.
+        schema: The supported value of ``schema``.
 
     Returns:
-        Its content.
+        The content of the file.
 
     Raises:
-        DamagedError: If it is missing, or not what the stage wrote.
+        DamagedError: If the file is missing or was changed after the stage wrote it.
         StarkError: If it has another schema.
     """
     path = _intact(root, name)
@@ -88,17 +88,17 @@ def read_json(root: Path, name: str, schema: int) -> dict[str, Any]:
 
 
 def read_output(root: Path, name: str) -> dict[str, Tensor]:
-    """Read tensors that a finished stage left.
+    """Read a file of tensors that is an output of a finished stage.
 
     Args:
         root: The run's folder.
-        name: The file, by its path in it.
+        name: The file, by its path in that folder.
 
     Returns:
         The tensors.
 
     Raises:
-        DamagedError: If it is missing, or not what the stage wrote.
+        DamagedError: If the file is missing or was changed after the stage wrote it.
     """
     return read_tensors(_intact(root, name))[0]
 

@@ -1,4 +1,4 @@
-"""The plan of a run: its stages, what each depends on, and which of them have to run."""
+"""The plan of a run: its stages, their dependencies, and which of them have to run."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["Decision", "decide", "plan", "stages_from"]
 
 @dataclass(frozen=True)
 class Decision:
-    """What is to be done with a stage, and why.
+    """The decision on a stage, with its reason.
 
     Args:
-        action: ``skip`` what is finished, ``continue`` what has begun, ``run`` from the start.
-        reason: For a person.
+        action: ``skip`` a finished stage, ``continue`` an interrupted one, or ``run`` it from the start.
+        reason: Reason, as shown to the user.
     """
 
     action: Literal["skip", "continue", "run"]
@@ -28,11 +28,11 @@ class Decision:
 
 
 def decide(stage: Stage, manifest: Manifest) -> Decision:
-    """Decide on a stage when all that it needs is finished.
+    """Decide on a stage after all stages that it needs are finished.
 
     Args:
         stage: The stage.
-        manifest: What is known.
+        manifest: The run's manifest.
 
     Returns:
         The decision.
@@ -48,24 +48,24 @@ def decide(stage: Stage, manifest: Manifest) -> Decision:
     if not record.finished:
         return Decision("continue", "it was interrupted")
     if damage := manifest.damage(stage.name):
-        return Decision("run", damage)  # a finished fit has no checkpoint that it could go on with
+        return Decision("run", damage)  # a finished fit has no checkpoint to resume from
     return Decision("skip", "finished earlier")
 
 
 def plan(stages: Sequence[Stage], manifest: Manifest) -> dict[str, Decision]:
-    """Foresee what a run would do.
+    """Predict the decisions of a run.
 
     Args:
         stages: The stages in their order.
-        manifest: What is known.
+        manifest: The run's manifest.
 
     Returns:
-        A decision for each stage. Whether a stage behind one that runs again has to run as well is known only when that
-        has happened: then this is the reason.
+        A decision for each stage. A stage that needs one which runs again may be skipped if the result is the same;
+        this is only known later, so the decision is ``run`` and the reason says so.
     """
     decisions: dict[str, Decision] = {}
     for stage in stages:
-        # What goes on from its checkpoint gives the result that it had.
+        # A needed stage that runs from the start, or is unfinished, may give another result.
         waits = [name for name in stage.needs if decisions[name].action == "run" or not manifest.stages[name].finished]
         record = manifest.stages.get(stage.name)
         if not waits:
@@ -80,14 +80,15 @@ def plan(stages: Sequence[Stage], manifest: Manifest) -> dict[str, Decision]:
 
 
 def stages_from(name: str, stages: Sequence[Stage]) -> set[str]:
-    """A stage and all that depend on it.
+    """Return a stage and all stages that depend on it.
 
     Args:
-        name: Name of a stage; ``sparsify`` and ``distill`` mean all of that kind, ``trial`` that of every seed.
+        name: Name of a stage; ``sparsify`` and ``distill`` mean all stages of that kind, ``trial`` the trial of every
+            seed.
         stages: The stages in their order.
 
     Returns:
-        Their names.
+        The names of these stages.
 
     Raises:
         StarkError: If there is no such stage.

@@ -1,4 +1,4 @@
-"""A stage: a part of a run, with all that its result depends on."""
+"""A stage: a part of a run, with everything that its result depends on."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from pytorch_lightning import Callback
 __all__ = ["CONTENT", "Stage"]
 
 CONTENT = "content of "
-"""Prefix of settings whose values are digests, which say nothing to a reader."""
+"""Prefix of settings whose values are digests, which are not shown to users."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a run: files in, files out.
+    """A part of a run that reads files and writes files.
 
-    What its work reads has to be declared, or a change of it would not run the stage again. A test runs each stage
-    with settings that note what is read of them, and without the results of other stages than those in ``needs``.
+    All inputs of its work must be declared; otherwise a changed input would not cause the stage to run again. A test
+    checks this: it runs each stage with settings that record which of them are read, and without the results of stages
+    that are not in ``needs``.
 
     Args:
-        name: Such as ``trial`` or ``distill/0.5_0.1``.
-        needs: Names of the stages whose results go in.
-        settings: All settings on which its result depends, and digests of what comes from outside of the run.
-        outputs: Files and folders that it leaves, by their paths in the run's folder.
-        work: The function that does it. It gets callbacks that watch a fit, and whether to go on with what an
-            interrupted one left.
-        is_fit: Whether it trains, in a folder of its name.
+        name: Name of the stage, such as ``trial`` or ``distill/0.5_0.1``.
+        needs: Names of the stages whose results it reads.
+        settings: All settings that affect its result, and digests of the inputs from outside of the run.
+        outputs: Files and folders that it writes, by their paths in the run's folder.
+        work: Function that does the work. Its arguments are callbacks for a fit, and whether to resume from the files
+            of an interrupted attempt.
+        is_fit: Whether the stage trains, in a folder with its name.
     """
 
     name: str

@@ -97,7 +97,7 @@ def test_what_was_made_of_a_model_goes_with_it_and_is_named(manifest, caplog):
     stage.work([], False)
     (manifest.folder / "one/README.md").write_text(signed("# A card"))
     run([stage], manifest)
-    assert "one/README.md goes with the model that it was made of" in caplog.text
+    assert "one/README.md is removed with the model that it was made from" in caplog.text
 
 
 def fits(manifest, work, **needs):
@@ -291,7 +291,7 @@ def test_a_lost_fit_goes_on_and_no_other_is_touched(manifest, caplog):
     run(fits(manifest, work, a=(), b=(), c=()), manifest, workers=2)
     assert [resume for name, resume in tries if name == "b"] == [False, True, True]
     assert len([1 for name, _ in tries if name != "b"]) == 2
-    assert "b was killed (status 137) and goes on from its checkpoint" in caplog.text
+    assert "b was killed (status 137) and continues from its checkpoint" in caplog.text
 
 
 @pytest.mark.parametrize("status", [137, 2])

@@ -159,7 +159,7 @@ def test_a_change_of_threads_is_told_once_when_something_is_computed(folder, cap
     manifest.start("prune", SETTINGS, {})
     manifest.start("sparsify", SETTINGS, inputs)
     assert (
-        caplog.text.count("earlier parts of this run had threads 2, now 4: on a CPU its results are not the bits") == 1
+        caplog.text.count("earlier parts of this run had threads 2, now 4: on a CPU its results are not bit for") == 1
     )
     # What goes on is still of the first machine.
     assert Manifest.read(folder).stages["prune"].machine["threads"] == "2"

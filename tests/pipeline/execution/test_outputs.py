@@ -88,7 +88,7 @@ def test_json_of_another_schema_or_of_no_stage(tmp_path):
         manifest.finish("search", ("found.json",), 0)
         with pytest.raises(ValueError, match=r"found\.json has schema .*, this version reads 2"):
             read_json(tmp_path, "found.json", 2)
-    with pytest.raises(DamagedError, match=r"other\.json is of no finished stage: give the run's command again"):
+    with pytest.raises(DamagedError, match=r"other\.json is not an output of a finished stage: give the run"):
         read_json(tmp_path, "other.json", 2)
     (tmp_path / "found.json").unlink()
     with pytest.raises(DamagedError, match=r"found\.json is missing"):

@@ -130,7 +130,7 @@ def test_what_a_summary_is_not(pruned_run, tmp_path, change, reason):
     start = f"{run / 'summary.json'} is no summary of a run ("
     assert str(raised.value).startswith(start)
     assert str(raised.value).removeprefix(start).startswith(reason)
-    assert str(raised.value).endswith("): give the run's command again, which makes it again")
+    assert str(raised.value).endswith("): give the run's command again to rebuild it")
 
 
 def test_another_version_and_a_changed_file_are_refused(pruned_run, tmp_path):
