@@ -1,1 +1,1 @@
-"""Benchmarks: the same work done the plain way and ours, side by side on one machine; `make bench` runs them."""
+"""Benchmarks that compare this project with the plain way of doing the same work; `make bench` runs them."""

@@ -1,4 +1,4 @@
-"""All benchmarks that need no GPU, one after the other: `make bench`. Ends with all ratios, as lines and as a table."""
+"""`make bench`: runs all benchmarks that need no GPU one after the other; prints all ratios as lines and as a table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def table(lines: list[str]) -> str:
     """Ratio lines as a table in Markdown.
 
     Args:
-        lines: As `ratio_line` gives them.
+        lines: Lines that `ratio_line` returned.
 
     Returns:
         The table.
@@ -37,7 +37,7 @@ def table(lines: list[str]) -> str:
 
 
 def main() -> None:
-    """Run them all; one that fails does not stop the others, but fails the whole in the end."""
+    """Run all benchmarks; if one fails, the others still run, and the command fails at the end."""
     lines, failed = [], []
     for name in sys.argv[1:] or _ALL:
         print(f"\n== {name}: load average {os.getloadavg()[0]:.2f} ==", flush=True)

@@ -1,8 +1,9 @@
-"""Generated rows with the lengths of GLUE's tasks, in the layout of its files: what is slow depends on lengths alone.
+"""Generated rows that have the lengths of GLUE's tasks and the layout of its files.
 
-Lengths are token counts after tokenisation and truncation to 128, special tokens included, drawn from quantiles that
-were measured on the tasks' train files with BERT's uncased vocabulary. Tokens follow Zipf's law, since how many
-different ones a batch has decides on the work at the embedding. Labels are random: nobody is to learn anything.
+Only the lengths matter for speed. They are token counts after tokenisation and truncation to 128, special tokens
+included, drawn from quantiles that were measured on the tasks' train files with BERT's uncased vocabulary. Tokens
+follow Zipf's law, because the number of different tokens in a batch determines the work for the embedding. Labels are
+random, because the models need not learn anything.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ LENGTHS: dict[str, Sequence[tuple[float, float]]] = {
         *((0.0, 19), (0.1, 36), (0.2, 41), (0.3, 45), (0.4, 50), (0.5, 53), (0.6, 57), (0.7, 61), (0.8, 64)),
         *((0.9, 70), (1.0, 94)),
     ),
-    # mean 13.3 to 13.7, by which part of train is taken
+    # mean 13.3 to 13.7, depending on the part of train
     "sst2": (
         *((0.0, 3), (0.1, 4), (0.2, 6), (0.3, 7), (0.4, 8), (0.5, 10), (0.6, 12), (0.7, 15), (0.8, 20)),
         *((0.9, 27), (1.0, 54)),
@@ -48,7 +49,7 @@ _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 @cache
 def vocabulary() -> tuple[str, ...]:
-    """As many tokens as BERT has: the special ones, letters, and made-up words of syllables."""
+    """A vocabulary of BERT's size: special tokens, letters, and words made of random syllables."""
     letters = "abcdefghijklmnopqrstuvwxyz"
     syllables = [consonant + vowel for consonant in "bcdfghjklmnpqrstvwxz" for vowel in "aeiou"]
     words = ("".join(parts) for count in (2, 3) for parts in itertools.product(syllables, repeat=count))
@@ -57,15 +58,15 @@ def vocabulary() -> tuple[str, ...]:
 
 
 def lengths_like(task: str, rows: int, seed: int = 0) -> list[int]:
-    """Draw the numbers of tokens of so many rows.
+    """Draw the lengths of rows, in tokens.
 
     Args:
         task: A key of `LENGTHS`.
-        rows: How many.
-        seed: Of the draw.
+        rows: Number of rows.
+        seed: Seed of the draw.
 
     Returns:
-        One length per row. They are spread evenly over the distribution, so that few rows have its mean, too.
+        One length per row. They are spread evenly over the distribution, so that even a few rows have its mean.
 
     Examples:
         >>> round(sum(lengths_like("sst2", 1000)) / 1000, 1)
@@ -87,11 +88,11 @@ def write_task(folder: Path, task: str, *, rows: int, dev_rows: int, seed: int =
     """Write a task's train and dev files.
 
     Args:
-        folder: The data folder; the task gets its own in it.
+        folder: The data folder; the task's files are written to a subfolder.
         task: A key of `LENGTHS`.
-        rows: Of train.
-        dev_rows: Of dev.
-        seed: Of everything.
+        rows: Number of train rows.
+        dev_rows: Number of dev rows.
+        seed: Seed of lengths, words and labels.
 
     Returns:
         The data folder.
@@ -109,12 +110,12 @@ def write_task(folder: Path, task: str, *, rows: int, dev_rows: int, seed: int =
 
 
 class _Words:
-    """Words by Zipf's law, its exponent such that rows and batches have as many different ones as RTE's and SST-2's."""
+    """Words drawn by Zipf's law; rows and batches have about as many different words as those of RTE and SST-2."""
 
     def __init__(self, dice: random.Random) -> None:
         self._dice = dice
         self._words = [token for token in vocabulary() if token.isalpha() and len(token) > 1]
-        # Which words are frequent has nothing to do with their place in the embedding.
+        # Shuffled, so that a word's frequency does not depend on its row in the embedding.
         random.Random(0).shuffle(self._words)
         self._weights = list(itertools.accumulate(1 / (rank + 3) ** 1.15 for rank in range(len(self._words))))
 

@@ -1,8 +1,8 @@
-"""An epoch of distillation of a 70 % student: Trainer.fit as a user gets it, against a plain loop over padded batches.
+"""An epoch of distillation into a 70 % student: Trainer.fit with our callbacks, against a loop over padded batches.
 
-Ours is a fit of two epochs. The first one has all that a fit does once (its start, and asking the teacher where its
-answers are kept); a user's fit has ten epochs, so an epoch of ours is taken as (first + 9 second) / 10. The lines
-`.../epoch_2` are without that share. Validation and checkpoints are left out on both sides.
+Our fit has two epochs. The first one includes the work that a fit does only once: its start, and the teacher's outputs
+where they are cached. A user's fit has ten epochs, so the time of our epoch is (first + 9 second) / 10. The lines
+`.../epoch_2` do not include the share of the first epoch. Neither side validates or writes checkpoints.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ from stark.model_folders.model_folder import load_classifier
 __all__ = ["main"]
 
 _EPOCHS = 10
-#: What every fit of the command line has that can cost time in a step.
+#: The callbacks of a distillation by `stark run` that can cost time in a step.
 _CALLBACKS = ("FiniteLoss", "StopOnSignal", "TeacherCache")
-#: In bf16 the kernels that each length needs cost more, in time and memory, than some padding: a setting for long rows.
+#: Multiples to which rows are padded in bf16, where the kernels of each length cost more time and memory than padding.
 _BF16_MULTIPLES = {"rte": 32, "mrpc": 32, "sst2": 16}
 _PRECISIONS = {"ours_float32": "32-true", "ours_bf16": "bf16-mixed"}
 
 
 class _Clock(Callback):
-    """When epochs end, and the losses of the first one."""
+    """Records the end times of epochs, and the losses of the first epoch."""
 
     def __init__(self) -> None:
         self.ends: list[tuple[float, float]] = []
@@ -160,14 +160,14 @@ def _module_loss(module: DistillationModule, batch: Batch) -> Tensor:
 
 
 def _untrained_loss(batches: Iterable[Batch], loss: Callable[[Batch], Tensor]) -> float:
-    """Mean loss of some rows before training, padded or not: both ways must start from the same."""
+    """Mean loss over some rows before training; it must be the same for both ways."""
     with torch.no_grad():
         found = [(float(loss(batch)), len(batch["labels"])) for batch in batches]
     return math.fsum(value * rows for value, rows in found) / sum(rows for _, rows in found)
 
 
 def main() -> None:
-    """Measure every task, or, as a child, one way."""
+    """Measure every task; in a child process, measure one way only."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", nargs="+", default=["rte", "mrpc", "sst2"], choices=list(LENGTHS))
     parser.add_argument("--rows", type=int, default=640)
@@ -188,7 +188,7 @@ def main() -> None:
         for task in options.tasks:
             write_task(folder, task, rows=options.rows, dev_rows=64)
             write_models(folder / task, tuple(GLUEDataModule(task, name).label_names))
-            _data(folder, task, options.batch_size)  # tokenises, so that no way has to
+            _data(folder, task, options.batch_size)  # tokenises here, so that neither way does
             lines += _compare(folder, task, options)
     print("\n".join(lines))
 
@@ -222,15 +222,17 @@ def _rate(name: str, samples: list[Sample], threads: int) -> str:
 
 
 def _check_same(name: str, plain: list[Sample], found: list[Sample]) -> None:
-    """Both start from the same loss; over an epoch, with other batches and dropout, theirs agree roughly.
+    """Check that both ways do the same work.
+
+    Their losses before training must be equal. The mean losses of an epoch must be similar: batches and dropout differ.
 
     Raises:
-        RuntimeError: If not: then they do not do the same work.
+        RuntimeError: If the losses differ.
     """
     for quantity, tolerance in (("untrained", 1e-4), ("loss", 0.05)):
         values = [statistics.mean(sample.values[quantity] for sample in way) for way in (plain, found)]
         if abs(values[0] - values[1]) > tolerance * abs(values[0]):
-            raise RuntimeError(f"{name}: loss {quantity} is {values[1]:.5f}, of the plain way {values[0]:.5f}")
+            raise RuntimeError(f"{name}: loss {quantity} is {values[1]:.5f}, but {values[0]:.5f} in the plain way")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How many floating point operations the matrix products of a model take."""
+"""Floating point operations of a model's matrix products."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["flops_of_batches"]
 def flops_of_batches(model: PreTrainedModel, shapes: Iterable[tuple[int, int]], *, training: bool = False) -> float:
     """Count the matrix products of many batches.
 
-    A batch takes ``rows * (a + b * length + c * length**2)``: the classifier, the linears, the attention. Three counts
-    tell a, b and c.
+    A batch takes ``rows * (a + b * length + c * length**2)`` operations, for the classifier, the linear layers and the
+    attention. The function counts three lengths and solves for a, b and c.
 
     Args:
         model: A classifier.
         shapes: Rows and padded length of each batch.
-        training: Also the backward pass to all weights.
+        training: Whether to add the backward pass to all weights.
 
     Returns:
-        Floating point operations of all of them.
+        Floating point operations of all batches together.
     """
     known = torch.tensor([8.0, 16.0, 32.0], dtype=torch.float64)
     counts = [float(count_flops(model, 1, int(length), training=training)) for length in known]

@@ -1,7 +1,7 @@
-"""On a GPU: finetuning and distillation steps, scoring, and the latency of students; with and without compile.
+"""GPU benchmarks: finetuning and distillation steps, scoring, and latency of students, with and without compilation.
 
-BERT-base, length 128, bfloat16 autocast. `--device cpu --size mini --steps 2 --rows 4 --batches 1 --no-compile` tries
-it out anywhere.
+The model is BERT-base, rows have 128 tokens, and training uses bfloat16 autocast. To try the benchmark without a GPU,
+give `--device cpu --size mini --steps 2 --rows 4 --batches 1 --no-compile`.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _LENGTH = 128
 
 
 class _Machine:
-    """The device, and how it is waited for."""
+    """The device, with its timing and synchronisation."""
 
     def __init__(self, name: str, steps: int, compiled: bool) -> None:
         self.name, self.steps = name, steps
-        #: With and, if asked for, without compile: ends of names.
+        #: Suffixes of the measured names: without compilation, and with it if requested.
         self.ends = ("", "/compile") if compiled else ("",)
 
     def batch(self, rows: int) -> Batch:
@@ -63,7 +63,7 @@ class _Machine:
             yield
 
     def time(self, work: Callable[[], Any]) -> Sample:
-        """Seconds of one call, the mean over all steps."""
+        """Seconds per call, as the mean over all steps."""
         self.wait()
         start = time.perf_counter()
         for _ in range(self.steps):
@@ -72,7 +72,7 @@ class _Machine:
         return Sample((time.perf_counter() - start) / self.steps)
 
     def compare(self, works: dict[str, Callable[[], Any]]) -> dict[str, list[float]]:
-        for work in works.values():  # kernels are chosen or compiled, memory is taken
+        for work in works.values():  # warm-up: kernels are chosen or compiled, memory is allocated
             work()
             work()
         samples = alternate({name: lambda w=work: self.time(w) for name, work in works.items()}, _ROUNDS)  # type: ignore[misc]
@@ -101,7 +101,7 @@ def _training(machine: _Machine, size: str, rows: int) -> list[str]:
         "distillation_cached": student_training,
     }
     for end in machine.ends:
-        # Copies, as each has its optimizer; compiled as a user of the model would do it.
+        # Each work trains a copy with a separate optimizer. Compiled with the method that a user of the model calls.
         def made(model: PreTrainedModel, compiled: bool = bool(end)) -> PreTrainedModel:
             copied = copy.deepcopy(model)
             if compiled:
@@ -130,7 +130,7 @@ def _training(machine: _Machine, size: str, rows: int) -> list[str]:
 
 
 def _cached_loss(teacher_logits: torch.Tensor) -> Callable[[PreTrainedModel, Batch], torch.Tensor]:
-    """The loss of distillation from a teacher whose answers are known."""
+    """The distillation loss with cached teacher logits."""
 
     def loss(student: PreTrainedModel, batch: Batch) -> torch.Tensor:
         outputs = Outputs(classify(student, batch))
@@ -158,7 +158,7 @@ def _step(
 
 
 def _scoring(machine: _Machine, size: str, rows: int) -> list[str]:
-    """Scoring of a split for one lam: gradients of the masks alone, against those of all weights."""
+    """Scoring of a split for one lam: with gradients of the masks only, and with gradients of all weights."""
     teacher = nn.Module.to(random_classifier(size), machine.name)
     student, batches = uneven_student(teacher, 0.7), [machine.batch(rows)] * machine.steps
     plain = as_released_(copy.deepcopy(teacher)), as_released_(copy.deepcopy(student))
@@ -166,7 +166,7 @@ def _scoring(machine: _Machine, size: str, rows: int) -> list[str]:
         "plain": lambda: plain_scores(plain[0], batches, plain[1]),
         "ours": lambda: score_units(teacher, batches, [Knowledgeableness()], Distilled(student, SoftTargets())),
     }
-    # Many batches a time, as with a split: ours ends with the hash of the weights, whatever it has scored.
+    # Many batches per call, as for a split: our scoring ends with a hash of the weights, whose cost is fixed.
     found = _Machine(machine.name, 1, False).compare(works)
     print(f"\nscoring, float32, {len(batches)} batches of {rows} rows of {_LENGTH}")
     for name, seconds in found.items():
@@ -176,14 +176,14 @@ def _scoring(machine: _Machine, size: str, rows: int) -> list[str]:
 
 
 def _latency(machine: _Machine, size: str, batches: list[int]) -> list[str]:
-    """Forward passes in bfloat16 weights of the dense model and of students."""
+    """Forward passes of the dense model and of students, with bfloat16 weights."""
     models = students_of(random_classifier(size))
     for model in models.values():
         nn.Module.to(model, machine.name, torch.bfloat16)
     lines = []
     for rows in batches:
         batch = machine.batch(rows)
-        # No row is padded, and without a mask all models have the fast kernels of attention.
+        # No row is padded. Without a mask, all models use the fast attention kernels.
         inputs = {"input_ids": batch["input_ids"]}
         works: dict[str, Callable[[], Any]] = {}
         for name, model in models.items():
@@ -207,7 +207,7 @@ def _infer(model: Any, inputs: Batch) -> None:  # noqa: ANN401 - compiled or not
 
 
 def main() -> None:
-    """Measure all of it."""
+    """Run all GPU benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
     parser.add_argument("--size", default="base", choices=list(SIZES))
@@ -225,7 +225,7 @@ def main() -> None:
         print(f"device: {torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")
     lines = _training(machine, options.size, options.rows)
     lines += _scoring(machine, options.size, options.rows)
-    # Each model and batch size is compiled for itself.
+    # Each model and batch size is compiled separately.
     torch._dynamo.config.recompile_limit = 64
     lines += _latency(machine, options.size, options.batches)
     print("\n".join(lines))

@@ -1,8 +1,8 @@
-"""Are students really faster: forward passes of a dense model against students that lost units or layers.
+"""Latency: forward passes of a dense model against students that lost units or layers.
 
-The share is (dense time / student's time) / (dense FLOPs / student's FLOPs), in CPU time: 1 means that every operation
-saved is time saved. FLOPs are of all tokens in all layers, which a shrunk student's last layer need not compute. One
-thread by default, as with more of them the processor's waiting is counted, too.
+The share is (dense time / student's time) / (dense FLOPs / student's FLOPs), in CPU time. It is 1 if time falls as much
+as the number of operations. FLOPs count all tokens in all layers, although a pruned student's last layer computes the
+first token only. The default is one thread, because with several threads CPU time includes their waiting.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _SECONDS = 0.3
 
 
 def students_of(dense: PreTrainedModel) -> dict[str, PreTrainedModel]:
-    """The students that are compared, and the dense model itself.
+    """The dense model and the students that are compared with it.
 
     Args:
         dense: The dense model.
 
     Returns:
-        Models by name, the dense one first.
+        Models by name, the dense model first.
     """
     layers = dense.config.num_hidden_layers
     kept = max(layers // 3, 2)
@@ -47,7 +47,7 @@ def students_of(dense: PreTrainedModel) -> dict[str, PreTrainedModel]:
 
 
 def _forward(model: PreTrainedModel, rows: int, length: int, threads: int) -> Callable[[], Sample]:
-    """A way of `alternate`: seconds of one forward pass, the mean over as many as fill a part of a second."""
+    """A way for `alternate`: seconds per forward pass, as the mean over the passes of about `_SECONDS` seconds."""
     inputs = torch.randint(1000, 30000, (rows, length), generator=torch.Generator().manual_seed(0))
     batch = {"input_ids": inputs, "attention_mask": torch.ones_like(inputs)}
     names = {"model": model, "batch": batch, "inference": torch.inference_mode}
@@ -57,7 +57,7 @@ def _forward(model: PreTrainedModel, rows: int, length: int, threads: int) -> Ca
     def way() -> Sample:
         with stopwatch() as sample:
             timer.timeit(calls)
-        # The timer makes a call of its own first to warm up.
+        # The timer makes one more call first, to warm up.
         return Sample(sample.wall / (calls + 1), sample.cpu / (calls + 1))
 
     return way

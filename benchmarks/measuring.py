@@ -1,4 +1,4 @@
-"""Timing two ways of doing the same work in turns, so that both meet the same machine; and what that machine can do."""
+"""Times several ways of doing the same work in turns, so that the machine's state is the same for all of them."""
 
 from __future__ import annotations
 
@@ -46,21 +46,21 @@ _PACKAGES = ("torch", "transformers", "pytorch-lightning")
 
 @dataclass
 class Sample:
-    """What one piece of work took; `values` is whatever else it told."""
+    """Time and memory of one piece of work; `values` has its other results."""
 
     wall: float = 0.0
     cpu: float = 0.0
-    #: Peak resident memory of the process in MiB; 0 where not looked at.
+    #: Peak resident memory of the process in MiB; 0 if it was not measured.
     peak: float = 0.0
     values: dict[str, Any] = field(default_factory=dict)
 
 
 @contextmanager
 def stopwatch() -> Iterator[Sample]:
-    """Measure a block: wall and CPU seconds of this process with all threads, and its peak memory from its start on.
+    """Measure a block: wall and CPU seconds of this process with all threads, and its peak memory since its start.
 
     Yields:
-        The sample; complete when the block is left.
+        The sample; it is complete after the block.
     """
     sample, wall, cpu = Sample(), time.perf_counter(), time.process_time()
     yield sample
@@ -71,7 +71,7 @@ def stopwatch() -> Iterator[Sample]:
 def peak_memory() -> float:
     """The most resident memory that this process has had so far, in MiB."""
     try:
-        # Not getrusage(), where a process begins with the peak of the one that started it.
+        # Not getrusage(): its peak starts with the one of the parent process.
         line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) / 2**10
     except OSError:
@@ -79,11 +79,11 @@ def peak_memory() -> float:
 
 
 def alternate(ways: Mapping[str, Callable[[], Sample]], rounds: int) -> dict[str, list[Sample]]:
-    """Run every way once per round, in turns; each second round in reversed order, so that no way always comes first.
+    """Run every way once per round; every second round is in reversed order, so that no way always comes first.
 
     Args:
-        ways: By name.
-        rounds: How often.
+        ways: The ways by name.
+        rounds: Number of rounds.
 
     Returns:
         The samples of each way, one per round.
@@ -96,11 +96,11 @@ def alternate(ways: Mapping[str, Callable[[], Sample]], rounds: int) -> dict[str
 
 
 def ratios(plain: Iterable[float], ours: Iterable[float]) -> list[float]:
-    """How many times longer the plain way took, round by round.
+    """How many times longer the plain way took in each round.
 
     Args:
-        plain: One number per round.
-        ours: One number per round.
+        plain: The plain way's measurements, one per round.
+        ours: Our measurements, one per round.
 
     Returns:
         The quotients.
@@ -113,10 +113,10 @@ def ratios(plain: Iterable[float], ours: Iterable[float]) -> list[float]:
 
 
 def ratio_line(name: str, values: Sequence[float]) -> str:
-    """The line that a benchmark closes with.
+    """A line of a benchmark's final result.
 
     Args:
-        name: Without spaces.
+        name: Name of the ratio, without spaces.
         values: The ratio of each round.
 
     Returns:
@@ -130,12 +130,12 @@ def ratio_line(name: str, values: Sequence[float]) -> str:
 
 
 def ratio_lines(name: str, plain: Sequence[Sample], ours: Sequence[Sample]) -> list[str]:
-    """The lines of wall seconds, CPU seconds and peak memory.
+    """The ratio lines of wall seconds, CPU seconds and peak memory.
 
     Args:
-        name: Of the first; the others are `name`/cpu and `name`/memory.
+        name: Name of the first ratio; the others are `name`/cpu and `name`/memory.
         plain: Samples of the plain way, one per round.
-        ours: Of ours.
+        ours: Samples of our way, one per round.
 
     Returns:
         Three lines.
@@ -151,8 +151,8 @@ def report(name: str, samples: Sequence[Sample]) -> str:
     """A line about one way: median and range of wall seconds, CPU seconds, peak memory.
 
     Args:
-        name: Of the way.
-        samples: Of all rounds.
+        name: Name of the way.
+        samples: Samples of all rounds.
 
     Returns:
         The line.
@@ -165,13 +165,13 @@ def report(name: str, samples: Sequence[Sample]) -> str:
 
 
 def python_environment(threads: int) -> dict[str, str]:
-    """Environment of a measured process: so many threads, no network, our packages importable.
+    """Environment of a measured process: fixed number of threads, no network, this project's packages importable.
 
     Args:
-        threads: Of torch and its libraries.
+        threads: Number of threads of torch and its libraries.
 
     Returns:
-        All variables.
+        All environment variables.
     """
     root = str(Path(__file__).resolve().parent.parent)
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
@@ -183,21 +183,21 @@ def child(command: Sequence[str], threads: int) -> tuple[Sample, str]:
     """Run a Python process to its end and measure all of it.
 
     Args:
-        command: What follows `python`.
-        threads: Of torch.
+        command: Arguments of `python`.
+        threads: Number of torch's threads.
 
     Returns:
-        The sample, and what it printed.
+        The sample, and the process's standard output.
 
     Raises:
-        RuntimeError: If it fails; its messages are in the error.
+        RuntimeError: If the process fails; the error contains its messages.
     """
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
         start = time.perf_counter()
         process = subprocess.Popen(
             [sys.executable, *command], stdout=out, stderr=errors, env=python_environment(threads)
         )
-        # Not wait(): the resource usage of this process alone is wanted, not that of all children so far.
+        # Not wait(): wait4() returns the resource usage of this process alone, not of all children so far.
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -210,14 +210,14 @@ def child(command: Sequence[str], threads: int) -> tuple[Sample, str]:
 
 
 def in_child(module: str, options: Sequence[str], threads: int) -> Sample:
-    """Run a module in a fresh process which prints a sample as JSON in its last line; see `hold`.
+    """Run a module in a new process that prints a sample as JSON in its last line (see `hold`).
 
-    Times and peak are those that it measured itself: without its start, and without what it did afterwards.
+    The process measures times and peak memory itself, so they do not include its start and its later work.
 
     Args:
-        module: Such as ``benchmarks.scoring``.
-        options: Its command line.
-        threads: Of torch.
+        module: Name of the module, such as ``benchmarks.scoring``.
+        options: The module's command-line options.
+        threads: Number of torch's threads.
 
     Returns:
         The sample.
@@ -231,7 +231,7 @@ def hold(sample: Sample) -> None:
     """Print a sample for `in_child`.
 
     Args:
-        sample: What this process measured.
+        sample: The measurements of this process.
     """
     print(json.dumps({"wall": sample.wall, "cpu": sample.cpu, "peak": sample.peak, **sample.values}))
 
@@ -241,13 +241,13 @@ def matrix_rate(dtype: torch.dtype, threads: int, size: int = 2048, device: str 
     """FLOP/s that this machine reaches in a product of large square matrices.
 
     Args:
-        dtype: Of the matrices.
-        threads: Of torch.
-        size: Rows and columns.
-        device: Where.
+        dtype: Type of the matrices' elements.
+        threads: Number of torch's threads.
+        size: Number of rows and of columns.
+        device: Device of the matrices.
 
     Returns:
-        Floating point operations per second, median of about a second.
+        Floating point operations per second, as the median over about a second.
     """
     a = torch.randn(size, size, device=device).to(dtype)
     timer = Timer("a @ a", globals={"a": a}, num_threads=threads)
@@ -256,13 +256,13 @@ def matrix_rate(dtype: torch.dtype, threads: int, size: int = 2048, device: str 
 
 
 def header(threads: int) -> str:
-    """Machine, versions, load, and the rate of matrix products: what a table of results must be read with.
+    """Machine, versions, load, and the rate of matrix products, on which all results depend.
 
     Args:
-        threads: Of torch.
+        threads: Number of torch's threads.
 
     Returns:
-        Some lines.
+        Four lines.
     """
     versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     rates = ", ".join(

@@ -1,4 +1,4 @@
-"""Random models of the usual sizes, and students cut from them."""
+"""Random models of common sizes, and students cut from them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "base": {"num_hidden_layers": 12, "hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072},
 }
 MAX_LENGTH = 128
-# Widths that the processor's vectors divide: with any width, a 70 % student can be slower than its FLOPs say.
+# Widths are multiples of the processor's vector size: with others, a 70 % student can be slower than its FLOPs suggest.
 ROUND_TO = 8
 
 
@@ -33,8 +33,8 @@ def random_classifier(size: str, *, label_names: tuple[str, ...] = ("0", "1"), s
 
     Args:
         size: A key of `SIZES`.
-        label_names: Of the task.
-        seed: Of the weights.
+        label_names: Names of the task's labels.
+        seed: Seed of the weights.
 
     Returns:
         The classifier.
@@ -55,19 +55,19 @@ def random_classifier(size: str, *, label_names: tuple[str, ...] = ("0", "1"), s
 
 
 def tokenizer() -> BertTokenizer:
-    """A tokenizer of the generated vocabulary."""
+    """A tokenizer with the generated vocabulary."""
     return BertTokenizer(
         vocab={token: number for number, token in enumerate(vocabulary())}, model_max_length=MAX_LENGTH
     )
 
 
 def uneven_masks(model: PreTrainedModel, sparsity: float, seed: int = 1) -> UnitMasks:
-    """Masks as scores give them: layers differ in what they keep, and which units they keep has no pattern.
+    """Masks like those of real scores: layers keep different numbers of units, at irregular positions.
 
     Args:
         model: The dense model.
         sparsity: Fraction of heads and of neurons to remove.
-        seed: Of the scores.
+        seed: Seed of the random scores.
 
     Returns:
         The masks.
@@ -76,7 +76,7 @@ def uneven_masks(model: PreTrainedModel, sparsity: float, seed: int = 1) -> Unit
     layers = encoder_layers(model)
 
     def scores(sizes: list[int]) -> list[Tensor]:
-        # Levels differ by little, or layers would lose all their heads; with this seed none does at 70 %.
+        # The layers' levels differ only a little, so that no layer loses all heads; with this seed none does at 70 %.
         return [torch.rand(n, generator=generator) * (0.85 + 0.3 * torch.rand(1, generator=generator)) for n in sizes]
 
     heads = masks_at_sparsity(scores([layer.num_heads for layer in layers]), sparsity)
@@ -85,12 +85,12 @@ def uneven_masks(model: PreTrainedModel, sparsity: float, seed: int = 1) -> Unit
 
 
 def uneven_student(model: PreTrainedModel, sparsity: float, seed: int = 1) -> PreTrainedModel:
-    """A copy of a model without so many of its units.
+    """A copy of a model without a fraction of its units.
 
     Args:
         model: The dense model.
         sparsity: Fraction of heads and of neurons to remove.
-        seed: Of the choice.
+        seed: Seed of the random scores that choose the units.
 
     Returns:
         The student.
@@ -104,10 +104,10 @@ def write_models(
     """Write a dense teacher and a student cut from it, with a tokenizer, as model folders.
 
     Args:
-        folder: Where ``teacher`` and ``student`` go.
-        label_names: Of the task.
+        folder: Folder in which ``teacher`` and ``student`` are written.
+        label_names: Names of the task's labels.
         size: A key of `SIZES`.
-        sparsity: Of the student.
+        sparsity: Sparsity of the student.
 
     Returns:
         Both folders.

@@ -1,7 +1,8 @@
-"""The plain way, as the released code goes it: everything padded to max_length, everything computed at every step.
+"""The plain way, as in the released code: all rows are padded to max_length, everything is computed at every step.
 
-Source: GeneZC/StarK `run_finetuning.py`, `run_distillation.py`, `run_pruning.py`, `run_sparsification.py`. The maths is
-ours (logits, losses, scores and AdamW agree within rounding, which the tests compare); what differs is the work.
+Source: GeneZC/StarK `run_finetuning.py`, `run_distillation.py`, `run_pruning.py`, `run_sparsification.py`. The results
+are those of this project: the tests check that logits, losses, scores and AdamW agree within rounding. Only the amount
+of work differs.
 """
 
 from __future__ import annotations
@@ -45,20 +46,20 @@ __all__ = [
 ]
 
 LEVELS = tuple(level / 100 for level in range(0, 100, 10))
-"""The sparsities that the released code cuts and tries after scoring."""
+"""The sparsities at which the released code prunes and evaluates the model after scoring."""
 
 Scores = list[Tensor]
 BatchLoss = Callable[[PreTrainedModel, Batch], Tensor]
 
 
 def as_released_(model: PreTrainedModel) -> PreTrainedModel:
-    """Let a model write its attention out, softmax of all products, instead of a fused kernel; in place.
+    """Switch a model to attention without a fused kernel (softmax of all products), in place.
 
     Args:
         model: A classifier.
 
     Returns:
-        The same.
+        The same model.
     """
     model.set_attn_implementation("eager")
     return model
@@ -68,7 +69,7 @@ def padded(loader: LazyDataLoader, batch_size: int, max_length: int = 128, *, sh
     """Batches of a loader's rows, in random or in file order, each padded to `max_length`.
 
     Args:
-        loader: Ours, for its rows.
+        loader: A loader of this project that has the rows.
         batch_size: Rows per batch.
         max_length: The length of every batch.
         shuffled: Whether the order is random.
@@ -81,10 +82,10 @@ def padded(loader: LazyDataLoader, batch_size: int, max_length: int = 128, *, sh
 
 
 class PlainAdamW(Optimizer):
-    """AdamW as transformers had it until 4.49: parameter by parameter, operation by operation."""
+    """AdamW as in transformers until 4.49, which updates one parameter after the other, in separate operations."""
 
     def __init__(self, groups: Iterable[dict[str, object]], lr: float, eps: float = 1e-6) -> None:
-        """Take groups with their ``weight_decay``."""
+        """Create the optimizer for parameter groups with a ``weight_decay`` each."""
         super().__init__(groups, {"lr": lr, "eps": eps, "weight_decay": 0.0})
 
     @torch.no_grad()
@@ -109,15 +110,15 @@ class PlainAdamW(Optimizer):
 def training_tools(
     model: PreTrainedModel, steps: int, learning_rate: float = 3e-5
 ) -> tuple[PlainAdamW, torch.optim.lr_scheduler.LambdaLR]:
-    """Optimizer and schedule: no decay for vectors, linear with a tenth of warm-up.
+    """Optimizer without weight decay for vectors, and linear schedule with a tenth of the steps as warm-up.
 
     Args:
-        model: What is trained.
-        steps: Of the whole training.
-        learning_rate: At its highest.
+        model: The model that is trained.
+        steps: Number of steps of the whole training.
+        learning_rate: Highest learning rate.
 
     Returns:
-        Both.
+        The optimizer and the schedule.
     """
     parameters = list(model.parameters())
     groups: list[dict[str, object]] = [
@@ -134,13 +135,13 @@ def finetune_loss(model: PreTrainedModel, batch: Batch) -> Tensor:
 
 
 def distil_loss(teacher: PreTrainedModel) -> BatchLoss:
-    """The loss of distillation from a teacher that is asked at every step.
+    """The distillation loss with a teacher that runs at every step.
 
     Args:
-        teacher: In eval mode.
+        teacher: The teacher in eval mode.
 
     Returns:
-        From student and batch to the loss.
+        A function of student and batch that returns the loss.
     """
 
     def loss(student: PreTrainedModel, batch: Batch) -> Tensor:
@@ -163,10 +164,10 @@ def train_epoch(
     """Train on all batches once.
 
     Args:
-        model: What is trained.
-        batches: Of the epoch.
-        loss: From model and batch.
-        tools: Of `training_tools`.
+        model: The model that is trained.
+        batches: The epoch's batches.
+        loss: Function of model and batch that returns the loss.
+        tools: Optimizer and schedule from `training_tools`.
         clip: Largest norm of the gradient.
 
     Returns:
@@ -188,14 +189,14 @@ def train_epoch(
 
 @torch.no_grad()
 def accuracy(model: PreTrainedModel, batches: Iterable[Batch]) -> float:
-    """Share of the rows that a model gets right.
+    """Share of the rows that a model classifies correctly.
 
     Args:
         model: A classifier.
-        batches: Of the rows.
+        batches: The rows in batches.
 
     Returns:
-        In [0, 1].
+        The accuracy in [0, 1].
     """
     model.eval()
     right = [(classify(model, batch).argmax(-1) == batch["labels"]).float() for batch in batches]
@@ -205,15 +206,15 @@ def accuracy(model: PreTrainedModel, batches: Iterable[Batch]) -> float:
 def plain_scores(
     model: PreTrainedModel, batches: Iterable[Batch], student: PreTrainedModel | None = None
 ) -> tuple[dict[str, Scores], dict[str, Scores]]:
-    """Expressiveness and, given a student, friendliness of all units; gradients of all weights come along unasked.
+    """Expressiveness and, given a student, friendliness of all units; gradients of all weights are computed as well.
 
     Args:
-        model: What is scored.
-        batches: In the file's order.
-        student: Its answers are constant.
+        model: The model whose units are scored.
+        batches: Batches in the file's order.
+        student: The trial student, whose logits are constant; None for expressiveness alone.
 
     Returns:
-        Raw scores of heads and of neurons by loss, summed over the batches.
+        Raw scores of heads and of neurons by name of the score, summed over the batches.
     """
     model.eval().requires_grad_(True)
     layers = encoder_layers(model)
@@ -251,9 +252,9 @@ def plain_masks(scores: tuple[dict[str, Scores], dict[str, Scores]], sparsity: f
     """Masks of a sparsity from `plain_scores`.
 
     Args:
-        scores: Raw, of heads and of neurons.
+        scores: Raw scores of heads and of neurons.
         sparsity: Fraction to remove.
-        lam: Weight of expressiveness; without friendliness 1.
+        lam: Weight of expressiveness; 1 if there is no friendliness.
 
     Returns:
         The masks.
@@ -278,16 +279,16 @@ def check_levels(
     batches: Iterable[Batch],
     lam: float = 1.0,
 ) -> list[float]:
-    """The released code's look at its result: the metric of the model at each of the ten levels, on all rows.
+    """The released code's check after scoring: the model's accuracy at each of the ten sparsities, on all rows.
 
     Args:
-        model: What was scored.
+        model: The model that was scored.
         scores: Its scores.
-        batches: Of the rows.
+        batches: The rows in batches.
         lam: Weight of expressiveness.
 
     Returns:
-        Accuracy by level.
+        One accuracy per sparsity in `LEVELS`.
     """
     return [
         accuracy(as_released_(shrink_(copy.deepcopy(model), plain_masks(scores, level, lam))), batches)

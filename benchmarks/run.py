@@ -1,7 +1,7 @@
-"""The whole method with five candidates: the command `stark run`, against plain loops of the same stages and epochs.
+"""The whole method with five candidates: the command `stark run` against plain loops of the same stages and epochs.
 
-Both are measured as whole processes, with start, tokenisation, evaluations and writing. A real run has more rows and
-epochs, so that what a process or a fit does once counts for more here than it would there.
+Both are measured as whole processes, including start, tokenisation, evaluations and writing. A real run has more rows
+and epochs, so that the work that a process or a fit does only once has a larger share here.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _plain(folder: Path, task: str, number: int, options: argparse.Namespace) ->
 
 
 class _PlainRun:
-    """The stages as loops; `go` is all of them."""
+    """The stages as plain loops; `go` runs all of them."""
 
     def __init__(self, root: Path, task: str, batch_size: int) -> None:
         self.root, self.batch_size, self.encoder = root, batch_size, root.parent / "encoder"
@@ -90,7 +90,7 @@ class _PlainRun:
         self.dev = padded(data.test_dataloader(), batch_size, shuffled=False)
 
     def go(self) -> int:
-        """Do all of it; how many models were evaluated."""
+        """Run all stages and return the number of evaluated models."""
         teacher = as_released_(load_classifier(self.encoder, label_names=self.labels))
         teacher = self._fit("finetune", teacher, finetune_loss, _FINETUNING)
         student = self._cut(teacher, plain_masks(plain_scores(teacher, self.selection), _STUDENT))
@@ -114,7 +114,7 @@ class _PlainRun:
     def _fit(
         self, name: str, model: PreTrainedModel, loss: Callable[[PreTrainedModel, Batch], Any], epochs: int
     ) -> PreTrainedModel:
-        """Train, evaluate after each epoch, keep and save the best."""
+        """Train a model, evaluate it after each epoch, and save the best epoch's weights."""
         tools = training_tools(model, epochs * len(self.train))
         best, state = -1.0, model.state_dict()
         for _ in range(epochs):
@@ -129,7 +129,7 @@ class _PlainRun:
 
 
 def main() -> None:
-    """Measure every task, or, as a child, the plain way."""
+    """Measure every task; in a child process, measure the plain way only."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", nargs="+", default=["rte", "sst2"], choices=list(LENGTHS))
     parser.add_argument("--rows", type=int, default=640)
@@ -158,14 +158,14 @@ def _compare(folder: Path, task: str, options: argparse.Namespace) -> list[str]:
 
     def way(name: str, measured: Callable[..., Sample]) -> Sample:
         sample = measured(folder, task, next(numbers), options)
-        print(report(name, [sample]), flush=True)  # minutes pass between them
+        print(report(name, [sample]), flush=True)  # printed at once, because a sample takes minutes
         return sample
 
     print(f"\n{task}: {options.rows} rows, {_FINETUNING} and {_DISTILLATION} epochs, {len(SPARSITIES)} candidates")
     samples = alternate({"plain": lambda: way("plain", _plain), "ours": lambda: way("ours", _ours)}, options.rounds)
     plain, ours = samples["plain"], samples["ours"]
     if plain[0].values["models"] != ours[0].values["models"]:
-        raise RuntimeError(f"{task}: {ours[0].values} models are evaluated, the plain way evaluates {plain[0].values}")
+        raise RuntimeError(f"{task}: {ours[0].values} models are evaluated, but {plain[0].values} in the plain way")
     return ratio_lines(f"run/{task}/{options.precision}", plain, ours)
 
 

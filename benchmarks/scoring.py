@@ -1,7 +1,8 @@
-"""Sparse teachers for five values of lam: one scoring for all, against the released script run once for each.
+"""Sparse teachers for five values of lam: one scoring for all of them against one run of the released script for each.
 
-The plain way scores (gradients of all weights, two backward passes per batch), and then measures the teacher at ten
-sparsities on the same rows, five times. Ours scores once and mixes; both end with the masks of each lam.
+For each lam, the plain way scores the units (gradients of all weights, two backward passes per batch) and then
+evaluates the teacher at ten sparsities on the same rows. Our way scores once and mixes the scores for each lam. Both
+result in the masks of each lam.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def _ours(folder: Path, task: str, batch_size: int) -> Sample:
         scores = score_units(teacher, data.scoring_dataloader("validation"), [Knowledgeableness()], against)
         masks = [choose_units(teacher, Knowledgeableness(lam), scores, SPARSITY) for lam in LAMS]
     assert all(masks)
-    # The released code's reduction, which depends on what shares a batch, for comparing the numbers only.
+    # Scores with the released code's reduction, which depends on the batches; only used to compare the numbers.
     batches = data.scoring_dataloader("validation", grouped=False)
     same = score_units(teacher, batches, [Knowledgeableness()], against, "batch")
     return _with_scores(sample, (same.heads, same.neurons))
@@ -77,7 +78,7 @@ def _with_scores(sample: Sample, kinds: Iterable[Mapping[str, list[Tensor]]]) ->
 
 
 def main() -> None:
-    """Measure every task, or, as a child, one way."""
+    """Measure every task; in a child process, measure one way only."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", nargs="+", default=["rte", "sst2"], choices=list(LENGTHS))
     parser.add_argument("--rows", type=int, default=64)
@@ -98,7 +99,7 @@ def main() -> None:
         for task in options.tasks:
             write_task(folder, task, rows=64, dev_rows=options.rows)
             write_models(folder / task, tuple(GLUEDataModule(task, name).label_names))
-            _data(folder, task, options.batch_size)  # tokenises, so that no way has to
+            _data(folder, task, options.batch_size)  # tokenises here, so that neither way does
             lines += _compare(folder, task, options)
     print("\n".join(lines))
 

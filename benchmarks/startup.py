@@ -1,4 +1,4 @@
-"""What it costs to start: `stark --help`, and reading a configuration against a LightningCLI without anything in it."""
+"""Start-up time: `stark --help`, and `stark fit --print_config` against the same option of an empty LightningCLI."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _OURS = ("-m", "cli", "fit", "--config", "configs/finetune.yaml", "--config", "c
 
 
 def main() -> None:
-    """Measure all of it."""
+    """Measure all start-up times."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
@@ -52,11 +52,11 @@ def main() -> None:
             return Sample(sample.wall, sample.cpu)
 
         for command in commands.values():
-            way(command)  # the files come into the memory of the system
+            way(command)  # warm-up: the operating system caches the files
         samples = alternate({name: lambda c=command: way(c) for name, command in commands.items()}, options.rounds)  # type: ignore[misc]
     for name, found in samples.items():
         print(report(name, found))
-    # The other way round than elsewhere: how many times more than the least that is possible.
+    # Inverse to the other benchmarks: how many times more than the empty LightningCLI, which is the lower limit.
     empty, ours = samples["empty --print_config"], samples["stark --print_config"]
     print(f"startup/help seconds {statistics.median(sample.wall for sample in samples['--help']):.2f}")
     print(ratio_line("startup/print_config/cpu_of_empty", ratios([s.cpu for s in ours], [s.cpu for s in empty])))
