@@ -1,1 +1,1 @@
-"""The evidence: which students the method gives on real data, run by `python -m experiments` into docs/results.csv."""
+"""Experiments on real data: `python -m experiments` runs them and writes their results to docs/results.csv."""

@@ -1,7 +1,7 @@
-"""Run what the table lacks, then write docs/results.md's tables and pictures from it.
+"""Run the experiments that docs/results.csv lacks, and write the tables and pictures of docs/results.md.
 
-Every search of a cell is one call of `stark run`, which goes on where it was; its numbers are added to the table when
-it is over, and a search that the table has is not run again.
+Every search of a cell is one call of `stark run`, which continues an interrupted run. When it has finished, its numbers
+are added to the table. A search that is in the table is not run again.
 """
 
 from __future__ import annotations
@@ -37,32 +37,32 @@ def _unused(cell: Cell, search: Search, options: argparse.Namespace) -> UnusedRo
     limit = search.settings.get("data.train_limit")
     if cell.task != "sst2" or limit is None:
         return None
-    # As `stark run` cuts: by its seed, whatever those of the repetitions are.
+    # `stark run` draws the training rows with `seed`, for all repetitions.
     seed = search.settings.get("seed", 776)
     data = GLUEDataModule(cell.task, str(options.data), str(options.encoder), train_limit=limit, seed=seed)
     return UnusedRows(data, Path(options.root) / "unused")
 
 
 def _collect(cell: Cell, search: Search, options: argparse.Namespace, table: Table) -> None:
-    """Add what the run left to the docs."""
+    """Add the results of a finished run to the docs."""
     folder, kept = Path(options.root) / cell.name, options.docs / "results"
     unused = _unused(cell, search, options)
     keep_predictions(folder, kept / f"{cell.name}_{search.name}.safetensors")
     if search.mode == "exhaustive":
         keep_units(folder, kept / f"{cell.name}_units.safetensors")
-    # Last, as the table says what is done.
+    # The table is written last, because a search that is in it counts as finished.
     table.add(rows_of(cell, search, folder, None if unused is None else unused.accuracy))
 
 
 def main() -> None:
-    """Run the plan."""
+    """Run the plan, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--encoder", help="model folder; without it nothing is run and only the page is written")
+    parser.add_argument("--encoder", help="the encoder's model folder; without it, only the page is written")
     parser.add_argument("--data", help="folder of GLUE's original files")
-    parser.add_argument("--root", default="runs/results", help="where the runs go")
+    parser.add_argument("--root", default="runs/results", help="folder of the runs")
     parser.add_argument("--plan", type=Path, default=_PLAN)
-    parser.add_argument("--docs", type=Path, default=Path("docs"), help="where results.csv and results.md lie")
-    parser.add_argument("--workers", type=int, default=2, help="fits that run at a time")
+    parser.add_argument("--docs", type=Path, default=Path("docs"), help="folder of results.csv and results.md")
+    parser.add_argument("--workers", type=int, default=2, help="number of fits that run at the same time")
     options = parser.parse_args()
     table, cells = Table(options.docs / "results.csv"), read_plan(options.plan)
     if options.encoder is not None:
@@ -81,5 +81,5 @@ if __name__ == "__main__":
         main()
     except (OSError, ValueError) as error:
         sys.exit(f"experiments: error: {error}")
-    except subprocess.CalledProcessError as error:  # it has said why
+    except subprocess.CalledProcessError as error:  # the command has printed the reason
         sys.exit(error.returncode)

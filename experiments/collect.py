@@ -1,4 +1,4 @@
-"""From what a `stark run` left to rows of the table, and to what the chosen students predict."""
+"""Collects the results of a finished `stark run`: rows of the table, predictions of the chosen students, kept units."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ __all__ = ["is_collected", "keep_predictions", "keep_units", "rows_of"]
 _PARTS = [part.name for part in Knowledgeableness().parts]
 
 Measured = Callable[[Path], float]
-"""From a model folder to its value on the unused rows."""
+"""Function of a model folder that returns the model's accuracy on the unused rows."""
 
 
 def is_collected(cell: Cell, search: Search, table: Table) -> bool:
-    """Whether the table has what a search of a cell gives.
+    """Whether the table has all results of a cell's search.
 
     Args:
         cell: The cell.
@@ -51,9 +51,9 @@ def rows_of(cell: Cell, search: Search, folder: Path, measure: Measured | None =
 
     Args:
         cell: The cell.
-        search: The one of its searches that the run made last.
-        folder: Of the run.
-        measure: What a model is worth on the unused rows.
+        search: The cell's search that the run finished last.
+        folder: The run's folder.
+        measure: Function that returns a model's accuracy on the unused rows; None if there are no such rows.
 
     Returns:
         One row for each number.
@@ -67,7 +67,7 @@ def rows_of(cell: Cell, search: Search, folder: Path, measure: Measured | None =
             continue
         lam, sparsity, seconds = model.lam, model.teacher_sparsity, model.seconds
         if method == BEST_OF_K:
-            # Of the k only the best is a result; the first of them is the dense teacher's, which has a row of its own.
+            # Only the best of the k students is a result. The first of them is the dense teacher's, which has its row.
             continue
         numbers = _numbers(model)
         if method == SPARSE and seed is not None and model.folder == best[seed].students.get(SPARSE):
@@ -110,11 +110,11 @@ def _best_of_k(cell: Cell, folder: Path, summary: Summary, measure: Measured | N
 
 
 def keep_predictions(folder: Path, file: Path) -> None:
-    """Keep what the best student of each method and seed predicts for dev, and the labels.
+    """Save the dev predictions of the best student of each method and seed, and the labels.
 
     Args:
-        folder: Of the run.
-        file: Tensors ``METHOD/SEED``, ``(rows,)``, and ``labels``.
+        folder: The run's folder.
+        file: The file to write, with tensors ``METHOD/SEED`` of shape ``(rows,)``, and ``labels``.
     """
     run = RunFolder(folder)
     logits = read_output(folder, run.dev_logits.name)
@@ -124,17 +124,18 @@ def keep_predictions(folder: Path, file: Path) -> None:
     kept = {"labels": labels.to(kind)}
     for choice in Summary.read(folder).best_by_method:
         for method, model in choice.students.items():
-            # The best of k may be the dense teacher's student, and no file has a tensor twice.
+            # The best of k may be the dense teacher's student, and a file cannot contain the same tensor twice.
             kept[f"{method}/{choice.seed}"] = problem.predictions(logits[model]).to(kind, copy=True)
     write_tensors(file, kept)
 
 
 def keep_units(folder: Path, file: Path) -> None:
-    """Keep the scores of the teacher's units for the first seed, and which of them the student and its teachers have.
+    """Save the scores of the teacher's units for the first seed, and which units the student and its teachers keep.
 
     Args:
-        folder: Of the run.
-        file: Tensors ``heads/expressiveness``, ``(layers, units)``, and so on, and ``kept_heads/MODEL``, boolean.
+        folder: The run's folder.
+        file: The file to write, with tensors ``heads/expressiveness`` of shape ``(layers, units)`` and so on, and
+            boolean tensors ``kept_heads/MODEL``.
     """
     summary = Summary.read(folder)
     first = next(model.seed for model in summary.models if model.seed is not None)

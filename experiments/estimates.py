@@ -1,4 +1,4 @@
-"""How sure the differences between methods are, over all cells that have been run."""
+"""Confidence intervals of the differences between methods, over all cells that have been run."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Difference:
     """The mean over cells of one method's score minus another's, in points.
 
     Args:
-        treated: The one.
-        control: The other.
-        cells: Over which, by task and student.
-        estimate: In hundredths.
+        treated: The method whose score counts positively.
+        control: The method whose score is subtracted.
+        cells: Task and student of each cell.
+        estimate: The difference and its interval, in points (hundredths).
     """
 
     treated: str
@@ -40,13 +40,13 @@ def differences(cells: Sequence[Cell], folder: Path, pairs: Sequence[tuple[str, 
     """Estimate differences over all cells together, and in each.
 
     Args:
-        cells: Of the plan; those without predictions are left out.
-        folder: With a file of predictions for each, as `keep_predictions` writes them.
-        pairs: Treated and control.
-        search: Whose predictions.
+        cells: The plan's cells; those without predictions are skipped.
+        folder: Folder with one file of predictions per cell, as `keep_predictions` writes them.
+        pairs: Pairs of a treated method and its control.
+        search: Name of the search whose predictions are compared.
 
     Returns:
-        For each pair the difference over all cells, then, if there are several, that of each cell.
+        For each pair the difference over all cells, and then, if there are several cells, the difference in each.
     """
     found = []
     for treated, control in pairs:

@@ -20,22 +20,22 @@ from stark.storage import new_file, read_tensors
 
 __all__ = ["draw_figures", "half_width"]
 
-# The same file from the same numbers.
+# A fixed salt, so that the same numbers give the same file.
 mpl.rcParams["svg.hashsalt"] = "stark"
 _LEVEL = 0.95
 _PAIRED = "mean and 95 % interval over seeds of the difference to the dense teacher's student"
 
 
 def draw_figures(table: Table, cells: Sequence[Cell], folder: Path) -> list[tuple[str, str]]:
-    """Draw what there are numbers for.
+    """Draw all pictures for which there are numbers.
 
     Args:
         table: The results.
-        cells: Of the plan.
-        folder: Where the pictures go, and where `keep_units` has put its files.
+        cells: The plan's cells.
+        folder: Folder to which the pictures are written, and which has the files of `keep_units`.
 
     Returns:
-        For each picture its file's name, and what it shows.
+        File name and title of each picture.
     """
     drawn = []
     for cell in cells:
@@ -48,13 +48,13 @@ def draw_figures(table: Table, cells: Sequence[Cell], folder: Path) -> list[tupl
 
 
 def half_width(values: Sequence[float]) -> float:
-    """Half of the 95 % interval for the mean over other seeds, by Student's t.
+    """Half the width of the 95 % interval for the mean over seeds, by Student's t.
 
     Args:
-        values: At least two.
+        values: One value per seed, at least two.
 
     Returns:
-        In the unit of the values.
+        Half the width, in the unit of the values.
 
     Examples:
         >>> round(half_width([1.0, 2.0, 3.0]), 3)
@@ -70,7 +70,7 @@ def _axes(width: float = 7.0, height: float = 4.0, columns: int = 1) -> tuple[Fi
 
 
 def _grids(table: Table, cell: Cell) -> Iterator[tuple[str, str, Figure]]:
-    """Score against teacher sparsity, a line for each lam."""
+    """Score against teacher sparsity, with a line for each lam."""
     metric, on = finest(table, cell)
     for search in cell.searches:
         found = by_candidate(table, cell, search, metric)
@@ -81,7 +81,7 @@ def _grids(table: Table, cell: Cell) -> Iterator[tuple[str, str, Figure]]:
         lams = sorted({lam for lam, _ in found})
         for number, lam in enumerate(lams):
             points = sorted((sparsity, values) for (own, sparsity), values in found.items() if own == lam)
-            # Apart from each other, or the intervals would lie on one another.
+            # Shifted a little, so that the intervals do not overlap.
             places = [sparsity + 0.004 * (number - len(lams) / 2) for sparsity, _ in points]
             means, bars = zip(*(_mean_and_half(values, dense) for _, values in points), strict=True)
             axes.errorbar(places, means, yerr=bars, marker="o", markersize=4, capsize=2, label=f"lam {lam:g}")
@@ -111,18 +111,18 @@ def _modes(table: Table, cell: Cell) -> Iterator[tuple[str, str, Figure]]:
 
 
 def _mean_and_half(values: Sequence[float], dense: Sequence[float]) -> tuple[float, float]:
-    """Mean of the seeds' differences in points, and half of its interval; of one seed there is none."""
+    """Mean of the seeds' differences in points, and half the width of its interval (NaN for a single seed)."""
     points = gaps(values, dense)
     return statistics.mean(points), half_width(points) if len(points) > 1 else math.nan
 
 
-def _against_dense(axes: Any, dense: Sequence[float], on: str) -> None:  # noqa: ANN401  # matplotlib's are no types
+def _against_dense(axes: Any, dense: Sequence[float], on: str) -> None:  # noqa: ANN401  # matplotlib's axes are not typed
     axes.axhline(0, color="black", linestyle="--", label=f"dense teacher, {100 * statistics.mean(dense):.2f}")
     axes.set(ylabel=f"minus the dense teacher's student\nof the same seed, points on {on}")
 
 
 def _units(cell: Cell, folder: Path) -> Iterator[tuple[str, str, Figure]]:
-    """Expressiveness against friendliness of each unit, and what the student and the sparse teachers kept."""
+    """Expressiveness against friendliness of each unit, and the shares of units that student and teachers kept."""
     file = folder / f"{cell.name}_units.safetensors"
     if not file.is_file():
         return
@@ -137,7 +137,7 @@ def _units(cell: Cell, folder: Path) -> Iterator[tuple[str, str, Figure]]:
         if kind == "neurons":
             axes.set(xscale="log", yscale="log")
         axes.legend(fontsize="small")
-        # Thousands of points make a file of megabytes as shapes.
+        # Rasterised, because thousands of points as shapes make a file of megabytes.
         for points in axes.collections:
             points.set_rasterized(True)
     yield "scores", "each unit's normalised scores", figure

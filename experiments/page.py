@@ -1,4 +1,4 @@
-"""docs/results.md: its tables and pictures, made from the table of results."""
+"""Writes the tables and pictures of docs/results.md from the table of results."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _MAIN = ("no_teacher", DENSE, BEST_OF_K, SPARSE)
 
 
 def write_page(table: Table, cells: Sequence[Cell], docs: Path) -> None:
-    """Renew the parts of ``results.md`` between ``<!-- NAME -->`` and ``<!-- /NAME -->``, and its pictures.
+    """Write the parts of ``results.md`` between ``<!-- NAME -->`` and ``<!-- /NAME -->``, and its pictures.
 
     Args:
         table: The results.
-        cells: Of the plan; what has not been run is left out.
+        cells: The plan's cells; those that have not been run are skipped.
         docs: Folder of the page.
 
     Raises:
-        ValueError: If the page lacks a place.
+        ValueError: If the page has no markers for a part.
     """
     page = docs / "results.md"
     text = page.read_text(encoding="utf-8")
@@ -101,7 +101,7 @@ def _difference_table(cells: Sequence[Cell], folder: Path) -> str:
 
 
 def _unused_table(table: Table, cells: Sequence[Cell]) -> str:
-    """Differences on rows so many that only seeds count."""
+    """Differences on the unused rows, which are so many that only the seeds matter for the interval."""
     rows = []
     for cell, search in _with(cells, lambda search: BEST_OF_K in search.baselines):
         for pair in _PAIRS:
@@ -115,7 +115,7 @@ def _unused_table(table: Table, cells: Sequence[Cell]) -> str:
 
 
 def _method_table(table: Table, cells: Sequence[Cell], name: str) -> str:
-    """Every method of a search with this name."""
+    """All methods of the searches with this name."""
     rows = []
     for cell, search in _with(cells, lambda search: search.name == name):
         metric, _ = finest(table, cell)
@@ -132,7 +132,7 @@ def _method_table(table: Table, cells: Sequence[Cell], name: str) -> str:
 
 
 def _gap(treated: Sequence[float], control: Sequence[float]) -> str:
-    """Mean difference of the seeds in points, with its interval."""
+    """Mean of the seeds' differences in points, with its interval."""
     if len(treated) != len(control) or len(treated) < 2:
         return ""
     points = gaps(treated, control)

@@ -1,4 +1,4 @@
-"""What is to be run, as experiments/results.yaml says it."""
+"""The plan of the experiments, read from experiments/results.yaml."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Search:
     """One call of `stark run`.
 
     Args:
-        name: In the plan.
-        settings: Its options, without ``--``; lists as they are.
+        name: The search's name in the plan.
+        settings: Options of `stark run` by name without ``--``; lists as Python lists.
     """
 
     name: str
@@ -27,17 +27,17 @@ class Search:
 
     @property
     def mode(self) -> str:
-        """How it searches."""
+        """The mode of the search."""
         return str(self.settings["search.mode"])
 
     @property
     def seeds(self) -> list[int]:
-        """Of its repetitions."""
+        """The seeds of its repetitions."""
         return list(self.settings["seeds"])
 
     @property
     def baselines(self) -> list[str]:
-        """Their names."""
+        """The names of its baselines."""
         return list(self.settings["baselines"])
 
 
@@ -46,9 +46,9 @@ class Cell:
     """A task with a shape of student.
 
     Args:
-        task: GLUE's name in lower case.
-        student: For a person.
-        searches: In their order, all in one folder.
+        task: GLUE's name of the task, in lower case.
+        student: Description of the student's shape, for readers.
+        searches: The searches in the order in which they run, all in one folder.
     """
 
     task: str
@@ -57,7 +57,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Name of its folder and files.
+        """Name of the cell's folder and files.
 
         Examples:
             >>> Cell("rte", "90 %, 6 epochs", ()).name
@@ -71,13 +71,13 @@ def read_plan(file: Path) -> list[Cell]:
     """Read a plan.
 
     Args:
-        file: Such as ``experiments/results.yaml``.
+        file: The plan's file, such as ``experiments/results.yaml``.
 
     Returns:
         The cells.
 
     Raises:
-        ValueError: If a cell names something that the plan does not have.
+        ValueError: If a cell names a task, student or search that is not in the plan.
     """
     plan = yaml.safe_load(file.read_text())
     cells = []
@@ -104,10 +104,10 @@ def read_plan(file: Path) -> list[Cell]:
 
 
 def in_order(cells: Sequence[Cell]) -> list[tuple[Cell, Search]]:
-    """What is run after what: the first searches of all cells, then their second ones, and so on.
+    """The order of the runs: the first searches of all cells, then their second searches, and so on.
 
     Args:
-        cells: Of the plan.
+        cells: The plan's cells.
 
     Returns:
         Each search with its cell.

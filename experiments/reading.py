@@ -1,4 +1,4 @@
-"""Reading the table of results: what the students of a cell have."""
+"""Look-ups in the table of results: the values of a cell's students."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from pipeline.search.halving import halving_epochs, survivors
 __all__ = ["UNUSED", "by_candidate", "by_mode", "finest", "gaps", "rows_of_cell", "trainings", "values_of"]
 
 UNUSED = "unused_accuracy"
-"""Metric of the rows that were in no part."""
+"""Name of the metric on the rows that belong to no split of the run."""
 
 
 def finest(table: Table, cell: Cell) -> tuple[str, str]:
-    """The metric of a cell that rests on most rows.
+    """The metric of a cell that is measured on the most rows.
 
     Args:
         table: The results.
         cell: The cell.
 
     Returns:
-        Its name, and the rows' name.
+        The metric's name, and a name for the rows.
     """
     unused = any(row.metric == UNUSED for row in rows_of_cell(table, cell))
     return (UNUSED, "unused rows") if unused else ("score", "dev")
 
 
 def gaps(treated: Sequence[float], control: Sequence[float]) -> list[float]:
-    """Differences of the same seeds, in points.
+    """Differences between two methods for each seed, in points.
 
     Args:
-        treated: One value for each seed.
-        control: The same.
+        treated: The first method's value for each seed.
+        control: The second method's value for each seed.
 
     Returns:
         The differences.
@@ -60,17 +60,17 @@ def rows_of_cell(table: Table, cell: Cell) -> Iterator[Row]:
 
 
 def values_of(table: Table, cell: Cell, search: Search, method: str, metric: str = "score") -> list[float]:
-    """What a method's students have, one for each seed; of the sparse teacher's those that the search chose.
+    """The values of a method's students, one per seed; for the sparse teacher, of the students that the search chose.
 
     Args:
         table: The results.
         cell: The cell.
         search: One of its searches.
         method: Name of the method.
-        metric: Column of the value.
+        metric: Name of the metric.
 
     Returns:
-        The values, of the search's seeds in their order; fewer where some are missing.
+        The values in the order of the search's seeds; missing ones are skipped.
     """
     by_seed = {}
     chosen = {
@@ -87,7 +87,7 @@ def values_of(table: Table, cell: Cell, search: Search, method: str, metric: str
 
 
 def trainings(search: Search) -> float:
-    """How many whole trainings of students a search takes for a seed, parts added up; the trial is one of them.
+    """The number of student trainings that a search takes per seed; it includes the trial, and fractions of trainings.
 
     Args:
         search: The search.
@@ -109,15 +109,15 @@ def trainings(search: Search) -> float:
 
 
 def by_mode(table: Table, cell: Cell, metric: str = "score") -> list[tuple[Search, list[float]]]:
-    """What the students that a cell's searches chose have, where it has several modes of search.
+    """The values of the students that a cell's searches chose, if the searches have several modes.
 
     Args:
         table: The results.
         cell: The cell.
-        metric: Column of the value.
+        metric: Name of the metric.
 
     Returns:
-        The searches that are over, with their students' values; none where there is nothing to compare.
+        The finished searches with their students' values; empty if all have the same mode.
     """
     found = [(search, values) for search in cell.searches if (values := values_of(table, cell, search, SPARSE, metric))]
     return found if len({search.mode for search, _ in found}) > 1 else []
@@ -126,16 +126,16 @@ def by_mode(table: Table, cell: Cell, metric: str = "score") -> list[tuple[Searc
 def by_candidate(
     table: Table, cell: Cell, search: Search, metric: str = "score"
 ) -> dict[tuple[float, float], list[float]]:
-    """What the students of each sparse teacher have, one for each seed.
+    """The values of each sparse teacher's students, one per seed.
 
     Args:
         table: The results.
         cell: The cell.
-        search: One that distils from every candidate.
-        metric: Column of the value.
+        search: A search that distils from every candidate.
+        metric: Name of the metric.
 
     Returns:
-        Values by lam and sparsity; none as long as the search is not over.
+        Values by lam and sparsity; empty until the search has finished.
     """
     found: dict[tuple[float, float], list[float]] = {}
     if not values_of(table, cell, search, SPARSE):

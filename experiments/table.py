@@ -1,4 +1,4 @@
-"""docs/results.csv: one number a line, each known once."""
+"""The table of results, docs/results.csv: one number per line, each number once."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from stark.storage import write_text
 __all__ = ["TEACHER", "Row", "Table"]
 
 TEACHER = "finetuned"
-"""The method of the teacher itself."""
+"""Name of the method in the rows of the finetuned teacher."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line.
+    """A line of the table.
 
     Args:
-        task: GLUE's name in lower case.
-        student: Its shape, for a person.
+        task: GLUE's name of the task, in lower case.
+        student: Description of the student's shape, for readers.
         method: A baseline's name, ``dense_teacher``, ``sparse_teacher``, or ``finetuned`` for the teacher itself.
-        lam: Of a sparse teacher's score.
-        sparsity: Of the teacher.
-        seed: Of the fits.
-        metric: GLUE's names and ``score`` are of dev, ``selection_score`` of the selection part, ``unused_accuracy`` of
-            rows that were in no part; ``chosen_by_SEARCH`` is 1 for the student that a search chose.
-        value: Its value.
-        seconds: That the training took; for the best of k all of them.
+        lam: Weight of expressiveness in a sparse teacher's score.
+        sparsity: Sparsity of the teacher.
+        seed: Seed of the fits.
+        metric: Name of the metric: GLUE's names and ``score`` on dev, ``selection_score`` on the selection split,
+            ``unused_accuracy`` on rows that belong to no split; ``chosen_by_SEARCH`` is 1 for the student that a search
+            chose.
+        value: The metric's value.
+        seconds: Seconds of the training; for the best of k, of all k trainings together.
     """
 
     task: str
@@ -45,7 +46,7 @@ class Row:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What it is the value of."""
+        """All columns that identify the number: all but value and seconds."""
         return astuple(self)[:-2]
 
 
@@ -53,11 +54,11 @@ class Table:
     """The rows of a file.
 
     Args:
-        file: Need not be there yet.
+        file: The CSV file; it may not exist yet.
     """
 
     def __init__(self, file: Path) -> None:
-        """Read what is there."""
+        """Read the file if it exists."""
         self.file = file
         self._rows: dict[tuple[object, ...], Row] = {}
         if file.is_file():
@@ -67,19 +68,19 @@ class Table:
                     self._rows[row.key] = row
 
     def __iter__(self) -> Iterator[Row]:
-        """All rows, those that came first first."""
+        """All rows, in the order in which they were added."""
         return iter(self._rows.values())
 
     def has(self, **values: object) -> bool:
         """Whether there is a row with these values.
 
         Args:
-            values: By column.
+            values: Values by name of the column.
         """
         return any(all(getattr(row, name) == value for name, value in values.items()) for row in self)
 
     def add(self, rows: Iterable[Row]) -> None:
-        """Add rows and write the file; of a number that is known already the new value counts.
+        """Add rows and write the file; a new value replaces an earlier value of the same number.
 
         Args:
             rows: The rows.

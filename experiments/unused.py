@@ -1,4 +1,4 @@
-"""SST-2's training rows that a run with `data.train_limit` left alone, as a second evaluation."""
+"""SST-2's training rows that a run with `data.train_limit` does not use, as a second evaluation."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _BATCH_SIZE = 256
 
 
 class UnusedRows:
-    """The rows of train that neither training nor the selection part has.
+    """The training rows that are neither in the training split nor in the selection split.
 
     Args:
-        data: Of the run, with ``train_limit``.
-        folder: Where they are written, as a dev split, and what models have there, in ``accuracies.json``: half an hour
-            of evaluations may be interrupted.
+        data: The run's data, with ``train_limit``.
+        folder: Folder to which the rows are written as a dev split. Accuracies are kept there in ``accuracies.json``,
+            because half an hour of evaluations may be interrupted.
     """
 
     def __init__(self, data: GLUEDataModule, folder: Path) -> None:
-        """Write them."""
+        """Write the unused rows."""
         data.setup("fit")
         used = {
             int(index)
@@ -58,10 +58,10 @@ class UnusedRows:
         """The accuracy of a model.
 
         Args:
-            model_folder: Of the model.
+            model_folder: The model's folder.
 
         Returns:
-            In [0, 1].
+            The accuracy in [0, 1].
         """
         key = f"{self._data.digest('dev')} {model_digest(model_folder)}"
         known: dict[str, float] = json.loads(self._file.read_text()) if self._file.is_file() else {}
@@ -79,7 +79,7 @@ class UnusedRows:
 
 @contextmanager
 def _all_cores() -> Iterator[None]:
-    """While no fit runs, with all the cores that this process may use; each of several fits has fewer."""
+    """Use all cores that this process may use. No fit runs meanwhile; parallel fits get fewer cores each."""
     before = torch.get_num_threads()
     torch.set_num_threads(max(before, usable_cores()))
     try:
