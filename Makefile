@@ -1,4 +1,4 @@
-# make demo and make test are all a newcomer needs; both set up .venv first, once.
+# New here? make demo and make test are enough; both create .venv first, if it does not exist.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -21,12 +21,12 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 test: $(INSTALLED)  ## ruff, mypy and pytest
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@# mypy beside the tests: its failure is one of make test as well.
+	@# mypy runs in parallel with the tests; make test fails if either of them fails.
 	$(BIN)/mypy & types=$$!; \
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not gpu and not faults and not slow'; \
 	tests=$$?; wait $$types && exit $$tests
 
-test-slow: $(INSTALLED)  ## what takes minutes by itself: demo with three seeds, tutorial, installing, loggers, Ray, inductor
+test-slow: $(INSTALLED)  ## tests that take minutes each: demo with three seeds, tutorial, installing, loggers, Ray, inductor
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m slow
 
 test-faults: $(INSTALLED)  ## kill, damage and starve runs; prints a table, under 15 minutes
