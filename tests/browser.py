@@ -1,4 +1,4 @@
-"""A real browser: Chromium, headless, if it is there."""
+"""A real browser for tests: headless Chromium, if it is installed."""
 
 import shutil
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ needs_browser = pytest.mark.skipif(BROWSER is None, reason="needs Chromium (Debi
 
 @dataclass
 class Seen:
-    """What a page did: messages on its console, errors of its scripts, and addresses that it asked for."""
+    """Records a page's console messages, script errors, and the addresses that it requested."""
 
     messages: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
@@ -22,7 +22,7 @@ class Seen:
 
 @contextmanager
 def opened(address: str, **context) -> Iterator[tuple[Page, Seen]]:
-    """A page, loaded; `context` has color_scheme, viewport and the like."""
+    """Open and load a page; `context` has Playwright's options, such as color_scheme and viewport."""
     seen = Seen()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])

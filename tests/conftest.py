@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# Before transformers is imported: no test may reach the network.
+# Set before transformers is imported, so that no test can reach the network.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
@@ -15,14 +15,15 @@ from filelock import FileLock
 
 from tests.warm import start_warm
 
-if TYPE_CHECKING:  # the process that only hands tests to others need not wait for torch
+if TYPE_CHECKING:  # the process that only distributes tests need not import torch
     from tests.tasks import TinyTask
 
 
 def pytest_configure(config) -> None:
-    """Hide GPUs, whose results have other bits and of which Lightning warns that they lie idle, but from their tests.
+    """Hide GPUs except from the tests marked `gpu`.
 
-    The processes that tests start inherit it.
+    GPUs give results with other bits, and Lightning warns if they are not used. The processes that tests start inherit
+    this setting.
     """
     if config.option.markexpr != "gpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -30,7 +31,7 @@ def pytest_configure(config) -> None:
 
 @pytest.fixture
 def unscored(monkeypatch) -> None:
-    """Leave `val/score` to the callback Scored."""
+    """Let only the callback `Scored` log `val/score`."""
     monkeypatch.setattr("lightning_modules.base.ClassificationModule._log_metrics", lambda *_: float("nan"))
 
 
@@ -44,7 +45,7 @@ def tiny_task(tmp_path_factory) -> TinyTask:
 
 @pytest.fixture(scope="session")
 def warm(tmp_path_factory) -> Path:
-    """Folder of a `python` and a `stark` that are forks of a warm process, one for all workers; see tests/warm."""
+    """Folder of a `python` and a `stark` that run as forks of a warm process, shared by all workers; see tests/warm."""
     base, owner = tmp_path_factory.getbasetemp(), os.getpid()
     if "PYTEST_XDIST_WORKER" in os.environ:
         base, owner = base.parent, os.getppid()
@@ -58,5 +59,5 @@ def warm(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def warm_python(warm, monkeypatch) -> None:
-    """Let commands that the test or our code starts with `sys.executable` be forks of a warm process."""
+    """Run commands that the test or our code starts with `sys.executable` as forks of a warm process."""
     monkeypatch.setattr(sys, "executable", str(warm / "python"))

@@ -1,4 +1,4 @@
-"""GLUE's sample data written as an own task, shared by the tests of data and pipeline."""
+"""GLUE's sample data as a user's own task, shared by the tests of data and pipeline."""
 
 import csv
 import json
@@ -16,7 +16,7 @@ DESCRIPTIONS = {
 
 
 def write_own(task: str, tiny_task: TinyTask, folder: Path, ending: str) -> Path:
-    """GLUE's sample files of a task as an own one."""
+    """Write GLUE's sample files of a task as a user's own task, and return the path of its description."""
     glue, source = find_task(task), open_source(find_task(task), str(tiny_task.data_dir))
     text = "".join(f"{split}: {split}.{ending}\n" for split in ("train", "dev", "test")) + DESCRIPTIONS[task]
     (folder / f"own_{task}.yaml").write_text(text)

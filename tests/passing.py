@@ -1,4 +1,4 @@
-"""Errors of the system that pass, simulated where Python and its libraries meet them."""
+"""Simulates temporary errors of the operating system in the calls of Python and its libraries."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from unittest import mock
 
 PASSING = (errno.EMFILE, errno.EIO, errno.EACCES, errno.ESTALE, errno.ENOMEM)
 
-# Each takes a path first.
+# The first argument of each is a path.
 _CALLS = ("open", "stat", "listdir", "scandir")
 
 
 @contextmanager
 def unreadable(name: str, code: int) -> Iterator[None]:
-    """Let everything that Python asks the system about certain paths fail.
+    """Let all of Python's system calls on certain paths fail.
 
     Args:
-        name: How the paths end, a pattern such as ``cache/*.safetensors``.
-        code: The error's number.
+        name: Pattern of the paths' ends, such as ``cache/*.safetensors``.
+        code: Error number (errno).
     """
 
     def failing(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -46,10 +46,10 @@ def unreadable(name: str, code: int) -> Iterator[None]:
 
 @contextmanager
 def few_descriptors(free: int) -> Iterator[None]:
-    """Leave this process so many file descriptors.
+    """Limit the file descriptors that this process has left.
 
     Args:
-        free: How many more files it can open.
+        free: Number of files that it can still open.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     probe = os.open(os.devnull, os.O_RDONLY)

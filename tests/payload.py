@@ -1,10 +1,10 @@
-"""What a malicious pickle would do, for tests that it does not."""
+"""The payload of a malicious pickle, for tests that it is never run."""
 
 from pathlib import Path
 
 
 class Payload:
-    """Leaves a mark when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = str(mark)

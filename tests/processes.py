@@ -1,7 +1,7 @@
-"""Fits in two processes: a script for both of them, and what starts it.
+"""Fits in two processes: the script that both run, and the function that starts them.
 
 Starting Python with torch and Lightning takes far longer than the fits, so one start serves many checks: the script
-does everything and leaves files, which the tests then compare with fits of a single process.
+runs all fits and writes files, which the tests then compare with fits of a single process.
 """
 
 import os
@@ -45,35 +45,35 @@ from tests.tasks import StopAt, Stopped, TinyTask, fit, make_trainer
 from tests.tiny import FAMILIES, random_masks, tiny_batch, tiny_classifier
 
 ROOT = Path(__file__).parents[1]
-# All metrics that there are.
+# All metrics of the project.
 METRICS = {"sst2": ["accuracy", "f1", "matthews_corrcoef"], "stsb": ["pearson", "spearmanr"]}
-# 99 rows to train on: 13 batches, one of them of 3 rows.
+# 99 training rows: 13 batches, one of which has 3 rows.
 DATA = {"batch_size": 8, "train_limit": 110}
 METHOD = {"max_epochs": 4, "min_epochs": 3, "patience": 3}
-# Where fits of 7 batches an epoch are stopped and resumed: the number to accumulate, and that of the batches done.
+# Points at which fits of 7 batches per epoch are stopped: number of accumulated batches, number of finished batches.
 STOPS = {"between": (1, 3), "in_group": (3, 4)}
 
 
 def environment() -> dict[str, str]:
-    """What processes that find this checkout need; none of them may inherit another one's rank."""
+    """Environment variables of the processes: they import this checkout, and do not inherit a rank."""
     inherited = {name: value for name, value in os.environ.items() if name not in ("LOCAL_RANK", "WORLD_SIZE", "RANK")}
     return inherited | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
 
 
 def free_port() -> str:
-    """A port that nobody listens on."""
+    """A port that is not in use."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return str(free.getsockname()[1])
 
 
 def run_two(task: Path, folder: Path, python: Path) -> list[dict[str, Any]]:
-    """Run this script as two processes, and return what each of them found.
+    """Run this script in two processes, and return the results of each.
 
     Args:
         task: Folder of the tiny task.
-        folder: For what they leave.
-        python: What runs it.
+        folder: Folder of the processes' files.
+        python: Python executable.
     """
     common = environment() | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
     processes = []
@@ -93,7 +93,7 @@ def run_two(task: Path, folder: Path, python: Path) -> list[dict[str, Any]]:
 
 
 def without_dropout(task: TinyTask, folder: Path) -> Path:
-    """A copy of the teacher that draws no random numbers in training."""
+    """A copy of the teacher without dropout."""
     if not folder.exists():
         model = load_classifier(task.teacher)
         model.config.hidden_dropout_prob = model.config.attention_probs_dropout_prob = 0.0
@@ -102,7 +102,7 @@ def without_dropout(task: TinyTask, folder: Path) -> Path:
 
 
 class Watcher(Callback):
-    """Keeps what is asked about a fit while it runs."""
+    """Records what the tests need to know about a running fit."""
 
     def __init__(self) -> None:
         self.seen: dict[str, Any] = {"scores": [], "losses": []}
@@ -118,7 +118,7 @@ class Watcher(Callback):
         self.seen["wrapped"] = isinstance(wrapped, DistributedDataParallel)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *args: Any) -> None:
-        # Known from the second step on, as DDP sorts its buckets when it begins that step.
+        # Available from the second step on, because DDP sorts its buckets at the start of that step.
         data = trainer.strategy.model._get_ddp_logging_data() if trainer.world_size > 1 else {}
         self.seen.setdefault("sorted", []).append(data.get("has_rebuilt_buckets"))
         self.seen["losses"].append(float(trainer.callback_metrics["train/loss"]))
@@ -133,7 +133,7 @@ class Watcher(Callback):
 def distil(
     task: TinyTask, folder: Path, extra: list[Callback], teacher: Path, ckpt_path: Path | None = None, **settings: Any
 ) -> dict[str, Any]:
-    """Distil; the weights, masks and what was seen."""
+    """Distil, and return the weights, the kept units and the watcher's records."""
     seed_everything(3, verbose=False)
     watcher = Watcher()
     module = task.distillation(teacher=teacher, student=teacher)
@@ -147,7 +147,7 @@ def distil(
 
 
 def whole_method(task: TinyTask, folder: Path, **settings: Any) -> dict[str, Any]:
-    """Prune, trial, sparsify, rewind and distil without random numbers; scores of 13 batches."""
+    """Prune, trial, sparsify, rewind and distil without dropout; scores are computed on 13 batches."""
     callbacks = [
         Pruning(0.5, split="train"),
         TeacherSparsification(0.5, 0.3, split="train"),
@@ -158,14 +158,14 @@ def whole_method(task: TinyTask, folder: Path, **settings: Any) -> dict[str, Any
 
 
 class Lopsided(GLUEDataModule):
-    """All rows are process 0's; the other has none, as with more processes than rows."""
+    """Process 0 has all rows and process 1 has none, as happens with more processes than rows."""
 
     def _processes(self) -> tuple[int, int]:
         return (1000, 999) if self.trainer.global_rank else (1, 0)
 
 
 def evaluate(task: TinyTask, folder: Path, kind: type[GLUEDataModule], name: str, **settings: Any) -> dict[str, float]:
-    """Metrics of a random model on dev, and its submission file; batches of 7 rows."""
+    """Evaluate a random model on dev in batches of 7 rows, write its submission file, and return the metrics."""
     seed_everything(13, verbose=False)
     data = kind(name, str(task.data_dir), str(task.encoder), batch_size=7, cache_dir=str(task.cache), seed=1)
     module = FinetuningModule(str(task.encoder), data.label_names, METRICS[name])
@@ -179,7 +179,7 @@ def evaluate(task: TinyTask, folder: Path, kind: type[GLUEDataModule], name: str
 
 
 def scores_of_families(batches: list[int]) -> dict[str, UnitScores]:
-    """Scores of unevenly shrunk models by a few batches of different sizes."""
+    """Scores of unevenly shrunk models, on a few batches of different sizes."""
     found = {}
     for family in FAMILIES:
         model = shrunk(family)
@@ -205,7 +205,7 @@ def shrunk(family: str) -> Any:
 
 
 def ddp_gradients(family: str, rank: int) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """Gradients of a shrunk model's second step under DDP, and the mean of those of the processes without it."""
+    """Gradients of a shrunk model's second step under DDP, and the mean of the processes' gradients without DDP."""
     alone, wrapped = shrunk(family), DistributedDataParallel(shrunk(family))
     for step in range(2):  # DDP complains in the second step about parameters that had no gradient in the first
         batch = tiny_batch(3, seed=10 * step + rank)
@@ -217,7 +217,7 @@ def ddp_gradients(family: str, rank: int) -> tuple[dict[str, torch.Tensor], dict
 
 
 def resumed(task: TinyTask, folder: Path, **settings: Any) -> dict[str, Any]:
-    """Fits that were stopped in mid-epoch and resumed, beside those that were not."""
+    """Results of fits that were stopped in mid-epoch and resumed, and of uninterrupted ones."""
     found = {}
     for name, (accumulate, batches) in STOPS.items():
         options = {"max_epochs": 2, "accumulate_grad_batches": accumulate, **settings}
@@ -231,7 +231,7 @@ def resumed(task: TinyTask, folder: Path, **settings: Any) -> dict[str, Any]:
 
 
 class SignalOne(Callback):
-    """Sends the last process alone a signal in its third batch."""
+    """Sends a signal to the last process alone, in its third batch."""
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if batch_idx == 2 and trainer.global_rank == trainer.world_size - 1:
@@ -239,7 +239,7 @@ class SignalOne(Callback):
 
 
 class SpoilOne(Callback):
-    """Makes the last process's loss of the third batch NaN; the rows of that batch."""
+    """Makes the last process's loss NaN in the third batch, and records the rows of that batch."""
 
     rows: list[int]
 
@@ -250,7 +250,7 @@ class SpoilOne(Callback):
 
 
 def ended(task: TinyTask, folder: Path, extra: list[Callback], **settings: Any) -> dict[str, Any]:
-    """How a fit ends, in which process, and after how many steps."""
+    """The exception that ends a fit, its number of steps, and the spoilt rows."""
     module = task.finetuning()
     trainer = make_trainer(folder, extra, max_epochs=1, **settings)
     try:
@@ -262,7 +262,7 @@ def ended(task: TinyTask, folder: Path, extra: list[Callback], **settings: Any) 
 
 
 def main(task_folder: str, folder: str) -> None:
-    """Do everything in this process and leave it in ``rank0.pt`` or ``rank1.pt``."""
+    """Run all fits in this process, and write the results to ``rank0.pt`` or ``rank1.pt``."""
     torch.set_num_threads(1)
     warnings.simplefilter("error")
     for message in (".*LeafSpec.* is deprecated", ".*does not have many workers", ".*dataloader is not resumable"):
@@ -271,7 +271,7 @@ def main(task_folder: str, folder: str) -> None:
     rank = int(os.environ["RANK"])
     base = Path(task_folder)
     task = TinyTask(base / "data", base / "encoder", base / "teacher", base / "cache")
-    # A folder of its own for each process: what process 1 writes is seen at once.
+    # Each process has a separate folder, so that files that process 1 writes are noticed.
     own = Path(folder, f"of_rank{rank}")
     two: dict[str, Any] = {"devices": 2, "strategy": "ddp"}
     found: dict[str, Any] = {"method": whole_method(task, own / "method", **two)}

@@ -1,4 +1,4 @@
-"""A tiny task with a tiny teacher, and fits over them, shared by the tests of modules, callbacks and pipeline."""
+"""A tiny task with a tiny teacher, and fits on it, shared by the tests of modules, callbacks and pipeline."""
 
 import shutil
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from stark.model_folders.sample_encoder import save_sample_encoder
 
 @dataclass(frozen=True)
 class TinyTask:
-    """Folders of sample data, of a random encoder, and of a teacher that is as good as a random one gets."""
+    """Folders of sample data, of a random encoder, and of a teacher with random weights."""
 
     data_dir: Path
     encoder: Path
@@ -32,7 +32,7 @@ class TinyTask:
         return GLUEDataModule(task, str(self.data_dir), str(self.encoder), **settings)
 
     def finetuning(self, task: str = "sst2", *, model: Path | None = None, **settings: Any) -> FinetuningModule:
-        """A finetuning of the encoder."""
+        """The module of a finetuning of the encoder."""
         data = self.data(task)
         settings = {"learning_rate": 1e-3, **settings}
         return FinetuningModule(str(model or self.encoder), data.label_names, data.metrics, **settings)
@@ -40,7 +40,7 @@ class TinyTask:
     def distillation(
         self, *, teacher: Path | None = None, student: Path | None = None, **settings: Any
     ) -> DistillationModule:
-        """A distillation from this task's teacher into a copy of it."""
+        """The module of a distillation from this task's teacher into a copy of it."""
         data = self.data()
         settings = {"learning_rate": 1e-3, **settings}
         return DistillationModule(
@@ -69,7 +69,7 @@ def make_trainer(
     monitor: str | None = "val/score",
     **settings: Any,
 ) -> Trainer:
-    """A quiet CPU trainer with best-checkpoint tracking (of nothing: none), like the one of configs/trainer.yaml."""
+    """A silent CPU trainer that tracks the best checkpoint as configs/trainer.yaml does, unless `monitor` is None."""
     tracked: list[Callback] = []
     if monitor is not None:
         tracked.append(
@@ -116,12 +116,12 @@ class Stopped(Exception):
 
 
 class StopAt(Checkpoint):
-    """Writes a checkpoint at one point of a fit and ends it; last in line, as Lightning's checkpoints are.
+    """Writes a checkpoint at one point of a fit and ends the fit; called last, as Lightning's checkpoints are.
 
     Args:
-        path: The checkpoint.
-        point: After a step's batch ("step"), after validation ("val"), with the number of steps done; after a batch
-            ("batch"), with the number of batches done; or at the end of an epoch ("epoch"), with its number.
+        path: Path of the checkpoint.
+        point: After a step's batch ("step") or after validation ("val"), with the number of finished steps; after a
+            batch ("batch"), with the number of finished batches; or at the end of an epoch ("epoch"), with its number.
     """
 
     def __init__(self, path: Path, point: tuple[str, int]) -> None:
@@ -147,9 +147,9 @@ class CopyAt(StopAt):
     """Copies a fit's folder at points of the fit, each with the checkpoint that `StopAt` would have written there.
 
     Args:
-        folder: The fit's.
-        copies: For a copy per point, called by the point's number.
-        points: As of `StopAt`.
+        folder: Folder of the fit.
+        copies: Folder for one copy per point, named by the point's number.
+        points: Points as in `StopAt`.
     """
 
     def __init__(self, folder: Path, copies: Path, points: Sequence[tuple[str, int]]) -> None:
@@ -164,7 +164,7 @@ class CopyAt(StopAt):
 
 
 class Scored(Callback):
-    """Gives every validation a chosen score, and keeps the weights that had it; with the fixture `unscored`."""
+    """Gives every validation a chosen score, and records its weights; needs the fixture `unscored`."""
 
     def __init__(self, *scores: float) -> None:
         self.scores = scores
@@ -182,6 +182,6 @@ def best_weights(trainer: Trainer) -> dict[str, torch.Tensor]:
 
 
 def differences(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> list[str]:
-    """Names of weights that are not the same bit for bit."""
+    """Names of the weights that do not have the same bits."""
     assert first.keys() == second.keys()
     return [name for name in first if not torch.equal(first[name], second[name])]

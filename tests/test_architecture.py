@@ -1,4 +1,4 @@
-"""The shape of the code base: who imports whom, no circles, and a test for every module."""
+"""The structure of the code base: allowed imports, no import cycles, and a test for every module."""
 
 import ast
 import importlib
@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("stark", "datamodules", "lightning_modules", "callbacks", "pipeline")
 OURS = {*PACKAGES, "cli", "configs", "stark_main", "tests"}
-# What each package may import of ours.
+# The packages of this project that each package may import.
 ALLOWED = {
     "stark": {"stark"},
     "datamodules": {"datamodules", "stark"},
@@ -20,7 +20,7 @@ ALLOWED = {
     "cli": {"cli", "pipeline"},
     "stark_main": {"cli"},
 }
-# The folders of a package: each may import from itself and from those before it.
+# The folders of a package: each may import from itself and from the folders before it.
 ROOMS = {
     "stark": (
         *("storage", "problems", "encoders", "forward", "losses", "budgets", "scores", "schedules"),
@@ -31,11 +31,11 @@ ROOMS = {
     ),
     "datamodules": ("tasks", "sources", "tokens", "batches"),
 }
-# The libraries that a package does without, so that it can be used without them.
+# Libraries that a package must not import, so that it can be used without them.
 WITHOUT = {"stark": {"pytorch_lightning", "lightning_fabric", "datasets", "jsonargparse"}}
 
 
-# Folders of alike files, each of which one test goes through.
+# Folders of similar files that one test covers.
 TESTED_TOGETHER = {
     "pipeline/commands": "tests/pipeline/commands/test_every_command.py",
     "pipeline/deploy/export": "tests/pipeline/deploy/export/test_export.py",
@@ -60,7 +60,7 @@ NAMES = {dotted(path): path for path in MODULES}
 
 
 def imported(path):
-    """Dotted names that a file imports, wherever in it."""
+    """Dotted names of all imports in a file, also those inside functions."""
     names = set()
     for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

@@ -72,7 +72,7 @@ def test_help_needs_no_torch():
 
 
 def start(folder: Path, *, path: str = ".") -> subprocess.CompletedProcess[str]:
-    """Ask for the help, which needs none of the libraries, in a folder and with a PYTHONPATH."""
+    """Call for the help, which needs no library, in a folder and with a PYTHONPATH."""
     code = "from cli import main; main()"
     return subprocess.run(
         [sys.executable, "-P", "-c", code, "--help"],
@@ -89,7 +89,7 @@ def test_a_folder_that_hides_a_module_is_named(file, tmp_path):
     hiding = tmp_path / file
     hiding.parent.mkdir(exist_ok=True)
     hiding.write_text(f"open({str(tmp_path / 'mark')!r}, 'w')")
-    for path in (".", "", str(tmp_path)):  # an empty entry is the current folder, too
+    for path in (".", "", str(tmp_path)):  # an empty entry means the current folder as well
         done = start(tmp_path, path=path)
         assert done.returncode == 2
         (line,) = done.stderr.splitlines()
@@ -100,12 +100,12 @@ def test_a_folder_that_hides_a_module_is_named(file, tmp_path):
 
 
 def test_folders_that_hide_nothing_are_no_matter(tmp_path):
-    for name in ("callbacks", "json", "datasets"):  # without __init__.py they come last
+    for name in ("callbacks", "json", "datasets"):  # without __init__.py they are searched last
         (tmp_path / name).mkdir()
-    for name in ("my_losses.py", "time.py"):  # time is built in, which comes first
+    for name in ("my_losses.py", "time.py"):  # time is built in, so it is found first
         (tmp_path / name).touch()
     assert start(tmp_path).stdout.startswith("usage: ")
-    # A library that is installed there on purpose.
+    # A library that is installed in that folder on purpose.
     (tmp_path / "yaml.py").touch()
     assert start(tmp_path).returncode == 2
     (tmp_path / "pyyaml-9.dist-info").mkdir()
@@ -126,7 +126,7 @@ def test_another_distribution_with_our_names_is_named(tmp_path, monkeypatch, cap
 
 
 def test_all_required_libraries_are_looked_for():
-    """By the names that their distributions give them."""
+    """Compared by the names of their distributions."""
     setup = configparser.ConfigParser()
     setup.read(Path(cli._HOME, "setup.cfg"))
     lines = [line for line in setup["options"]["install_requires"].splitlines() if line and not line.startswith("#")]
@@ -142,7 +142,7 @@ def test_unknown_command(capsys):
 def test_unknown_task(command, workplace, capsys):
     message = error_of(command(task="mrcp"), capsys)
     assert "'mrcp'" in message
-    assert "mrpc" in message  # says what there is
+    assert "mrpc" in message  # names the known values
     assert nothing_written(workplace)
 
 
@@ -184,7 +184,7 @@ def test_rows_longer_than_the_encoder_takes(command, workplace, capsys):
 
 @pytest.mark.parametrize("command", [finetune, run])
 def test_more_tokens_than_the_embedding_has_rows(command, workplace, tiny_task, capsys):
-    """They need not occur in train: the first one in dev would end a run in its last stage."""
+    """They may not occur in train; then the first one in dev would end a run in its last stage."""
     tokenizer = load_tokenizer(tiny_task.encoder)
     known = len(tokenizer)
     tokenizer.add_tokens(["[URL]"])
@@ -241,7 +241,7 @@ def test_family_without_adapter(workplace, capsys):
     for command in (finetune("--model.model_name_or_path", "gpt"), run("--model_name_or_path", "gpt")):
         message = error_of(command, capsys)
         assert "gpt2" in message
-        assert "distilbert" in message  # says what there is
+        assert "distilbert" in message  # names the known values
     assert nothing_written(workplace)
 
 
@@ -296,7 +296,7 @@ class TestExistingFolder:
         files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "metrics.csv"}
         assert "runs/a" in error_of(finetune("--trainer.default_root_dir", "runs/a"), capsys)
         assert all(path.read_bytes() == content for path, content in files.items())
-        # A folder of a run, too, is not a fit's.
+        # Nor may a run use the folder of a fit.
         assert "runs/a" in error_of(run("--name", "a"), capsys)
 
     def test_a_folder_in_use(self, fitted, capsys):
@@ -343,6 +343,6 @@ class TestExistingFolder:
         options = ["--trainer.max_epochs", "1", *resumed, f"--{option}", value]
         config = (fitted / "runs/a/config.yaml").read_text()
         message = error_of(finetune(*options), capsys)
-        # Another task has other labels, and those are the model's.
+        # Another task has other labels, which are a setting of the model.
         assert ("model.label_names" if option == "data.task" else option) in message
         assert (fitted / "runs/a/config.yaml").read_text() == config

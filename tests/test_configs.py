@@ -11,13 +11,13 @@ from datamodules import find_task
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
 
 CONFIGS = Path(__file__).parent.parent / "configs"
-# One folder's results are the next one's input, as a reader of the README would run them.
+# Run in this order, because the output of a command is the input of the next one.
 CHAIN = ("finetune", "prune", "distill", "sparsify", "rewind", "stark", "test", "predict")
 FILES = sorted(CONFIGS.glob("**/*.yaml"), key=lambda path: (*CHAIN, path.stem).index(path.stem))
 
 QUICK_FIT = "--trainer.max_epochs 1"
 NO_TRACE = "--trainer.fast_dev_run true"
-# What makes a command quick or gives it another folder; files that are not named here need nothing.
+# Options that make a command quick or give it another folder; the other files need none.
 OVERRIDES = {
     "finetune": f"{QUICK_FIT} --model.model_name_or_path encoder",
     "distill": QUICK_FIT,
@@ -32,7 +32,7 @@ OVERRIDES = {
 
 
 def write_small_tasks(data: Path) -> None:
-    """CoLA, WNLI and the diagnostic set, which are not among the sample data's tasks."""
+    """Write CoLA, WNLI and the diagnostic set, which the sample data does not have."""
     words = [f"word {n}" for n in range(40)]
     (data / "CoLA").mkdir()
     (data / "WNLI").mkdir()
@@ -62,7 +62,7 @@ def workplace(tiny_task, tmp_path_factory):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CONFIGS)))
 def test_first_line_runs(path, workplace, monkeypatch, capsys):
-    monkeypatch.chdir(workplace)  # has no configs/: the packaged ones are found
+    monkeypatch.chdir(workplace)  # has no configs/, so the packaged ones are found
     command = re.fullmatch(r"# stark (.+)", path.read_text().splitlines()[0])
     assert command is not None, "the first line is the command that runs the file"
     assert path.name in command[1] or path.name == "trainer.yaml"
@@ -75,7 +75,7 @@ def test_first_line_runs(path, workplace, monkeypatch, capsys):
 
 
 def test_stages_leave_their_folders(workplace):
-    """Runs after the chain above."""
+    """This test needs the output of the chain above."""
     for folder in ("finetune/model", "prune/model", "distill/model", "sparsify/teacher", "rewind/model", "stark/model"):
         assert load_classifier(workplace / "runs" / folder)
     lines = (workplace / "runs/predict/MRPC.tsv").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""`make demo` and the tutorial show what they are made to show: pruning hurts, and distillation heals."""
+"""`make demo` and the tutorial show that pruning lowers the score and that distillation recovers it."""
 
 import json
 import shlex
@@ -11,7 +11,7 @@ from tests.docs.pages import BLOCK, DOCS
 from tests.pipeline.runs import read
 
 SEEDS = (776, 1, 2)
-"""The first is the one that `stark run` takes."""
+"""The first one is the default of `stark run`."""
 SETTINGS = (
     *("data.batch_size", "student.sparsity", "teacher.sparsities", "finetuning.epochs", "finetuning.learning_rate"),
     *("distillation.epochs", "distillation.learning_rate"),
@@ -40,7 +40,7 @@ def test_students_reach_their_teacher(sample, tmp_path, seed):
 
 
 def test_the_tutorial_has_the_settings_of_the_demo():
-    """On the same rows; its own test runs its commands with fewer epochs."""
+    """Both use the same rows; the tutorial's test runs its commands with fewer epochs."""
     (command,) = (text for _, _, text in BLOCK.findall((DOCS / "tutorial.md").read_text()) if "stark run" in text)
     words = shlex.split(command)
     asked = {name: json.loads(words[words.index(f"--{name}") + 1]) for name in SETTINGS}

@@ -1,4 +1,4 @@
-"""A family, a kind of label, a loss, a score and a budget from outside: those of docs/extending.md, in one run."""
+"""The family, kind of label, loss, score and budget of docs/extending.md, as plugins in one run."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""On a GPU everything does what it does on the CPU: within rounding, and a resumed fit exactly. `pytest -m gpu`."""
+"""Results on a GPU equal those on the CPU within rounding; a resumed fit has the same bits. `pytest -m gpu`."""
 
 import copy
 import json
@@ -22,11 +22,11 @@ from tests.tiny import scores_against, tiny_batch, tiny_classifier
 
 pytestmark = [
     pytest.mark.gpu,
-    # A run is resumed in the folder that it has begun to fill.
+    # A fit is resumed in its folder, which has files already.
     pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty"),
 ]
 
-# Of weights after some steps: sums are rounded otherwise, and Adam can make much of rounding where a gradient is small.
+# For weights after some steps: sums are rounded differently, and Adam amplifies rounding where a gradient is small.
 TOLERANCE = {"rtol": 0, "atol": 2e-4}
 
 
@@ -36,7 +36,7 @@ def to_gpu(model):
 
 @pytest.fixture
 def without_dropout(tiny_task, tmp_path):
-    """A student of two layers; a GPU would draw other numbers."""
+    """A student of two layers without dropout, because a GPU draws other random numbers."""
     model = drop_layers_(load_classifier(tiny_task.teacher), [0, 1])
     for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
         setattr(model.config, name, 0.0)
@@ -87,7 +87,7 @@ def test_the_cache_says_what_the_teacher_says(tiny_task, without_dropout, tmp_pa
     assert_close(found, expected, **TOLERANCE)
 
 
-@pytest.mark.filterwarnings("ignore")  # of torch's own making
+@pytest.mark.filterwarnings("ignore")  # torch itself causes warnings
 def test_compiled_weights_are_those_without_it(tiny_task, without_dropout, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "kernels"))
     expected = distil(tiny_task, tmp_path / "plain", student=without_dropout)
@@ -116,7 +116,7 @@ def test_a_run_in_half_precision(tiny_task, tmp_path, precision, capsys):
     assert summary["models"][-1]["achieved"]["heads"] > 0.5
     assert all(0 <= model["dev"]["score"] <= 1 for model in summary["models"])
     before = (tmp_path / "tiny/summary.json").read_bytes()
-    cli.main(command)  # nothing is done again
+    cli.main(command)  # runs no stage again
     assert (tmp_path / "tiny/summary.json").read_bytes() == before
 
 

@@ -1,4 +1,4 @@
-"""README's ways to install, and that what they install works without the checkout."""
+"""README's ways to install: the installed package works without the checkout."""
 
 import os
 import re
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("callbacks", "configs", "datamodules", "lightning_modules", "pipeline", "stark")
 SOURCES = (*PACKAGES, "cli.py", "stark_main.py", "setup.cfg")
 DOCUMENTS = ("pyproject.toml", "README.md", "LICENSE", "Makefile", "constraints.txt")
-# Those of the libraries alone, without the checkout.
+# The folders of the installed libraries, without the checkout.
 LIBRARIES = [path for path in sys.path if Path(path).name == "site-packages"]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 INSTALLING = README.partition("\n## Installing\n")[2].partition("\n## ")[0]
@@ -23,7 +23,7 @@ BY_MAKE, FROM_SOURCE, BY_WHEEL = re.findall(r"^```console\n(.*?)^```$", INSTALLI
 
 @pytest.fixture
 def source(tmp_path):
-    """A copy of the source, so that nothing is left in the checkout, in a folder whose name has a space."""
+    """A copy of the source in a folder whose name has a space, so that no file is written into the checkout."""
     return copy_to(tmp_path / "the source")
 
 
@@ -36,7 +36,7 @@ def copy_to(folder):
 
 
 def fresh(folder):
-    """Make an environment that has the libraries, which would take minutes to install, but not stark."""
+    """Make an environment without stark but with the libraries, because installing these would take minutes."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     (site_packages(folder) / "libraries.pth").write_text("\n".join(LIBRARIES))
     return folder
@@ -47,9 +47,9 @@ def site_packages(environment):
 
 
 def follow(commands, folder, **variables):
-    """Run commands of the README as they stand; pip finds what is installed and asks nobody for more."""
+    """Run commands of the README unchanged; pip finds the installed libraries and uses no network."""
     offline = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    # Those of make are there when make runs the tests: it would tell of each folder that it enters.
+    # make sets some of these if it runs the tests; the inner make would then print each folder that it enters.
     others = ("PYTHONPATH", "VIRTUAL_ENV", "MAKELEVEL", "MAKEFLAGS", "MFLAGS")
     environment = {name: value for name, value in os.environ.items() if name not in others}
     return subprocess.run(
@@ -68,7 +68,7 @@ def path_with(environment):
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    """An environment with the wheel, made in the README's way, and without the source."""
+    """An environment with the wheel, made by the README's commands, and without the source."""
     folder = tmp_path_factory.mktemp("by wheel")
     source, environment = copy_to(folder / "source"), fresh(folder / "environment")
     done = follow(BY_WHEEL, source, PATH=path_with(environment))
@@ -83,7 +83,7 @@ def installed(environment):
 
 
 def check_command(environment, folder, code_in):
-    """That stark is there, and runs the code that it should."""
+    """Check that stark is installed and runs the expected code."""
     code = (
         "import cli, pipeline.commands.dispatch; print(cli.__file__, pipeline.commands.dispatch.__file__, sep=chr(10))"
     )
@@ -95,7 +95,7 @@ def check_command(environment, folder, code_in):
 
 @pytest.mark.slow
 def test_by_make(source, tmp_path):
-    # The Makefile makes an environment of its own, whose pip finds the libraries by PYTHONPATH.
+    # The Makefile creates an environment, whose pip finds the libraries by PYTHONPATH.
     done = follow(f"{BY_MAKE}\ncommand -v stark", source, PYTHON=sys.executable, PYTHONPATH=os.pathsep.join(LIBRARIES))
     assert done.returncode == 0, done.stdout + done.stderr
     told, installed, command = done.stdout.splitlines()

@@ -1,4 +1,4 @@
-"""Two processes do what one does: masks exactly, weights within rounding; and a resumed fit of two is exact."""
+"""Two processes give the masks of one process exactly, and its weights within rounding; resuming is exact."""
 
 import os
 import signal
@@ -28,8 +28,8 @@ from tests.processes import (
 from tests.tasks import differences, fit, make_trainer
 from tests.tiny import FAMILIES
 
-# Of weights after 28 steps with learning rates up to 1e-3. Sums over processes are rounded otherwise than sums over
-# accumulated batches, and Adam can make much of rounding where a gradient is near zero.
+# For weights after 28 steps with learning rates up to 1e-3. Sums over processes are rounded differently from sums over
+# accumulated batches, and Adam amplifies rounding where a gradient is near zero.
 TOLERANCE = {"rtol": 0, "atol": 1e-5}
 
 
@@ -40,14 +40,14 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def two(tiny_task, folder, warm):
-    """What each of two processes found."""
+    """The results of each of the two processes."""
     without_dropout(tiny_task, tiny_task.teacher.parent / "without_dropout")
     return run_two(tiny_task.teacher.parent, folder, warm / "python")
 
 
 @pytest.fixture(scope="module")
 def one(two, tiny_task, folder):
-    """The method in this process, at the same total batch."""
+    """The method's results in this process, with the same total batch size."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield whole_method(tiny_task, folder / "one", accumulate_grad_batches=2)
@@ -75,7 +75,7 @@ def test_steps_and_scores_are_those_of_one_process(two, one):
 
 
 def test_score_files_are_those_of_one_process(two, one, folder):
-    """The student's to the bit; the teacher's come from a student whose weights may be rounded otherwise."""
+    """The student's scores have the same bits; the teacher's may differ, as the trial student's weights are rounded."""
     student, teacher = (
         [Path(folder, name, f"{which}_scores.safetensors") for name in ("one", "of_rank0/method")]
         for which in ("student", "teacher")
@@ -142,7 +142,7 @@ def test_a_resumed_fit_ends_like_the_unbroken_one(two, name):
         assert resumed["steps"] == whole["steps"]
         assert torch.equal(whole["random_at_end"][0], resumed["random_at_end"][0])
         assert whole["random_at_end"][1] == resumed["random_at_end"][1]
-        # Three processes and more would round the first step otherwise.
+        # With three or more processes, unsorted buckets would round the first step differently.
         assert [found["resumed"]["between"][which]["sorted"][1] for which in ("whole", "resumed")] == [0, 1]
         left = len(resumed["losses"])
         assert 0 < left < len(whole["losses"])
@@ -186,7 +186,7 @@ def test_only_process_0_writes(two):
 
 @pytest.fixture
 def command(tiny_task, tmp_path, warm):
-    """Arguments of a quick fit of two processes in ``tmp_path/fit``, and what starts it."""
+    """Function that runs a quick fit of two processes in ``tmp_path/fit`` and returns its output."""
 
     def run(*options: str, launcher: tuple[str, ...] = (), ends_with: int = 0) -> str:
         arguments = [
@@ -197,7 +197,7 @@ def command(tiny_task, tmp_path, warm):
             *("--trainer.devices", "2", "--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"),
         ]
         whole = [str(warm / "python"), "-m", *launcher, *("-m",) * bool(launcher), "cli", *arguments, *options]
-        # A session of its own, so that processes which wait for each other can be ended together.
+        # A separate session, so that processes that wait for each other can be ended together.
         with (tmp_path / "log").open("w+") as log:
             running = subprocess.Popen(
                 whole, env=environment(), cwd=tmp_path, stdout=log, stderr=log, start_new_session=True
@@ -224,8 +224,8 @@ def test_the_command_trains_in_several_processes_however_they_are_started(comman
     assert yaml.safe_load((fit / "config.yaml").read_text())["trainer"]["devices"] == "2"
     rows = (fit / "metrics.csv").read_text().splitlines()
     losses = [row for row in rows[1:] if row.split(",")[rows[0].split(",").index("train/loss")]]
-    assert len(losses) == 4  # 7 batches for two processes, the first of them dealt twice
-    # Resumed by torchrun: both processes come to the folder at the same time, and one moves the metrics away.
+    assert len(losses) == 4  # 7 batches for two processes, of which the first is used twice
+    # Resumed by torchrun: both processes open the folder at the same time, and one moves the metrics away.
     metrics = (fit / "metrics.csv").read_bytes()
     torchrun = ("torch.distributed.run", "--nproc_per_node", "2", "--master_port", free_port())
     command("--ckpt_path", str(fit / "checkpoints/last.ckpt"), launcher=torchrun)
@@ -235,7 +235,7 @@ def test_the_command_trains_in_several_processes_however_they_are_started(comman
 
 
 def test_a_mistake_that_only_the_running_processes_find_is_told_once(command, tmp_path):
-    """The process that reads the data finds it, while the other waits for it."""
+    """The process that reads the data finds the mistake while the other one waits for it."""
     (tmp_path / "bad/SST-2").mkdir(parents=True)
     (tmp_path / "bad/SST-2/train.tsv").write_text("sentence\tlabel\na film\tgood\n")
     said = command("--data.data_dir", "bad", ends_with=2)

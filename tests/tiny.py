@@ -37,7 +37,7 @@ def tiny_classifier(
     neurons: int = 64,
     seed: int = 0,
 ) -> PreTrainedModel:
-    """Random classifier in eval mode; its weights are large enough that logits differ between inputs."""
+    """A random classifier in eval mode, with weights so large that logits differ between inputs."""
     sizes = {"vocab_size": VOCAB_SIZE, "max_position_embeddings": MAX_LENGTH + 8, "num_labels": num_labels}
     if family == "distilbert":
         sizes |= {"n_layers": layers, "dim": hidden, "n_heads": heads, "hidden_dim": neurons}
@@ -50,7 +50,7 @@ def tiny_classifier(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = AutoModelForSequenceClassification.from_config(config)
-        # Biases and norms start at 0 and 1; a cut that forgets one of them would not be seen.
+        # Biases and norms start at 0 and 1, so a cut that skips one of them would not be noticed without this.
         for name, parameter in model.named_parameters():
             if parameter.dim() == 1:
                 torch.nn.init.normal_(parameter, mean=float("norm.weight" in name.lower()), std=0.25)
@@ -58,7 +58,7 @@ def tiny_classifier(
 
 
 def tiny_batch(batch_size: int = 3, length: int = 10, *, seed: int = 0, num_labels: int = 2) -> dict[str, Tensor]:
-    """Random inputs, padded to different lengths, and labels (floats for one label)."""
+    """Random inputs padded to different lengths, and labels (floats for one label)."""
     generator = torch.Generator().manual_seed(seed)
     input_ids = torch.randint(5, VOCAB_SIZE, (batch_size, length), generator=generator)
     lengths = torch.randint(length // 2, length + 1, (batch_size,), generator=generator)
@@ -73,7 +73,7 @@ def tiny_batch(batch_size: int = 3, length: int = 10, *, seed: int = 0, num_labe
 def random_masks(
     model: PreTrainedModel, *, seed: int = 0, keep: float = 0.6, empty_heads: int = -1, empty_neurons: int = -1
 ) -> UnitMasks:
-    """Uneven boolean head and neuron masks; the two numbered layers (-1: none) lose everything."""
+    """Uneven boolean head and neuron masks; the layers `empty_heads` and `empty_neurons` (-1: none) lose all units."""
     generator = torch.Generator().manual_seed(seed)
     masks = UnitMasks([], [])
     for number, layer in enumerate(encoder_layers(model)):
@@ -129,8 +129,8 @@ def golden_masks(case: Golden, level: str, *, rounded: bool) -> UnitMasks:
 
     Args:
         case: Read by `golden`.
-        level: Such as "70".
-        rounded: As the released code cuts: the removed rows of each matrix are a multiple of eight.
+        level: Sparsity in percent, such as "70".
+        rounded: Whether to cut as the released code does: the removed rows of each matrix are a multiple of eight.
     """
     mapped = case.expected["prune"]["sparsity_map"][level]
     masks = UnitMasks([], [])
@@ -158,12 +158,12 @@ def ones(model):
 
 
 def problem(num_labels: int = 2) -> Problem:
-    """The kind of label of so many names."""
+    """The kind of label for this number of label names."""
     return problem_for([f"label_{number}" for number in range(num_labels)])
 
 
 def distillation_loss(*, student_logits, teacher_logits, labels, reduction="mean", loss=None, **settings):
-    """A loss of distillation of logits alone, by default `SoftTargets` with these settings."""
+    """A distillation loss that compares only logits, by default `SoftTargets` with these settings."""
     loss = SoftTargets(**settings) if loss is None else loss
     kind = problem(student_logits.shape[-1])
     return loss(kind, Outputs(student_logits), Outputs(teacher_logits), {"labels": labels}, reduction)
@@ -175,5 +175,5 @@ def scores_against(teacher, student, batches, loss=None, reduction="example"):
 
 
 def lowest_masks(scores, lam, sparsity):
-    """Masks of the sparse teacher of a lam and a sparsity."""
+    """Masks of the sparse teacher with a lam and a sparsity."""
     return choose_units(None, Knowledgeableness(lam), scores, sparsity)

@@ -1,4 +1,4 @@
-"""The benchmark of GPUs, tried out on the CPU: that it runs through, not what it measures."""
+"""The GPU benchmark, tried out on the CPU: it runs through; its measurements are not tested."""
 
 import sys
 
@@ -6,7 +6,7 @@ from benchmarks import gpu
 
 
 def test_it_runs_through(monkeypatch, capsys):
-    # Neither the machine nor its rate is looked at, which takes seconds.
+    # Describing the machine and measuring its rate would take seconds.
     monkeypatch.setattr(gpu, "header", lambda _: "")
     monkeypatch.setattr(gpu, "matrix_rate", lambda *_: 1e12)
     monkeypatch.setattr(gpu, "_ROUNDS", 1)

@@ -26,7 +26,7 @@ def test_adamw_is_torchs():
         for weight, optimizer in zip(weights, optimizers, strict=True):
             weight.grad = gradient.clone()
             optimizer.step()
-    # It decays after the update instead of before, which differs by lr² wd.
+    # The plain optimizer decays after the update instead of before it; the difference is lr² wd.
     torch.testing.assert_close(weights[0], weights[1], rtol=0, atol=1e-4)
 
 

@@ -13,7 +13,7 @@ from tests.tasks import fit, make_trainer
 
 @pytest.fixture
 def student(tiny_task, tmp_path):
-    """One layer, which takes long enough, without dropout."""
+    """A student of one layer, to save time, without dropout."""
     model = drop_layers_(load_classifier(tiny_task.teacher), [0])
     model.config.hidden_dropout_prob = model.config.attention_probs_dropout_prob = 0.0
     return save_classifier(model, tmp_path / "student", load_tokenizer(tiny_task.teacher))
@@ -22,7 +22,7 @@ def student(tiny_task, tmp_path):
 @pytest.mark.parametrize(
     "backend",
     [
-        "aot_eager",  # traces and differentiates as inductor does, and then makes no kernels
+        "aot_eager",  # traces and differentiates as inductor does, but compiles no kernels
         pytest.param(
             "inductor",
             marks=[
@@ -32,10 +32,10 @@ def student(tiny_task, tmp_path):
         ),
     ],
 )
-@pytest.mark.filterwarnings("ignore")  # of torch's own making
+@pytest.mark.filterwarnings("ignore")  # torch itself causes warnings
 def test_weights_are_those_without_it_within_rounding(tiny_task, student, tmp_path, monkeypatch, backend):
     if backend != "inductor":
-        monkeypatch.setenv("CXX", "true")  # so that this is tested where there is no compiler, too
+        monkeypatch.setenv("CXX", "true")  # so that this is also tested where there is no compiler
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "kernels"))
     calls = []
     original = torch.compile

@@ -1,4 +1,4 @@
-"""That a fit trains what its run began with; test_run.py changes real files."""
+"""A fit trains the model with which its run began; test_run.py changes real files."""
 
 import pytest
 import torch
@@ -13,9 +13,9 @@ def test_another_model_is_refused_before_it_is_trained(tiny_task, tmp_path):
     digest = loaded_digest(load_classifier(tiny_task.encoder, label_names=names), tokenizer, with_head=False)
     module = tiny_task.finetuning()
     trainer = make_trainer(tmp_path / "same", [ExpectedModel(digest, with_head=False)], max_steps=1)
-    trainer.fit(module, tiny_task.data(), weights_only=True)  # its new head was drawn anew
+    trainer.fit(module, tiny_task.data(), weights_only=True)  # its new head has other random weights
     assert trainer.global_step == 1
-    # What was trained is no longer what was expected.
+    # The trained model differs from the expected one.
     trainer = make_trainer(tmp_path / "other", [ExpectedModel(digest, with_head=False)], max_steps=1)
     with pytest.raises(ValueError, match=r"encoder changed while the run was working: nothing was trained"):
         trainer.fit(module, tiny_task.data(), weights_only=True)

@@ -1,4 +1,4 @@
-"""A loss that is no number: found once per window, traced to its rows, and nothing is kept of it."""
+"""A loss that is NaN or infinite: found once per window, traced to its rows, and never saved."""
 
 import math
 

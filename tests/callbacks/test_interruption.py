@@ -1,4 +1,4 @@
-"""A signal at any moment of a fit: it stops at a batch's end, and goes on to the same bits."""
+"""A signal at any moment of a fit: the fit stops at the end of a batch and resumes to the same bits."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from tests.tasks import differences, fit, make_trainer
 pytestmark = pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
 
 SETTINGS = {"max_epochs": 2, "val_check_interval": 5}
-DATA = {"batch_size": 8}  # 14 batches of train, 2 of the selection part
+DATA = {"batch_size": 8}  # 14 batches of train, 2 of the selection split
 
 
 def new_module(task):
@@ -22,7 +22,7 @@ def new_module(task):
 
 
 class SendAt(Callback):
-    """Sends this process a signal in the n-th call of a hook."""
+    """Sends this process a signal at the n-th call of a hook."""
 
     def __init__(self, hook, call, signum=signal.SIGTERM, times=1):
         def send(*_, **__):
@@ -37,14 +37,14 @@ class SendAt(Callback):
 
 @pytest.fixture(autouse=True)
 def handlers():
-    """As `stark` sets them: a signal outside of the batches interrupts at once."""
+    """Signal handlers as `stark` sets them: a signal outside of the batches interrupts at once."""
 
     def interrupt(signum, _):
         raise Interrupted(signum)
 
     before = {signum: signal.signal(signum, interrupt) for signum in (signal.SIGTERM, signal.SIGINT)}
     yield interrupt
-    assert {signal.getsignal(signum) for signum in before} == {interrupt}  # every fit gives them back
+    assert {signal.getsignal(signum) for signum in before} == {interrupt}  # every fit restores them
     for signum, handler in before.items():
         signal.signal(signum, handler)
 

@@ -34,7 +34,7 @@ def test_best_weights_come_from_the_checkpoint_with_a_monitor(tiny_task, tmp_pat
     latest = ModelCheckpoint(tmp_path / "latest", "last", enable_version_counter=False)
     trainer = make_trainer(tmp_path, [latest], max_epochs=1)
     module = tiny_task.finetuning()
-    assert not load_best(trainer, module)  # nothing was chosen yet
+    assert not load_best(trainer, module)  # there is no best checkpoint yet
     trained = fit(trainer, module, tiny_task.data())
     torch.nn.init.zeros_(module.classifier.classifier.weight)
     (best,) = best_checkpoints(trainer)

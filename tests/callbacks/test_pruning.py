@@ -70,7 +70,7 @@ def test_the_pruned_weights_are_those_that_train(tiny_task, tmp_path):
     changed = [name for name in before if not torch.equal(before[name], weights[f"classifier.{name}"])]
     assert changed == list(before)
     learning = {id(p) for group in trainer.optimizers[0].param_groups for p in group["params"]}
-    # The embedding is an ordinary one again, of full size.
+    # The embedding is an ordinary one of full size again.
     others = {id(p) for name, p in module.classifier.named_parameters() if "word_embeddings" not in name}
     assert others < learning
     assert len(learning) == len(before)

@@ -27,7 +27,7 @@ def distil(task, folder, callbacks, ckpt_path=None, **settings):
 
 
 class Told(TeacherCache):
-    """Keeps what each step was told."""
+    """Records the teacher's logits at each step."""
 
     def __init__(self):
         super().__init__()

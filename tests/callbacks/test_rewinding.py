@@ -16,7 +16,7 @@ EPOCHS = {"max_epochs": 4, "min_epochs": 3}
 
 
 class Watcher(Callback):
-    """What a fit holds when an epoch's first batch arrives, and its learning rates."""
+    """Records a fit's state at the first batch of each epoch, and its learning rates."""
 
     def __init__(self):
         self.weights, self.moments, self.trackers, self.learning_rates, self.phases = [], [], [], [], []
@@ -37,7 +37,7 @@ class Watcher(Callback):
 
 
 def pruned_folder(task, folder):
-    """The teacher pruned to one half, as `Pruning` does it."""
+    """A folder of the teacher pruned to one half, as by `Pruning`."""
     data, model = task.data(), load_classifier(task.teacher)
     data.setup("fit")
     batches = scoring_batches(data, "selection", "example", torch.device("cpu"))
@@ -126,7 +126,7 @@ def test_early_stopping_ends_the_actual_distillation_only(tiny_task, tmp_path):
     scored = Scored(*[0.5] * 8)
     trainer = make_trainer(tmp_path, [Rewinding(3), scored], patience=1, max_epochs=8, min_epochs=4)
     fit(trainer, tiny_task.distillation(), tiny_task.data())
-    # Three epochs of trial, though its second brings nothing new; then one that is the best so far, and one not.
+    # Three epochs of trial, although the second is no better; then a best epoch, and one that is no better.
     assert len(scored.weights) == 5
 
 

@@ -1,4 +1,4 @@
-"""The error that a signal raises."""
+"""The exception that a signal raises."""
 
 import pickle
 import signal

@@ -24,7 +24,7 @@ LAMS = ["0.0", "0.25", "0.5", "0.75", "1.0"]
 
 
 def golden_pruned_student(name):
-    """The teacher pruned to 70 % as the released code runs it: a block below eight neurons adds nothing at all."""
+    """The teacher pruned to 70 % as in the released code: a block of fewer than eight neurons adds nothing."""
     case = golden(name)
     heads, neurons = golden_masks(case, "70", rounded=True)
     student = shrink_(case.teacher, UnitMasks(heads, [mask & (mask.sum() >= 8) for mask in neurons]))
@@ -86,7 +86,7 @@ def stored_scores(task, folder):
 
 
 def sparse_teacher(task, folder, callback):
-    """Sparsify before training; the module."""
+    """Sparsify the teacher before training, and return the module."""
     module = task.distillation(student=task.encoder)
     fit(make_trainer(folder, [callback], **NO_STEP), module, task.data())
     return module

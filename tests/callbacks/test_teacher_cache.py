@@ -10,7 +10,7 @@ from tests.tasks import StopAt, Stopped, differences, fit, make_trainer
 
 
 class Passes(Callback):
-    """Counts how often the teacher runs, and keeps what each step was told."""
+    """Counts how often the teacher runs, and records the teacher's logits at each step."""
 
     def __init__(self):
         self.asked, self.keys, self.gaps = 0, [], []

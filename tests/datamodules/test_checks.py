@@ -1,4 +1,4 @@
-"""Parts whose score says little are told."""
+"""Splits whose score has little meaning are reported."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The parts of train, against lists."""
+"""The parts of the training rows, compared with lists."""
 
 from types import SimpleNamespace
 

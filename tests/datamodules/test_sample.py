@@ -25,12 +25,12 @@ def test_same_bytes_every_time_and_others_left_alone(sample_dir, tmp_path):
         write_sample_data(tmp_path, rows=300)
     assert {file.name for file in tmp_path.rglob("*.*")} == {"train.tsv", "other.txt"}
     files = write_sample_data(tmp_path, rows=300, overwrite=True)
-    write_sample_data(tmp_path, rows=300)  # the same once more
+    write_sample_data(tmp_path, rows=300)  # an unchanged earlier output may be replaced
     assert other.read_text() == "mine"
     other.unlink()
     assert digests(tmp_path) == digests(sample_dir)
     assert {str(file.relative_to(tmp_path)) for file in files} == set(digests(tmp_path))
-    # Changing what is generated changes the demo's numbers: change this hash with them.
+    # If you change the generated rows, the demo's numbers change too: update them together with this hash.
     assert digests(tmp_path)["SST-2/dev.tsv"].startswith("09d60a0641e7168c")
 
 
@@ -80,7 +80,7 @@ def test_every_word_is_in_the_vocabulary(sample_dir, tokenizer):
 
 
 def test_a_tiny_encoder_learns_it(tmp_path, tokenizer_dir):
-    """The demo's premise, small: clearly above chance after a few seconds."""
+    """The demo needs this: after a few seconds of training the accuracy is clearly above chance."""
     write_sample_data(tmp_path, rows=1600)
     data = GLUEDataModule("sst2", str(tmp_path), str(tokenizer_dir), cache_dir=str(tmp_path / "cache"))
     torch.manual_seed(0)

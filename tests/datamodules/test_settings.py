@@ -1,4 +1,4 @@
-"""What a data module can be told."""
+"""The settings of a data module."""
 
 import inspect
 

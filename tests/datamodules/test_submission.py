@@ -38,7 +38,7 @@ def test_bad_predictions_leave_no_file(tmp_path, name, idx, predictions, message
 
 def test_a_file_that_is_no_submission_is_kept(tmp_path):
     path = tmp_path / "RTE.tsv"
-    for _ in range(2):  # an earlier submission gives way
+    for _ in range(2):  # an earlier submission is replaced
         write_submission(find_task("rte"), [0], [1], path)
     path.write_text("index\tsentence1\tsentence2\n")
     with pytest.raises(FileExistsError, match=r"RTE\.tsv exists and is no submission"):

@@ -16,7 +16,7 @@ from datamodules.tokens import tokenization
 
 
 def ignore_lightning(test):
-    """Ignore two warnings: torch 2.13 deprecates what Lightning 2.6 uses, and here a loader needs no workers."""
+    """Ignore two warnings: of a torch function that Lightning 2.6 uses, and of loaders without workers."""
     for warning in ("ignore:.*LeafSpec.*:FutureWarning", "ignore:.*does not have many workers.*"):
         test = pytest.mark.filterwarnings(warning)(test)
     return test
@@ -183,7 +183,7 @@ def test_rows_are_cut_at_the_most_tokens(make):
 
 
 class Rank:
-    """What the data module asks of a trainer."""
+    """The attributes of a trainer that the data module reads."""
 
     def __init__(self, world_size, rank):
         self.world_size, self.global_rank = world_size, rank
@@ -213,7 +213,7 @@ def test_token_budget(make, world_size, multiple):
     assert all(count * width <= 256 and width % multiple == 0 for count, width in shapes)
     assert max(Counter(width for _, width in shapes).values()) <= 2
     assert len({count for count, _ in shapes}) > 2
-    # Evaluation goes on in batches of batch_size rows.
+    # Evaluation still uses batches of batch_size rows.
     assert len(ranks[0].test_dataloader()) == len(make().test_dataloader()) / world_size
 
 
@@ -235,7 +235,7 @@ def test_ranks_share_the_work(make, world_size):
 
 
 def test_every_rank_has_a_batch_but_no_row_twice(make):
-    """Lightning leaves out the evaluation, hooks included, on a rank without a batch."""
+    """On a rank without a batch, Lightning skips the evaluation together with its hooks."""
     ranks = on_ranks(make, 61)
     for name in ("test_dataloader", "predict_dataloader"):
         batches = [list(getattr(data, name)()) for data in ranks]
@@ -252,11 +252,11 @@ def test_rows_that_were_not_expected_are_refused(make, tmp_path):
     same.setup("fit")
     with pytest.raises(ValueError, match=r"the train split of task 'mrpc' in .* changed while the run was working: "):
         make(expected_content={"train": "0" * 64}).setup("fit")
-    make(expected_content={"train": "0" * 64}).setup("test")  # reads dev alone
+    make(expected_content={"train": "0" * 64}).setup("test")  # reads only dev
 
 
 def test_the_content_is_that_of_the_rows_that_were_loaded(make, monkeypatch):
-    """The file may be another one by the time that somebody asks."""
+    """The file may have changed by the time of the call."""
     data, digest = make(), make().digest("train")
     data.setup("fit")
     monkeypatch.setattr(TSVSource, "digest", lambda *_: "changed")
@@ -374,7 +374,7 @@ def test_with_a_trainer(make, trainer, tmp_path):
     assert sorted(predicted.tolist()) == list(range(30))
     checkpoint = tmp_path / "x.ckpt"
     trainer.save_checkpoint(checkpoint)
-    # other batches are fine for a test, not for going on with the fit
+    # other batches are allowed for a test, but not for resuming the fit
     trainer.test(model, make(batch_size=8), ckpt_path=checkpoint, weights_only=True, verbose=False)
     with pytest.raises(ValueError, match=r"data.batch_size is 8 but the checkpoint was made with 16"):
         trainer.fit(model, make(batch_size=8), ckpt_path=checkpoint, weights_only=True)

@@ -1,4 +1,4 @@
-"""Runs what a page of docs/ says."""
+"""Runs the commands and the code of a page of docs/."""
 
 import os
 import re
@@ -12,23 +12,23 @@ BLOCK = re.compile(r'^```(\w+)(?: title="([^"]*)")?\n(.*?)^```$', re.MULTILINE |
 
 
 def shorten(folder):
-    """Leave few rows of generated data, which take long to train on and to measure."""
+    """Keep only a few rows of generated data, because training and measuring on all of them takes long."""
     for file in folder.glob("sample_data/**/*.tsv"):
         file.write_text("".join(file.read_text().splitlines(keepends=True)[:ROWS]))
 
 
 def files(page):
-    """The files that a page shows, by their names."""
+    """The contents of the files that a page shows, by name."""
     return {title: text for _, title, text in BLOCK.findall((DOCS / page).read_text(encoding="utf-8")) if title}
 
 
 def follow(page, folder, warm):
-    """Write a page's files and run its commands, in their order, on few rows and for an epoch.
+    """Write a page's files and run its commands, in their order, on few rows and for one epoch.
 
     Args:
-        page: Its name.
-        folder: Where that is done.
-        warm: Where `python` and `stark` are (see tests/warm).
+        page: Name of the page.
+        folder: Folder in which the commands run.
+        warm: Folder of `python` and `stark` (see tests/warm).
     """
     environment = {**os.environ, "PATH": f"{warm}:{os.environ['PATH']}", "HF_HUB_OFFLINE": "1"}
     environment["STARK_TESTS_BEFORE"] = "tests.docs.shorter"
@@ -38,7 +38,7 @@ def follow(page, folder, warm):
             (folder / title).write_text(text)
         elif language == "console":
             command = re.sub(r"epochs \d+", "epochs 1", text).replace("[0.1,0.3]", "[0.2]")
-            # As bash would read it, so that a page that lacks a backslash is noticed.
+            # Run by bash, so that the test notices a missing backslash.
             ran = subprocess.run(["bash", "-ec", command], cwd=folder, env=environment, capture_output=True, text=True)
             assert ran.returncode == 0, f"{command}\n{ran.stdout}\n{ran.stderr}"
             done.append(ran.stdout)

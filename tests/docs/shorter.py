@@ -1,9 +1,9 @@
-"""What is shorter in the commands of a page: times are taken once; tests of pipeline measure for seconds."""
+"""Shortens the commands of a page: latency is measured once, because real measurements take seconds."""
 
 from pipeline.results import latency
 
 
 def before() -> None:
-    """Called in the forks; pytest, which imports this as well, measures as always."""
+    """Shorten measurements; called in the forks only, not in pytest, which imports this module as well."""
     latency._ROUNDS = 1
     latency._SECONDS = 0.0

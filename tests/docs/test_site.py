@@ -16,7 +16,7 @@ def test_the_site_is_built_without_a_warning(tmp_path):
     reference = (tmp_path / "site/reference/stark.html").read_text()
     assert "<math" in reference
     assert "arithmatex" not in reference
-    # Configs are the packaged ones.
+    # The pages include the packaged configs.
     page = re.sub(r"<[^>]+>", "", (tmp_path / "site/stages/prune.html").read_text())
     assert (ROOT / "configs/prune.yaml").read_text().splitlines()[1] in page
 

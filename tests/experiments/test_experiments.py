@@ -1,4 +1,4 @@
-"""The evidence end to end on tiny data: run, interrupted, gone on with, written down."""
+"""The experiments end to end on tiny data: run, interrupted, continued, and written to the page."""
 
 import math
 import statistics
@@ -50,7 +50,7 @@ def plan_of(task) -> dict:
 
 @pytest.fixture(scope="module")
 def finished(tiny_task, tmp_path_factory):
-    """All of it, after a first attempt whose second search was lost."""
+    """A finished plan, after a first attempt in which the second search failed."""
     folder = tmp_path_factory.mktemp("experiments")
     docs = folder / "docs"
     docs.mkdir()
@@ -65,7 +65,7 @@ def finished(tiny_task, tmp_path_factory):
         if len(ran) == 2:
             raise subprocess.CalledProcessError(1, asked)
         assert asked[:3] == stark_command([])
-        cli.main(asked[3:])  # here, as a process would only import it all again
+        cli.main(asked[3:])  # in this process, because another one would import everything again
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["experiments", *arguments])
@@ -74,7 +74,7 @@ def finished(tiny_task, tmp_path_factory):
             command.main()
         command.main()
         command.main()
-    assert len(ran) == 4  # the first search was not run again, and in the end none was
+    assert len(ran) == 4  # the first search was not run again, and the third call ran none
     return folder
 
 
@@ -108,7 +108,7 @@ def test_unused_rows_are_those_in_no_part(finished, tiny_task):
     assert set(kept) <= set(lines)
     table = Table(finished / "docs/results.csv")
     values = [row.value for row in table if row.metric == UNUSED and row.method != TEACHER]
-    # For two seeds no teacher, the dense one, the best of two, and all of the grid.
+    # For each of two seeds: no teacher, the dense teacher, the best of two, and two of the grid.
     assert len(values) == 2 * (3 + 2)
     assert all(value * len(kept) == pytest.approx(round(value * len(kept))) for value in values)
 
@@ -120,7 +120,7 @@ def test_what_is_known_of_the_unused_rows_is_not_asked_again(finished, tiny_task
     first = rows.accuracy(model)
     monkeypatch.setattr("experiments.unused.load_classifier", None)
     assert UnusedRows(data, finished / "runs/unused").accuracy(model) == first
-    with pytest.raises(TypeError):  # another model has to be
+    with pytest.raises(TypeError):  # another model must be evaluated
         rows.accuracy(tiny_task.teacher)
 
 
@@ -155,7 +155,7 @@ def test_the_page_has_all_parts_and_pictures(finished):
     docs = finished / "docs"
     page = (docs / "results.md").read_text()
     assert page.startswith("By hand.\n")
-    assert page.count("Not run yet.") == 1  # the other rankings are no part of this plan
+    assert page.count("Not run yet.") == 1  # this plan has no search "baselines"
     table, cell = Table(docs / "results.csv"), read_plan(finished / "plan.yaml")[0]
     values = [100 * value for value in values_of(table, cell, cell.searches[0], "sparse_teacher")]
     assert f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}" in page
@@ -199,7 +199,7 @@ def test_trainings_are_what_a_search_takes():
 
     four = [0.1, 0.2, 0.3, 0.4]
     assert [trainings(search(mode, four)) for mode in ("none", "predict", "exhaustive")] == [2, 2, 5]
-    # The trial, an epoch of four, another one of two, two more of one.
+    # The trial; then one epoch of four students, one more of two, two more of one.
     assert trainings(search("halving", four)) == 1 + (4 * 1 + 2 * 1 + 1 * 2) / 4
 
 

@@ -1,4 +1,4 @@
-"""Running stark in a place of its own: as a user does, or forked from a warm process, with a fault or without."""
+"""Runs stark in a separate folder: as a user does, or as a fork of a warm process, with a fault or without."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.faults.victim import run_with
 ROOT = Path(__file__).resolve().parents[2]
 RUN = Path("runs/demo")
 
-# The demo, made small: epochs of 40 batches with a validation after each 20.
+# A small version of the demo: an epoch has 40 batches, with a validation after every 20.
 COMMAND = (
     *("run", "--config", "configs/demo.yaml", "--name", "demo", "--data.cache_dir", "cache"),
     *("--data.train_limit", "711", "--data.batch_size", "16", "--trainer.val_check_interval", "20"),
@@ -26,7 +26,7 @@ COMMAND = (
 BATCHES = 40
 BETWEEN_VALIDATIONS = 20
 
-# What commands import when they are asked for.
+# The modules that commands import when they run.
 HEAVY = (
     "pipeline.fits.lightning_cli",
     "pipeline.deploy.rows",
@@ -37,16 +37,16 @@ HEAVY = (
 )
 
 PATIENCE = 300
-"""Seconds after which a command counts as hanging."""
+"""Seconds after which a command is regarded as hanging."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command ended.
+    """The result of a command.
 
     Attributes:
-        status: Exit status; minus the number of the signal that killed it.
-        output: All that it printed.
+        status: Exit status, or minus the number of the signal that killed the command.
+        output: Standard output and standard error.
     """
 
     status: int
@@ -54,15 +54,15 @@ class Outcome:
 
     @property
     def errors(self) -> list[str]:
-        """The lines that tell the user what is wrong."""
+        """The error lines of the output."""
         return [line for line in self.output.splitlines() if line.startswith("stark: error: ")]
 
     def names(self, text: str) -> bool:
-        """Whether a text is in the output, however its lines were wrapped."""
+        """Whether a text is in the output, regardless of line breaks."""
         return "".join(text.split()) in "".join(self.output.split())
 
     def complaints(self) -> list[str]:
-        """What is wrong with it as the end of a command that could not do what it was asked."""
+        """Deviations from the required result of a command that cannot do its work: one line and status 2."""
         found = []
         if self.status != 2:
             found.append(f"exit status {self.status}")
@@ -79,7 +79,7 @@ class Outcome:
 
 
 def run_stark(place: Path, args: Sequence[str] = COMMAND) -> Outcome:
-    """Run a command as a user does, in a folder."""
+    """Run a command in a folder, as a user does."""
     output = _output_of(place)
     with output.open("wb") as file:
         process = subprocess.run(
@@ -96,12 +96,12 @@ def run_stark(place: Path, args: Sequence[str] = COMMAND) -> Outcome:
 
 
 def run_forked(place: Path, args: Sequence[str] = COMMAND) -> Outcome:
-    """Run a command in a process that has everything imported already, which saves the seconds of starting."""
+    """Run a command in a fork that has imported everything, which saves the seconds of starting."""
     return _fork(place, args, None)
 
 
 def run_victim(place: Path, fault: dict[str, Any], args: Sequence[str] = COMMAND) -> Outcome:
-    """Run a command that meets a fault (see victim.py), in a process that has everything imported already."""
+    """Run a command with a fault (see victim.py), in a fork that has imported everything."""
     return _fork(place, args, fault)
 
 
@@ -122,12 +122,12 @@ def _fork(place: Path, args: Sequence[str], fault: dict[str, Any] | None) -> Out
 
 
 def _output_of(place: Path) -> Path:
-    """Beside the place, the disk of which may be full."""
+    """File for a command's output, next to the place and not in it, because the place's disk may be full."""
     return place.with_name(f"{place.name}.txt")
 
 
 def _main(place: str, output: str, args: tuple[str, ...], fault: dict[str, Any] | None) -> None:
-    """Of a forked process."""
+    """Main function of a forked process."""
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)

@@ -1,4 +1,4 @@
-"""The unbroken run that all others are compared with, the places that faults happen in, and the table of faults."""
+"""Fixtures: the run without faults, with which all others are compared, and the table of faults."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ PARALLEL = 2
 
 @dataclass(frozen=True)
 class Reference:
-    """The unbroken run.
+    """The run without faults.
 
     Attributes:
-        place: The folder that it was started in, with sample_data, cache and runs in it.
-        events: What happened in it, by kind and target, in order.
-        seconds: How long it took, without the start of Python.
+        place: Folder in which it was started, with sample_data, cache and runs.
+        events: Kind and target of its events, in order.
+        seconds: Its duration, without the start of Python.
     """
 
     place: Path
@@ -39,11 +39,12 @@ class Reference:
         return self.place / RUN
 
     def new_place(self, folder: Path, *, own: tuple[str, ...] = ()) -> Path:
-        """Make a folder to start the same command in.
+        """Make a folder in which the same command can be started.
 
         Args:
             folder: The folder to make.
-            own: What is copied of sample_data, cache and runs; the first two are links otherwise, runs is not there.
+            own: Names among sample_data, cache and runs that are copied. Otherwise the first two are links, and runs
+                does not exist.
         """
         folder.mkdir(parents=True)
         for name in ("sample_data", "cache"):
@@ -73,7 +74,7 @@ def fault_table(pytestconfig) -> FaultTable:
 
 @pytest.fixture(scope="module")
 def ahead(request) -> Iterator[Callable[[Callable[[Any], Any]], dict[Hashable, Future[Any]]]]:
-    """Start the work of all of a module's selected tests that have a parameter ``case``, two at a time."""
+    """Start the work of all selected tests of a module that have a parameter ``case``, two at a time."""
     with ThreadPoolExecutor(PARALLEL) as pool:
 
         def start(work: Callable[[Any], Any]) -> dict[Hashable, Future[Any]]:

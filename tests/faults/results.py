@@ -1,4 +1,4 @@
-"""What a run left: whether it is the unbroken run's result, what was lost, what is only half there."""
+"""Checks a run's folder: differences from the run without faults, lost bytes, and incomplete files."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ WEIGHTS = "model.safetensors"
 
 
 def differences(folder: Path, reference: Path) -> list[str]:
-    """In what a run differs from the unbroken one: summary.json apart from seconds, and the weights of every model.
+    """Differences from the run without faults: in summary.json apart from seconds, and in the weights of every model.
 
     Args:
         folder: The run's folder.
-        reference: That of the unbroken run.
+        reference: The folder of the run without faults.
     """
     if not (folder / "summary.json").is_file():
         return ["there is no summary.json"]
@@ -35,13 +35,13 @@ def differences(folder: Path, reference: Path) -> list[str]:
 
 
 def finished_outputs(folder: Path) -> dict[Path, tuple[int, int, int]]:
-    """The outputs of stages that the manifest calls finished: model folders and scores, each file's identity.
+    """The identity of each output file (model folders and scores) of the stages that are finished in the manifest.
 
     Args:
         folder: A run's folder, in any state.
 
     Returns:
-        Inode, time of writing and size of each file, by path.
+        Inode, modification time and size of each file, by path.
     """
     try:
         stages = json.loads((folder / "manifest.json").read_text())["stages"]
@@ -52,13 +52,13 @@ def finished_outputs(folder: Path) -> dict[Path, tuple[int, int, int]]:
 
 
 def bytes_lost(before: dict[Path, tuple[int, int, int]], damaged: Path | None = None) -> int:
-    """Bytes of finished outputs that are gone or were written again.
+    """Bytes of finished outputs that are missing or were written again.
 
-    A file counts with its whole size if it is missing now, or if its inode or its time of writing changed, even if the
-    bytes in it are the same. What the fault itself damaged does not count.
+    A file counts with its whole size if it is missing now, or if its inode or its modification time changed, even if
+    its content is the same. The file that the fault damaged does not count.
 
     Args:
-        before: What `finished_outputs` found before the fault, or right after a kill.
+        before: Result of `finished_outputs` before the fault, or right after a kill.
         damaged: The file that the fault damaged.
     """
     return sum(
@@ -72,7 +72,7 @@ def half_written(place: Path) -> list[str]:
     """Files that have their final names but cannot be read.
 
     Args:
-        place: Everything that a command wrote.
+        place: Folder with all files that a command wrote.
     """
     found = []
     for path in sorted(place.rglob("*")):
@@ -117,7 +117,7 @@ def _summary(folder: Path) -> Any:
 
 
 def without_seconds(value: Any) -> Any:
-    """A JSON value without the keys that say how long something took."""
+    """A JSON value without the keys for durations."""
     if isinstance(value, dict):
         return {key: without_seconds(item) for key, item in value.items() if "seconds" not in key}
     return [without_seconds(item) for item in value] if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""The table of faults: how many of each kind were injected, how many were survived, what was lost."""
+"""The table of faults: for each kind, the numbers of injected and survived faults, and the lost bytes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Row:
 
 @dataclass
 class FaultTable:
-    """Collects what the tests find."""
+    """Collects the results of the tests."""
 
     rows: dict[str, Row] = field(default_factory=dict)
 
@@ -25,10 +25,10 @@ class FaultTable:
         """Add faults of a kind.
 
         Args:
-            kind: The row.
-            complaints: Why they were not survived; empty if they were.
-            lost: Bytes lost.
-            faults: How many there were.
+            kind: Name of the row.
+            complaints: Reasons why the faults were not survived; empty if they were.
+            lost: Number of lost bytes.
+            faults: Number of faults.
         """
         row = self.rows.setdefault(kind, Row())
         row.injected += faults

@@ -1,4 +1,4 @@
-"""Broken TSVs and YAMLs: one line of error and nothing written, or what a naive reading gives."""
+"""Broken TSVs and YAMLs give one line of error and no files, or the result of a naive reader."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ bounded = settings(
     deadline=None,
     derandomize=True,
     database=None,
-    phases=(Phase.generate,),  # what fails is small already, and shrinking it could take minutes
+    phases=(Phase.generate,),  # failing examples are small already, and shrinking them could take minutes
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
@@ -62,7 +62,7 @@ def valid_lines(draw: Any, task: Task, layout: Layout) -> bytes:
 
 @st.composite
 def mutated(draw: Any, content: bytes) -> bytes:
-    """Bytes with some of them changed, cut out, doubled or put in."""
+    """The bytes after random changes, deletions, duplications or insertions."""
     for _ in range(draw(st.integers(0, 3))):
         start = draw(st.integers(0, len(content)))
         end = draw(st.integers(start, min(len(content), start + 8)))
@@ -74,7 +74,7 @@ def mutated(draw: Any, content: bytes) -> bytes:
 
 
 def naive_rows(data: bytes, layout: Layout) -> list[list[str]]:
-    """The columns of each row, by the simplest reading that there is."""
+    """The columns of each row, read in the simplest way."""
     text = data.removeprefix(b"\xef\xbb\xbf").decode()
     lines = text.split("\n")
     lines = lines[:-1] if lines[-1] == "" else lines
@@ -162,7 +162,7 @@ def test_command_refuses_a_broken_tsv(name, reference, tmp_path, fault_table):
         complaints = outcome.complaints()
         if (place / "runs").exists():
             complaints.append("something was written")
-        # Too few rows are no fault of a line.
+        # If there are too few rows, the message names no line.
         if not outcome.names("train.tsv") and not outcome.names("rows of train"):
             complaints.append(f"train.tsv is not named: {outcome.tail}")
     fault_table.record("broken TSV, command", complaints)
@@ -180,7 +180,7 @@ OWN_CELLS = st.one_of(
 
 @st.composite
 def own_table(draw: Any, delimiter: str) -> bytes:
-    """Lines of a table, most of them with the right number of fields, some of them quoted, some with stray marks."""
+    """Lines of a table: most have the right number of fields, some are quoted, some have stray quotation marks."""
     lines = [f"text{delimiter}label"]
     for _ in range(draw(st.integers(0, 8))):
         fields = draw(st.lists(OWN_CELLS, min_size=1, max_size=3)) if draw(st.integers(0, 4)) == 0 else []
@@ -194,7 +194,7 @@ def own_table(draw: Any, delimiter: str) -> bytes:
 
 @st.composite
 def own_json(draw: Any) -> bytes:
-    """JSON lines, some of them cut, nested, or with halves of surrogate pairs."""
+    """JSON lines, some of which are truncated, nested, or contain halves of surrogate pairs."""
     values = st.one_of(
         OWN_CELLS, st.none(), st.booleans(), st.floats(), st.just("\ud83d"), st.lists(OWN_CELLS, max_size=2)
     )
@@ -207,13 +207,13 @@ def own_json(draw: Any) -> bytes:
 
 
 def ends_at_line_feeds(data: bytes) -> bool:
-    """Whether it is no file of an old Mac, nor UTF-16, so that the naive reading of lines is right."""
+    """Whether lines end with line feeds and the file is not UTF-16, so that the naive reading of lines is right."""
     head = data.split(b"\n")[0].rstrip(b"\r")
     return b"\r" not in head and b"\n" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff"))
 
 
 def check_own_rows(data: bytes, name: str, quoting: Quoting | None) -> None:
-    """Each line is a row, a part of the row before it, empty, or told, in its order and as it stands in the file."""
+    """Check that each line is a row, a part of the row before it, empty, or reported, unchanged and in its order."""
     naive = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape").split("\n")
     rows, message = [], ""
     try:
@@ -229,7 +229,7 @@ def check_own_rows(data: bytes, name: str, quoting: Quoting | None) -> None:
     for row in rows:
         start, parts = row.line - 1, row.raw.split("\n")
         skipped = naive[seen + 1 : start]
-        # Before the first row, the names of the columns.
+        # The line before the first row has the names of the columns.
         names = [line for line in skipped if line.strip("\r" if "csv" in name or "tsv" in name else " \t\r")]
         assert not names or (seen == -1 and not name.endswith("jsonl"))
         for part, line in zip(parts, naive[start:], strict=False):
@@ -321,7 +321,7 @@ ODD_VALUES = [
 
 
 def places(values: dict[str, Any], prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """Paths of all keys."""
+    """The paths of all keys."""
     found = []
     for key, value in values.items():
         found.append((*prefix, key))
@@ -332,7 +332,7 @@ def places(values: dict[str, Any], prefix: tuple[str, ...] = ()) -> list[tuple[s
 
 @st.composite
 def odd_settings(draw: Any, values: dict[str, Any]) -> bytes:
-    """YAML with odd values in the place of some, or with unknown keys."""
+    """YAML in which some values are replaced by odd ones, or with unknown keys."""
     document = yaml.safe_load(yaml.safe_dump(values))
     odd = []
     for number in range(draw(st.integers(1, 2))):
@@ -362,7 +362,7 @@ def broken_yaml(values: dict[str, Any]) -> st.SearchStrategy[bytes]:
 
 
 def check_command(args: list[str], place: Path) -> None:
-    """Run a command that ends after parsing: no error, or one line and status 2; nothing is written."""
+    """Run a command that ends after parsing, and check for no error, or one line and status 2, and no files."""
     before = sorted(place.rglob("*"))
     printed, errors, status = io.StringIO(), io.StringIO(), 0
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(errors):
@@ -378,7 +378,7 @@ def check_command(args: list[str], place: Path) -> None:
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    # Only what comes before the run is looked at.
+    # Only the part before the run is tested.
     monkeypatch.setattr("pipeline.run.run", lambda *_: None)
     (tmp_path / "broken.yaml").touch()
     return tmp_path
@@ -421,7 +421,7 @@ TASK_YAML = {
 
 
 def check_description(content: bytes, path: Path) -> None:
-    """A description of words, or one line with the file."""
+    """Check that a description is read as text, or that one line names the file."""
     path.write_bytes(content)
     task, message = None, ""
     try:

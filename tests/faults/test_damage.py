@@ -1,4 +1,4 @@
-"""Removed and damaged files: the same command makes them again, or says in one line which file is damaged."""
+"""Removed and damaged files: the same command creates them again, or names the damaged file in one line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MARKER = "payload-was-run"
 
 
 class Payload:
-    """What unpickles to a call: it makes a file."""
+    """An object whose unpickling creates a file."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker
@@ -67,7 +67,7 @@ def put_pickle(path: Path, _: int = 0) -> None:
 
 
 def edit(path: Path, _: int) -> None:
-    """Still a file of its kind, which says something else."""
+    """Change a value in a file, which stays valid."""
     text = path.read_text()
     changed = re.sub(r'("(?:accuracy|score)": 0\.)', r"\g<1>9", text).replace("temperature: null", "temperature: 4.0")
     assert changed != text
@@ -75,7 +75,7 @@ def edit(path: Path, _: int) -> None:
 
 
 def put_other_split(path: Path, _: int) -> None:
-    """Intact, under the name of train."""
+    """Copy the intact file of dev to the name of train's file."""
     shutil.copyfile(next(path.parent.glob("sst2-dev-*.safetensors")), path)
 
 
@@ -92,7 +92,7 @@ DAMAGES = {
     "malicious pickle": put_pickle,
 }
 
-# Of a finished run, by path in the place of the command; the first that a pattern finds.
+# Files of a finished run, by path in the place of the command; of a pattern, the first match.
 FINISHED = (
     "runs/demo/finetune/model/model.safetensors",
     "runs/demo/finetune/model/config.json",
@@ -112,7 +112,7 @@ FINISHED = (
     "sample_data/SST-2/train.tsv",
     "sample_data/SST-2/dev.tsv",
 )
-# Of a run that was killed in the second epoch of the trial.
+# Files of a run that was killed in the second epoch of the trial.
 INTERRUPTED = (
     "runs/demo/trial/checkpoints/last.ckpt",
     "runs/demo/trial/checkpoints/best.ckpt",
@@ -124,7 +124,7 @@ INTERRUPTED = (
 
 @dataclass(frozen=True)
 class Case:
-    """A file and what is done to it."""
+    """A file and the kind of its damage."""
 
     state: str
     file: str
@@ -143,7 +143,7 @@ CASES = [
     for state, files in (("finished", FINISHED), ("interrupted", INTERRUPTED))
     for file in files
     for damage in DAMAGES
-    # A checkpoint has bits that change nothing, so that one flip says little.
+    # A checkpoint has bits that have no effect, so one flip is not enough.
     for draw in range(3 if file.endswith(".ckpt") and DAMAGES[damage] is flip_bit else 1)
 ] + [Case("finished", file, damage) for damage, (_, files) in EDITS.items() for file in files]
 
@@ -187,7 +187,7 @@ def repaired(reference, interrupted, ahead, tmp_path_factory):
             complaints.append(f"exit status {outcome.status}:\n{outcome.tail}")
         elif path.suffix == ".tsv":
             complaints += _differences_of_other_data(place)
-            lost = 0  # what was made from other data is of no use
+            lost = 0  # outputs of other data cannot be used
         else:
             complaints += differences(place / RUN, reference.run)
             if path.suffix != ".ckpt" and path.name != "manifest.json":
@@ -199,7 +199,7 @@ def repaired(reference, interrupted, ahead, tmp_path_factory):
 
 
 def _told(case: Case, output: str) -> str:
-    """What the command said; a cache that somebody emptied is no damage, of which it need say nothing."""
+    """The command's output; a removed cache file is no damage, so the command need not name it."""
     is_emptied_cache = DAMAGES.get(case.damage) is remove and Path(case.file).parent.name in (
         "cache",
         "teacher_outputs",
@@ -208,7 +208,7 @@ def _told(case: Case, output: str) -> str:
 
 
 def _outputs(place: Path, origin: Path) -> dict[Path, tuple[int, int, int]]:
-    """Finished outputs of a place, as the manifest of the undamaged one lists them."""
+    """Finished outputs of a place, as listed in the manifest of the undamaged place."""
     names = [path.relative_to(origin) for path in finished_outputs(origin / RUN)]
     statuses = {place / name: (place / name).stat() for name in names if (place / name).exists()}
     return {path: (status.st_ino, status.st_mtime_ns, status.st_size) for path, status in statuses.items()}
@@ -221,11 +221,11 @@ def _is_named(path: Path, place: Path, output: str) -> bool:
 
 
 def _repair(path: Path, intact: bytes, damaged: bytes, place: Path, output: str) -> list[str]:
-    """What is wrong with a file that was damaged and should be as it was."""
+    """Complaints about a file that was damaged and should have been repaired."""
     complaints = []
     if not path.is_file() or path.read_bytes() == damaged:
         complaints.append("the file was not made again")
-    # Others have seconds or random names in them; what counts of these is compared elsewhere.
+    # The other files contain seconds or random names; their important parts are compared elsewhere.
     elif path.parts[len(place.parts)] != "cache" and path.name != "summary.json" and path.read_bytes() != intact:
         complaints.append("the file is not as it was")
     if not _is_named(path, place, output):
@@ -234,7 +234,7 @@ def _repair(path: Path, intact: bytes, damaged: bytes, place: Path, output: str)
 
 
 def _differences_of_other_data(place: Path) -> list[str]:
-    """A TSV that can be read is other data: the result must be that of a new run on it."""
+    """Differences from a new run on the damaged TSV: if it is still readable, it is other data."""
     other = place / "new"
     other.mkdir()
     for name in ("sample_data", "cache"):
@@ -253,7 +253,7 @@ def test_never_a_wrong_result(case, repaired, fault_table):
 
 
 def test_rows_that_change_during_a_run_and_are_put_back(reference, tmp_path, fault_table):
-    """Between the first two fits: the second does not count, and the same command gives the unbroken run's result."""
+    """They change between the first two fits. The second fit is refused; the next command gives the usual result."""
     place = reference.new_place(tmp_path / "place", own=("sample_data",))
     file, other = place / "sample_data/SST-2/train.tsv", tmp_path / "other.tsv"
     before = file.read_bytes()
@@ -272,7 +272,7 @@ def test_rows_that_change_during_a_run_and_are_put_back(reference, tmp_path, fau
 
 
 def test_the_payload_works(tmp_path):
-    """Otherwise its absence would prove nothing."""
+    """Otherwise the missing file would prove nothing."""
     put_pickle(tmp_path / "x.bin")
     pickle.loads((tmp_path / "x.bin").read_bytes()).close()
     assert (tmp_path / MARKER).is_file()

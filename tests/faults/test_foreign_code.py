@@ -1,4 +1,4 @@
-"""A run in a folder full of other people's modules, with a hostile name, whose reader goes away."""
+"""A run with a hostile name, in a folder full of foreign modules, and whose output's reader exits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.faults.commands import COMMAND, PATIENCE, ROOT, RUN
 
 pytestmark = pytest.mark.faults
 
-# Of ours, of Python's own, of libraries.
+# Names of our modules, of Python's, and of libraries.
 MODULES = ("cli", "callbacks", "lightning_modules", "json", "random", "zoneinfo", "yaml", "torch", "datasets")
 NAME = "x[/b]y"
 

@@ -1,7 +1,7 @@
-"""A disk that is full, or files that may not grow: one line of error, nothing half-written, and it goes on with room.
+"""A full disk, or files that may not grow: one line of error, no incomplete files; with free space the run resumes.
 
-The disk is a small tmpfs, which only root can mount. It is either too small, or filled up to some bytes just before a
-certain file or folder is made, so that every kind of writer meets it.
+The disk is a small tmpfs, which only root can mount. It is either too small, or filled except for some bytes just
+before a certain file or folder is created, so that every kind of writer is tested.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ROOMY = "128m"
 
 @dataclass(frozen=True)
 class Shortage:
-    """What is short, and when: the size of the disk in KiB, or the bytes left at an event (see victim.py)."""
+    """A shortage of space: the size of the disk in KiB, or the bytes that are left at an event (see victim.py)."""
 
     name: str
     size: int = 0
@@ -37,7 +37,7 @@ class Shortage:
 
     @property
     def kind(self) -> str:
-        """The row of the table."""
+        """The name of the table's row."""
         return "limit on the size of files" if self.limit else "full disk"
 
 

@@ -1,4 +1,4 @@
-"""SIGKILL at 22 moments of a run; the same command again must end with the unbroken run's result."""
+"""SIGKILL at 22 moments of a run; the same command must then give the result of the run without faults."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RANDOM_TIMES = 8
 
 @dataclass(frozen=True)
 class Kill:
-    """When to kill: at a fraction of the unbroken run's time or renames, or at an event (see victim.py)."""
+    """The moment of a kill: a fraction of the reference run's time or renames, or an event (see victim.py)."""
 
     name: str
     kind: str
@@ -36,7 +36,7 @@ class Kill:
 def _kills() -> list[Kill]:
     drawn = random.Random(SEED)
     times = [
-        # One in each eighth of the run.
+        # One kill in each eighth of the run.
         Kill(f"time-{number}", "SIGKILL at a random time", share=(number + drawn.random()) / RANDOM_TIMES)
         for number in range(RANDOM_TIMES)
     ]
@@ -86,7 +86,7 @@ def survivors(reference, ahead, tmp_path_factory):
         place = reference.new_place(folder / kill.name)
         description = fault(kill)
         outcome = run_victim(place, description)
-        while outcome.status == 0 and "seconds" in description:  # it was faster than the unbroken run
+        while outcome.status == 0 and "seconds" in description:  # it was faster than the reference run
             shutil.rmtree(place / RUN)
             description["seconds"] *= 0.7
             outcome = run_victim(place, description)

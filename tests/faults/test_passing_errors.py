@@ -1,6 +1,6 @@
-"""Errors that pass while a file is read: one line, nothing is removed, and the same command goes on afterwards.
+"""Temporary errors when a file is read: one line, no file is removed, and the same command continues afterwards.
 
-The file is intact, so that an interrupted run must not begin a fit anew, make a cache again or train a stage again.
+The file is intact. Therefore an interrupted run must not restart a fit, create a cache again or train a stage again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ERRORS = [
 
 @pytest.fixture(scope="module")
 def interrupted(reference, tmp_path_factory) -> Path:
-    """A place with a run that was killed in the second epoch of its second fit. No error may change what is in it."""
+    """A place with a run that was killed in the second epoch of its second fit. No error may change its files."""
     place = reference.new_place(tmp_path_factory.mktemp("passing") / "place", own=("cache",))
     at = {"event": "on_train_batch_end", "target": "trial", "call": BATCHES + BATCHES // 2 + 5}
     assert run_victim(place, {"do": "kill", **at}).status < 0
@@ -39,7 +39,7 @@ def interrupted(reference, tmp_path_factory) -> Path:
 
 
 def content(place: Path) -> dict[Path, bytes]:
-    """What a run has made so far. Settings are written again by each command, and metrics get another name."""
+    """The contents of a run's files that must not change; metrics are left out, because each command renames them."""
     kinds = (".ckpt", ".safetensors", ".json", ".yaml")
     return {path: path.read_bytes() for path in place.rglob("*") if path.is_file() and path.suffix in kinds}
 

@@ -1,4 +1,4 @@
-"""A killed process of several: the fit ends with the status of a lost one, so that its pipeline resumes it."""
+"""One of a fit's processes is killed: the fit ends with the status of a killed process, so that the run resumes it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_killed_second_process_counts_as_lost(reference, tmp_path, fault_table
 
 
 def _children(process: int) -> list[int]:
-    """The other processes of a fit, which Lightning has started."""
+    """The other processes of a fit, which Lightning started."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/environ"):
         try:

@@ -1,4 +1,4 @@
-"""SIGKILL of a run with several workers, its search included: the same command ends with the unbroken run's result."""
+"""SIGKILL of a run with several workers and a search: the same command gives the result of an undisturbed run."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def log_of(folder: Path) -> Path:
 
 
 def result(folder: Path) -> tuple[dict, dict, dict]:
-    """The summary, which stages are finished (halving leaves some), and the bytes of every student's weights."""
+    """The summary, the finished stages (halving does not finish all), and the bytes of every student's weights."""
     stages = json.loads((folder / "manifest.json").read_text())["stages"]
     weights = {
         str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("distill/**/*.safetensors"))
@@ -51,11 +51,11 @@ def test_a_search_goes_on_after_kills(mode, tiny_task, tmp_path):
     killed = 0
     for number in range(KILLS):
         process = start(tiny_task, tmp_path / "killed", mode)
-        # What is done stays done, so each part of a run is a quarter of the whole.
+        # Finished work is kept, so each part of a run is a quarter of the whole.
         time.sleep(seconds * (1 + drawn.random()) / (KILLS + 1) if number else seconds * drawn.random() / 4)
         process.send_signal(signal.SIGKILL)
         killed += process.wait() == -signal.SIGKILL
-    assert killed >= KILLS - 1  # the last one may come when all is done
+    assert killed >= KILLS - 1  # the last kill may come after the end
     last = start(tiny_task, tmp_path / "killed", mode)
     assert last.wait() == 0, log_of(tmp_path / "killed").read_text()
     found, expected = result(tmp_path / "killed/tiny"), result(tmp_path / "whole/tiny")

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: the run stops by itself, says how to go on, and goes on."""
+"""SIGTERM and SIGINT: the run stops, prints how to continue, and continues."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.faults
 
 STATUS = {"terminate": 143, "interrupt": 130}
 KIND = {"terminate": "SIGTERM", "interrupt": "SIGINT"}
-# Shares of the unbroken run's time, one in each third of it.
+# Fractions of the reference run's time, one in each third of it.
 CASES = [
     (do, round((third + random.Random(f"{SEED} {do} {third}").random()) / 3 * 0.95, 3))
     for do in STATUS
@@ -33,7 +33,7 @@ def stopped(reference, ahead, tmp_path_factory):
         place = reference.new_place(folder / f"{do}-{share}")
         fault: dict[str, Any] = {"do": do, "seconds": share * reference.seconds}
         outcome = run_victim(place, fault)
-        while outcome.status == 0 and (place / RUN / "student").exists():  # it was faster than the unbroken run
+        while outcome.status == 0 and (place / RUN / "student").exists():  # it was faster than the reference run
             shutil.rmtree(place / RUN)
             fault["seconds"] *= 0.7
             outcome = run_victim(place, fault)

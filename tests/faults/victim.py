@@ -1,16 +1,17 @@
-"""Runs a stark command that meets a fault, in a process of its own.
+"""Runs a stark command with a fault, in a separate process.
 
-The fault is patched in from outside, the product has no hooks for it. It is described by:
+The fault is patched in from outside; the program has no hooks for it. A fault is described by these keys:
 
-- ``do``: "kill" (SIGKILL), "terminate" (SIGTERM), "interrupt" (SIGINT), "fill" (fill the disk of ``ballast``, a file
-  to make, until only ``leave`` bytes are free) or "swap" (give ``file`` the content of ``other``).
-- when: ``seconds`` after the command's imports; or at an ``event``: a hook of Lightning ("on_train_batch_end", its
-  target is the fit's folder), "rename", "fsync", "open" (for writing), "mkdir" or "save_checkpoint" (target: the
-  path). Of the events whose target contains ``target`` it is the ``call``-th (from 1), just before it or, with
-  ``after``, just after it ("open" and "mkdir": before only).
-- ``unreadable``: a pattern of paths that cannot be opened, listed or asked for, and ``code``, the error's number.
-- ``limit``: no file may become larger than so many bytes.
-- ``log``: a file that gets a line per event, and the seconds that the command took.
+- ``do``: "kill" (SIGKILL), "terminate" (SIGTERM), "interrupt" (SIGINT), "fill" (create the file ``ballast``, which
+  fills its disk until only ``leave`` bytes are free) or "swap" (replace the content of ``file`` by that of ``other``).
+- When to act: ``seconds`` after the command's imports, or at an ``event``. Events are a hook of Lightning
+  ("on_train_batch_end"; the target is the fit's folder), "rename", "fsync", "open" (for writing), "mkdir" and
+  "save_checkpoint" (the target is the path). Of the events whose target contains ``target``, the fault acts at the
+  ``call``-th one (counted from 1), just before it or, with ``after``, just after it ("open" and "mkdir": only before).
+- ``unreadable``: a pattern of paths that cannot be opened or listed or whose status cannot be read, and ``code``, the
+  error number.
+- ``limit``: the largest size that a file may get, in bytes.
+- ``log``: a file to which a line per event is written, and the seconds that the command took.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ SIGNALS = {"kill": signal.SIGKILL, "terminate": signal.SIGTERM, "interrupt": sig
 
 
 class Fault:
-    """Waits for its moment and strikes."""
+    """A fault, which acts at the described moment."""
 
     def __init__(self, description: dict[str, Any]) -> None:
         self.description = description
@@ -42,7 +43,7 @@ class Fault:
         self.acting = False
 
     def event(self, name: str, target: str, *, after: bool = False) -> None:
-        """Tell of an event; the one that was described strikes."""
+        """Log an event, and act if it is the described one."""
         if self.acting:
             return
         if self.log is not None and not after and target != self.description["log"]:
@@ -55,7 +56,7 @@ class Fault:
             self.strike()
 
     def strike(self) -> None:
-        """Do it."""
+        """Do what the description says."""
         self.acting = True
         if self.description["do"] == "fill":
             fill_disk(Path(self.description["ballast"]), self.description["leave"])
@@ -67,7 +68,7 @@ class Fault:
 
 
 def fill_disk(ballast: Path, leave: int) -> None:
-    """Make a file so large that only some bytes of its disk are left."""
+    """Create a file so large that only `leave` bytes of its disk are free."""
     with ballast.open("wb", buffering=0) as file:
         try:
             while file.write(bytes(4096)) == 4096:
@@ -78,7 +79,7 @@ def fill_disk(ballast: Path, leave: int) -> None:
 
 
 def watch(owner: Any, name: str, event: str, target: Callable[..., str], fault: Fault) -> None:
-    """Let a function tell of its calls."""
+    """Patch a function so that it reports its calls to the fault."""
     original = getattr(owner, name)
 
     def told(*args: Any, **kwargs: Any) -> Any:
@@ -92,13 +93,13 @@ def watch(owner: Any, name: str, event: str, target: Callable[..., str], fault: 
 
 
 def watch_hooks(fault: Fault) -> None:
-    """Let Lightning's hooks tell of their calls, once per call of all callbacks."""
+    """Patch Lightning's hooks so that they report their calls to the fault, once per call of all callbacks."""
     from pytorch_lightning.trainer import call
 
     original = call._call_callback_hooks
 
     def told(trainer: Any, hook: str, *args: Any, monitoring_callbacks: bool | None = None, **kwargs: Any) -> None:
-        # At an epoch's end the callbacks are called in two groups.
+        # At the end of an epoch the callbacks are called in two groups.
         first, last = monitoring_callbacks is not True, monitoring_callbacks is not False
         if first:
             fault.event(hook, trainer.default_root_dir)
@@ -110,7 +111,7 @@ def watch_hooks(fault: Fault) -> None:
 
 
 def watch_audit(fault: Fault) -> None:
-    """Let files and folders that are made tell of it."""
+    """Report the creation of files and folders to the fault."""
 
     def told(event: str, args: tuple[Any, ...]) -> None:
         if event == "os.mkdir":
@@ -122,7 +123,7 @@ def watch_audit(fault: Fault) -> None:
 
 
 def arm(description: dict[str, Any]) -> Fault:
-    """Prepare a fault; what it needs of the product must be imported already."""
+    """Prepare a fault; the program's modules that it patches must be imported already."""
     from pytorch_lightning import Trainer
 
     fault = Fault(description)
@@ -143,11 +144,11 @@ def arm(description: dict[str, Any]) -> Fault:
 
 
 def run_with(description: dict[str, Any], args: list[str]) -> None:
-    """Run a command that meets a fault.
+    """Run a command with a fault.
 
     Args:
-        description: Of the fault.
-        args: Of the command.
+        description: Description of the fault.
+        args: Arguments of the command.
     """
     import cli
     from pipeline.commands import dispatch as commands  # noqa: F401 - so that seconds count from after it

@@ -15,7 +15,7 @@ from tests.tiny import random_masks, tiny_batch, tiny_classifier
 
 
 class Recorder(Callback):
-    """What each step of a fit really used."""
+    """Records what each step of a fit really used."""
 
     def __init__(self):
         self.learning_rates, self.norms_before, self.norms_after = [], [], []
@@ -106,7 +106,7 @@ def test_learning_rate_rises_and_falls_over_the_steps_of_the_fit(tiny_task, tmp_
 
 
 def test_dropout_is_on_in_training_and_off_in_validation(tiny_task, tmp_path):
-    seen = {True: set(), False: set()}  # by whether gradients are computed
+    seen = {True: set(), False: set()}  # key: whether gradients are computed
     module = tiny_task.finetuning()
     for part in module.classifier.modules():
         part.register_forward_pre_hook(lambda part, _: seen[torch.is_grad_enabled()].add(part.training))
@@ -118,7 +118,7 @@ def test_dropout_is_on_in_training_and_off_in_validation(tiny_task, tmp_path):
 def test_gradients_are_clipped_in_every_precision(tiny_task, tmp_path, precision):
     recorder = Recorder()
     settings = {"precision": precision}
-    if precision == "16-mixed":  # by name Lightning takes bfloat16 on CPU, where float16 runs as well
+    if precision == "16-mixed":  # given by name, Lightning uses bfloat16 on a CPU, although float16 runs there as well
         scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
         settings = {"plugins": [MixedPrecision("16-mixed", device="cpu", scaler=scaler)]}
     trainer = make_trainer(tmp_path, [recorder], max_epochs=1, gradient_clip_val=0.01, **settings)
@@ -183,7 +183,7 @@ def test_rates_that_are_no_rates_are_refused(tiny_task, name, value):
 
 
 def test_a_checkpoint_with_other_labels_is_not_tested(tiny_task):
-    """The same names in another order would give each row the other label."""
+    """With the same names in another order, each row would get the other label."""
     module = tiny_task.finetuning()
     config = json.loads(module.classifier.config.to_json_string(use_diff=False))
     config["id2label"] = {"0": "positive", "1": "negative"}

@@ -1,4 +1,4 @@
-"""Checkpoint files: whole, checked, without code, and the newest of them found."""
+"""Checkpoint files: complete, checked and free of code; finding the newest one."""
 
 import pickle
 import shutil
@@ -61,7 +61,7 @@ def test_a_flipped_bit_is_seen_in_every_part(checkpoints, part):
     path = checkpoints / "best.ckpt"
     with zipfile.ZipFile(path) as archive:
         info = next(info for info in archive.infolist() if info.filename.endswith(part))
-    # The content lies behind the local header, its name and its extra field.
+    # The content follows the local header, the name and the extra field.
     header = path.read_bytes()[info.header_offset : info.header_offset + 30]
     start = info.header_offset + 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
     flip(path, start + info.file_size // 2)
@@ -95,7 +95,7 @@ def test_pickled_code_does_not_run(tmp_path, zipped, tiny_task):
         path.write_bytes(pickle.dumps(Payload(mark)))
     with pytest.raises(DamagedError, match=r"evil\.ckpt"):
         read_checkpoint(path)
-    with pytest.raises(DamagedError, match=r"evil\.ckpt"):  # whatever the caller asks for
+    with pytest.raises(DamagedError, match=r"evil\.ckpt"):  # even if the caller allows it
         SafeCheckpointIO().load_checkpoint(path, weights_only=False)
     with pytest.raises(DamagedError, match=r"evil\.ckpt"):
         fit(make_trainer(tmp_path), tiny_task.finetuning(), tiny_task.data(), path)
@@ -117,7 +117,7 @@ def test_a_failed_write_says_so_and_leaves_the_old_one(tmp_path, monkeypatch):
 
 
 def test_the_latest_is_the_one_with_most_steps(checkpoints, fitted):
-    assert latest_checkpoint(checkpoints).name == "last.ckpt"  # of the same step as best.ckpt, and written after it
+    assert latest_checkpoint(checkpoints).name == "last.ckpt"  # same step as best.ckpt, but written after it
     shutil.copy(fitted / "stopped.ckpt", checkpoints / "zzz.ckpt")
     assert latest_checkpoint(checkpoints).name == "zzz.ckpt"
     (checkpoints / "zzz.ckpt").rename(checkpoints / "aaa.ckpt")
@@ -140,7 +140,7 @@ def test_a_checkpoint_whose_best_weights_are_damaged_or_gone_is_of_no_use(checkp
 
 @pytest.mark.parametrize("damage", [lambda path: flip(path, 5000), Path.unlink])
 def test_a_damaged_last_one_leaves_the_best_one_usable(checkpoints, damage):
-    """From the second validation on, the best one knows of the last one as well, which it does not need."""
+    """From the second validation on, the best checkpoint also names the last one, but does not need it."""
     best = read_checkpoint(checkpoints / "best.ckpt")
     (monitored,) = (state for key, state in best["callbacks"].items() if key.startswith("ModelCheckpoint"))
     latest = {**monitored, "monitor": None, "best_model_path": str(checkpoints / "last.ckpt"), "best_k_models": {}}
@@ -166,7 +166,7 @@ def test_what_cannot_be_read_now_is_not_damaged(checkpoints, name, code):
 @pytest.mark.parametrize("mapped", [False, True])
 @pytest.mark.parametrize("free", [0, 1])
 def test_without_file_descriptors_nothing_is_damaged(checkpoints, free, mapped):
-    """Mapping needs two of them, and torch then raises a RuntimeError."""
+    """Mapping needs two file descriptors; without them torch raises a RuntimeError."""
     read_checkpoint(checkpoints / "last.ckpt", mapped=mapped)
     if free and not mapped:
         return
@@ -194,7 +194,7 @@ def test_too_little_memory_is_no_damage(checkpoints, monkeypatch, error):
 def test_scores_are_those_that_validations_gave(checkpoints):
     states = read_checkpoint(checkpoints / "last.ckpt")["callbacks"]
     (best,) = (float(state["best_model_score"]) for state in states.values() if state.get("best_model_score"))
-    assert val_scores(checkpoints) == [(0, best)]  # of the second epoch no score is known yet
+    assert val_scores(checkpoints) == [(0, best)]  # the second epoch has no score yet
     assert val_scores(checkpoints / "none") == []
 
 
@@ -221,7 +221,7 @@ def test_names_in_a_state_stay_in_the_folder():
 @pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
 @pytest.mark.usefixtures("unscored")
 def test_a_run_that_has_moved_keeps_its_best_weights(fitted, tiny_task, tmp_path):
-    """Resumed in another folder, where nothing gets better."""
+    """The fit is resumed in another folder, where no validation is better."""
     moved = Path(shutil.copytree(fitted, tmp_path / "moved"))
     trainer = make_trainer(moved, [Nothing()])
     fit(trainer, tiny_task.finetuning(), tiny_task.data(), moved / "stopped.ckpt")
@@ -231,7 +231,7 @@ def test_a_run_that_has_moved_keeps_its_best_weights(fitted, tiny_task, tmp_path
 
 
 class Nothing(Callback):
-    """Makes every further validation a bad one."""
+    """Gives every further validation a bad score."""
 
     def on_validation_epoch_end(self, trainer, pl_module):
         pl_module.log("val/score", -1.0)

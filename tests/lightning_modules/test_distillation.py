@@ -20,7 +20,7 @@ INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 class Answers(Callback):
-    """Asks both models twice about a batch, and notes the mode that they train in."""
+    """Runs both models twice on a batch, and records whether they are in training mode."""
 
     def __init__(self):
         self.teacher, self.student, self.modes = [], [], set()
@@ -36,7 +36,7 @@ class Answers(Callback):
 
 
 class TrainLog(Callback):
-    """Loss, learning rate and gradient norm before clipping of each step."""
+    """Records loss, learning rate and gradient norm before clipping at each step."""
 
     def __init__(self):
         self.steps = []
@@ -242,7 +242,7 @@ class ReleasedModule(DistillationModule):
 
 
 def golden_fit(case, clip, module_class, task, folder):
-    """Six steps of the golden student in float64; their log."""
+    """Train the golden student for six steps in float64, and return the log."""
     labels = [f"label{number}" for number in range(case.config["num_labels"])]
     for model, name in ((case.teacher, "teacher"), (case.student, "student")):
         model.config.hidden_dropout_prob = model.config.attention_probs_dropout_prob = 0.0
@@ -278,11 +278,11 @@ def test_six_steps_with_the_released_optimizer_are_those_of_the_released_code(na
 
 @pytest.mark.parametrize("name", GOLDEN_CASES)
 def test_six_steps_with_our_optimizer_come_near_the_released_code(name, tiny_task, tmp_path):
-    """Torch's AdamW corrects the bias before it adds eps, which tells for small gradients."""
+    """Torch's AdamW corrects the bias before it adds eps, which matters for small gradients."""
     case = golden(name)
     steps = golden_fit(case, "5.0", DistillationModule, tiny_task, tmp_path)
     for number, (step, expected) in enumerate(zip(steps, case.expected["train"]["5.0"], strict=True)):
         assert step["lr"] == pytest.approx(expected["lr"], abs=1e-18)
-        # The first update has learning rate 0, so that two steps see the initial weights.
+        # The first update has learning rate 0, so two steps have the initial weights.
         assert step["loss"] == pytest.approx(expected["loss"], rel=1e-12 if number < 2 else 1e-3)
         assert step["grad_norm"] == pytest.approx(expected["grad_norm"], rel=1e-12 if number < 2 else 3e-2)

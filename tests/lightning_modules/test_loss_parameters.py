@@ -1,4 +1,4 @@
-"""A loss with parameters: they are trained, clipped, kept in checkpoints, resumed and rewound with the student."""
+"""A loss with parameters: they are trained, clipped, saved in checkpoints, resumed and rewound with the student."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ exec(files("extending.md")["my_losses.py"], PLUGIN)
 
 
 class Projected(PLUGIN["HiddenStates"]):
-    """That of the page, whose first weights do not depend on what was drawn before."""
+    """The page's loss, with initial weights that do not depend on earlier random numbers."""
 
     def prepare_(self, student, teacher):
         with torch.random.fork_rng(devices=[]):
@@ -25,7 +25,7 @@ class Projected(PLUGIN["HiddenStates"]):
 
 
 class Watcher(Callback):
-    """Keeps the loss's weights at each start of an epoch, and the norm of each step's gradient."""
+    """Records the loss's weights at each start of an epoch, and the norm of each step's gradient."""
 
     def __init__(self):
         self.weights, self.norms = [], []

@@ -17,10 +17,10 @@ from stark.model_folders.model_folder import load_classifier, load_tokenizer, sa
 from stark.scores.scoring import score_units
 from tests.tasks import CopyAt, StopAt, Stopped, best_weights, differences, fit, make_trainer
 
-# A run is resumed in the folder that it has begun to fill.
+# A fit is resumed in its folder, which has files already.
 pytestmark = pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
 
-# Seven batches an epoch; two epochs of trial, two of the actual distillation.
+# Seven batches per epoch; two epochs of trial, two of the actual distillation.
 EPOCHS = {"max_epochs": 4, "min_epochs": 3, "patience": 3}
 MID_EPOCH = {**EPOCHS, "val_check_interval": 3}
 POINTS = [
@@ -49,7 +49,7 @@ def best_of(trainer):
 
 
 def stop(folder, point, extra, settings, module, data):
-    """Begin a fit and stop it; the checkpoint."""
+    """Begin a fit, stop it, and return the checkpoint's path."""
     path = folder / "stopped.ckpt"
     with pytest.raises(Stopped):
         fit(make_trainer(folder, [*extra, StopAt(path, point)], **settings), module, data)
@@ -58,7 +58,7 @@ def stop(folder, point, extra, settings, module, data):
 
 @pytest.fixture(scope="module")
 def whole_fits(tiny_task, tmp_path_factory):
-    """Trainers and final weights of the fits that nothing interrupts, by how often they validate."""
+    """Trainers and final weights of the uninterrupted fits, by validation interval."""
     fits = {}
     for settings in (EPOCHS, MID_EPOCH):
         trainer = make_trainer(tmp_path_factory.mktemp("whole"), method(), **settings)
@@ -69,7 +69,7 @@ def whole_fits(tiny_task, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def stop_method(tiny_task, tmp_path_factory):
-    """What puts a folder into the state in which a fit that is stopped at a point leaves it, from one fit for all."""
+    """Function that restores the folder of a fit stopped at a point; one fit provides the copies for all points."""
     folder, copies = tmp_path_factory.mktemp("stopped") / "fit", tmp_path_factory.mktemp("copies")
     for settings in (EPOCHS, MID_EPOCH):
         copy = CopyAt(folder, copies / point_name(settings), [point for its, point in POINTS if its is settings])
@@ -99,10 +99,10 @@ def test_a_fit_stopped_anywhere_resumes_to_the_same_bits(
     assert differences(weights, expected) == []
     assert best_of(trainer) == best_of(whole)
     assert differences(best_weights(trainer), best_weights(whole)) == []
-    # The trial leaves no other trace than these, and by itself may choose the same units.
+    # Only the score files show the trial's result, because different scores may choose the same units.
     for file in ("student_scores.safetensors", "teacher_scores.safetensors"):
         assert (folder / file).read_bytes() == Path(whole.default_root_dir, file).read_bytes()
-    # The student is not scored again, nor is a teacher that was sparse already.
+    # Neither the student nor a teacher that was already sparse is scored again.
     assert len(scored) == (not torch.load(path, weights_only=True)["callbacks"]["Rewinding"]["rewound"])
 
 
@@ -115,7 +115,7 @@ def test_the_order_of_callbacks_does_not_matter(whole_fits, tiny_task, tmp_path)
 
 
 def finetune(task, folder, *more, path=None):
-    """The trainer and the weights."""
+    """Finetune, and return the trainer and the weights."""
     trainer = make_trainer(folder, [EarlyStopping("val/score", mode="max", patience=5), *more], max_epochs=3)
     seed_everything(3, verbose=False)
     return trainer, fit(trainer, task.finetuning(), task.data(), path)
@@ -140,7 +140,7 @@ def test_finetuning_with_default_early_stopping_resumes_to_the_same_bits(whole_f
 
 @pytest.fixture(scope="module")
 def whole_accumulations(tiny_task, tmp_path_factory):
-    """Final weights of fits that accumulate: of 7 batches an epoch, the last update has 1."""
+    """Final weights of fits that accumulate batches; with 7 batches per epoch, the last update has one batch."""
     weights = {}
     for accumulate in (2, 3):
         trainer = make_trainer(tmp_path_factory.mktemp("whole"), accumulate_grad_batches=accumulate)
@@ -153,7 +153,7 @@ def whole_accumulations(tiny_task, tmp_path_factory):
     [
         *((2, 1.0, ("batch", batch)) for batch in (1, 3, 7, 8)),
         *((3, 1.0, ("batch", batch)) for batch in (1, 2, 5, 9)),
-        *((3, 4, point) for point in [("batch", 4), ("val", 1)]),  # validation amid an update
+        *((3, 4, point) for point in [("batch", 4), ("val", 1)]),  # validation in the middle of an update
     ],
 )
 def test_an_update_that_was_half_accumulated_resumes_to_the_same_bits(
@@ -208,7 +208,7 @@ def test_a_changed_teacher_is_refused(stopped, tiny_task, tmp_path):
     shutil.copytree(tiny_task.teacher, tmp_path / "teacher")
     save_classifier(teacher, tmp_path / "teacher", load_tokenizer(tiny_task.teacher))
     module = tiny_task.distillation(teacher=tmp_path / "teacher")
-    module.hparams["teacher"] = str(tiny_task.teacher)  # the same folder, as far as the checkpoint knows
+    module.hparams["teacher"] = str(tiny_task.teacher)  # so that the setting in the checkpoint is unchanged
     with pytest.raises(ValueError, match=r"the teacher .* has changed since the checkpoint was made"):
         fit(make_trainer(tmp_path), module, tiny_task.data(), stopped)
 
@@ -252,7 +252,7 @@ def test_settings_that_came_or_went_are_changes():
 
 @pytest.mark.parametrize("point", [("val", 14), ("epoch", 1)])
 def test_a_fit_that_early_stopping_had_ended_ends_when_it_is_resumed(tiny_task, tmp_path, point):
-    """The score stays the same, so the second epoch is the last."""
+    """The score stays the same, so early stopping ends the fit after the second epoch."""
     settings = {"max_epochs": 5, "patience": 1}
     still = {"learning_rate": 0.0}
     whole = make_trainer(tmp_path / "whole", **settings)

@@ -8,7 +8,7 @@ from tests.tiny import tiny_batch, tiny_classifier
 
 
 def numbered(size, seed, first):
-    """A padded batch whose rows have numbers that are not in order, with gaps."""
+    """A padded batch whose row numbers are unordered and have gaps."""
     batch = tiny_batch(size, seed=seed)
     return {**batch, "idx": torch.arange(first, first + 3 * size, 3).flip(0)}
 

@@ -16,7 +16,7 @@ from tests.pipeline.runs import options
 
 @pytest.fixture(scope="session")
 def pruned_run(tiny_task, tmp_path_factory):
-    """A finished run with a pruned student; to be copied before it is changed."""
+    """A finished run with a pruned student. Copy it before you change it."""
     folder = tmp_path_factory.mktemp("runs")
     main(options(tiny_task, folder))
     return folder / "tiny"
@@ -37,7 +37,7 @@ def quick(monkeypatch):
 
 @pytest.fixture
 def trained(monkeypatch):
-    """What is distilled, in its order: the folder and where it pauses."""
+    """The distillations in their order, each with its folder and the epoch after which it pauses."""
     found, original = [], distil.distill
 
     def distill(settings, folder, teacher, student, watch, resume=False, pause_after=None):
@@ -50,7 +50,7 @@ def trained(monkeypatch):
 
 @pytest.fixture
 def scored(pruned_run, tiny_task, tmp_path, monkeypatch):
-    """A run up to its scores, copied: the part that all modes share."""
+    """A copy of a run up to its scores, which is the part that all search modes share."""
     folder = Path(shutil.copytree(pruned_run, tmp_path / "tiny"))
     for name in ("distill", "student"):
         shutil.rmtree(folder / name)

@@ -20,7 +20,7 @@ SEED = 776
 
 
 def options(task: TinyTask, folder: Path, *more: str) -> list[str]:
-    """The command of a run with sparse teachers of 20 and 40 %."""
+    """The command line of a run with sparse teachers of 20 and 40 %."""
     return [
         *("run", "--config", "configs/run.yaml", "--root", str(folder), "--name", "tiny"),
         *("--model_name_or_path", str(task.encoder), "--data.task", "sst2", "--data.data_dir", str(task.data_dir)),
@@ -36,7 +36,7 @@ def read(folder: Path) -> dict:
 
 
 def leave(folder: Path, name: str, content: str) -> None:
-    """Write a file of a run as the run itself would have, so that the manifest knows it."""
+    """Write a file of a run and record it in the manifest, as the run itself would."""
     (folder / name).write_text(content)
     manifest, digest = Manifest.read(folder), file_digest(folder / name)
     if name == "config.yaml":
@@ -47,12 +47,12 @@ def leave(folder: Path, name: str, content: str) -> None:
 
 
 def copy_begun(run: Path, folder: Path, *lacking: str) -> Path:
-    """Copy a finished run as it would be if some stages had not begun.
+    """Copy a finished run to a state in which some stages have not begun.
 
     Args:
-        run: The finished one.
-        folder: The copy's.
-        lacking: Stages; those at the end lack as well.
+        run: Folder of the finished run.
+        folder: Folder of the copy.
+        lacking: Stages that the copy does not have; it does not have the final stages either.
 
     Returns:
         The copy's folder.
@@ -68,7 +68,7 @@ def copy_begun(run: Path, folder: Path, *lacking: str) -> Path:
 
 
 def model_of(folder: str = "finetune/model", score: float = 0.5, **known: object) -> Model:
-    """A model of a summary, of which a test only names what matters to it."""
+    """A model of a summary; a test gives only the values that it needs."""
     values = {
         **{"name": "student", "asked": Asked(0.7, None), "seed": None, "teacher_sparsity": None, "lam": None},
         **{"baseline": None, "seconds": 12.3, "selection": {"accuracy": score, "score": score}, "parameters": 2},
@@ -78,14 +78,14 @@ def model_of(folder: str = "finetune/model", score: float = 0.5, **known: object
 
 
 def summary_of(*models: Model, choices: tuple[Choice, ...] = (), **known: object) -> Summary:
-    """A summary of models, of which the last is the best."""
+    """A summary of models, the last of which is the best."""
     values = {"task": "rte", "metric": "score", "seed": 7, "search": "exhaustive", "comparisons": []}
     models = models or (model_of(),)
     return Summary(models=list(models), best=models[-1], best_by_method=list(choices), **{**values, **known})
 
 
 def without_seconds(summary: dict) -> dict:
-    """What of a summary must be the same each time."""
+    """The part of a summary that must be the same in each run."""
     models = [{**model, "seconds": 0} for model in summary["models"]]
     return {**summary, "models": models, "best": summary["best"]["folder"]}
 

@@ -1,4 +1,4 @@
-"""Serves a model of no weight to itself and prints what it found; a process of its own, as Gradio leaves loops open."""
+"""Serves a fake model, calls it and prints the results; a separate process, because Gradio leaves loops open."""
 
 import asyncio
 import gc
@@ -15,7 +15,7 @@ from stark.problems.table import problem_for
 
 
 class Fake:
-    """A classifier that needs no time."""
+    """A classifier that returns at once."""
 
     tokenizer, max_length, segment_ids = None, 128, "tokenizer"
     label_names, device = ["</script><img src=x onerror=alert(1)>", "b"], "cpu"
@@ -29,7 +29,7 @@ class Fake:
 
 
 def sent(address, path, body=None, **headers):
-    """Status and content of a response, whatever it is; redirections are not followed."""
+    """Status and content of any response; redirections are not followed."""
     connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
     connection.request("GET" if body is None else "POST", path, body, headers)
     response = connection.getresponse()

@@ -1,4 +1,4 @@
-"""`stark run` on tiny data: what it leaves, how it goes on, and that it is the method of stark.yaml."""
+"""`stark run` on tiny data: its files, resuming, and equality with the method of stark.yaml."""
 
 import json
 import os
@@ -92,7 +92,7 @@ def test_same_command_again_runs_nothing(pruned_run, tiny_task, monkeypatch, cap
 
 
 def test_goes_on_after_an_interruption(pruned_run, tiny_task, tmp_path, monkeypatch):
-    """Stopped in the third stage's second epoch, and then before a candidate: the result is the unbroken run's."""
+    """Stopped in the third stage's second epoch, and then before a candidate, it gives the usual result."""
     cuts, students = ("sparsify/0.5_0.2", "sparsify/0.5_0.4"), ("distill/0.5_0.2", "distill/0.5_0.4")
     copy_begun(pruned_run, tmp_path / "tiny", "trial", *cuts, "sparsify", *students)
 
@@ -147,7 +147,7 @@ END = {"evaluate", "student"}
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
 def test_a_changed_setting_runs_what_depends_on_it_and_nothing_else(pruned_run, tiny_task, capsys, changed, runs, key):
-    """By --dry-run, which writes nothing; stages behind those wait for whether their results differ."""
+    """Tested by --dry-run, which writes nothing. Later stages run only if the results of these differ."""
     before = {path: path.stat().st_mtime_ns for path in pruned_run.rglob("*")}
     main(options(tiny_task, pruned_run.parent, *changed, "--dry-run"))
     plan = plan_of(capsys.readouterr().out)
@@ -174,7 +174,7 @@ def test_one_more_candidate_costs_one_more_distillation(pruned_run, tiny_task, t
     assert distilled == ["0.5_0.0001"]
     summary = read(folder)
     assert [model["teacher_sparsity"] for model in summary["models"]] == [None, None, 0.0, 0.0001, 0.2, 0.4]
-    # So small a sparsity removes nothing: the candidate starts from the seed of the trial, and differs by its teacher.
+    # So small a sparsity removes no unit: the candidate has the trial's seed and teacher, and so the trial's weights.
     assert (folder / "distill/0.5_0.0001/model/model.safetensors").read_bytes() == (
         folder / "trial/model/model.safetensors"
     ).read_bytes()
@@ -205,7 +205,7 @@ def test_from_a_stage(pruned_run, tiny_task, tmp_path, monkeypatch, capsys):
     "place", ["finetune/notes.txt", "prune/model/notes.txt", "student/notes.txt", "student/README.md"]
 )
 def test_no_file_of_the_users_is_removed(pruned_run, tiny_task, tmp_path, monkeypatch, capsys, place):
-    """Not even after hours: what a stage at the end would remove is told before the first begins."""
+    """A file that the last stage would remove is reported before the first stage begins, not hours later."""
     folder = Path(shutil.copytree(pruned_run, tmp_path / "tiny"))
     (folder / place).write_text("Written by hand.\n")
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -217,7 +217,7 @@ def test_no_file_of_the_users_is_removed(pruned_run, tiny_task, tmp_path, monkey
         assert stopped.value.code == 2
         assert f"{folder / place} was not written by this run" in capsys.readouterr().err
         assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
-    main(options(tiny_task, tmp_path))  # which begins nothing anew
+    main(options(tiny_task, tmp_path))  # runs no stage again
 
 
 def test_changed_data_and_damaged_files_run_what_depends_on_them(pruned_run, tiny_task, tmp_path, capsys):
@@ -243,7 +243,7 @@ def test_changed_data_and_damaged_files_run_what_depends_on_them(pruned_run, tin
 
 
 def test_rows_that_change_while_the_run_works_and_are_put_back(pruned_run, tiny_task, tmp_path, monkeypatch, capsys):
-    """The plan read the same file as the next command: only the fit itself met another one."""
+    """Only the fit itself reads a changed file; the plan and the next command read the original one."""
     folder = shutil.copytree(pruned_run, tmp_path / "runs/tiny")
     data = shutil.copytree(tiny_task.data_dir, tmp_path / "data")
     command = options(tiny_task, folder.parent, "--data.data_dir", str(data))
@@ -268,7 +268,7 @@ def test_rows_that_change_while_the_run_works_and_are_put_back(pruned_run, tiny_
 
 
 def test_its_own_settings_go_on_with_a_run_from_anywhere(pruned_run, tiny_task, tmp_path, monkeypatch, capsys):
-    """Also when the run, and the folder that it was started in, have another name; then they are told."""
+    """This also works after the run and the folder in which it was started were renamed, if both are given."""
     project = tmp_path / "project"
     (project / "glue").parent.mkdir()
     shutil.copytree(tiny_task.data_dir, project / "glue")
@@ -302,7 +302,7 @@ def test_a_run_in_use_is_left_alone(pruned_run, tiny_task, capsys):
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_says_how_to_go_on(pruned_run, tiny_task, tmp_path, monkeypatch, capsys, signum):
-    """In the actual distillation; the printed command ends with the unbroken run's result."""
+    """The signal comes in the actual distillation; the printed command gives the uninterrupted run's result."""
     copy_begun(pruned_run, tmp_path / "tiny", "distill/0.5_0.2")
 
     def send(module, batch, batch_idx):
@@ -322,7 +322,7 @@ def test_a_signal_says_how_to_go_on(pruned_run, tiny_task, tmp_path, monkeypatch
 
 
 def test_paths_that_lead_out_of_the_run_are_refused(pruned_run, tiny_task, tmp_path, capsys):
-    """A summary and a manifest that somebody made up."""
+    """The summary and the manifest were forged."""
     folder = Path(shutil.copytree(pruned_run, tmp_path / "tiny"))
     (tmp_path / "secret").write_text("x")
     manifest = Manifest.read(folder)
@@ -379,7 +379,7 @@ def test_layer_dropped_student(pruned_run, tiny_task, tmp_path):
     teacher, *students = read(tmp_path / "tiny")["models"]
     assert (tmp_path / "tiny/finetune/model/model.safetensors").read_bytes() == (
         pruned_run / "finetune/model/model.safetensors"
-    ).read_bytes()  # no epochs: the finetuned model as it is
+    ).read_bytes()  # with no epochs, the finetuned model is unchanged
     for model in students:
         assert model["achieved"] == {"heads": 0.5, "neurons": 0.5}
         assert model["encoder_parameters"] == teacher["encoder_parameters"] / 2
@@ -396,7 +396,7 @@ def test_own_data_in_another_form_give_the_same_models(pruned_run, tiny_task, tm
     for stage in ("finetune", "trial", "distill/0.5_0.2"):
         first, second = (load_file(root / stage / "model/model.safetensors") for root in (pruned_run, run))
         assert all(first[name].equal(second[name]) for name in first)
-    # The rows that the student is then given are called as in its task.
+    # Rows for the student have the same names of columns as in its task.
     main(
         [
             "predict-file",
@@ -409,14 +409,14 @@ def test_own_data_in_another_form_give_the_same_models(pruned_run, tiny_task, tm
     )
     lines = (run / "o.csv").read_text().splitlines()
     assert lines[0] == "sentence,predicted,probability,probability_negative,probability_positive"
-    # The files may lie elsewhere: nothing is run again.
+    # The files may be moved; no stage runs again.
     (tmp_path / "data").rename(tmp_path / "moved")
     before = read(run)
     own[1], own[3] = str(tmp_path / "moved" / description.name), str(tmp_path / "moved")
     main(options(tiny_task, tmp_path, *own))
     assert without_seconds(read(run)) == without_seconds(before)
     assert [model["seconds"] for model in read(run)["models"]] == [model["seconds"] for model in before["models"]]
-    # Use of the run needs neither them nor the description, of which another one of that name lies here.
+    # Using the run needs neither the files nor the description; another description of that name is in this folder.
     (tmp_path / "moved" / description.name).rename(tmp_path / "kept.yaml")
     (tmp_path / "moved").rename(tmp_path / "gone")
     (tmp_path / "here").mkdir()

@@ -1,4 +1,4 @@
-"""Where everything of a run lies."""
+"""The places of all files of a run."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ from pipeline.run_folder import Place, RunFolder, earlier_metrics, kind_of, with
 ROOT = Path("runs/mrpc")
 PIPELINE = Path(run_folder.__file__).parent
 
-# By hand, from docs/run.md and runs of earlier versions.
+# Written by hand, from docs/run.md and runs of earlier versions.
 ONCE = {
     "finetune": "finetune",
     "dense_teacher": "finetune/model",
@@ -46,7 +46,7 @@ FILES = {
     "mlflow_files": "mlflow",
     "report": "report.html",
 }
-# Names that mean nothing but a place of a run.
+# Names that can only be places of a run.
 UNMISTAKABLE = {
     *FILES.values(),
     *(name.rsplit("/", 1)[-1] for name in (*ONCE.values(), *REPEATED.values()) if "." in name),
@@ -133,7 +133,7 @@ def test_the_places_of_a_finished_run_exist(pruned_run):
 
 
 def strings(path):
-    """The texts in a module's code, docstrings left out."""
+    """The strings in a module's code, without docstrings."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     return [

@@ -54,7 +54,7 @@ def test_units_are_ranked_in_one_way(given, said):
 
 
 def test_every_number_has_its_range():
-    checked = {"student.sparsity", "student.layers"}  # by StudentSettings, and by the model's layers
+    checked = {"student.sparsity", "student.layers"}  # checked by StudentSettings and by the model's number of layers
     for name, part in PARTS.items():
         for item in fields(part):
             if str(item.type).split(" | ")[0] in ("int", "float") and f"{name}.{item.name}" not in checked:

@@ -1,4 +1,4 @@
-"""What can be chosen is what is done."""
+"""Every choice that a setting offers works."""
 
 from typing import get_args
 

@@ -1,4 +1,4 @@
-"""Mistakes of users are told in one line, defects show themselves, whichever package raises them."""
+"""Mistakes of users give one line and defects keep their traceback, for errors from every package."""
 
 import pytest
 
@@ -6,7 +6,7 @@ import cli
 from pipeline.parsing.errors import mistake_of
 from stark.errors import StarkError, StarkFileExistsError, StarkFileNotFoundError, StarkTypeError
 
-# Something in each package that a fit calls, in a constructor where there is one.
+# A function of each package that a fit calls, a constructor if there is one.
 CALLED = {
     "stark": "stark.forward.lean_training.UsedRows.__init__",
     "datamodules": "datamodules.text.TextDataModule.setup",
@@ -18,7 +18,7 @@ CALLED = {
 
 @pytest.fixture
 def fit(tiny_task, tmp_path, monkeypatch):
-    """Start `stark fit` with something broken."""
+    """Function that starts `stark fit` with a broken function of a package."""
     data = f"--data.task sst2 --data.data_dir {tiny_task.data_dir} --data.cache_dir {tiny_task.cache}".split()
     model = ["--model.model_name_or_path", str(tiny_task.encoder), "--trainer.default_root_dir", str(tmp_path / "fit")]
 
@@ -35,7 +35,7 @@ def fit(tiny_task, tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", [ValueError, TypeError, KeyError])
 @pytest.mark.parametrize("package", CALLED)
 def test_a_defect_keeps_its_traceback_and_asks_for_a_report(fit, package, kind, capsys):
-    # The parser builds our classes and wraps what their constructors raise, which its traceback shows as well.
+    # The parser creates our objects and wraps the exceptions of their constructors; its traceback shows both.
     with pytest.raises((kind, ValueError), match="a defect") as raised:
         fit(package, kind("a defect"))
     assert "stark: error" not in capsys.readouterr().err

@@ -8,12 +8,12 @@ import pytest
 import stark
 from tests.tiny import random_masks, tiny_classifier
 
-# How it is imported beside transformers' Auto classes.
+# Orders in which stark and transformers' Auto classes may be imported.
 ORDERS = (
     "import stark; from transformers import AutoModelForSequenceClassification as Auto",
     "from transformers import AutoModelForSequenceClassification as Auto; import stark",
     "import stark; from transformers import pipeline, AutoModelForSequenceClassification as Auto",
-    # A command, which registers what it reads a folder with.
+    # A command, which registers the families when it reads a folder.
     "import cli; from transformers import AutoModelForSequenceClassification as Auto; import stark.model_folders",
     "import lightning_modules; from transformers import AutoModelForSequenceClassification as Auto",
 )

@@ -1,4 +1,4 @@
-"""Pruned models against the released code."""
+"""Pruned models, compared with the released code."""
 
 import copy
 

@@ -1,7 +1,7 @@
-"""Commands in forks of a warm process, for tests of what commands do; how they start is tested by others.
+"""Runs commands in forks of a warm process, for tests that do not test how commands start.
 
-`tests/test_stark_main.py`, `tests/test_cli.py`, `tests/test_packaging.py`, `tests/pipeline/fits/test_isolation.py` and
-`tests/pipeline/parsing/test_streams.py` start Python itself.
+The tests of the start run Python itself: `tests/test_stark_main.py`, `tests/test_cli.py`, `tests/test_packaging.py`,
+`tests/pipeline/fits/test_isolation.py` and `tests/pipeline/parsing/test_streams.py`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ def start_warm(folder: Path, owner: int) -> Path:
     """Start a warm process.
 
     Args:
-        folder: Where scripts and socket are made.
-        owner: Number of the process that it lives as long as.
+        folder: Folder for the scripts and the socket.
+        owner: Process id of the owner; the warm process ends when the owner ends.
 
     Returns:
-        The folder of `python`, to be `sys.executable`, and `stark`, to be found on PATH.
+        The folder of `python`, for `sys.executable`, and `stark`, for PATH.
     """
     scripts, place, real = folder / "bin", folder / "socket", sys.executable
     scripts.mkdir()
@@ -31,7 +31,7 @@ def start_warm(folder: Path, owner: int) -> Path:
         (scripts / name).write_text(f'{start}{arguments} "$@"\n')
         (scripts / name).chmod(0o755)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    # A child of nobody's here, which need not be waited for.
+    # Started by a shell in the background, so that the warm process is no child of this process.
     command = ["sh", "-c", '"$@" &', "sh", real, "-P", str(HERE / "server.py"), str(place), str(owner)]
     said = subprocess.run(command, env=environment, stdout=subprocess.PIPE, start_new_session=True, check=True).stdout
     assert said == b"ready\n"

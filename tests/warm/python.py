@@ -1,7 +1,7 @@
-"""What stands in for `python` in tests that start commands: has a warm process fork and do the work (see server.py).
+"""Replaces `python` in tests that start commands: a fork of a warm process does the work (see server.py).
 
-Importing torch, Lightning and transformers takes seven seconds of a processor, far more than most of these commands
-need. This file imports little, as it is started each time. What it does not know is left to the real Python.
+Importing torch, Lightning and transformers takes seven seconds of CPU time, far more than most of these commands need.
+This file imports little, because it is started each time. The real Python runs everything that it does not handle.
 """
 
 import json
@@ -14,13 +14,13 @@ FLAGS = ("-P", "-u")
 
 
 def main(real: str, place: str, own: str, *arguments: str) -> None:
-    """Send arguments, folder, environment and streams; pass signals on; end as the fork ended.
+    """Send arguments, folder, environment and streams, forward signals, and end with the status of the fork.
 
     Args:
-        real: Python.
-        place: The server's socket.
-        own: What the fork has to start to come here again.
-        arguments: Python's.
+        real: Path of the real Python.
+        place: Path of the server's socket.
+        own: Path of this script's command, which is the fork's `sys.executable`.
+        arguments: Arguments of `python`.
     """
     rest = list(arguments)
     while rest and rest[0] in FLAGS:
@@ -45,7 +45,7 @@ def main(real: str, place: str, own: str, *arguments: str) -> None:
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(signum, lambda signum, _: os.kill(number, signum))
         status = int(answers.readline())
-    if status < 0:  # by a signal, as the fork
+    if status < 0:  # ended by a signal, as the fork was
         if -status != signal.SIGKILL:
             signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)

@@ -1,8 +1,8 @@
-"""A process that has everything imported, and forks for each command that python.py hands on.
+"""A process that has imported everything, and forks for each command that python.py sends.
 
-It computes nothing itself, so that a fork finds no threads and no random numbers that were drawn. A fork does what
-`python` would do with the same arguments: the file, module or text is run as ``__main__``. `before` of the
-module that STARK_TESTS_BEFORE names is called first, so that a test can change what a command does.
+It computes nothing itself, so that a fork starts without threads and without used random numbers. A fork does what
+`python` would do with the same arguments: it runs the file, module or text as ``__main__``. Before that, it calls
+`before` of the module that STARK_TESTS_BEFORE names, so that a test can change what a command does.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from typing import Any, NoReturn
 
 
 def serve(place: str, owner: int) -> dict[str, Any] | None:
-    """Answer as long as another process lives.
+    """Serve commands while the owner lives.
 
     Args:
-        place: The socket to make; whoever started this reads standard output to its end before it comes there.
-        owner: Number of the process.
+        place: Path of the socket to create; it is ready when standard output is closed.
+        owner: Process id of the owner.
 
     Returns:
-        In a fork, what it was asked to do.
+        In a fork, the command to run; None in the server, when the owner has ended.
     """
     import torch.distributed.run  # noqa: F401
-    import transformers.models.bert.modeling_bert  # noqa: F401  # else imported when it is asked for
+    import transformers.models.bert.modeling_bert  # noqa: F401  # otherwise imported on first use
 
-    # What commands import when they are asked for, and with it torch, Lightning and transformers.
+    # The modules that commands import when they run, and with them torch, Lightning and transformers.
     for module in (
         *("pipeline.deploy.export.export", "pipeline.deploy.rows", "pipeline.deploy.serve", "pipeline.report.card"),
         *("pipeline.fits.lightning_cli", "pipeline.report.run_page", "pipeline.report.runs_page", "pipeline.run"),
@@ -46,12 +46,12 @@ def serve(place: str, owner: int) -> dict[str, Any] | None:
         importlib.import_module(module)
 
     gc.collect()
-    gc.freeze()  # a fork's collections touch none of it
+    gc.freeze()  # a fork's garbage collections do not touch these objects
     if threading.active_count() > 1:
         raise RuntimeError(f"a fork would lack the threads {threading.enumerate()}")
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell has its background jobs ignore
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its background jobs ignore it
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the watchers
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the server does not wait for the watchers
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(place)
         listening.listen(64)
@@ -71,7 +71,7 @@ def serve(place: str, owner: int) -> dict[str, Any] | None:
 
 
 def _watch(client: socket.socket) -> dict[str, Any]:
-    """Fork once more; tell the fork's number and how it ended. If the client is killed, so is the fork."""
+    """Fork once more, and send the client the fork's process id and status. If the client is killed, kill the fork."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     header, streams, *_ = socket.recv_fds(client, 8, 3)
     with client.makefile("rb") as file:
@@ -100,7 +100,7 @@ def _watch(client: socket.socket) -> dict[str, Any]:
 
 
 def become(asked: dict[str, Any]) -> None:
-    """Be the process that was asked for, from what a process has from its start on to its ``__main__``."""
+    """Turn this fork into the requested process: environment, folder and path, and then its ``__main__``."""
     os.environ.clear()
     os.environ.update(asked["environment"])
     os.chdir(asked["folder"])
@@ -111,7 +111,7 @@ def become(asked: dict[str, Any]) -> None:
         import torch
 
         torch.set_num_threads(int(threads))
-    # What these read when they are imported; ranks that are not the first warn of nothing.
+    # These modules read the rank when they are imported; processes other than the first do not warn.
     rank = int(os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or 0)
     for module in ("lightning_utilities.core.rank_zero", "torchmetrics.utilities.prints"):
         sys.modules[module].rank_zero_only.rank = rank
@@ -134,10 +134,10 @@ def become(asked: dict[str, Any]) -> None:
 
 
 def end(status: object) -> NoReturn:
-    """End as Python does, but for the second that it takes to free each object.
+    """End as Python does, but without freeing all objects, which takes a second.
 
     Args:
-        status: Of `SystemExit`.
+        status: Code of `SystemExit`.
     """
     if status is not None and not isinstance(status, int):
         print(status, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The stand-in does what Python does."""
+"""The replacement of Python does what Python does."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ print(sys.stdin.read(), file=sys.stderr)
 
 @pytest.fixture
 def both(warm, tmp_path):
-    """Run the same with Python and with the stand-in."""
+    """Function that runs the same with Python and with its replacement."""
 
     def run(*arguments, **environment):
         ended = [
@@ -96,4 +96,4 @@ def test_a_killed_one_is_dead(warm, tmp_path):
     with subprocess.Popen([str(warm / "python"), "waits.py"], cwd=tmp_path, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"here\n"
         process.kill()
-        assert process.stdout.read() == b""  # closed by the fork's end, long before its minute is over
+        assert process.stdout.read() == b""  # closed when the fork ends, long before its minute is over

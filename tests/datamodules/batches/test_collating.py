@@ -1,4 +1,4 @@
-"""Batches padded as a slow loop pads them."""
+"""Padded batches, compared with a slow loop."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from tests.datamodules.batches.test_samplers import LENGTHS, grouped
 
 
 def padded_slowly(rows, pad, pad_type, multiple):
-    """Row by row from Python lists, as datasets gives them."""
+    """Pad row by row from Python lists, as datasets returns them."""
     width = -(-max(len(row["input_ids"]) for row in rows) // multiple) * multiple
     batch = {
         "input_ids": [row["input_ids"] + [pad] * (width - len(row["input_ids"])) for row in rows],
@@ -32,7 +32,7 @@ def padded_slowly(rows, pad, pad_type, multiple):
 
 
 def columns_of(rows):
-    """The columns of rows as the tokenizer gives them."""
+    """The columns of rows, as the tokenizer returns them."""
     dtypes = {"input_ids": torch.int32, "token_type_ids": torch.int8}
     tensors = {
         name: torch.tensor([token for row in rows for token in row[name]], dtype=dtypes[name])
@@ -60,7 +60,7 @@ def some_rows(*, segments, labels):
 @pytest.mark.parametrize("multiple", [1, 8])
 def test_loaded_batches_are_those_of_padding_row_by_row(segments, labels, multiple):
     rows = some_rows(segments=segments, labels=labels)
-    batches = [*grouped()(epoch=1), [len(rows) - 1]]  # the last row has nothing behind it
+    batches = [*grouped()(epoch=1), [len(rows) - 1]]  # no token follows the last row in the columns
     loader = LazyDataLoader(columns_of(rows), batch_sampler=batches, collate_fn=PadCollator(4, 8, multiple))
     for batch, chosen in zip(loader, batches, strict=True):
         expected = padded_slowly([rows[row] for row in chosen], 4, 8, multiple or 1)

@@ -17,7 +17,7 @@ LENGTHS = [5 + i * i * 37 % 91 for i in range(1003)]
 
 
 def grouped_slowly(lengths, batch_size, *, seed, epoch):
-    """With Python's lists and its sort."""
+    """Group with Python's lists and sort."""
     generator = seeded_generator("batches", seed, epoch)
     order = torch.randperm(len(lengths), generator=generator).tolist()
     batches = []
@@ -103,7 +103,7 @@ def test_budget_gives_every_row_once_and_is_kept(count):
 
 
 def test_budget_is_used():
-    """By as few batches of each length as there can be, of sizes that differ by one at most."""
+    """Each length has as few batches as possible, of sizes that differ by at most one."""
     rows = Counter(rounded(row) for row in range(len(LENGTHS)))
     sizes = {width: [] for width in rows}
     for batch in token_budget_batches(LENGTHS, **BUDGET, seed=0, epoch=0):

@@ -58,13 +58,13 @@ def test_ranks_get_whole_batches_and_equally_many(form, replicas):
 @pytest.mark.parametrize("accumulate", [1, 2, 3])
 @pytest.mark.parametrize("limit", [None, 3])
 def test_weighted_gradients_are_the_mean_over_the_rows_of_an_update(form, count, replicas, accumulate, limit):
-    """Each row's gradient is its number; what Lightning and DDP do with the losses is done by hand."""
+    """Each row's gradient is its number; the test combines the losses as Lightning and DDP do."""
     samplers = [EpochBatchSampler(form(LENGTHS[:count]), num_replicas=replicas, rank=r) for r in range(replicas)]
     for epoch in (0, 3):
         for sampler in samplers:
             sampler.set_epoch(epoch)
         steps = list(zip(*samplers, strict=True))[:limit]
-        once: set[int] = set()  # a batch that comes again counts nothing
+        once: set[int] = set()  # a repeated batch does not count
         for first in range(0, len(steps), accumulate):
             numbers = range(first, min(first + accumulate, len(steps)))
             gradients = [

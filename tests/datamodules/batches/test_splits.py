@@ -9,7 +9,7 @@ from datamodules.batches.splits import stratified_rows
 
 
 def stratified_slowly(classes, size, *, seed, purpose):
-    """With Python's lists and dictionaries."""
+    """Draw a stratified sample with Python's lists and dictionaries."""
     generator = seeded_generator("rows", purpose, seed)
     members = {}
     for row, name in enumerate(classes):

@@ -1,4 +1,4 @@
-"""The hub's data set and folders of it."""
+"""The hub's data set, and folders that contain it."""
 
 import datasets
 import pytest

@@ -1,4 +1,4 @@
-"""Which source a task and a folder have."""
+"""The source of a task and a folder."""
 
 import pytest
 

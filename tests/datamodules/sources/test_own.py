@@ -1,4 +1,4 @@
-"""Rows of own files."""
+"""Rows of a user's own files."""
 
 import gzip
 import json
@@ -46,7 +46,7 @@ def test_what_columns_mean_is_part_of_the_content(tiny_task, tmp_path):
     for changed in (text.replace("[negative, positive]", "[positive, negative]"), text + "metrics: [f1]\n"):
         path.write_text(changed)
         assert open_source(open_task(str(path)), None).digest("train") != first
-    # Where the files lie is not.
+    # The files' folder is not part of the content.
     path.write_text(text)
     moved = tmp_path / "elsewhere"
     moved.mkdir()
@@ -102,7 +102,7 @@ def rows_of(tmp_path, content, name="a.csv", **change):
     (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     source = open_source(open_task(str(tmp_path / "mine.yaml")), None)
     rows = source.rows("train")
-    assert rows.digest == source.digest("train")  # what was parsed is what is known by the digest
+    assert rows.digest == source.digest("train")  # the digest is that of the parsed file
     return rows
 
 
@@ -122,7 +122,7 @@ def test_words_are_read_as_they_are_written(labels, first, second, tmp_path):
     rows = rows_of(tmp_path, f"body,stars\nx,{second}\ny,{first}\n", labels=labels)
     assert rows.labels == [1, 0]
     assert open_task(str(tmp_path / "mine.yaml")).label_names == (first, second)
-    # Columns as well.
+    # Names of columns are read in the same way.
     assert rows_of(tmp_path, f"no,1\nx,{first}\n", labels=labels, text="no", label="1").labels == [0]
 
 
@@ -172,7 +172,7 @@ def test_how_files_are_written(tmp_path, caplog):
     assert read(table.replace(";", "\t"), "a.txt", dev="b.txt", delimiter=r'"\t"') == expected
     assert read(table.split("\n", 1)[1], header="false", text=0, label=3, **keys) == expected
     assert caplog.messages == [f"{tmp_path}/a.tsv: read as UTF-16 because of its byte order mark"]
-    # All of it is part of the content.
+    # All of these keys are part of the content.
     digests = set()
     for more in ("", "delimiter: ';'\n", "quoting: none\n", "encoding: latin-1\n", "header: false\n"):
         (tmp_path / "mine.yaml").write_text("train: a.csv\ndev: b.csv\ntext: 0\nlabel: 3\nlabels: [no, yes]\n" + more)

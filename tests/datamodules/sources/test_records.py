@@ -89,7 +89,7 @@ def table(delimiter, changes, rows=20):
 
 
 STRAY = [
-    # Never closed; closed at the end of a later row, of the next one, in the middle of one; and both again.
+    # Never closed; closed at the end of a later row, at the end of the next row, in the middle of a row; the last two.
     {4: '2|"I said it'},
     {4: '2|"It starts', 10: '8|and ends"'},
     {4: '2|"It starts', 5: '3|and ends"'},
@@ -128,7 +128,7 @@ def test_what_a_stray_mark_swallows_is_told():
     assert reason(STRAY[3]).startswith(
         "a quotation mark that is opened here swallows lines 5 to 10: set quoting to none"
     )
-    # Two lines may be prose; but they are told.
+    # Two lines may be a text of several lines, so they are read, but reported.
     assert len(read(table(",", STRAY[2]))) == 19
     assert "1 row spans several lines (first: lines 4 to 5)" in notes(table(",", STRAY[2]))[0]
     assert good(read(table(",", STRAY[2]), quoting="none"))[2] == (4, ["2", '"It starts'])
@@ -154,11 +154,11 @@ def test_texts_of_several_lines_are_one_row(text, row):
 
 
 def test_tsv_with_quoting_is_read_with_it():
-    # Because of a tab or a line end within a field, or of quoted names.
+    # They quote if a field contains a tab or a line end, or if the names are quoted.
     assert good(read(b'a\tb\n"x\ty"\t"1"\nz\t2\n', "a.tsv")) == [(2, ["x\ty", "1"]), (3, ["z", "2"])]
     assert good(read(b'a\tb\n"x\ny"\t1\nz\t2\n', "a.tsv")) == [(2, ["x\ny", "1"]), (4, ["z", "2"])]
     assert good(read(b'"a"\t"b"\n"x"\t"1"\nz\t2\n', "a.tsv")) == [(2, ["x", "1"]), (3, ["z", "2"])]
-    # Otherwise they are text, unless it is said, or each one looks as csv writes it.
+    # Otherwise they are text, unless quoting is set, or all of them are placed as csv places them.
     assert good(read(b'a\tb\n"x"\t1\n', "a.tsv")) == [(2, ['"x"', "1"])]
     assert good(read(b'a\tb\n"x"\t1\n', "a.tsv", quoting="standard")) == [(2, ["x", "1"])]
     written = b'a\tb\n"say ""x"""\t1\n"y"\t2\n'
@@ -179,7 +179,7 @@ def test_tsv_with_quoting_is_read_with_it():
 def test_every_line_is_a_row_or_part_of_one_or_told(lines, name, quoting):
     data = "\n".join(["x,y" if name == "a.csv" else "x\ty", *lines])
     rows = read(data.encode(), name, quoting=quoting)
-    # The naive reading: every line in its order, but for empty ones outside of rows.
+    # The naive reading: all lines in their order, except for empty lines outside of rows.
     expected = {number: line for number, line in enumerate(data.split("\n"), start=1) if number > 1}
     seen = 1
     for row in rows:
@@ -199,7 +199,7 @@ def test_line_ends():
         assert good(read(f"a{end}x{end}".encode(), "a.tsv")) == [(2, ["x"])]
         lines = f'{{"a": 1}}{end}{{"a": 2}}{end}'.encode()
         assert [row.cells for row in read(lines, "a.jsonl")] == [(1,), (2,)]
-    # Where line feeds end lines, other characters are text.
+    # If lines end with line feeds, the other characters are text.
     text = "x\ry\fz\u2028\x85\0w"
     assert good(read(f"a,b\n{text},1\n".encode())) == [(2, [text, "1"])]
     assert good(read(f"a\tb\r\n{text}\t1\r\n".encode(), "a.tsv")) == [(2, [text, "1"])]

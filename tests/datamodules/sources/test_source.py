@@ -1,4 +1,4 @@
-"""Labels as they are read from a cell."""
+"""Reading labels from cells."""
 
 import math
 

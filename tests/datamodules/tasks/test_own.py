@@ -1,4 +1,4 @@
-"""Own tasks: the same rows in another form are the same batches."""
+"""Users' own tasks: the same rows in another file format give the same batches."""
 
 import json
 

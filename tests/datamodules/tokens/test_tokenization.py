@@ -196,7 +196,7 @@ def test_pickled_code_in_the_cache_does_not_run(files, tokenizer, tmp_path):
 
 
 def test_other_tensors_in_the_cache_are_made_again(files, tokenizer, tmp_path, caplog):
-    """Although they have the right checksum."""
+    """They are created again although their checksum is right."""
     task = find_task("rte")
     kwargs = {"max_length": 32, "segment_ids": "tokenizer", "cache_dir": str(tmp_path / "cache")}
     first = rows_of(tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)[0])
@@ -217,7 +217,7 @@ def test_an_intact_file_of_another_split_is_made_again(files, tokenizer, tmp_pat
 
 
 def test_rows_are_filed_under_the_content_that_they_were_parsed_from(files, tokenizer, tmp_path, monkeypatch):
-    """Not under that which the file had a moment before, and has again."""
+    """They are not stored under the digest of the content that the file has before and after parsing."""
     task, source = find_task("rte"), open_source(find_task("rte"), str(files))
     kwargs = {"max_length": 32, "segment_ids": "tokenizer", "cache_dir": str(tmp_path / "cache")}
     file, original = files / "train.tsv", TSVSource.rows

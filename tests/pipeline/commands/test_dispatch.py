@@ -10,9 +10,9 @@ import cli
 from pipeline.commands import dispatch as commands
 from pipeline.parsing.yaml_text import CONFIGS
 
-# Each takes a second or more to import.
+# Modules that each take a second or more to import.
 HEAVY = ["datasets", "lightning_fabric", "pytorch_lightning", "torch", "torchmetrics", "transformers"]
-# A process reads command lines one after the other, and says after each which of these it has imported.
+# A process reads command lines one after the other, and prints after each which of these it has imported.
 READ = """
 import contextlib, io, json, sys
 from cli import main

@@ -1,4 +1,4 @@
-"""Each command, by its module."""
+"""The module of each command."""
 
 import inspect
 import re
@@ -9,7 +9,7 @@ import pytest
 from pipeline.commands.dispatch import command_names
 from pipeline.parsing.errors import OneLineErrors
 
-# What does the work of a command that has it elsewhere, and the least that each takes.
+# For each command: the module of its work, if it is another one, and the shortest valid arguments.
 LEAST = {
     "card": ("pipeline.report.card", ["m"]),
     "compare": (None, ["a", "b"]),
@@ -37,7 +37,7 @@ def test_its_parser_has_its_name(name):
 
 @pytest.mark.parametrize("name", LEAST)
 def test_each_option_that_it_asks_for_is_there(name):
-    """By the text of the function that does the work: to call it needs a model or a run."""
+    """The source of the function is searched, because a call would need a model or a run."""
     work, least = LEAST[name]
     function = getattr(import_module(work), name.replace("-", "_")) if work else module(name).command
     asked = set(re.findall(r"\boptions\.([a-z_]\w*(?:\.[a-z_]\w*)?)\b", inspect.getsource(function)))

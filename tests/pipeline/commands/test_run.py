@@ -100,7 +100,7 @@ def test_a_part_that_is_no_mapping(part, value, tmp_path, capsys):
 
 
 def test_local_files_are_named_absolutely(tmp_path, monkeypatch):
-    """Text and settings then mean the same wherever they are read."""
+    """Therefore text and settings have the same meaning in every current folder."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "encoder").mkdir()
     (tmp_path / "mine.yaml").write_text("{train: a.csv, dev: b.csv, text: t, label: l, labels: [x, y]}")
@@ -113,7 +113,7 @@ def test_local_files_are_named_absolutely(tmp_path, monkeypatch):
     (tmp_path / "again.yaml").write_text(text)
     monkeypatch.chdir("/")
     assert read_settings(["--config", str(tmp_path / "again.yaml")])[:2] == (settings, text)
-    # Results do not depend on where anything lies.
+    # Results do not depend on the places of files.
     assert str(tmp_path) not in str([settings.group(part) for part in ("data", "trainer", "finetuning")])
 
 

@@ -39,7 +39,7 @@ def small(monkeypatch):
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory):
-    """Sample data as the command wrote them; to be copied before they are changed."""
+    """Sample data as the command wrote it. Copy it before you change it."""
     folder = tmp_path_factory.mktemp("sample") / "data"
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("pipeline.commands.sample_data.write_sample_data", partial(write_sample_data, rows=120))
@@ -94,7 +94,7 @@ def test_files_of_others_are_kept(name, rest, small, sample, tmp_path, capsys):
 
 
 def test_checksums_of_others_prove_nothing(small, sample, tmp_path):
-    """Real data may come with a list of theirs."""
+    """Real data may come with its own list of checksums."""
     folder = tmp_path / "data"
     (folder / "RTE").mkdir(parents=True)
     (folder / "RTE/train.tsv").write_text("theirs")

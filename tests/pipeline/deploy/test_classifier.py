@@ -45,7 +45,7 @@ INPUTS = ModelInputs(16, "stark", ("sentence",), "classification", True, "sst2")
 
 
 def test_it_is_cut_as_it_was_trained_wherever_it_lies(student, tmp_path):
-    """What the folder says counts, not the run that it was put into."""
+    """The model folder's settings are used, not those of the run into which it was copied."""
     folder = save_classifier(load_classifier(student), tmp_path / "run/copied", load_tokenizer(student), INPUTS)
     (tmp_path / "run/manifest.json").write_text("{}")
     (tmp_path / "run/config.yaml").write_text("data: {task: mrpc, max_length: 99, segment_ids: tokenizer}\n")
@@ -53,7 +53,7 @@ def test_it_is_cut_as_it_was_trained_wherever_it_lies(student, tmp_path):
     assert (classifier.max_length, classifier.segment_ids) == (16, "stark")
     assert torch.equal(*classifier(["so " * 14, "so " * 40]).probabilities)
     assert open_classifier(folder, max_length=20).max_length == 20
-    # So do transformers, which are only asked to cut.
+    # transformers truncates at the same length with truncation=True alone.
     pipeline = transformers.pipeline("text-classification", model=str(folder), device="cpu", top_k=None)
     asked = [{entry["label"]: entry["score"] for entry in entries} for entries in pipeline(TEXTS, truncation=True)]
     expected = [[scores[name] for name in classifier.label_names] for scores in asked]

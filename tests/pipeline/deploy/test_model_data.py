@@ -14,7 +14,7 @@ INPUTS = ModelInputs(48, "stark", ("body",), "classification", True, "reviews")
 
 @pytest.fixture
 def run(tiny_task, tmp_path):
-    """A run with a model of an earlier version, which says nothing of its inputs."""
+    """A run with a model of an earlier version, which does not record how its rows are prepared."""
     folder = tmp_path / "runs/mine"
     save_classifier(load_classifier(tiny_task.teacher), folder / "student", load_tokenizer(tiny_task.teacher))
     Manifest(folder).write()
@@ -30,7 +30,7 @@ def configure(run, task, data_dir):
 
 @pytest.fixture
 def own(run, tiny_task, tmp_path):
-    """The description of an own task, whose files lie beside it; the run has kept it."""
+    """The description of a user's own task, next to its files; the run has a copy of it."""
     (tmp_path / "project").mkdir()
     description = write_own("sst2", tiny_task, tmp_path / "project", "csv")
     configure(run, description, None)
@@ -74,7 +74,7 @@ def test_the_run_keeps_the_description_byte_for_byte(run, own, tmp_path, monkeyp
     own.write_bytes(own.read_bytes().replace(b"\n", b"\r\n") + "# ü".encode())
     keep_description(str(own), RunFolder(run))
     assert (run / "task/own_sst2.yaml").read_bytes() == own.read_bytes()
-    # One of that name that lies where the command is given is another task.
+    # A description of the same name in the current folder is another task.
     (tmp_path / own.name).write_text("{train: a.csv, dev: b.csv, text: t, label: l, labels: [positive, negative]}")
     monkeypatch.chdir(tmp_path)
     own.unlink()
@@ -93,7 +93,7 @@ def test_data_that_were_moved_are_named(run, own, tmp_path):
 
 
 def test_a_relative_place_of_an_earlier_version_is_not_guessed(run, own, tiny_task, tmp_path, monkeypatch):
-    """Where the command is given there is something of that name."""
+    """The current folder has a file of that name."""
     monkeypatch.chdir(tmp_path / "project")
     shutil.rmtree(run / "task")
     configure(run, own.name, None)

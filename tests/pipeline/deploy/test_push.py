@@ -1,4 +1,4 @@
-"""Uploading to a hub on the loopback that answers as the real one does."""
+"""Uploads to a local server that responds as the real hub does."""
 
 import base64
 import http.server
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[3]
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
-    """As much of the hub as an upload of small files needs; remembers what it was given."""
+    """The part of the hub that an upload of small files needs; it records what it receives."""
 
     asked: list
     files: dict
@@ -39,7 +39,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
             asked = json.loads(content)
             address = f"http://{self.headers['Host']}/{asked['organization']}/{asked['name']}"
             return self._say({"url": address, "id": "me/small"})
-        if self.path == "/api/validate-yaml":  # of the model card
+        if self.path == "/api/validate-yaml":  # a check of the model card
             return self._say({"errors": [], "warnings": []})
         if "/preupload/" in self.path:
             files = [
@@ -95,7 +95,7 @@ def student(tiny_task, tmp_path_factory):
 
 
 def push(folder, endpoint, home):
-    """In a process of its own, as a user does it."""
+    """Run the command in a separate process, as a user does."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "0", "HF_ENDPOINT": endpoint, "HF_HOME": str(home)}
     environment |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "NO_PROXY": "127.0.0.1", "HF_HUB_DISABLE_XET": "1"}
     environment["HF_TOKEN"] = "hf_secret"
@@ -123,7 +123,7 @@ def test_the_folder_arrives_in_one_commit(student, hub, tmp_path):
 
 @pytest.fixture
 def refused(monkeypatch, tmp_path, capsys):
-    """What the command says before it ends with status 2; in this process, as one of its own takes seconds to start."""
+    """Function that returns the command's error before status 2; in this process, because starting takes seconds."""
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -138,7 +138,7 @@ def refused(monkeypatch, tmp_path, capsys):
         assert stopped.value.code == 2
         return capsys.readouterr().err
 
-    close_session()  # one that was made offline stays so
+    close_session()  # a session that was created offline would stay offline
     yield push
     close_session()
 

@@ -1,4 +1,4 @@
-"""Rows in, the same rows and their labels out."""
+"""Rows of a file are written with their predicted labels."""
 
 import csv
 import gzip
@@ -29,7 +29,7 @@ TEXTS = ["a good and charming film", "bad", "so, so\nsaid he", "a very good film
 
 @pytest.fixture(scope="module")
 def expected(tiny_task):
-    """The teacher's probabilities, one row at a time."""
+    """The teacher's probabilities, computed one row at a time."""
     model, tokenizer = load_classifier(tiny_task.teacher), load_tokenizer(tiny_task.teacher)
     with torch.no_grad():
         return [model(**tokenizer(text, return_tensors="pt")).logits.softmax(-1)[0].tolist() for text in TEXTS]
@@ -66,7 +66,7 @@ def test_rows_keep_their_order_and_columns(tiny_task, expected, tmp_path, monkey
     found = read_csv(target)
     check(found, expected)
     assert [(row["id"], row["label"]) for row in found] == [(str(number), "x") for number in range(4)]
-    # The other way of writing, and back.
+    # The same as JSON lines, and back.
     lines = tmp_path / "out.jsonl"
     cli.main(["predict-file", str(tiny_task.teacher), "--input", str(source), "--output", str(lines)])
     check([json.loads(line) for line in lines.read_text().splitlines()], expected)
@@ -103,7 +103,7 @@ def test_bad_rows_are_told_and_kept_apart(tiny_task, expected, tmp_path, capsys)
     good = [json.dumps({"text": text}) for text in TEXTS]
     source, target = tmp_path / "my.jsonl", tmp_path / "out.csv"
     source.write_bytes("\n".join([*bad, *good]).encode("latin-1"))
-    predict(tiny_task, source, target, status=1)  # more than a tenth of the rows
+    predict(tiny_task, source, target, status=1)  # more than a tenth of the rows are bad
     check(read_csv(target), expected)
     said = capsys.readouterr().err
     reasons = [
@@ -118,7 +118,7 @@ def test_bad_rows_are_told_and_kept_apart(tiny_task, expected, tmp_path, capsys)
     assert [row["line"] for row in kept] == [1, 2, 3, 4, 5, 6]
     assert [row["row"] for row in kept] == [*bad[:4], '{"text": "caf\\xe9"}', bad[5]]
     assert all(row["reason"].startswith(reason) for row, reason in zip(kept, reasons, strict=True))
-    # The file of an earlier call does not outlive it.
+    # The next call removes the earlier file of bad rows.
     source.write_text("\n".join(good))
     predict(tiny_task, source, target)
     assert not apart.exists()
@@ -140,7 +140,7 @@ def test_a_stray_quotation_mark_loses_no_row(tiny_task, tmp_path, capsys):
         source.write_text("\n".join(["id|text", *rows]).replace("|", delimiter))
         predict(tiny_task, source, target)
         assert len(target.read_text().splitlines()) == 61 - lost
-        # Whoever reads it with csv finds them as well.
+        # Python's csv reads the same rows.
         assert len(list(csv.reader(target.read_text().splitlines(), delimiter=delimiter))) == 61 - lost
     assert target.read_text().splitlines()[9].startswith('9,"and ends with one""",')
     assert "line 5: a quotation mark that is opened here swallows lines 6 to 11" in capsys.readouterr().err
@@ -168,7 +168,7 @@ def test_json_rows_stay_as_they_are_written(tiny_task, tmp_path, capsys):
         start = line.rstrip("}").rstrip()
         assert found.startswith(f'{start}, "predicted": "')
         assert json.loads(found)["predicted"] in ("negative", "positive")
-    # A table takes no half of a pair; other values are as they are written.
+    # A table cannot contain half of a surrogate pair; other values are written unchanged.
     source.write_text("\n".join([*lines[:2], *[r'{"text": "bad", "n": 2.50, "t": null, "m": [1, "é"]}'] * 20]))
     predict(tiny_task, source, tmp_path / "out.csv")
     found = read_csv(tmp_path / "out.csv")
@@ -207,7 +207,7 @@ def test_columns_that_are_not_used_stay(tiny_task, tmp_path, capsys):
         ("my.csv", "café ,1\n".encode(), ["--header", "false", "--text", "0"]),
         ("my.jsonl.gz", gzip.compress(b'{"text": "caf\\u00e9 ", "n": 1}\n'), []),
     ],
-    # Compressed content has the time in it, and both processes of make test have to find the same names.
+    # Fixed names, because compressed content contains the time and both processes of make test need the same names.
     ids=["semicolons", "utf-16", "txt", "csv.gz", "no header", "jsonl.gz"],
 )
 def test_how_the_input_is_written(tiny_task, tmp_path, name, content, options):
@@ -265,7 +265,7 @@ def test_what_is_written_can_be_read(rows, ending, from_json):
         read = list(records)
         assert [writer.refuses(row) for row in read] == [None] * len(rows)
         writer.write(read, Classified(torch.ones(len(rows)), torch.tensor([[0.25, 0.75]] * len(rows))))
-    # That a TSV is quoted is seen, but a text of several lines could look like rows of a CSV.
+    # Quoting in a TSV is detected. In a CSV it is set, because a text of several lines could look like rows.
     again = record_format(f"x.{ending}", quoting=None if ending == "tsv" else "standard")
     with open_records(io.BytesIO(stream.getvalue()), again) as records:
         found = [row.cells for row in records]
@@ -280,7 +280,7 @@ def test_a_file_of_others_is_kept(tiny_task, tmp_path, capsys, monkeypatch):
     listing.write_text('{"mine": 1}\n')
     empty.touch()
     with monkeypatch.context() as patched:
-        patched.setattr(module, "open_classifier", None)  # before the model is loaded
+        patched.setattr(module, "open_classifier", None)  # the errors come before the model is loaded
         predict(tiny_task, source, results, status=2)
         predict(tiny_task, source, tmp_path / "out.csv", status=2)
         predict(tiny_task, tmp_path / "out.csv.bad.jsonl", tmp_path / "out.csv", status=2)
@@ -289,7 +289,7 @@ def test_a_file_of_others_is_kept(tiny_task, tmp_path, capsys, monkeypatch):
     assert f"{listing} exists and is not an earlier output of this command" in said
     assert f"{listing} is the input, whose bad rows would be lost" in said
     assert (results.read_text(), listing.read_text()) == ("text,label\nmine,1\n", '{"mine": 1}\n')
-    # What is empty, an earlier output, or allowed to be replaced, is replaced.
+    # Empty files, earlier outputs, and with --overwrite other files are replaced.
     for options, target in (
         ([], empty),
         ([], empty),
@@ -380,7 +380,7 @@ def test_pairs_by_their_names(tiny_task, tmp_path):
 
 @pytest.fixture
 def in_a_run(tiny_task, tmp_path):
-    """The teacher in a run over pairs."""
+    """The teacher in a run on pairs of texts."""
     run = tmp_path / "run"
     run.mkdir()
     Manifest(run).write()
@@ -442,7 +442,7 @@ def test_a_model_of_pairs_needs_a_second_column(in_a_run, tmp_path, capsys):
 
 
 def test_pairs_for_a_model_that_has_one_segment(tiny_task, tmp_path, capsys):
-    """Somebody else's, of which nothing says what it was trained on."""
+    """The model is from another source and does not record its training data."""
     model = load_classifier(tiny_task.teacher)
     model.config.type_vocab_size = 1
     table = model.bert.embeddings.token_type_embeddings

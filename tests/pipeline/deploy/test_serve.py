@@ -1,4 +1,4 @@
-"""The command as users call it: a server of its own, asked by its API and by a browser, and ended by Ctrl-C."""
+"""The command as users call it: a server in a separate process, called by its API and a browser, ended by Ctrl-C."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def free_port():
 
 @pytest.fixture(scope="module")
 def uploads(tmp_path_factory):
-    """Where the server would keep files."""
+    """The folder in which the server would keep uploaded files."""
     return tmp_path_factory.mktemp("uploads")
 
 
@@ -48,7 +48,7 @@ def address(pruned_run, uploads, warm):
 
 
 def asked(address, *values):
-    """What its API says, without a browser."""
+    """The result of the server's API."""
     body = json.dumps({"data": values}).encode()
     call = urllib.request.Request(f"{address}/gradio_api/call/classify", body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(call, timeout=60) as response:
@@ -125,7 +125,7 @@ def test_memory_stays_flat_others_need_the_token_and_names_stay_text(tmp_path, w
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["without"] == [401, 401, 303, 401]
-    # Of 15 requests 5 are remembered; one more of each is Gradio's own.
+    # Of 15 requests the server remembers 5; Gradio itself adds one of each.
     assert found["queues"] <= 6
     assert found["sessions"] <= 6
     assert "<img src=x" not in found["page"]
@@ -188,7 +188,7 @@ def test_regression_has_a_score(tiny_task, tmp_path):
     model = save_classifier(load_classifier(tiny_task.encoder, label_names=["similarity"]), tmp_path / "scores")
     side = Side("model", model, open_classifier(model))
     ((score, line),) = said([side], "good", "bad")
-    assert line.endswith("calls)")  # there is no teacher to be faster than
+    assert line.endswith("calls)")  # without a teacher there is no comparison of speed
     assert float(score) == pytest.approx(side.classifier(["good"], ["bad"]).predictions.item(), abs=5e-4)
 
 

@@ -1,4 +1,4 @@
-"""Requests to an application that remembers what reaches it."""
+"""Requests to a guarded application that records the requests that reach it."""
 
 import asyncio
 
@@ -51,7 +51,7 @@ def asked(method="GET", path="/", headers=None, *, token=None, query="", chunks=
 def test_the_page_itself_is_answered(host):
     own = {"host": host, "origin": f"http://{host.lower()}", "sec-fetch-site": "same-origin"}
     assert asked("POST", CALL, {**POST, **own})[::2] == (200, [b"{}"])
-    assert asked("POST", CALL, {**POST, "host": host})[::2] == (200, [b"{}"])  # a program, no browser
+    assert asked("POST", CALL, {**POST, "host": host})[::2] == (200, [b"{}"])  # a program, not a browser
     assert asked(headers={"host": host})[0] == 200
 
 
@@ -64,7 +64,7 @@ def test_the_page_itself_is_answered(host):
         ({"origin": "http://127.0.0.1.evil.example:7860"}, 403),
         ({"sec-fetch-site": "cross-site"}, 403),
         ({"sec-fetch-site": "same-site"}, 403),
-        ({"host": "evil.example:7860", "origin": "http://evil.example:7860"}, 403),  # its name leads here by now
+        ({"host": "evil.example:7860", "origin": "http://evil.example:7860"}, 403),  # its name now resolves to us
         ({"host": "evil.example"}, 403),
         ({"host": "x@127.0.0.1"}, 400),
         ({"host": "127.0.0.1, evil.example"}, 400),
@@ -90,7 +90,7 @@ def test_a_link_may_be_followed_and_nothing_else():
     ("method", "path", "status"),
     [
         ("POST", "/gradio_api/upload", 404),
-        ("POST", "/gradio_api/run/classify", 404),  # would pass the queue by
+        ("POST", "/gradio_api/run/classify", 404),  # would bypass the queue
         ("POST", "/gradio_api/component_server", 404),
         ("POST", "/login", 404),
         ("GET", "/gradio_api/file=/etc/passwd", 404),

@@ -1,4 +1,4 @@
-"""What a run may clear away; test_execution.py and test_run.py have the stages that do."""
+"""The files that a run may remove; test_execute.py and test_run.py test the stages that remove them."""
 
 import errno
 import shutil
@@ -34,7 +34,7 @@ def names(folder):
 
 
 def test_every_file_of_a_finished_run_is_its_own(pruned_run):
-    """Those that lie in the run's folder itself, and teacher outputs, are never cleared away."""
+    """Files directly in the run's folder, and teacher outputs, are never removed."""
     folders = [path.parent for path in pruned_run.rglob("SHA256SUMS")]
     assert len(folders) >= 6
     for folder in folders:
@@ -43,7 +43,7 @@ def test_every_file_of_a_finished_run_is_its_own(pruned_run):
 
 def test_what_a_fit_leaves_is_removed(tmp_path):
     fill(tmp_path / "fit", *FIT)
-    with new_file(tmp_path / "fit/model.txt") as temporary:  # as a killed write leaves it
+    with new_file(tmp_path / "fit/model.txt") as temporary:  # the temporary file of a killed write
         temporary.write_text("x")
         shutil.copytree(temporary.parent, tmp_path / "fit" / temporary.parent.name.replace("model.txt", "x.txt"))
     (tmp_path / "fit/model.txt").unlink()

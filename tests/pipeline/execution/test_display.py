@@ -1,4 +1,4 @@
-"""What a person sees of a run."""
+"""The display of a run on the terminal."""
 
 import pytest
 

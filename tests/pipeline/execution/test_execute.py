@@ -1,4 +1,4 @@
-"""Executing single stages; test_run.py has whole runs."""
+"""Executing single stages; test_run.py tests whole runs."""
 
 import errno
 import shutil
@@ -101,7 +101,7 @@ def test_what_was_made_of_a_model_goes_with_it_and_is_named(manifest, caplog):
 
 
 def fits(manifest, work, **needs):
-    """Stages that are fits, each with what it needs."""
+    """Stages that are fits, each with the stages that it needs."""
 
     def make(name, needed):
         def fit(watch, resume):
@@ -118,7 +118,7 @@ VAL_SCORES = [(0, 0.5), (1, 0.75)]
 
 
 def leave_checkpoint(folder):
-    """What `latest_checkpoint` and `val_scores` read of one."""
+    """Write a checkpoint with the entries that `latest_checkpoint` and `val_scores` read."""
     loops = {"fit_loop": {"epoch_loop.val_loop.batch_progress": {"total": {"completed": 2}}}}
     checkpoint = {"state_dict": {}, "global_step": 9, "pytorch-lightning_version": "", "classifier_config": {}}
     values = {**checkpoint, "loops": loops, "phase": [0, None], "val_scores": [list(entry) for entry in VAL_SCORES]}
@@ -145,7 +145,7 @@ def test_what_a_kill_left_of_checkpoints_goes_with_the_next_command(manifest, mo
     remove = shutil.rmtree
 
     def kill(path: Any, *_: object, **how: Any) -> None:
-        if how and ".checkpoints." not in str(path):  # that of another folder's removal
+        if how and ".checkpoints." not in str(path):  # the removal of another folder
             remove(path, **how)
             return
         raise KeyboardInterrupt
@@ -168,7 +168,7 @@ def test_what_a_kill_left_of_checkpoints_goes_with_the_next_command(manifest, mo
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_fit_in_a_process_that_was_killed_goes_on(manifest, workers):
-    """Also with one worker, as with several devices it has processes of its own."""
+    """This also holds for one worker, because a fit with several devices has separate processes."""
     tries = []
 
     def work(_, resume):
@@ -181,7 +181,7 @@ def test_a_fit_in_a_process_that_was_killed_goes_on(manifest, workers):
 
 
 def test_what_is_no_fit_is_not_tried_again(manifest):
-    """It has tried its own fits again."""
+    """Such a stage has already repeated its own fits."""
     tries = []
 
     def work(*_):
@@ -273,7 +273,7 @@ def test_no_more_than_the_workers(manifest):
         with lock:
             at_work -= 1
 
-    # Stages are made anew each time that they are asked for.
+    # New stage objects are created at every call.
     make = partial(fits, manifest, work, **dict.fromkeys("abcdefg", ()))
     execute_all(make, manifest, Display(), workers=3, here=False)
     assert max(most) == 3

@@ -1,4 +1,4 @@
-"""The manifest: what stages were made from, what they left, and what has happened to that."""
+"""The manifest: the inputs and outputs of stages, and later changes of these outputs."""
 
 import json
 
@@ -12,7 +12,7 @@ SETTINGS = {"seed": 1, "data.task": "sst2", "trainer.val_check_interval": None}
 
 @pytest.fixture
 def folder(tmp_path):
-    """A run with a finished stage and one at work."""
+    """A run with a finished and an unfinished stage."""
     (tmp_path / "trial/model").mkdir(parents=True)
     (tmp_path / "trial/model/config.json").write_text("{}")
     (tmp_path / "trial/model/model.safetensors").write_bytes(bytes(100))
@@ -36,7 +36,7 @@ def test_remembers_stages(folder):
 def test_reading_a_new_folder_writes_nothing(tmp_path):
     assert Manifest.read(tmp_path / "new").stages == {}
     assert Manifest.read(tmp_path).stages == {}
-    (tmp_path / ".manifest.json.abcdefgh.stark-new").mkdir()  # killed while it was begun
+    (tmp_path / ".manifest.json.abcdefgh.stark-new").mkdir()  # killed while the first manifest was written
     assert Manifest.read(tmp_path).stages == {}
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -134,7 +134,7 @@ def test_outputs_outside_of_the_run_are_refused(folder, name):
 
 def test_the_settings_file_is_known_and_covered_by_the_checksum(folder):
     manifest = Manifest.read(folder)
-    assert manifest.config == ""  # as earlier versions wrote it
+    assert manifest.config == ""  # as in earlier versions
     manifest.config = "0" * 64
     manifest.write()
     assert Manifest.read(folder).config == "0" * 64
@@ -150,7 +150,7 @@ def test_a_change_of_threads_is_told_once_when_something_is_computed(folder, cap
     manifest = Manifest.read(folder)
     manifest.machine = {"threads": "2", "CPU": "AVX2"}
     inputs = manifest.stages["sparsify"].inputs
-    manifest.start("prune", SETTINGS, {})  # the stages of an earlier version know nothing
+    manifest.start("prune", SETTINGS, {})  # stages of an earlier version do not record the machine
     assert not caplog.text
     assert Manifest.read(folder).stages["prune"].machine == {"threads": "2", "CPU": "AVX2"}
     manifest = Manifest.read(folder)
@@ -161,5 +161,5 @@ def test_a_change_of_threads_is_told_once_when_something_is_computed(folder, cap
     assert (
         caplog.text.count("earlier parts of this run had threads 2, now 4: on a CPU its results are not bit for") == 1
     )
-    # What goes on is still of the first machine.
+    # A continued stage keeps the record of the first machine.
     assert Manifest.read(folder).stages["prune"].machine["threads"] == "2"

@@ -1,4 +1,4 @@
-"""Readers of a run believe nothing that the manifest knows otherwise: each of them says which file, in one line."""
+"""Readers of a run refuse files that differ from the manifest, and name the file in one line."""
 
 import json
 import shutil
@@ -32,7 +32,7 @@ def foreign(path):
 
 
 def of_another_run(path):
-    """An intact file, with the right checksum in it."""
+    """Replace a file by the intact one of another run, which contains the right checksum."""
     tensors, notes = read_tensors(path)
     write_tensors(path, {name: tensor + 1 for name, tensor in tensors.items()}, **notes)
 

@@ -1,4 +1,4 @@
-"""Deciding on stages: by settings, by the content of inputs, by what is left of outputs."""
+"""Deciding which stages run: by settings, by the content of inputs, and by the state of outputs."""
 
 import pytest
 

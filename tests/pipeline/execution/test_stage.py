@@ -1,7 +1,7 @@
-"""Every stage declares the settings, the data and the stages that its result depends on.
+"""Every stage declares the settings, the data and the stages on which its result depends.
 
-Each stage of a tiny run works with settings that note what is read of them, with data that note which splits are read,
-and in a folder in which the results of stages that it does not name among its needs are missing.
+Each stage of a tiny run works with settings and data that record which fields and splits are read, and in a folder
+without the results of stages that it does not need.
 """
 
 import sys
@@ -29,21 +29,21 @@ BASELINES = (
     *("no_teacher", "dense_teacher_best_of_k", "teacher_assistant", "restored_teacher"),
     *("expressiveness", "kl_friendliness", "magnitude", "random"),
 )
-# Where a run lies, how many of its fits run at a time and where, what is logged, and how often checkpoints are written.
+# Settings without effect on results: the run's place, parallel fits, logging, and the interval of checkpoints.
 NO_EFFECT = {"name", "root", "workers", "executor", "trainer.loggers", "trainer.checkpoint_every_n_steps"}
-# All sparse teachers are cut by the same function: the seed counts for the ranking ``random`` alone, which declares it;
-# tests/pipeline/method/test_context.py tests that.
+# The same function cuts all sparse teachers. The seed matters only for the ranking ``random``, which declares it, as
+# tests/pipeline/method/test_context.py tests.
 ALLOWED = {"sparsify": {"seed"}}
 
 
 class Reads:
-    """Notes what is read."""
+    """Records what is read."""
 
     def __init__(self):
         self.names = set()
 
     def noting(self, cls, prefix=""):
-        """A dataclass whose fields are noted when they are read, but not when an instance is copied."""
+        """A subclass of a dataclass that records reads of its fields, but not those of copying an instance."""
         known, names, parts = {field.name for field in fields(cls)}, self.names, set(PARTS)
 
         class Noting(cls):
@@ -56,7 +56,7 @@ class Reads:
         return Noting
 
     def settings(self, settings: RunSettings) -> RunSettings:
-        """The same settings, noting."""
+        """The same settings, which record reads."""
         values = {field.name: getattr(settings, field.name) for field in fields(settings)}
         for part in PARTS:
             values[part] = self.noting(type(values[part]), f"{part}.")(**vars(values[part]))
@@ -65,11 +65,11 @@ class Reads:
 
 @pytest.fixture
 def reads(monkeypatch):
-    """What is read, of data as well."""
+    """Records of what is read, including the data's splits."""
     found, original = Reads(), GLUEDataModule._split
 
     def split(data, name):
-        if sys._getframe(1).f_code.co_name != "prepare_data":  # which tokenises all splits into the cache
+        if sys._getframe(1).f_code.co_name != "prepare_data":  # prepare_data tokenises all splits into the cache
             found.names.add(f"{CONTENT}{name}")
         return original(data, name)
 
@@ -78,7 +78,7 @@ def reads(monkeypatch):
 
 
 def undeclared(stage: Stage, read: set[str], settings: RunSettings) -> set[str]:
-    """What a stage has read and does not declare."""
+    """Names that a stage has read but does not declare."""
     stands_for = {
         "data": set(settings.group("data")),
         "model_name_or_path": {f"{CONTENT}the encoder"},
@@ -90,7 +90,7 @@ def undeclared(stage: Stage, read: set[str], settings: RunSettings) -> set[str]:
 
 @contextmanager
 def nothing_but(manifest: Manifest, needs: tuple[str, ...]) -> Iterator[None]:
-    """Hide the results of all other stages, and what is recorded of them."""
+    """Hide the results and the records of all stages that are not needed."""
     hidden = {name: record for name, record in manifest.stages.items() if name not in needs}
     away = manifest.folder.with_name("away")
     files = [output for record in hidden.values() for output in record.outputs]
@@ -107,7 +107,7 @@ def nothing_but(manifest: Manifest, needs: tuple[str, ...]) -> Iterator[None]:
 
 
 def work_on(stage: Stage, manifest: Manifest, reads: Reads, settings: RunSettings) -> set[str]:
-    """Run a stage with nothing but what it needs; what it has read and does not declare."""
+    """Run a stage with only the stages that it needs, and return what it has read but does not declare."""
     with nothing_but(manifest, stage.needs):
         begin(stage, manifest, Decision("run", ""))
         reads.names.clear()
@@ -119,7 +119,7 @@ def work_on(stage: Stage, manifest: Manifest, reads: Reads, settings: RunSetting
 
 
 def prepared(task, folder, reads, *more):
-    """The settings of a run, and its stages."""
+    """The settings of a run, its manifest and its method."""
     (folder / "own_loss.py").write_text("SCALE = 2\n")
     quick = (
         "--distillation.epochs",
@@ -165,7 +165,7 @@ def test_stages_declare_what_they_read(tiny_task, tmp_path, reads, more, kinds):
 
 
 def test_what_is_forgotten_is_found(tiny_task, tmp_path, reads):
-    """The harness itself, on real stages from which a part of what they declare is taken."""
+    """Tests this test: real stages without one of their declarations are found."""
     settings, manifest, method = prepared(tiny_task, tmp_path, reads)
     finetune, prune, *_ = method.stages()
     for key, expected in (

@@ -1,4 +1,4 @@
-"""What other processes of ours find on their path."""
+"""The import path of other processes that the program starts."""
 
 import os
 import subprocess
@@ -12,13 +12,13 @@ from pipeline.fits.processes import fit_elsewhere
 
 ROOT = Path(__file__).parents[3]
 
-# Of ours, of Python's own, of a library.
+# Names of our modules, of a module of Python, and of a library.
 HIDING = ("cli", "callbacks", "json", "yaml")
 
 
 @pytest.fixture
 def poisoned(tmp_path, monkeypatch):
-    """A current folder with modules that leave a mark when they are imported."""
+    """A current folder with modules that create a file when they are imported."""
     folder = tmp_path / "project"
     folder.mkdir()
     for name in HIDING:
@@ -34,7 +34,7 @@ def left_a_mark(folder) -> bool:
 
 def test_a_fit_elsewhere_finds_installed_code_only(poisoned):
     fit_elsewhere(stark_command(["--help"]))
-    # As a rank that Lightning starts, and anything else that a fit starts.
+    # The same for a rank that Lightning starts, and for any other process that a fit starts.
     code = f"import subprocess, sys; subprocess.run([sys.executable, {stark_command([])[2]!r}, '--help'], check=True)"
     fit_elsewhere([sys.executable, "-P", "-c", code])
     fit_elsewhere([sys.executable, "-c", "import json, yaml"])
@@ -47,7 +47,7 @@ def test_the_other_way_would_be_noticed(poisoned):
 
 
 def test_a_checkout_that_is_not_installed_is_found(poisoned, tmp_path):
-    """Without site-packages: the help needs Python's own library alone."""
+    """The command runs without site-packages: the help needs only Python's standard library."""
     executable, safe, *rest = stark_command(["--help"])
     done = subprocess.run([executable, safe, "-S", *rest], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.partition(" ")[0]) == (0, "usage:"), done.stderr
@@ -61,7 +61,7 @@ def test_own_folders_stay_on_the_path(tmp_path, monkeypatch):
 
 
 def test_the_other_ranks_are_started_by_the_same_file(tmp_path):
-    """Lightning says ``-m`` for what was started so, which would look in the current folder."""
+    """Lightning would restart a module by ``-m``, which searches the current folder."""
     code = (
         "import runpy, sys; sys.argv = ['cli', '--help']; before = set(sys.modules)\n"
         "found = runpy.run_module('cli', run_name='__main__', alter_sys=True)\n"

@@ -1,4 +1,4 @@
-"""LightningCLI over our modules: what is linked, what is logged, how a fit is resumed."""
+"""LightningCLI with our modules: linked arguments, logging, and resuming."""
 
 import csv
 import signal
@@ -44,7 +44,7 @@ def test_labels_metrics_seed_and_tokenizer_are_typed_once(fit, tiny_task):
 
 @pytest.mark.parametrize(("given", "understood"), [("1", 1), ("0.5", 0.5)])
 def test_whole_numbers_are_numbers_of_batches(fit, monkeypatch, given, understood):
-    # As it is where another module has written the union first.
+    # The order of the union if another module has written it first.
     monkeypatch.setitem(Trainer.__init__.__annotations__, "limit_train_batches", float | int | None)
     cli = StarkCLI([*fit, "--trainer.limit_train_batches", given, "--trainer.fast_dev_run", "true"])
     found = cli.config.fit.trainer.limit_train_batches
@@ -70,11 +70,11 @@ def test_resumed_fit_keeps_the_metrics_and_the_config(fit, tmp_path, monkeypatch
     rows = [list(csv.DictReader(lines)) for lines in texts]
     losses = [[int(row["step"]) for row in part if row.get("train/loss")] for part in rows]
     steps = [*losses[0], *losses[1]]
-    assert steps == sorted(set(steps))  # no step twice, none lost but the interrupted epoch's last ones
+    assert steps == sorted(set(steps))  # no step twice; only the interrupted epoch's last steps are missing
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # the loggers' own
+@pytest.mark.filterwarnings("ignore")  # the loggers cause warnings
 @pytest.mark.parametrize(
     ("title", "left"),
     [
@@ -88,7 +88,7 @@ def test_loggers_as_documented_leave_checkpoints_where_they_are(title, left, fit
     monkeypatch.chdir(tmp_path)
     Path("logger.yaml").write_text(page.split(f'title="{title}"\n')[1].split("```")[0])
     main([*fit, "--config", "logger.yaml", "--trainer.max_epochs", "1"])
-    wandb.finish()  # else the next test's run would be this one
+    wandb.finish()  # otherwise the next test would use this run
     assert {file.name for file in (tmp_path / "fit/checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     assert list(tmp_path.glob(left))
     assert {file.parent for file in tmp_path.rglob("*.ckpt")} == {tmp_path / "fit/checkpoints"}
@@ -159,7 +159,7 @@ def test_last_checkpoint_is_the_last_state_even_without_a_better_score(fit, tmp_
 
 
 class Launcher:
-    """As Lightning's, which has started processes."""
+    """A stand-in for Lightning's launcher, which has started processes."""
 
     def __init__(self, *procs):
         self.procs = procs

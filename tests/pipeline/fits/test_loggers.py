@@ -1,4 +1,4 @@
-"""A run that is logged everywhere: under names that tell its stages, with pictures, and the same models."""
+"""A run with all loggers: it is logged under the names of its stages, with pictures, and gives the same models."""
 
 import sqlite3
 
@@ -28,7 +28,7 @@ def logged(tiny_task, tmp_path_factory):
 
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore"),  # the loggers' own
+    pytest.mark.filterwarnings("ignore"),  # the loggers cause warnings
     pytest.mark.slow,
 ]
 

@@ -17,7 +17,7 @@ from tests.pipeline.runs import options, read, without_seconds
 
 ray = pytest.importorskip("ray", reason="the extra [ray] is not installed")
 
-# What Ray itself leaves open or calls by its old name.
+# Ray itself leaves resources open and uses deprecated names.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::FutureWarning", "ignore::DeprecationWarning"
 )
@@ -42,7 +42,7 @@ def test_status_output_and_folder(tmp_path, monkeypatch):
 
 
 def test_nothing_is_imported_from_the_current_folder(tmp_path, monkeypatch):
-    folders = ray.get(ray.remote(lambda: sys.path).remote())  # of a worker, where Ray puts it otherwise
+    folders = ray.get(ray.remote(lambda: sys.path).remote())  # of a worker, to whose path Ray would add the folder
     assert not {"", os.getcwd()} & set(folders) - set(sys.path[1:])
     (tmp_path / "zoneinfo.py").write_text("raise SystemExit(3)")
     monkeypatch.chdir(tmp_path)
@@ -89,7 +89,7 @@ def test_a_signal_reaches_the_fits(tmp_path):
 
 @pytest.mark.slow
 def test_a_run_on_ray_is_that_of_one_process(pruned_run, tiny_task, tmp_path):
-    """From its trial on; the finetuned teacher is copied."""
+    """The run is compared from its trial on; the finetuned teacher is copied."""
     shutil.copytree(pruned_run, tmp_path / "tiny")
     main(options(tiny_task, tmp_path, "--from", "trial", "--executor", "ray", "--workers", "2"))
     assert without_seconds(read(tmp_path / "tiny")) == without_seconds(read(pruned_run))
@@ -100,7 +100,7 @@ def test_a_run_on_ray_is_that_of_one_process(pruned_run, tiny_task, tmp_path):
 
 
 def test_a_cluster_that_does_not_start_is_one_line_and_leaves_nothing():
-    """In a process of its own, as this one has its cluster."""
+    """The test uses a separate process, because this one has a cluster."""
     code = """
 import os, subprocess, warnings
 import ray
@@ -128,7 +128,7 @@ print(ray._private.services.get_node is absent, ray.is_initialized())
 
 
 def test_threads_start_one_cluster(monkeypatch):
-    """Of a library that is not thread-safe here."""
+    """Ray's start is not thread-safe."""
     calls = []
 
     class Slow:

@@ -1,4 +1,4 @@
-"""Processes of their own: signals, failures, output."""
+"""Fits in separate processes: signals, failures, output."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Baselines in a run: what each leaves, and that none of them is chosen."""
+"""Baselines in a run: the models of each; none of them is chosen."""
 
 import shutil
 from pathlib import Path
@@ -21,7 +21,7 @@ from tests.pipeline.runs import SEED, options, read
 
 @pytest.fixture(scope="module")
 def compared(pruned_run, tiny_task, tmp_path_factory):
-    """A run with every baseline."""
+    """A run with all baselines."""
     folder = tmp_path_factory.mktemp("baselines")
     shutil.copytree(pruned_run, folder / "tiny")
     names = ",".join(get_args(Baseline))
@@ -52,8 +52,8 @@ def test_all_are_reported_and_none_is_chosen(compared):
     summary, found = read(compared), by_baseline(compared)
     assert {name: len(models) for name, models in found.items()} == {
         **dict.fromkeys(get_args(Baseline), 1),
-        "restored_teacher": 2,  # of both candidates
-        "dense_teacher_best_of_k": 2,  # with the trial as many as the search trained
+        "restored_teacher": 2,  # one for each candidate
+        "dense_teacher_best_of_k": 2,  # together with the trial as many as the search trained
     }
     assert summary["best"]["baseline"] is None
     (best,) = summary["best_by_method"]
@@ -94,7 +94,7 @@ def test_rankings_remove_as_much_and_something_else(compared):
         for name in ("0.5", "random", "magnitude", "signed_friendliness", "kl_friendliness")
     }
     assert len({sum(map(len, kept.neurons)) for kept in units.values()}) == 1
-    # Soft cross-entropy and divergence may well agree on so small a model; test_rankings.py tells them apart.
+    # Soft cross-entropy and KL divergence may agree on so small a model; other tests distinguish them.
     assert len({units[name].neurons for name in ("0.5", "random", "magnitude", "signed_friendliness")}) == 4
 
 
@@ -118,7 +118,7 @@ def test_without_a_teacher_the_labels_are_all(compared):
 
 @pytest.mark.parametrize(("mode", "trainings"), [("exhaustive", 6), ("predict", 2), ("halving", 3)])
 def test_k_is_the_number_of_trainings(tiny_task, tmp_path, mode, trainings):
-    """Of five candidates and ten epochs, halving trains 5 x 1 + 3 x 1 + 2 x 3 + 1 x 5 and the trial's ten: 2.9."""
+    """With five candidates and ten epochs, halving trains 5 x 1 + 3 x 1 + 2 x 3 + 1 x 5 and the trial's ten: 2.9."""
     more = ("--search.mode", mode, "--teacher.sparsities", "[0.1,0.2,0.3,0.4,0.5]", "--distillation.epochs", "10")
     settings = read_settings([*options(tiny_task, tmp_path)[1:], *more, "--baselines", "[dense_teacher_best_of_k]"])[0]
     chosen = [Candidate(0.5, sparsity) for sparsity in settings.teacher.sparsities]

@@ -1,4 +1,4 @@
-"""Repetitions with several seeds; test_run.py has a run of one, test_repetition.py the searches."""
+"""Repetitions with several seeds; test_run.py tests a run with one seed, test_repetition.py the searches."""
 
 import shutil
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.pipeline.runs import SEED, options, read
 
 @pytest.fixture(scope="module")
 def repeated(pruned_run, tiny_task, tmp_path_factory):
-    """A run with two seeds, of which one is that of the run without repetitions; it shares what comes before."""
+    """A run with two seeds; one is that of the run without repetitions, from which the earlier stages are copied."""
     folder = tmp_path_factory.mktemp("seeds")
     shutil.copytree(pruned_run, folder / "tiny")
     main(options(tiny_task, folder, "--seeds", f"[5,{SEED}]", "--teacher.sparsities", "[0.2]"))
@@ -58,7 +58,7 @@ def test_logits_of_dev_are_kept(repeated):
 
 @pytest.mark.slow
 def test_workers_change_no_result(repeated, pruned_run, tiny_task, tmp_path, warm_python):
-    """Halving, with two fits at a time, each in a process of its own."""
+    """Tested with halving and two fits at a time, each in a separate process."""
     shutil.copytree(pruned_run, tmp_path / "tiny")
     more = ("--seeds", f"[5,{SEED}]", "--search.mode", "halving", "--workers", "2")
     main(options(tiny_task, tmp_path, *more))

@@ -1,4 +1,4 @@
-"""The modes of the search against an exhaustive run of the same candidates."""
+"""The modes of the search, compared with an exhaustive run of the same candidates."""
 
 import errno
 import json
@@ -31,13 +31,13 @@ def test_halving_ends_with_the_student_of_an_exhaustive_search(scored, pruned_ru
     assert trained == [(STUDENTS[0], 1), (STUDENTS[1], 1), (f"distill/{chosen}", None)]
     rounds = {f"{c['lam']:g}_{c['sparsity']:g}": c["rounds"] for c in search["candidates"]}
     assert all([entry["epochs"] for entry in found] == [1] for found in rounds.values())
-    assert chosen == max(rounds, key=lambda name: rounds[name][0]["score"])  # the first of equals, which is denser
+    assert chosen == max(rounds, key=lambda name: rounds[name][0]["score"])  # of equals the first, denser one
     assert student_weights(scored, f"distill/{chosen}") == student_weights(pruned_run, f"distill/{chosen}")
     assert [model["folder"] for model in read(scored)["models"][3:]] == [f"distill/{chosen}/model"]
     (loser,) = {name.removeprefix("distill/") for name in STUDENTS} - {chosen}
     assert not (scored / "distill" / loser / "model").exists()
     assert not list(scored.rglob("*.ckpt"))
-    # What is cut or edited is found again, without training.
+    # A truncated or edited search.json is created again without training.
     for damaged in ((scored / "search.json").read_text()[:50], json.dumps({**search, "chosen": [loser]}), "null"):
         (scored / "search.json").write_text(damaged)
         main(options(tiny_task, tmp_path, "--search.mode", "halving"))
@@ -60,15 +60,15 @@ def test_interrupted_halving_loses_nothing(scored, tiny_task, tmp_path, trained,
         with pytest.raises(PowerCutError):
             main(command)
     assert len(trained) == 2
-    for student in STUDENTS:  # neither may lose because of it
+    for student in STUDENTS:  # an unreadable checkpoint must not make its student lose
         with unreadable(f"{student}/checkpoints/last.ckpt", errno.EMFILE), pytest.raises(SystemExit, match="2"):
             main(command)
     assert len(trained) == 2
     main(command)
-    assert len(trained) == 3  # only the chosen one was left to be trained
+    assert len(trained) == 3  # only the chosen one still had to be trained
     search = search_of(scored)
     whole = (scored / "search.json").read_bytes()
-    (scored / "search.json").write_bytes(whole[:50])  # it is made again from the scores
+    (scored / "search.json").write_bytes(whole[:50])  # it is created again from the scores
     main(command)
     assert len(trained) == 3
     assert search_of(scored) == search
@@ -92,7 +92,7 @@ def test_halving_knows_what_finished_students_scored(pruned_run, scored, tiny_ta
     main(options(tiny_task, tmp_path / "finished", "--search.mode", "halving"))
     assert trained == []
     assert search_of(finished) == search
-    # Where the scores of one are lost it is trained again.
+    # A candidate whose scores are lost is trained again.
     manifest = Manifest.read(finished)
     manifest.stages[STUDENTS[1]].val_scores = []
     manifest.forget({"search"})
@@ -104,7 +104,7 @@ def test_halving_knows_what_finished_students_scored(pruned_run, scored, tiny_ta
 
 
 def test_a_candidate_without_scores_is_an_error(scored, tiny_task, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("pipeline.stages.distil.distill", lambda *_, **__: None)  # whose checkpoints are gone at once
+    monkeypatch.setattr("pipeline.stages.distil.distill", lambda *_, **__: None)  # leaves no checkpoint
     with pytest.raises(SystemExit, match="2"):
         main(options(tiny_task, tmp_path, "--search.mode", "halving"))
     assert "the scores of its first 1 epochs are lost" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Errors of users are one line; defects keep their traceback."""
+"""Errors of users give one line; defects keep their traceback."""
 
 import pytest
 from jsonargparse import ArgumentParser
@@ -70,7 +70,7 @@ def test_a_misspelt_name_is_told_with_the_nearest(arguments, content, end, tmp_p
         ("student.sparsty: 0.5", 1),
         ("seed: 1\nstudent:\n  sparsity: much", 3),
         ("seed: [1]", 1),
-        # Within a class the parser tells the name there.
+        # Inside a class, the parser reports the name without its prefix.
         ("rule: {class_path: callbacks.Pruning, init_args: {sparsity: 0.5,\n  sparsty: 1}}\nstudent: {sparsity: 1}", 2),
         ("rule: {class_path: callbacks.Pruning, init_args: {sparsity: 0.5,\n  split: 1}}", 2),
     ],
@@ -84,7 +84,7 @@ def test_what_is_wrong_in_a_file_is_told_with_its_line(content, line, tmp_path, 
     files = [tmp_path / f"{name}.yaml" for name in ("before", "wrong", "after")]
     for file, text in zip(files, ("student: {sparsity: 0.1}", content, "seed: 2"), strict=True):
         file.write_text(text)
-    for _ in range(2):  # nothing is left of the first time
+    for _ in range(2):  # the first call leaves no state
         with pytest.raises(SystemExit):
             parser.parse_args([f"--config={file}" for file in files])
         assert capsys.readouterr().err.startswith(f"stark: error: {files[1]}, line {line}: ")
@@ -109,7 +109,7 @@ def test_what_is_wrong_on_the_command_line_is_told_without_a_file(wrong, tmp_pat
     parser.add_argument("--rule", type=Pruning | None)
     parser.add_argument("--other", type=dict | None)
     parser.add_argument_group("student", name="student").add_argument("--student.sparsity", type=float | None)
-    # Another thing that has such a name is not what is wrong.
+    # The same name in another place is not the error.
     (tmp_path / "right.yaml").write_text("seed: 2\nother: {sparsty: 1}\nrule: {class_path: callbacks.Pruning}")
     with pytest.raises(SystemExit):
         parser.parse_args([f"--config={tmp_path / 'right.yaml'}", wrong])

@@ -1,4 +1,4 @@
-"""Text of others on the terminal."""
+"""Foreign text on the terminal."""
 
 import pytest
 from rich.table import Table
@@ -8,8 +8,8 @@ from pipeline.execution.plan import Decision
 from pipeline.parsing.errors import fail
 from pipeline.parsing.plain_text import PlainConsole, printable
 
-# What rich, or a terminal, would obey: an end of markup that never began, a colour, an emoji, a title, a cleared
-# screen (also in one character), a return to the line's start, text that runs backwards.
+# Text that rich or a terminal would interpret: an end of markup without a start, a colour, an emoji, a title, a cleared
+# screen (also as one character), a return to the start of the line, right-to-left text.
 HOSTILE = "x[/b]y[red]z:smile:\x1b]0;owned\x07\x1b[2J\x9b2J\r\u202e"
 SHOWN = r"x[/b]y[red]z:smile:\x1b]0;owned\x07\x1b[2J\x9b2J\r\u202e"
 

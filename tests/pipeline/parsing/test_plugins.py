@@ -1,4 +1,4 @@
-"""Own classes by --plugins, and modules that no YAML may import."""
+"""Users' classes by --plugins, and modules that no YAML may import."""
 
 import shutil
 import sys
@@ -66,7 +66,7 @@ def error_of(args, capsys) -> str:
 
 @pytest.fixture
 def untrained(monkeypatch):
-    """Everything is built, and nothing is run."""
+    """Create all objects of a fit, but do not run it."""
     monkeypatch.setattr(StarkCLI, "_run_subcommand", lambda *_: None)
 
 
@@ -74,7 +74,7 @@ def untrained(monkeypatch):
 def test_a_class_of_a_plugin_is_found(place, fit):
     cli = StarkCLI(["fit", "--model", "own_losses.OwnLoss", "--model.scale", "3", *fit, "--plugins", "own_losses.py"])
     assert (type(cli.model).__name__, cli.model.factor, cli.model.scale) == ("OwnLoss", 2, 3.0)
-    # With its place, for another folder.
+    # The saved path is absolute, so that it works in another folder.
     assert cli.config.fit.plugins == [str(place / "own_losses.py")]
     assert not list(place.rglob("*.pyc"))
 
@@ -126,7 +126,7 @@ def test_a_plugin_that_cannot_be_used_is_named(command, file, text, said, place,
     if text is not None:
         Path(file).parent.mkdir(exist_ok=True)
         Path(file).write_text(text)
-    # Its folder need not be on the path.
+    # The plugin's folder need not be on sys.path.
     monkeypatch.setattr(sys, "path", [folder for folder in sys.path if folder != str(place)])
     plugins = f"[own_losses.py, {file}]"
     args = ["fit", "--plugins", plugins] if command == "fit" else options(tiny_task, place, "--plugins", plugins)
@@ -171,7 +171,7 @@ def test_the_next_command_sees_a_changed_plugin(place):
         "trainer: {plugins: [{class_path: foreign.OwnLoss}]}",
         "trainer: {profiler: {class_path: foreign.OwnLoss}}",
         "trainer: {accelerator: {class_path: foreign.OwnLoss}}",
-        # What allowed modules import themselves, what runs code, and what no setting needs.
+        # Modules that allowed modules import, functions that run code, and functions that no setting needs.
         "trainer: {logger: {class_path: torch.os.system}}",
         "trainer: {logger: {class_path: builtins.eval}}",
         "trainer: {logger: {class_path: pipeline.deploy.export.export.export}}",
@@ -192,7 +192,7 @@ def test_nor_is_one_on_the_command_line(asked, place, fit, capsys):
 
 
 def test_nor_is_one_in_a_group_of_settings(place, capsys):
-    """There the parser does not catch its own error."""
+    """In a group the parser does not catch its own error."""
     Path("foreign.yaml").write_text("seed: 1\nstudent: {class_path: foreign.OwnLoss}\n")
     asked = ["run", "--model_name_or_path", "encoder", "--data.task", "rte", "--config", "foreign.yaml"]
     message = error_of(asked, capsys)
@@ -214,7 +214,7 @@ def test_nor_is_one_in_an_argument_of_another_kind(kind, path, place):
 
 
 def test_a_value_of_any_type_is_never_built():
-    """Not even what may be imported: torch has functions that run what they load."""
+    """This holds for allowed classes too, because torch has functions that run code in the files that they load."""
     parser = OneLineErrors()
     parser.add_argument("--value", type=Any)
     built = parser.instantiate(parser.parse_args(["--value", "{class_path: torch.nn.Identity}"])).value
@@ -233,7 +233,7 @@ def test_a_run_hands_its_plugins_to_its_fits(place, tiny_task, monkeypatch):
     settings, text, _ = read_settings(_find_configs(args[1:]))
     assert yaml.safe_load(text)["plugins"] == [str(place / "own_losses.py")]
     keep_plugins(settings.plugins, RunFolder(settings.folder).plugins)
-    # The fits take what the run began with.
+    # The fits use the plugin as it was at the run's start.
     Path("own_losses.py").write_text("raise SystemExit")
     commands: list[list[str]] = []
     monkeypatch.setattr("pipeline.stages.fit.fit_elsewhere", lambda command, *_, **__: commands.append(command))

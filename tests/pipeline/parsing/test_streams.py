@@ -1,4 +1,4 @@
-"""Standard streams that are closed, or whose reader goes away."""
+"""Standard streams that are closed, or whose reader exits."""
 
 import os
 import pty
@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 
-# A command that prints, writes a file at its end and prints again, under each of the two kinds of names.
+# A command that prints, opens a file, prints again, and writes a result at its end.
 WORK = """
 import os, sys, time
 from pipeline.parsing.streams import standard_streams
@@ -28,7 +28,7 @@ with standard_streams(sys.argv[1]):
 
 
 def work(folder: Path, command: str, redirected: str) -> tuple[int, str]:
-    """Run it by a shell with redirected streams; its exit status, and what is on standard error."""
+    """Run the command by a shell with redirected streams, and return its exit status and standard error."""
     line = f'"$0" -c "$1" {command} {redirected}'
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", line, sys.executable, WORK],
@@ -70,7 +70,7 @@ def test_a_full_disk_stops_every_command(tmp_path):
 
 
 def test_a_file_does_not_get_what_is_printed(tmp_path):
-    """It would have the number of the closed stream."""
+    """Without protection, the file would get the descriptor of the closed stream."""
     (tmp_path / "go").write_text("")
     assert work(tmp_path, "run", "checkpoint go >&-")[0] == 0
     assert (tmp_path / "checkpoint").read_text() == ""

@@ -1,4 +1,4 @@
-"""YAML that is no settings: refused in one piece, and soon."""
+"""YAML that contains no valid settings is refused in one line, and quickly."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""A finished run, one that is not, and their pages; measured without the time that measuring takes."""
+"""A finished and an unfinished run, and their pages; latency measurements are replaced, because they take time."""
 
 import shutil
 
@@ -12,7 +12,7 @@ from pipeline.report.run_page import page_of_run
 
 @pytest.fixture
 def unfinished(pruned_run, tmp_path):
-    """As it is between the trial and the scoring."""
+    """A run in its state between the trial and the scoring."""
     run = tmp_path / "unfinished"
     shutil.copytree(pruned_run, run, ignore=shutil.ignore_patterns("sparsify", "distill", "summary.json"))
     manifest = Manifest.read(run)

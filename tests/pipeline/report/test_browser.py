@@ -1,4 +1,4 @@
-"""The page in a real browser: no error, nothing from outside, every picture there, in light and dark and on a phone."""
+"""The page in a real browser: no errors, no external requests, all pictures; light, dark and on a phone."""
 
 import re
 
@@ -32,6 +32,6 @@ def test_every_picture_is_there(report, scheme, width):
         assert picture["width"] > 300
         assert picture["height"] > 60
         assert picture["shapes"] > 3
-    assert looked["width"] <= looked["window"]  # nothing has to be scrolled to from the side
+    assert looked["width"] <= looked["window"]  # no horizontal scrolling is needed
     back, (text,) = brightness(looked["back"]), {brightness(picture["color"]) for picture in looked["pictures"]}
     assert (back < 100 < 600 < text) if scheme == "dark" else (text < 150 < 700 < back)

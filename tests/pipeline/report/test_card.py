@@ -45,15 +45,15 @@ def test_the_hub_reads_what_it_says(pruned_run, tmp_path, capsys):
     assert "ask whoever gave you this model for its wheel" in " ".join(text.split())
     assert "Licence: apache-2.0" in text
     assert "\n\n\n" not in text
-    # Nothing of the machine that it was made on.
+    # The card has no path of the machine.
     assert not re.search(r"(?<![\w.])/[\w.]+/", text)
     assert str(pruned_run) not in text
-    # A table or list that is torn apart by empty lines is none.
+    # Empty lines inside a table or a list would break it.
     assert re.search(r"\|---\|(---:\|)+\n\| teacher \|.*\|\n\| this model \|", text)
 
 
 def test_each_device_has_its_latency(pruned_run, monkeypatch):
-    """A second one is made of the CPU."""
+    """The CPU is used as the second device, too."""
     monkeypatch.setattr(measuring, "_devices", lambda: ["cpu", "cpu:0"])
     times = " | 2.00 [1.00, 4.00] | 2.00 [1.00, 4.00] |"
     shapes = ["1 x 32", "1 x 128", "8 x 128", "32 x 128"]
@@ -119,12 +119,12 @@ def test_a_card_that_somebody_changed_is_kept(pruned_run, tmp_path, capsys, monk
     target = tmp_path / "README.md"
     command = ["card", str(pruned_run / "student"), "--output", str(target)]
     cli.main(command)
-    cli.main([*command, "--license", "mit"])  # as nobody changed it
+    cli.main([*command, "--license", "mit"])  # allowed, because the card is unchanged
     mine = target.read_text().replace("## Limits", "## Limits\n\nMine.")
     target.write_text(mine)
     capsys.readouterr()
     with monkeypatch.context() as patched:
-        patched.setattr(module, "card_of", None)  # found out before any work
+        patched.setattr(module, "card_of", None)  # refused before any work
         with pytest.raises(SystemExit) as stop:
             cli.main(command)
     assert stop.value.code == 2

@@ -55,7 +55,7 @@ def test_kept_units_are_those_of_the_folders(pruned_run):
 
 @pytest.mark.slow
 def test_memory_is_that_of_a_process_of_its_own(pruned_run):
-    before = torch.ones(100_000_000)  # of this process, 400 MB
+    before = torch.ones(100_000_000)  # 400 MB in this process
     assert 50 < _memory(pruned_run / "trial/model") < 4000
     assert before.sum() == 1e8
 

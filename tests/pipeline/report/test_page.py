@@ -70,7 +70,7 @@ def test_names_stay_text(tmp_path):
 
 @pytest.mark.parametrize("name", ["page.html", "page.md", "page_pictures/0.svg"])
 def test_files_of_others_are_kept(name, tmp_path):
-    """Of the page itself, of the Markdown and of the pictures beside it."""
+    """Tested for the page, the Markdown and the pictures next to it."""
     target, theirs = tmp_path / "page.html", tmp_path / name
     write_page(PAGE, target)
     write_page(PAGE, target)  # replaces what it wrote

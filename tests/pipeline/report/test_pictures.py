@@ -21,7 +21,7 @@ from tests.pipeline.runs import model_of, summary_of
 
 
 def texts(picture):
-    """The words of a picture; it is well-formed, of the page's colour, and refers to nothing outside of it."""
+    """The texts of a picture. Checks that it is well-formed, has the page's colour and no external references."""
     document = xml.dom.minidom.parseString(picture.svg)
     names = {node.getAttribute("id") for node in document.getElementsByTagName("*") if node.hasAttribute("id")}
     referred = re.findall(r'href="([^"]*)"', picture.svg) + re.findall(r"url\(([^)]*)\)", picture.svg)

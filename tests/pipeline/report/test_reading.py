@@ -20,7 +20,7 @@ def test_curves_are_those_of_the_metrics(pruned_run, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(pruned_run, run)
     (run / "trial/metrics.csv").write_text("epoch,step,train/loss,val/score\n0,20,0.3,\n0,25,,0.9\n")
-    # Interrupted twice: steps that were done again count as they were the last time.
+    # Interrupted twice: for repeated steps, the last values count.
     (run / "trial/metrics.0.csv").write_text("epoch,step,train/loss,val/score\n0,5,0.9,\n0,10,0.8,\n")
     (run / "trial/metrics.1.csv").write_text("epoch,step,train/loss,val/score\n0,10,0.7,\n")
     curve = next(curve for curve in read_run(run).curves if curve.stage == "trial")

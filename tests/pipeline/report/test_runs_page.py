@@ -10,7 +10,7 @@ from tests.pipeline.runs import leave, read
 
 @pytest.fixture
 def second(pruned_run, tmp_path):
-    """The same run, said to have been another one."""
+    """A copy of the run under another name."""
     run = tmp_path / "second"
     shutil.copytree(pruned_run, run)
     text = (run / "config.yaml").read_text()

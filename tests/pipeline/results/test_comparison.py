@@ -1,4 +1,4 @@
-"""Comparing methods, on logits that are made up."""
+"""Comparing methods, on artificial logits."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ def model(folder, seed, score, baseline=None):
 
 
 def logits_of(right, labels):
-    """Of a model that is right on these rows."""
+    """Logits of a model that is right on these rows."""
     return torch.nn.functional.one_hot(torch.where(right, labels, 1 - labels), 2).float()
 
 

@@ -23,7 +23,7 @@ def test_latency_is_measured_in_turns():
 
 
 def test_an_answer_counts_when_it_has_come_to_the_cpu():
-    class OnItsWay(torch.Tensor):  # as a GPU's: the call returns before it is computed
+    class OnItsWay(torch.Tensor):  # like a GPU's tensor: the call returns before the value is computed
         def cpu(self):
             time.sleep(0.02)
             return self

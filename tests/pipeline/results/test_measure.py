@@ -43,7 +43,7 @@ def test_metrics_are_those_of_a_plain_loop(part, settings, tiny_task):
 
 def test_logits_that_are_no_numbers_have_no_score(settings, tiny_task, tmp_path):
     model = load_classifier(tiny_task.teacher)
-    model.classifier.weight.data[0] = 3e38  # each weight is a number, their products with the pooled token are not
+    model.classifier.weight.data[0] = 3e38  # each weight is finite, but products with the pooled token are not
     folder = save_classifier(model, tmp_path / "broken", load_tokenizer(tiny_task.teacher))
     data = tiny_task.data(seed=settings.seed)
     module = FinetuningModule(str(folder), data.label_names, data.metrics)

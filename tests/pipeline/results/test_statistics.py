@@ -1,4 +1,4 @@
-"""Statistics: against closed forms, other libraries, and their own promise of coverage."""
+"""Statistics, compared with closed forms and other libraries, and the coverage of their intervals."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ def accuracy(predicted, labels):
 
 
 def made(seeds=3, rows=200, better=0.0, task="rte", student="70 %", seed=0, metric=accuracy):
-    """Predictions of two methods that are right as often as 70 %, and so much more."""
+    """Predictions of two methods: the control is right on 70 % of the rows, the other one on `better` more."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(2, (rows,), generator=generator)
     right = [torch.rand(seeds, rows, generator=generator) < chance for chance in (0.7, 0.7 + better)]
@@ -33,7 +33,7 @@ def test_the_value_is_the_mean_over_cells_of_the_mean_over_seeds():
 
 
 def test_rows_alone_give_the_interval_of_a_mean():
-    """One seed: the bootstrap of rows is that of the mean of their differences, which is nearly normal."""
+    """With one seed, the bootstrap of rows is that of the mean of their differences, which is nearly normal."""
     cell = made(seeds=1, rows=2000, better=0.05)
     found = estimate_difference([cell], draws=1000)
     differences = (cell.treated[0] == cell.labels).double() - (cell.control[0] == cell.labels).double()
@@ -42,7 +42,7 @@ def test_rows_alone_give_the_interval_of_a_mean():
 
 
 def test_seeds_widen_the_interval():
-    """Each seed is right on all rows or on none: what varies is the seed alone."""
+    """Each seed is right on all rows or on none, so only the seed varies."""
     labels = torch.zeros(50, dtype=torch.long)
     control = torch.ones(6, 50, dtype=torch.long)
     treated = torch.tensor([0, 1, 0, 1, 0, 1])[:, None].expand(6, 50)
@@ -52,7 +52,7 @@ def test_seeds_widen_the_interval():
 
 
 def test_students_of_a_task_share_the_rows():
-    """Two cells whose differences cancel on each row have no uncertainty, unless rows were drawn for each."""
+    """Two cells whose differences cancel on each row have no uncertainty if both get the same rows."""
     cell = made(seeds=2)
     other = Cell("rte", "90 %", cell.labels, cell.treated, cell.control, accuracy)
     found = estimate_difference([cell, other], draws=50)

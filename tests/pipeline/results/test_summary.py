@@ -1,4 +1,4 @@
-"""``summary.json``, by the file of a finished run and one by hand; test_evaluate.py tests what is chosen."""
+"""``summary.json`` of a finished run and one written by hand; test_evaluate.py tests the choice of the student."""
 
 import json
 import shutil
@@ -94,7 +94,7 @@ def test_every_value_has_its_place():
     ]
     assert (summary.metrics, summary.has_seeds) == (["accuracy"], False)
     assert replace(summary, best_by_method=summary.best_by_method * 2).has_seeds
-    # Not only equal: in the order of the file, and 3 stays 3.
+    # The text is compared, so that the order of the file is kept, and 3 stays 3.
     assert json.dumps(summary.to_json()) == json.dumps(VALUES)
 
 

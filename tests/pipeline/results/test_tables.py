@@ -1,4 +1,4 @@
-"""The closing table."""
+"""The table at the end of a run."""
 
 import pytest
 from rich.console import Console
@@ -48,7 +48,7 @@ def test_a_row_is_a_line_of_80_columns(metrics):
     dev = dict.fromkeys((*metrics, "score"), 0.8125)
     students = [model(name, f"{s}", 0.8, 0.25, s, dev=dev) for s in (41, 42)]
     models = [model("dense teacher", "a", 0.9, None, dev=dev), *students]
-    models = models if metrics[0] in ("accuracy", "f1") else models[:2]  # these have no room for the seed as well
+    models = models if metrics[0] in ("accuracy", "f1") else models[:2]  # others leave no room for the seed
     text = shown(models)
     (best,) = (line for line in text.splitlines() if f"{name} *" in line)
     assert best.split()[-len(metrics) - 2 : -1] == ["0.8000", *["0.8125"] * len(metrics)]

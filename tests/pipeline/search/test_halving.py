@@ -22,7 +22,7 @@ def test_halving_leaves_one_where_epochs_are_enough(number, eta):
 def test_halving_with_few_epochs():
     assert halving_epochs(5, 10, 2) == [1, 2, 5]
     assert halving_epochs(5, 3, 2) == [1, 2]
-    assert halving_epochs(5, 1, 2) == []  # all are trained to their end
+    assert halving_epochs(5, 1, 2) == []  # all candidates are trained to the end
     assert halving_epochs(1, 10, 2) == halving_epochs(0, 10, 2) == []
 
 

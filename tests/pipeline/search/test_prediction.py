@@ -1,4 +1,4 @@
-"""Searching: its formulas, and predictions against masks on the dense teacher."""
+"""The formulas of the search, and predictions, compared with masks on the dense teacher."""
 
 import copy
 
@@ -23,7 +23,7 @@ def test_rules():
 
 @pytest.fixture
 def models(tiny_task):
-    """The selection part, a dense teacher, and a student."""
+    """The selection split, a dense teacher, and a student."""
     data = tiny_task.data()
     data.prepare_data()
     data.setup("fit")
@@ -75,7 +75,7 @@ def test_no_teacher_is_judged_by_rows_that_shaped_it(models):
         return scores_against(dense, trial, fold, SoftTargets())
 
     held_out = cross_fit(parts, score)
-    assert scored == [len(labels_of(part)) for part in parts]  # each once
+    assert scored == [len(labels_of(part)) for part in parts]  # each part once
     found = predicted(held_out, dense, trial)
     for candidate, prediction in found.items():
         right = agreed = 0
@@ -99,7 +99,7 @@ def test_folds_have_every_row_once(sizes):
     assert all(parts)
     assert torch.equal(torch.cat([labels_of(part) for part in parts]).sort().values, rows)
     if len(sizes) >= FOLDS:
-        assert {len(batch["labels"]) for part in parts for batch in part} == {16}  # as they were
+        assert {len(batch["labels"]) for part in parts for batch in part} == {16}  # batches keep their size
 
 
 def test_one_row_cannot_be_folded():

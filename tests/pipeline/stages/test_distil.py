@@ -19,7 +19,7 @@ def test_rows_without_a_label_are_for_distillation(tiny_task, tmp_path, monkeypa
         used[name] = yaml.safe_load((run / name / "stage.yaml").read_text())["data"].get("use_unlabelled", False)
         steps[name] = read_checkpoint(latest_checkpoint(run / name / "checkpoints"), mapped=True)["global_step"]
     assert used == {"finetune": False, "trial": True, "distill/0.5_0.2": True, "baselines/no_teacher": False}
-    assert steps["finetune"] == 2  # an epoch of 32 rows
+    assert steps["finetune"] == 2  # one epoch of 32 rows
     whole = steps["trial"]  # two epochs of all rows
     assert whole == steps["distill/0.5_0.2"] > 2 * 2
-    assert abs(steps["baselines/no_teacher"] - whole) <= 2  # as long, in whole epochs
+    assert abs(steps["baselines/no_teacher"] - whole) <= 2  # equally long, but in whole epochs

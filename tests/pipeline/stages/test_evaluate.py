@@ -1,4 +1,4 @@
-"""Which student is the best."""
+"""The choice of the best student."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from pipeline.stages import evaluate as stage
 
 @pytest.fixture
 def summarized(tiny_task, tmp_path, monkeypatch):
-    """From the mode of the search and the selection scores of the students to the summary."""
+    """Function from the mode of the search and the students' selection scores to the summary."""
     monkeypatch.setattr(stage, "FinetuningModule", lambda folder, *_, **__: type("Module", (), {"classifier": folder}))
     monkeypatch.setattr(stage, "load_classifier", str)
     monkeypatch.setattr(stage, "size", lambda *_: Size(2, 1, Removed(0.5, 0.5)))
@@ -25,7 +25,7 @@ def summarized(tiny_task, tmp_path, monkeypatch):
         def evaluate(module, data, settings, part):
             name = module.classifier.removeprefix(str(settings.folder))[1:].removesuffix("/model")
             read.append(part)
-            # On dev the order is the other way round.
+            # On dev the order is reversed.
             score = scores.get(name, 0.0) * (1 if part == "selection" else -1)
             return Evaluation({"score": score}, torch.zeros(4, 2), torch.zeros(4, dtype=torch.long))
 
@@ -43,7 +43,7 @@ def summarized(tiny_task, tmp_path, monkeypatch):
         ]
         settings.baselines = ["dense_teacher_best_of_k"]
         found = stage.summarize(settings, manifest, trained)
-        assert read == ["selection"] * 6 + ["dev"] * 6  # dev after everything is chosen
+        assert read == ["selection"] * 6 + ["dev"] * 6  # dev is read after all choices
         return found
 
     return work

@@ -13,7 +13,7 @@ from tests.pipeline.runs import options
 @pytest.mark.parametrize("changed", ["model.safetensors", "config.json", "tokenizer.json"])
 def test_an_encoder_that_changes_while_the_run_works(tiny_task, tmp_path, monkeypatch, capsys, changed):
     encoder = shutil.copytree(tiny_task.encoder, tmp_path / "encoder")
-    (encoder / "SHA256SUMS").unlink()  # as in a model from elsewhere
+    (encoder / "SHA256SUMS").unlink()  # as in a model of another program
     if changed == "model.safetensors":
         weights = load_file(encoder / changed)
         next(iter(weights.values())).add_(1)

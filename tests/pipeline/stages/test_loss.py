@@ -1,4 +1,4 @@
-"""A loss of one's own in a whole run: it trains, and scores the teacher's units with what it has learned."""
+"""A user's own loss in a whole run: it is trained, and its trained parameters score the teacher's units."""
 
 import json
 

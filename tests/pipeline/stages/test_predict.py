@@ -16,7 +16,7 @@ def test_prediction_trains_one_student(scored, pruned_run, tiny_task, tmp_path, 
     assert "then the distillations that the search chooses" in capsys.readouterr().out
     main(command)
     search = search_of(scored)
-    assert search["chosen"] == ["0.5_0.4"]  # by its sparsity, which counts so much
+    assert search["chosen"] == ["0.5_0.4"]  # because of its sparsity, which has a large weight
     for candidate in search["candidates"]:
         assert candidate["value"] == pytest.approx(candidate["metric"] + 100 * candidate["sparsity"])
     assert trained == [("distill/0.5_0.4", None)]

@@ -16,7 +16,7 @@ def random_scores(seed, *, ties=False, sizes=(12, 7, 0, 30)):
 
 
 def loop_masks(scores, sparsity):
-    """The released code's way: a sorted Python list of all (layer, score) pairs, the first ones dropped."""
+    """The released code's method: sort a Python list of all (layer, score) pairs and drop the first ones."""
     pairs = [(float(score), layer, unit) for layer, layer_scores in enumerate(scores) for unit, score in
              enumerate(layer_scores)]  # fmt: skip
     pairs.sort(key=lambda pair: pair[0])

@@ -1,4 +1,4 @@
-"""Removing heads and neurons gives the output of masking them."""
+"""Removing heads and neurons gives the same output as masking them."""
 
 import copy
 import pickle
@@ -33,7 +33,7 @@ def test_masked_equals_shrunk(family, empty_heads, empty_neurons, dtype, toleran
     torch.testing.assert_close(logits(model), masked, rtol=0, atol=tolerance)
     assert [layer.num_heads for layer in encoder_layers(model)] == [int(mask.sum()) for mask in masks[0]]
     assert [layer.num_neurons for layer in encoder_layers(model)] == [int(mask.sum()) for mask in masks[1]]
-    # Each head has three projections with biases and one without, each neuron one of each.
+    # A head has three projections with a bias and one without. A neuron has one of each.
     removed = sum(int((~m).sum()) * 8 * (4 * 32 + 3) for m in masks[0])
     removed += sum(int((~m).sum()) * (2 * 32 + 1) for m in masks[1])
     assert count_parameters(model) == (total - removed, encoder - removed)
@@ -98,7 +98,7 @@ def test_training_a_shrunk_model_reaches_every_parameter(family):
     model = tiny_classifier(family).train()
     shrink_(model, random_masks(model, empty_heads=0, empty_neurons=1))
     model(**tiny_batch()).loss.backward()
-    # Distributed training waits for all of them. RoBERTa's classifier and BERT's pooler included.
+    # Distributed training waits for the gradients of all parameters, also RoBERTa's classifier and BERT's pooler.
     assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
 
 

@@ -1,4 +1,4 @@
-"""Where families keep the parts of a layer."""
+"""The attributes under which families have the parts of a layer."""
 
 import pytest
 from torch import nn

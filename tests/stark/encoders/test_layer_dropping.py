@@ -1,4 +1,4 @@
-"""Layers that go."""
+"""Dropping of layers."""
 
 import copy
 

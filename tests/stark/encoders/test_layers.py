@@ -1,4 +1,4 @@
-"""The layers of every family, and the units that they have."""
+"""The layers of every family, and their units."""
 
 import pytest
 

@@ -54,7 +54,7 @@ def test_gradients_of_masks_per_example_add_up(family):
         per_example = torch.autograd.grad(model(**batch).loss, single)
     for one, many in zip(expected, per_example, strict=True):
         torch.testing.assert_close(many.sum(0), one, rtol=0, atol=1e-12)
-    # An example's gradient is that of the example alone, at the weight that the mean gives it.
+    # An example's gradient in a batch is its gradient alone, times its weight in the mean.
     with unit_masks(model, UnitMasks(shared[:2], shared[2:])):
         alone = torch.autograd.grad(model(**{k: v[2:3] for k, v in batch.items()}).loss / 4, shared)
     for one, many in zip(alone, per_example, strict=True):

@@ -13,7 +13,7 @@ def inputs(dtype=torch.float64):
     return query, key, value, mask
 
 
-@pytest.mark.parametrize("p", [0.0, 1e-9])  # without dropout, and with one that drops nothing but is written out
+@pytest.mark.parametrize("p", [0.0, 1e-9])  # without dropout, and with dropout that runs but drops nothing
 def test_it_is_torchs(p):
     query, key, value, mask = inputs()
     for given in (mask, None):

@@ -7,7 +7,7 @@ from tests.tiny import FAMILIES, tiny_batch, tiny_classifier
 
 
 class Waits(TorchDispatchMode):
-    """Notes what a GPU would have to be waited for: values of tensors that Python gets to see."""
+    """Records operations that synchronise with a GPU, because Python reads the values of tensors."""
 
     def __init__(self):
         super().__init__()
@@ -42,7 +42,7 @@ def test_nothing_is_waited_for(family):
     model, batch = tiny_classifier(family).train(), tiny_batch()
     with Waits() as waits:
         model(**batch)
-    assert waits.found  # transformers looks whether anything is masked
+    assert waits.found  # transformers checks whether anything is masked
     with Waits() as waits:
         classify(model, batch).sum().backward()
     assert waits.found == []

@@ -16,7 +16,7 @@ from tests.tiny import FAMILIES, random_masks, tiny_batch, tiny_classifier
 
 
 def barely_dropping(model):
-    """Training, in which dropout does all its work but drops one element of 65,536 million."""
+    """Set a model to training with dropout that runs fully but drops only one of 65,536 million elements."""
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 1e-9

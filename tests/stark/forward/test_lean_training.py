@@ -8,7 +8,7 @@ from stark.forward.lean_training import CheapDropout, UsedRows, cheap_dropout_, 
 from tests.tasks import differences, fit, make_trainer
 from tests.tiny import FAMILIES, tiny_batch, tiny_classifier
 
-USED = torch.arange(0, 60, 2)  # even ids; padding among them or not, as the family has it
+USED = torch.arange(0, 60, 2)  # even ids; whether padding is among them depends on the family
 
 
 def even_batch(seed):
@@ -46,7 +46,7 @@ def test_training_has_the_bits_of_the_whole_embedding(family):
     assert sum(p.numel() for p in lean.parameters()) < sum(p.numel() for p in model.parameters())
     for expected, found in zip(train(model, 5), train(lean, 5, rows), strict=True):
         assert differences(expected, found) == []
-    # All tokens may come where nothing learns.
+    # Without gradients, all tokens may occur.
     with torch.no_grad():
         assert torch.equal(lean(**tiny_batch()).logits, model(**tiny_batch()).logits)
     plain_(lean)

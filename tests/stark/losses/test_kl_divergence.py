@@ -1,4 +1,4 @@
-"""KL divergence against scipy."""
+"""KL divergence, compared with scipy."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A loss of one's own: what it asks for is what it gets."""
+"""A user's own loss gets the hidden states of the layers that it names."""
 
 import torch
 

@@ -64,7 +64,7 @@ def test_rows_without_a_label_learn_from_the_teacher_alone(classes):
             labels=labels[row : row + 1],
             weight=weight,
         )
-        # The teacher's part alone, in its weight.
+        # The teacher's part alone, with its weight.
         * (0.25 if weight == 1 else 1)
         for row, weight in enumerate([0.25, 1.0] * len(labels))
         if row < len(labels)

@@ -265,7 +265,7 @@ def break_to_stark(folder):
 )
 def test_what_cannot_be_loaded_says_why_in_one_line(damage, message, tmp_path):
     folder = save_classifier(named_classifier(), tmp_path / "model")
-    (folder / CHECKSUMS_FILE).unlink()  # a folder of somebody else's
+    (folder / CHECKSUMS_FILE).unlink()  # as in a folder that another program wrote
     damage(folder)
     with pytest.raises(ValueError, match=message) as error:
         load_classifier(folder, label_names=NAMES)
@@ -296,7 +296,7 @@ def test_tokenizer(encoder_folder, tmp_path):
 def test_a_loaded_classifier_is_saved_with_the_tokenizer_that_it_came_with(encoder_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(encoder_folder.parent)
     model = load_classifier(encoder_folder.name, label_names=["no", "yes"])
-    monkeypatch.chdir(tmp_path)  # a relative path means another place now
+    monkeypatch.chdir(tmp_path)  # a relative path now names another place
     heads, neurons = random_masks(model)
     folder = save_classifier(shrink_(model, UnitMasks(heads, neurons)), tmp_path / "small")
     assert load_tokenizer(folder).get_vocab() == load_tokenizer(encoder_folder).get_vocab()
@@ -321,7 +321,7 @@ def test_a_flipped_bit_is_named(name, tmp_path):
 
 @pytest.mark.parametrize("name", ["special_tokens_map.json", "added_tokens.json", "merges.txt", "adapter_config.json"])
 def test_a_file_that_the_checksums_do_not_list_is_not_read(tiny_task, tmp_path, name):
-    """transformers would: it can give [PAD] another id."""
+    """transformers would read it, and it could for instance give [PAD] another id."""
     folder = Path(shutil.copytree(tiny_task.teacher, tmp_path / "model"))
     (folder / "README.md").write_text("# A card, which is no part of the model\n")
     load_classifier(folder)
@@ -343,8 +343,8 @@ def test_a_damaged_tokenizer_is_named(tmp_path):
 
 
 def test_no_code_of_a_folder_is_run(tmp_path, monkeypatch):
-    """A folder that brings classes of its own, for the model, its configuration and its tokenizer."""
-    monkeypatch.setattr("builtins.input", lambda *_: "y")  # nor is anybody asked
+    """The folder has Python classes for the model, its configuration and its tokenizer."""
+    monkeypatch.setattr("builtins.input", lambda *_: "y")  # the user is not asked either
     folder = save_sample_encoder(tmp_path / "encoder", ["good", "bad"])
     (folder / CHECKSUMS_FILE).unlink()
     (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Evil: pass\n")
@@ -359,7 +359,7 @@ def test_no_code_of_a_folder_is_run(tmp_path, monkeypatch):
         tokenizer_class="Evil",
         trust_remote_code=True,
     )
-    load_classifier(folder, label_names=NAMES)  # by transformers' own class
+    load_classifier(folder, label_names=NAMES)  # with transformers' class
     with contextlib.suppress(ValueError):
         load_tokenizer(folder)
     change_json(folder / "config.json", model_type="evil")
@@ -443,7 +443,7 @@ def test_a_tokenizer_with_a_billion_labels_is_refused(name, tmp_path):
 
 
 def shard(folder):
-    """Store the weights in two files with an index, as transformers does from 50 GB on."""
+    """Store the weights in two files with an index, as transformers does for models above 50 GB."""
     state = load_file(folder / "model.safetensors")
     names = sorted(state)
     parts = {"model-00001-of-00002.safetensors": names[::2], "model-00002-of-00002.safetensors": names[1::2]}
@@ -515,7 +515,7 @@ def test_what_cannot_be_read_now_is_no_wrong_model(name, checked, code, encoder_
 
 
 def test_links_to_files_are_followed(encoder_folder, tmp_path):
-    """As in the cache of the hub."""
+    """The hub's cache has such links."""
     blobs, snapshot = Path(shutil.copytree(encoder_folder, tmp_path / "blobs")), tmp_path / "snapshot"
     snapshot.mkdir()
     for file in blobs.iterdir():

@@ -18,7 +18,7 @@ INPUTS = ModelInputs(32, "stark", ("one", "two"), "classification", True, "pairs
 def saved(tiny_task, tmp_path_factory):
     model, tokenizer = load_classifier(tiny_task.teacher), load_tokenizer(tiny_task.teacher)
     folder = save_classifier(model, tmp_path_factory.mktemp("inputs") / "model", tokenizer, INPUTS)
-    # What the caller has stays as it is.
+    # The caller's object is not changed.
     assert ModelInputs.read(model.config) is None
     assert tokenizer.model_max_length == 128
     return folder

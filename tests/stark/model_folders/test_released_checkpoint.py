@@ -23,13 +23,13 @@ LEVELS = ("50", "70", "90")
 
 
 def labels_of(config):
-    """A task whose classes the released code did not reorder, and names for as many as the classifier has."""
+    """A task whose classes the released code did not reorder, and one label name per class of the classifier."""
     count = config.get("num_labels", 2)
     return "own", [f"label {number}" for number in range(count)]
 
 
 def assert_same(found, expected):
-    """Equal but for the order of float64 operations: everything here is computed in float64 from float32 weights."""
+    """Equal within float64 rounding, because all values are computed in float64 from float32 weights."""
     assert found.dtype == expected.dtype == torch.float64
     torch.testing.assert_close(found, expected)
 
@@ -65,7 +65,7 @@ def test_pruned_students_compute_what_the_released_code_does(name, level):
     assert count_parameters(student)[1] == counts["encoder"]
     for batch, expected in zip(case.batches, masked, strict=True):
         assert_same(logits(student, batch), expected)
-    # The released code leaves an empty block out together with its bias.
+    # The released code skips an empty block together with its bias.
     for layer in encoder_layers(student):
         for linear in (layer.attention_output, layer.ffn_out):
             if linear.in_features == 0:
@@ -80,7 +80,7 @@ def vocabulary(tmp_path_factory):
 
 
 def write_checkpoint(folder, name, vocabulary, *, pickled=False, **config):
-    """The golden teacher as the released code would have saved it."""
+    """Write the golden teacher as the released code would have saved it."""
     case = golden(name)
     folder.mkdir()
     inputs = load_file(f"tests/golden/{name}/inputs.safetensors")
@@ -194,7 +194,7 @@ def cut(state, config, level):
 
 
 def released_widths(config, level):
-    """Of each layer's attention and FFN: what is removed is rounded to a multiple of 8, a tie to the even one."""
+    """Widths of each attention and FFN; removed widths are rounded to multiples of 8, ties to even multiples."""
     dropped = config["sparsity_map"][level]
     head = config["hidden_size"] // config["num_attention_heads"]
     sizes = (("head", head, config["hidden_size"]), ("neuron", 1, config["intermediate_size"]))
@@ -205,7 +205,7 @@ def released_widths(config, level):
 
 
 def released_logits(state, config, level, batch):
-    """What the released code computes with a stored student, written down from its description."""
+    """The logits that the released code computes for a stored student, implemented from its description."""
     state = {name: tensor.double() for name, tensor in state.items()}
 
     def dense(name, x):
@@ -225,7 +225,7 @@ def released_logits(state, config, level, batch):
     ignored = (batch["attention_mask"] == 0)[:, None, None, :]
     for number, (attention, ffn) in enumerate(released_widths(config, level)):
         layer = f"bert.encoder.layer.{number}."
-        # A block narrower than 8 is skipped, with its bias: only the norm is applied.
+        # A block narrower than 8 is skipped together with its bias; only the norm is applied.
         added = 0.0
         if attention >= 8:
             q, k, v = (heads_of(dense(f"{layer}attention.self.{part}", x)) for part in ("query", "key", "value"))
@@ -245,7 +245,7 @@ def released_logits(state, config, level, batch):
     ("name", "level"), [("tiny", "50"), ("tiny", "90"), ("small", "90"), *(("empty", level) for level in LEVELS)]
 )
 def test_a_cut_student_computes_what_the_released_code_does(name, level, leave_out_empty, vocabulary, tmp_path):
-    """Also with blocks that the released code skips: of ``empty``'s FFNs some have 4 stored neurons."""
+    """This includes blocks that the released code skips: some FFNs of ``empty`` have 4 stored neurons."""
     case, state = write_checkpoint(tmp_path / "source", name, vocabulary)
     sparsity_map = {level: case.expected["prune"]["sparsity_map"][level]}
     config = case.config | {"sparsity": level, "sparsity_map": sparsity_map}
@@ -268,14 +268,14 @@ def test_a_cut_student_computes_what_the_released_code_does(name, level, leave_o
 
 @pytest.mark.parametrize("draw", range(12))
 def test_a_cut_student_of_any_size_is_the_same_function(draw, vocabulary, tmp_path):
-    """FFN sizes that are no multiple of 8, heads of odd sizes, and rounding that takes away more than there is."""
+    """FFN sizes are no multiples of 8, heads have unusual sizes, and rounding may remove more than a block has."""
     drawn = random.Random(draw)
     head_size = drawn.choice([4, 6, 8, 12, 16])
     heads, neurons, layers = drawn.randint(1, 4), drawn.randint(3, 45), 3
     hidden = heads * head_size
 
     def dropped():
-        """Numbers of heads that the released code can compute: others leave a part of a head."""
+        """A number of dropped heads that the released code can compute; other numbers leave a part of a head."""
         widths = {count: hidden - 8 * round(count * head_size / 8) for count in range(heads + 1)}
         return drawn.choice([count for count, width in widths.items() if width < 8 or width % head_size == 0])
 
@@ -336,7 +336,7 @@ def test_what_cannot_be_imported_says_why(vocabulary, tmp_path):
 
 
 def test_a_student_that_the_released_code_cannot_compute_is_refused(vocabulary, tmp_path):
-    """Of three heads of 12, one is removed: 16 rows of 36 go, and one and two thirds of a head are left."""
+    """One of three heads of size 12 is removed: rounding removes 16 of 36 rows, which leaves 1 2/3 heads."""
     model = tiny_classifier(hidden=36, heads=3, layers=1)
     state = model.state_dict()
     for ours, theirs in (("bert.pooler.dense", "cls.0"), ("classifier", "cls.3")):

@@ -1,4 +1,4 @@
-"""Classes."""
+"""Labels that are classes."""
 
 import math
 

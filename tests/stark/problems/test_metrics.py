@@ -1,4 +1,4 @@
-"""Metrics against other libraries, and the quick score against them."""
+"""Metrics, compared with other libraries, and the fast score, compared with the metrics."""
 
 import math
 import warnings
@@ -47,7 +47,7 @@ CLASSES = {"accuracy": (2, 3), "f1": (2,), "matthews_corrcoef": (2, 3)}
 
 
 def scored_both_ways(name, num_labels, predicted, labels):
-    """The metric as validations count it, batch after batch, and as a bootstrap calls it: they must be equal."""
+    """Check that the metric of a validation, batch by batch, equals the score function of the bootstrap."""
     metrics = build_metrics([name], num_labels)
     for part in torch.arange(len(labels)).split(4):
         metrics.update(predicted[part], labels[part])
@@ -91,7 +91,7 @@ def test_correlations_are_scipys(name):
 
 
 def test_ranks_do_not_overflow():
-    """Half of the rows tie, and their ranks add up to more than 32 bits hold."""
+    """Half of the rows have ties, and the sum of their ranks exceeds 32 bits."""
     labels = torch.arange(200_000.0)
     predicted = (labels - 100_000).clamp(min=0)
     expected = scipy.stats.spearmanr(labels, predicted).statistic
@@ -103,7 +103,7 @@ def test_an_undefined_correlation_is_zero(name):
     labels = torch.arange(60.0)
     for value in (math.nan, math.inf, -math.inf):
         assert scored_both_ways(name, 1, torch.where(labels == 7, value, labels), labels) == 0
-    # The mean of these is not one of them, in any precision.
+    # The mean of these equal values, computed in any precision, differs from them.
     assert scored_both_ways(name, 1, torch.full_like(labels, 0.1), labels) == 0
     assert scored_both_ways(name, 1, labels, torch.full_like(labels, 0.1)) == 0
     assert scored_both_ways(name, 1, labels[:1], labels[:1]) == 0

@@ -1,4 +1,4 @@
-"""What every kind of label does."""
+"""Functions of every kind of label."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Scores."""
+"""Labels that are scores."""
 
 import random
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Which kind of label a task or a model has."""
+"""The kind of label of a task or a model."""
 
 import pytest
 from transformers import BertConfig
@@ -47,7 +47,7 @@ def grades(monkeypatch):
 def test_a_registered_kind_is_kept_in_the_configuration():
     config = BertConfig()
     set_labels_(config, ["poor", "good"], "grades")
-    assert config.problem_type == "single_label_classification"  # transformers knows no other words
+    assert config.problem_type == "single_label_classification"  # transformers accepts only its own names
     read = BertConfig.from_dict(config.to_dict())
     assert isinstance(problem_of(read), Grades)
     set_labels_(read, ["poor", "good"])

@@ -1,4 +1,4 @@
-"""How a teacher's sparsity falls."""
+"""The schedule by which a teacher's sparsity falls."""
 
 import pytest
 

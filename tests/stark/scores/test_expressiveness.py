@@ -1,4 +1,4 @@
-"""Expressiveness against the released code."""
+"""Expressiveness, compared with the released code."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Friendliness: the teacher scored against its student, and its variants against difference quotients."""
+"""Friendliness of the teacher's units to a student, and its variants, compared with difference quotients."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def test_scoring_leaves_both_models_as_they_were(training):
     before = [tensor.clone() for model in (teacher, student) for tensor in model.state_dict().values()]
     state = torch.get_rng_state()
     first, second = (scores_against(teacher, student, [tiny_batch()]) for _ in range(2))
-    assert torch.equal(first.heads["friendliness"][0], second.heads["friendliness"][0])  # no dropout in it
+    assert torch.equal(first.heads["friendliness"][0], second.heads["friendliness"][0])  # scoring uses no dropout
     assert all(module.training == training for module in student.modules())
     assert not any(module.training for module in teacher.modules())
     assert not any(parameter.requires_grad for parameter in teacher.parameters())
@@ -47,7 +47,7 @@ def models():
 
 
 def loss_without(teacher, student, batches, loss, step, kind, layer, unit):
-    """The sum of the losses when a unit's mask is 1 - step."""
+    """The sum of the losses if a unit's mask is 1 - step."""
     layers = encoder_layers(teacher)
     sizes = [[layer.num_heads for layer in layers], [layer.num_neurons for layer in layers]]
     masks = UnitMasks(*([torch.ones(n, dtype=torch.float64) for n in kind] for kind in sizes))

@@ -1,4 +1,4 @@
-"""Units in a drawn order."""
+"""Units in random order."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""What scores have in common."""
+"""Functions that all scores share."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The pass that scores units, against a loop over single examples."""
+"""The pass that scores units, compared with a loop over single examples."""
 
 import random
 
@@ -23,14 +23,14 @@ SCORES = [Expressiveness()]
 
 
 class Other(GradientScore):
-    """Of the first logit."""
+    """A score whose loss is the square of the first logit."""
 
     def losses(self, problem, outputs, batch, distilled):
         return outputs.logits[:, 0] ** 2
 
 
 class Signed(Other):
-    """Whose gradients may cancel."""
+    """A score whose gradients may cancel."""
 
     reduction = "signed"
 
@@ -48,7 +48,7 @@ def flat(scores, name="expressiveness"):
 
 
 def loop_of_single_examples(model, batch):
-    """One forward and one backward pass per example, with plain masks."""
+    """Score with one forward and one backward pass per example, with plain masks."""
     layers = encoder_layers(model)
     sizes = [layer.num_heads for layer in layers] + [layer.num_neurons for layer in layers]
     total = [torch.zeros(size, dtype=torch.float64) for size in sizes]
@@ -126,7 +126,7 @@ def test_no_batch_is_read_for_scores_of_weights():
 
 def test_what_cannot_be_scored_is_refused():
     class Expressiveness(Other):
-        """Another one of that name."""
+        """Another score of the same name."""
 
     model = tiny_classifier()
     with pytest.raises(StarkError, match="two scores are called expressiveness"):
@@ -142,7 +142,7 @@ def test_scoring_leaves_no_trace(training):
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     learning = [parameter.requires_grad for parameter in model.parameters()]
     states = torch.get_rng_state(), random.getstate()
-    with torch.no_grad():  # as some hooks of Lightning are run
+    with torch.no_grad():  # as in some hooks of Lightning
         score_units(model, [tiny_batch()], SCORES)
     assert torch.equal(states[0], torch.get_rng_state())
     assert states[1] == random.getstate()

@@ -1,4 +1,4 @@
-"""Files and folders are there completely or not at all."""
+"""Files and folders are complete or absent."""
 
 import json
 import os
@@ -55,7 +55,7 @@ def test_a_folder_whose_filling_fails_leaves_the_old_one(tmp_path):
 
 
 def test_text_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
-    """At every call that a crash could follow, the file under the name is whole."""
+    """Whenever a crash could happen, the file with this name is complete."""
     path = tmp_path / "file.txt"
     write_text(path, "old")
     seen = []
@@ -67,7 +67,7 @@ def test_text_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("umask", [0o022, 0o007, 0o077])
 def test_who_may_read_an_ordinary_file_may_read_these(umask, tmp_path):
-    """As save_file of safetensors 0.8 does, files are made private here."""
+    """The test makes files private, as save_file of safetensors 0.8 does."""
 
     def private(path):
         path.write_text("text")
@@ -130,13 +130,13 @@ with new_file(Path("file")) as file, new_folder(Path("folder")) as folder:
 
 
 def test_what_killed_processes_left_is_cleared_away_and_what_living_ones_write_is_not(tmp_path):
-    """Whether a process lives is asked of its lock, which knows other containers with equal names and numbers."""
+    """A lock shows whether a process lives, also across containers, where process ids may be equal."""
     killed = subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert [name.split(".")[1] for name in names(tmp_path)] == ["file", "folder"]
     with new_file(tmp_path / "file") as theirs, new_folder(tmp_path / "folder") as folder:
         working = names(tmp_path)
-        assert len(working) == 2  # what was left is gone
+        assert len(working) == 2  # the killed process's files are removed
         write_text(tmp_path / "file", "ours")
         write_text(tmp_path / "folder/content", "ours")
         remove_folder(tmp_path / "folder")
@@ -157,7 +157,7 @@ def test_what_only_looks_like_ours_stays(tmp_path):
 
 @pytest.mark.parametrize("make", [new_file, new_folder])
 def test_no_link_is_written_through(tmp_path, monkeypatch, make):
-    """Somebody who guesses the next random name puts a link there."""
+    """An attacker who guesses the next random name puts a link there."""
     theirs, ours = tmp_path / "theirs", tmp_path / "ours"
     for folder in (theirs, ours):
         folder.mkdir()
@@ -184,7 +184,7 @@ def test_a_folder_is_removed_under_another_name(tmp_path, monkeypatch):
             remove_folder(tmp_path / "folder")
     assert not (tmp_path / "folder").exists()
     assert len(names(tmp_path)) == 1
-    remove_folder(tmp_path / "folder")  # what is left of the former goes with the next one
+    remove_folder(tmp_path / "folder")  # the next removal also removes the rest of the former one
     assert names(tmp_path) == []
     remove_folder(tmp_path / "none/none")
 
@@ -224,7 +224,7 @@ def test_names_that_lead_out_are_refused(tmp_path, name):
 def test_names_inside_are_paths(tmp_path):
     assert inside(tmp_path, "a/b.txt") == tmp_path / "a/b.txt"
     (tmp_path / "real").mkdir()
-    (tmp_path / "linked").symlink_to(tmp_path / "real")  # the user's own link to all of it
+    (tmp_path / "linked").symlink_to(tmp_path / "real")  # a link that the user made to the whole folder
     assert inside(tmp_path / "linked", "x") == tmp_path / "linked/x"
 
 

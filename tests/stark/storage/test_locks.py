@@ -1,4 +1,4 @@
-"""Locks: one process at a time, and none after its death."""
+"""Locks: one process at a time; a lock ends with its process."""
 
 import signal
 import subprocess

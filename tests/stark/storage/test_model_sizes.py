@@ -23,7 +23,7 @@ def test_plausible_sizes_pass():
     check_sizes(PLAUSIBLE, SHAPES)
     check_sizes(PLAUSIBLE)
     check_sizes({})
-    check_sizes({"num_hidden_layers": "many", "vocab_size": None}, SHAPES)  # its own class refuses these
+    check_sizes({"num_hidden_layers": "many", "vocab_size": None}, SHAPES)  # the configuration's class refuses these
 
 
 @pytest.mark.parametrize("shapes", [SHAPES, None], ids=["weights", "no weights"])

@@ -1,4 +1,4 @@
-"""What could not be read now is neither missing nor damaged."""
+"""A file that cannot be read at the moment is not treated as missing or damaged."""
 
 import errno
 import os
@@ -109,7 +109,7 @@ def test_wrapped_errors_are_found():
 
 @pytest.mark.parametrize("free", [0, 1])
 def test_descriptors_run_out_for_real(folder, free):
-    """With one left safetensors can open the file, but not map it."""
+    """With one descriptor left, safetensors can open the file, but not map it."""
     read_tensors(folder / "a.bin")
     with few_descriptors(free), pytest.raises(ReadError, match=r"Too many open files|could not be opened"):
         read_tensors(folder / "a.bin")

@@ -1,4 +1,4 @@
-"""Tensor files: everything comes back, and every flipped bit is seen."""
+"""Tensor files: they are read back unchanged, and every flipped bit is detected."""
 
 import contextlib
 import pickle
@@ -35,7 +35,7 @@ def test_any_flipped_bit_is_seen(tmp_path):
         path.write_bytes(content[:position] + bytes([content[position] ^ 4]) + content[position + 1 :])
         with contextlib.suppress(DamagedError):
             tensors, notes = read_tensors(path)
-            # Nothing but a space of the header's padding was hit.
+            # The flipped bit was in a space of the header's padding.
             assert hash_tensors(tensors) == hash_tensors(TENSORS)
             assert notes == {"model": "x"}
             unseen += 1

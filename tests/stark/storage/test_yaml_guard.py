@@ -1,4 +1,4 @@
-"""Documents that would keep a program busy are refused while they are parsed."""
+"""Documents that would take too long to parse are refused during parsing."""
 
 import pytest
 import yaml

@@ -51,7 +51,7 @@ def test_any_other_check_is_refused(tmp_path, content):
 def test_an_export_is_a_whole_folder_with_its_check(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"x")
     write_checksums(tmp_path)
-    assert not is_export(tmp_path)  # any folder may have checksums
+    assert not is_export(tmp_path)  # a folder with checksums need not be an export
     write_check(tmp_path, Check(**EARLIER, latency=LATENCY, latency_before=LATENCY))
     write_checksums(tmp_path)
     assert is_export(tmp_path)

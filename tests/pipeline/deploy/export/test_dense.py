@@ -13,7 +13,7 @@ from stark.model_folders.model_folder import save_classifier
 from stark.storage import write_tensors
 from tests.tiny import FAMILIES, random_masks, tiny_batch, tiny_classifier
 
-# Nothing of ours is imported there; run elsewhere, so that our packages are not even found.
+# Run in another folder, where our packages cannot be found, to show that none of them is needed.
 READ = """
 import sys, torch
 from safetensors.torch import load_file

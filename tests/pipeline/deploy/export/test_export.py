@@ -1,4 +1,4 @@
-"""Exported models, read by the runtimes themselves."""
+"""Exported models, run by the runtimes themselves."""
 
 import ast
 import json
@@ -33,7 +33,7 @@ from tests.tiny import FAMILIES, random_masks, tiny_classifier
 
 DOCUMENTED = re.compile(r"```python\n(.*?)```", re.DOTALL)
 LENGTH = 128
-"""Of the student's rows."""
+"""The maximal length of the student's rows."""
 
 
 def texts_of(task):
@@ -43,17 +43,17 @@ def texts_of(task):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Without the time that measuring takes."""
+    """Replace latency measurements, which take time."""
     monkeypatch.setattr(export, "measure_latency", lambda models, *_: dict.fromkeys(models, Latency(1.0, 0.5, 2.0)))
 
 
 @pytest.fixture(scope="module")
 def student(tiny_task, tmp_path_factory):
-    """Uneven; one layer has no heads, the other one no neurons."""
+    """An uneven student: one layer has no heads, the other one has no neurons."""
     model = drop_layers_(load_classifier(tiny_task.teacher), [0, 1])
     tokenizer = load_tokenizer(tiny_task.teacher)
     shrink_(model, random_masks(model, empty_heads=0, empty_neurons=1))
-    # Both classes are answered.
+    # The model predicts both classes.
     rows = tokenizer(texts_of(tiny_task), padding=True, return_tensors="pt")
     with torch.no_grad():
         model.classifier.bias[0] -= model(**rows).logits.diff(dim=1).quantile(0.5).neg()
@@ -63,7 +63,7 @@ def student(tiny_task, tmp_path_factory):
 
 
 def rows(tokenizer, number, length):
-    """Ids of words, and a mask with padding in the first row."""
+    """Token ids, and a mask with padding in the first row."""
     generator = torch.Generator().manual_seed(number * length)
     ids = torch.randint(5, len(tokenizer), (number, length), generator=generator)
     mask = torch.ones_like(ids)
@@ -86,7 +86,7 @@ def openvino_answer(folder, batch):
 
 def torch_answer(folder, batch):
     module = torch.export.load(folder / "model.pt2").module()
-    # Operations of torch alone: who loads it needs nothing of what made it int8.
+    # Only torch's operations, so that loading does not need the library that quantised the model.
     assert all("aten" in str(node.target) for node in module.graph.nodes if node.op == "call_function")
     return module(**batch).logits
 
@@ -100,7 +100,7 @@ ANSWERS = {"onnx": onnx_answer, "openvino": openvino_answer, "torch": torch_answ
 
 
 def said_without_us(folder, texts, tmp_path):
-    """What the program in docs/use.md prints where only ONNX Runtime, NumPy and tokenizers are installed."""
+    """Output of the program in docs/use.md if only ONNX Runtime, NumPy and tokenizers are installed."""
     (program,) = (code for code in DOCUMENTED.findall(Path("docs/use.md").read_text()) if "onnxruntime" in code)
     assert "student-onnx" in program
     program = re.sub(r"(?m)^folder, texts = .*?(  #.*)?$", f"folder, texts = {str(folder)!r}, {texts!r}", program)
@@ -118,7 +118,7 @@ def said_without_us(folder, texts, tmp_path):
     return ast.literal_eval(said.stdout)
 
 
-@pytest.mark.filterwarnings("ignore")  # the runtimes' own
+@pytest.mark.filterwarnings("ignore")  # the runtimes cause warnings
 @pytest.mark.parametrize(
     ("form", "int8"), [*((form, False) for form in ANSWERS), *((form, True) for form in ("onnx", "openvino", "torch"))]
 )
@@ -148,12 +148,12 @@ def test_runtimes_say_what_the_model_says(form, int8, student, tiny_task, tmp_pa
     assert "kept_units" not in config
     tokenizer_config = json.loads((folder / "tokenizer_config.json").read_text())
     assert tokenizer_config["model_max_length"] == LENGTH
-    # Without what the tokenizer was last called with.
+    # The arguments of the tokenizer's last call are not saved.
     assert (folder / "tokenizer.json").read_bytes() == (student / "tokenizer.json").read_bytes()
     assert (check.alone is not None) is int8
-    # Weights of 8 bits alone leave each row for itself.
+    # If only the weights are 8-bit, rows do not depend on each other.
     assert form == "onnx" or not int8 or (check.alone.changed, check.alone.logit_difference < 0.05) == (0, True)
-    for package in (torch, export):  # where the traced sources lie here
+    for package in (torch, export):  # folders of the traced sources on this machine
         place = str(Path(package.__file__).parents[1]).encode()
         assert [file.name for file in folder.iterdir() if place in file.read_bytes()] == []
     if form == "onnx":
@@ -207,7 +207,7 @@ def test_the_command(student, tiny_task, tmp_path, capsys, monkeypatch, quick):
     said = capsys.readouterr().out
     assert "dropped units are zeros" in said
     assert "1.00 [0.50, 2.00]" in said
-    # Again into the same place, and not into one of somebody else or one that was changed.
+    # It is written again into the same folder, but not into a foreign or a changed one.
     cli.main(["export", str(student), "--format", "dense", "--output", str(tmp_path / "dense"), *options])
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis/thesis.tex").write_text("x")
@@ -302,7 +302,7 @@ cli.main(["export", sys.argv[1], "--format", "onnx", "--data.task", "sst2"])
 
 @pytest.mark.slow
 def test_without_the_extra_the_command_names_it(student, tmp_path):
-    """In a process in which ONNX cannot be found the other formats work all the same."""
+    """In a process in which ONNX cannot be found, the other formats still work."""
     command = [sys.executable, "-c", HIDE, str(student), str(tmp_path / "made")]
     said = subprocess.run(command, capture_output=True, text=True, check=False)
     assert said.stderr == (

@@ -22,7 +22,7 @@ def test_logits_stay_and_no_matrix_without_inputs_is_left(family):
     assert without_inputs(made) == []
     with torch.no_grad():
         assert torch.equal(made(**tiny_batch()).logits, model(**tiny_batch()).logits)
-    assert len(without_inputs(model)) == 2  # the model itself is as it was
+    assert len(without_inputs(model)) == 2  # the model itself is unchanged
 
 
 @pytest.mark.parametrize("family", FAMILIES)

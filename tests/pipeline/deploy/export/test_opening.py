@@ -1,4 +1,4 @@
-"""Exported folders, whoever made them, read by the runtimes; the graphs here are small ones made by hand."""
+"""Exported folders from any source, run by the runtimes; the graphs here are small and made by hand."""
 
 import logging
 import os
@@ -23,7 +23,7 @@ LOGITS = torch.tensor([[3.0, -6.0], [4.5, -9.0]])
 
 
 def write_onnx(folder, name="input_ids", location="model.onnx.data"):
-    """Logits are the sum of a row's ids times weights that lie in a file of their own."""
+    """Write a model whose logits are the sum of a row's ids times weights, which are in a separate file."""
     weights = numpy_helper.from_array(WEIGHTS, "weights")
     weights.ClearField("raw_data")
     weights.data_location = TensorProto.EXTERNAL
@@ -67,7 +67,7 @@ def folder(tmp_path, request):
 
 @pytest.mark.parametrize("folder", WRITERS, indirect=True)
 def test_only_the_graph_and_its_weights_are_read(folder):
-    """What export.json names is not looked for."""
+    """The files that export.json names are not read."""
     assert is_exported(folder)
     torch.testing.assert_close(open_answer(folder)(BATCH), LOGITS)
     (folder / "README.md").write_text("Made later.")
@@ -153,7 +153,7 @@ def test_what_is_no_export_of_ours_is_refused(folder, change, message):
 
 
 def test_an_unknown_layer_of_openvino_is_refused(tmp_path):
-    """Such as one of an extension, which would be a shared library."""
+    """It could be a layer of an extension, which would be a shared library."""
     tiny_classifier().config.save_pretrained(tmp_path)
     write_openvino(tmp_path)
     file = tmp_path / "openvino_model.xml"

@@ -1,4 +1,4 @@
-"""Programs of `torch.export` from others: whatever torch would run of the file does not run."""
+"""Foreign programs of `torch.export`: code in the file that torch would run is not run."""
 
 import contextlib
 import io
@@ -35,7 +35,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def torchs_own(model, tmp_path_factory):
-    """The file as torch writes it, and as earlier versions did: with guards and pickled sample inputs."""
+    """The file as torch and earlier versions of this project write it, with guards and pickled sample inputs."""
     shapes = {name: dict.fromkeys((0, 1), torch.export.Dim.DYNAMIC) for name in BATCH}
     program = torch.export.export(model, (), dict(BATCH), dynamic_shapes=shapes)
     path = tmp_path_factory.mktemp("torch") / TORCH_FILE
@@ -45,7 +45,7 @@ def torchs_own(model, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def folder(model, torchs_own, tmp_path_factory):
-    """As `stark export` writes it."""
+    """The folder as `stark export` writes it."""
     folder = tmp_path_factory.mktemp("program") / "exported"
     family_config(model.config).save_pretrained(folder)
     (folder / TORCH_FILE).write_bytes(plain_archive(torchs_own))
@@ -76,7 +76,7 @@ def changed(members, name, change):
 
 
 def first_tensor(members, config, mark, **values):
-    """Describe the first tensor otherwise, and put a pickle where it lies."""
+    """Change the description of the first tensor, and replace its content by a pickle."""
 
     def change(stored):
         described = next(iter(stored["config"].values()))
@@ -172,7 +172,7 @@ def test_nothing_in_it_runs(attack, folder, tmp_path):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("attack", ["sample inputs", "constants", "guard", "size"])
 def test_torch_would_run_it(attack, torchs_own, tmp_path):
-    """The attacks above are real ones."""
+    """The attacks above work if torch loads the file."""
     members, mark = members_of(torchs_own), tmp_path / "ran"
     ATTACKS[attack](members, mark)
     write(tmp_path / TORCH_FILE, members)
@@ -199,7 +199,7 @@ def test_what_torch_writes_is_read_with_the_same_logits(model, torchs_own, tmp_p
     assert names == list(BATCH)
     with torch.no_grad():
         torch.testing.assert_close(module(**BATCH).logits, model(**BATCH).logits)
-    # What is kept of it is read by torch, and is all that is kept the second time.
+    # torch reads the file that is kept, and keeping it a second time does not change it.
     plain = tmp_path / TORCH_FILE
     plain.write_bytes(plain_archive(torchs_own))
     with torch.no_grad():
