@@ -211,7 +211,7 @@ def test_fits_run_together_when_they_do_not_need_each_other(manifest):
 
     def work(name, _):
         if name in ("b", "c"):
-            together.wait()  # passed only when both are at work
+            together.wait()  # passed only when both run
         order.append(name)
 
     run(fits(manifest, work, a=(), b=("a",), c=("a",), d=("b", "c")), manifest, workers=2)
@@ -224,7 +224,7 @@ def test_what_is_no_fit_runs_beside_fits(manifest):
     together = threading.Barrier(2, timeout=10)
 
     def work(*_):
-        together.wait()  # passed only when both are at work
+        together.wait()  # passed only when both run
 
     def score(*_):
         together.wait()
