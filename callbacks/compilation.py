@@ -19,15 +19,15 @@ _COMPILERS = ("g++", "clang++")
 
 
 class Compilation(Callback):
-    """Trains with a classifier that `torch.compile` has made kernels for, and a loss if it has parameters.
+    """Compiles the trained classifier with `torch.compile`, and the loss if it has parameters.
 
-    One set of kernels serves batches of every length (``dynamic=True``). Making them took 40 to 60 seconds at the first
-    step on two cores, where the steps then were slower than without them. It is meant for GPUs, on which it has not
-    been measured. Tolerance: without dropout, the weights of a short fit in float32 are those without it to 1e-4;
-    dropout draws other numbers.
+    One set of kernels serves batches of every length (``dynamic=True``). On two cores, compilation took 40 to 60
+    seconds at the first step, and later steps were slower than without it. It is meant for GPUs; its speed there has
+    not been measured. Tolerance: without dropout, the weights after a short fit in float32 differ by at most 1e-4 from
+    those of an uncompiled fit. With dropout, other random numbers are drawn.
 
-    Lifecycle: compiled at ``on_fit_start``, when shapes are final; used from the start to the end of each batch of
-    training alone, so that evaluation and scoring need no kernels of their own.
+    Lifecycle: ``on_fit_start`` compiles, when shapes are final. The compiled kernels are used only from the start to
+    the end of each training batch, so that nothing is compiled for evaluation and scoring.
 
     Raises:
         StarkError: If there is no C++ compiler.
@@ -40,14 +40,14 @@ class Compilation(Callback):
     """
 
     def __init__(self) -> None:
-        """Nothing is compiled yet."""
-        #: What is compiled, with its kernels.
+        """Start without compiled modules."""
+        #: Compiled modules, each with its kernels.
         self._compiled: list[tuple[nn.Module, Any]] = []
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Prepare the classifier; kernels are made when it is first called."""
+        """Prepare the classifier; its kernels are compiled at its first call."""
         if not isinstance(pl_module, ClassificationModule):
-            raise StarkTypeError(f"Compilation needs a ClassificationModule, {type(pl_module).__name__} is none")
+            raise StarkTypeError(f"Compilation needs a ClassificationModule, got {type(pl_module).__name__}")
         asked = os.environ.get("CXX")
         if not any(shutil.which(name) for name in ((asked,) if asked else _COMPILERS)):
             raise StarkError(
@@ -63,11 +63,11 @@ class Compilation(Callback):
         self._switch(on=False)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:  # noqa: ANN401
-        """Switch to the kernels."""
+        """Switch to the compiled kernels."""
         self._switch(on=True)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:  # noqa: ANN401
-        """Switch back."""
+        """Switch back to the uncompiled modules."""
         self._switch(on=False)
 
     def _switch(self, *, on: bool) -> None:

@@ -1,4 +1,4 @@
-"""Expected model: a fit that loaded another model than it was begun for is refused."""
+"""Expected model: refuses a fit whose loaded model is not the one that its run began with."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ __all__ = ["ExpectedModel", "loaded_digest"]
 
 
 class ExpectedModel(Callback):
-    """Compares what a fit loaded with what its run began with, whatever lies in the model's folder by now.
+    """Refuses a fit that loaded another model than its run began with, because the model's folder was changed.
 
-    `stark run` puts it on its finetuning, whose encoder comes from outside of the run.
+    `stark run` adds it to its finetuning stage, because the encoder of that stage comes from outside the run.
 
-    Lifecycle: at the start of a fit, before a checkpoint is read or anything is trained.
+    Lifecycle: checks at the start of a fit, before a checkpoint is read or anything is trained.
 
     Args:
-        digest: What `loaded_digest` gave.
-        with_head: Whether the classifier's head came with the model; a new one is drawn, and differs each time.
+        digest: Digest of the model that the run began with, from `loaded_digest`.
+        with_head: Whether the classification head is compared, too. A new head is random, so it is not compared.
 
     Raises:
         StarkError: If another model, or another tokenizer, was loaded.
@@ -36,7 +36,7 @@ class ExpectedModel(Callback):
         self.with_head = with_head
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Compare."""
+        """Compare the loaded model and tokenizer with the expected ones."""
         if stage != "fit":
             return
         assert isinstance(pl_module, ClassificationModule)
@@ -44,18 +44,18 @@ class ExpectedModel(Callback):
         found = loaded_digest(pl_module.classifier, own, with_head=self.with_head)
         if found != self.digest or _text(own) != _text(of_data):
             raise StarkError(
-                f"{pl_module.classifier.name_or_path} changed while the run was working: nothing was trained from the "
-                "other model; give the same command again, for the model that is there then"
+                f"{pl_module.classifier.name_or_path} changed while the run was working: the changed model was not "
+                "trained; give the same command again to start with it"
             )
 
 
 def loaded_digest(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, *, with_head: bool) -> str:
-    """Identify a model by what was loaded: weights, configuration and tokenizer.
+    """Identify a loaded model by its weights, configuration and tokenizer.
 
     Args:
         model: A model that `load_classifier` returned.
-        tokenizer: Its tokenizer; padding and truncation are switched off, as each of its calls sets them.
-        with_head: Whether the head belongs to it.
+        tokenizer: The model's tokenizer. Its padding and truncation are switched off; each call of it sets them again.
+        with_head: Whether the digest includes the head.
 
     Returns:
         SHA-256, hexadecimal.

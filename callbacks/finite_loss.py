@@ -1,4 +1,4 @@
-"""Finite loss: a loss that is no number ends the fit and is traced to its rows."""
+"""Finite loss: ends a fit whose loss becomes NaN or infinite, and names the rows."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class NonFiniteLossError(StarkError):
 class FiniteLoss(Callback):
     """Ends a fit whose loss became NaN or infinite, and names the steps and rows; no checkpoint is written after it.
 
-    Whether a loss is finite is noted on the device at each batch and looked at once per window: when it is full, before
-    validation and before any checkpoint is written. So the device is not waited for at each step, and the last
-    checkpoint is from before.
+    At each batch, a flag on the device records whether the loss is finite. The flags are read when the window is full,
+    before validation and before any checkpoint is written. So there is no device synchronisation at each step, and the
+    last checkpoint was written before the loss became NaN or infinite.
 
     Args:
-        window: Number of batches after which the notes are looked at.
+        window: Number of batches after which the flags are read.
 
     Raises:
         StarkError: If window is below 1.
@@ -51,7 +51,7 @@ class FiniteLoss(Callback):
         self._seen: list[tuple[int, Any]] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget an earlier fit."""
+        """Discard the flags of an earlier fit."""
         self._seen = []
 
     def on_train_batch_end(
@@ -62,7 +62,7 @@ class FiniteLoss(Callback):
         batch: Any,  # noqa: ANN401
         batch_idx: int,
     ) -> None:
-        """Note whether the loss is finite, and which rows it is of."""
+        """Record whether the loss is finite, and the rows of the batch."""
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs
         if not isinstance(loss, Tensor):
             return
@@ -74,22 +74,22 @@ class FiniteLoss(Callback):
             self._look(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look before weights are evaluated."""
+        """Check before weights are evaluated."""
         self._look(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at the end of an epoch."""
+        """Check at the end of an epoch."""
         self._look(trainer)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Look before weights are kept."""
+        """Check before weights are saved."""
         self._look(trainer)
 
     def _look(self, trainer: Trainer) -> None:
-        """Look at the window so far, and begin a new one.
+        """Check the losses of the window so far, and begin a new window.
 
         Raises:
-            NonFiniteLossError: In every process, if there was such a loss in any.
+            NonFiniteLossError: If a loss of any process is NaN or infinite; raised in every process.
         """
         seen, self._seen = self._seen, []
         finite = [] if self._finite is None else self._finite[: len(seen)].tolist()

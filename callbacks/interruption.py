@@ -1,4 +1,4 @@
-"""Interruption: a signal ends a fit at the end of a batch, with a checkpoint to go on from."""
+"""Interruption: a signal ends a fit at the end of a batch, with a checkpoint to resume from."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopOnSignal(Callback):
-    """Ends a fit by SIGINT or SIGTERM at the end of the batch at work, after writing ``checkpoints/last.ckpt``.
+    """On SIGINT or SIGTERM, finishes the current batch, writes ``checkpoints/last.ckpt`` and ends the fit.
 
-    Lifecycle: ``on_train_start`` takes the signals over; ``on_train_batch_end`` and ``on_validation_batch_end`` save
-    and raise `Interrupted`; ``teardown`` and ``on_exception`` give the signals back, and pass on one that came
-    too late for a batch. With several processes the ranks agree after every training batch, by a message between CPUs.
-    A second signal ends the fit at once, without a checkpoint.
+    Lifecycle: ``on_train_start`` replaces the signal handlers; ``on_train_batch_end`` and ``on_validation_batch_end``
+    save and raise `Interrupted`; ``teardown`` and ``on_exception`` restore the handlers, and ``teardown`` raises a
+    signal again that came after the last batch. Several processes agree after every training batch whether to stop, by
+    a message between CPUs. A second signal ends the fit at once, without a checkpoint.
     """
 
     def __init__(self) -> None:
-        """Start with nothing asked for."""
+        """Start without a signal."""
         self._signum = 0
         self._handlers: dict[signal.Signals, Any] = {}
         self._group: Any = None
         self._parent = int(os.environ.get(PARENT_VARIABLE, 0))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the signals over from Lightning, whose handlers talk to other processes in the middle of a step."""
+        """Replace Lightning's signal handlers, which communicate with other processes in the middle of a step."""
         self._signum = 0
         if threading.current_thread() is threading.main_thread():
             self._handlers = {signum: signal.signal(signum, self._ask) for signum in _SIGNALS}
@@ -49,15 +49,15 @@ class StopOnSignal(Callback):
         if self._signum:
             raise Interrupted(signum)
         self._signum = signum
-        rank_zero_info(f"Stopping at the end of the batch ({signal.Signals(signum).name}); once more to stop at once")
+        rank_zero_info(f"Stopping at the end of the batch ({signal.Signals(signum).name}); repeat it to stop at once")
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:  # noqa: ANN401
-        """Stop if any process was asked to."""
+        """Stop if any process got a signal."""
         self._stop_if_asked(trainer, self._asked_anywhere(trainer))
 
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:  # noqa: ANN401
-        """Stop within a validation, which the resumed fit starts anew."""
-        # Several processes have unequal numbers of these batches, so that they could not agree.
+        """Stop within a validation; the resumed fit runs this validation again from its start."""
+        # Not with several processes: they may have different numbers of these batches, so they could not agree.
         if trainer.world_size == 1 and trainer.state.fn == "fit":
             self._stop_if_asked(trainer, self._signum)
 
@@ -77,18 +77,18 @@ class StopOnSignal(Callback):
             raise Interrupted(signum, path)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Give the signals back."""
+        """Restore the signal handlers."""
         self._give_back()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Give the signals back; one that came after the last batch is still to be obeyed."""
+        """Restore the signal handlers, and raise a signal again that came after the last batch."""
         if self._give_back() and self._signum:
             signal.raise_signal(self._signum)
 
     def _give_back(self) -> bool:
         handlers, self._handlers, self._group = self._handlers, {}, None
         for signum, handler in handlers.items():
-            if signal.getsignal(signum) == self._ask:  # Lightning may have set its own ones back already
+            if signal.getsignal(signum) == self._ask:  # Lightning may have restored its own handlers already
                 signal.signal(signum, handler)
         return bool(handlers)
 

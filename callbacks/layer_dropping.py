@@ -1,4 +1,4 @@
-"""Layer dropping: the student keeps k of the layers."""
+"""Layer dropping: the student keeps only some of its layers."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ __all__ = ["LayerDropping"]
 class LayerDropping(Callback):
     """Drops layers of the trained classifier before training starts.
 
-    Lifecycle: ``setup`` drops, as in `Pruning`; a resumed fit gets its shape from the
-    checkpoint.
+    Lifecycle: ``setup`` drops the layers, as in `Pruning`; a resumed fit gets its shape from the checkpoint.
 
     Source: the paper's layer-dropped students; GeneZC/StarK `--student_layer` (the first k layers).
 
     Args:
-        layers: How many layers to keep.
-        which: ``first``, ``last`` or ``alternate``.
+        layers: Number of layers to keep.
+        which: Choice of these layers: ``first``, ``last`` or ``alternate``.
 
     Examples:
         ```yaml
@@ -44,5 +43,5 @@ class LayerDropping(Callback):
         if stage != "fit" or resumes(trainer):
             return
         if not isinstance(pl_module, ClassificationModule):
-            raise StarkTypeError(f"LayerDropping needs a ClassificationModule, {type(pl_module).__name__} is none")
+            raise StarkTypeError(f"LayerDropping needs a ClassificationModule, got {type(pl_module).__name__}")
         pl_module.classifier = drop_layers(pl_module.classifier, self.layers, self.which)

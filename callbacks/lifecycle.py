@@ -1,4 +1,4 @@
-"""What callbacks need to know of the fit that they are in."""
+"""Facts about the running fit that callbacks need."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ __all__ = ["HasTrial", "best_checkpoints", "has_trial", "load_best", "resumes"]
 
 @runtime_checkable
 class HasTrial(Protocol):
-    """A callback that makes the first epochs of a fit a trial."""
+    """A callback that uses the first epochs of a fit as the trial distillation."""
 
     trial_epochs: int
 
 
 def best_checkpoints(trainer: Trainer) -> list[ModelCheckpoint]:
-    """The checkpoint callbacks that look for the best score.
+    """The checkpoint callbacks that keep the checkpoint with the best score.
 
     Args:
         trainer: The trainer.
 
     Returns:
-        Those with a monitor; one without knows the latest weights only.
+        Those with a monitor; a checkpoint callback without a monitor keeps only the latest weights.
     """
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     return [callback for callback in callbacks if isinstance(callback, ModelCheckpoint) and callback.monitor]
@@ -41,7 +41,7 @@ def load_best(trainer: Trainer, module: LightningModule) -> bool:
         module: The module of its fit.
 
     Returns:
-        False, and nothing happens, when no checkpoint was chosen yet.
+        False if there is no best checkpoint yet; then the weights are not changed.
     """
     path = next((callback.best_model_path for callback in best_checkpoints(trainer) if callback.best_model_path), None)
     if path is None:
@@ -64,11 +64,12 @@ def has_trial(trainer: Trainer) -> bool:
 
 
 def resumes(trainer: Trainer) -> bool:
-    """Whether the fit that is being set up continues a checkpoint; `setup` is the last hook that may change shapes.
+    """Whether the fit that is being set up resumes from a checkpoint.
 
-    ``trainer.fit(..., ckpt_path=...)`` tells nobody before `setup` is over, but a path given by ``trainer.ckpt_path =
-    ...`` is known at once; the command line and the pipeline give it that way. Without it a callback that shapes the
-    model does its work once more, and the checkpoint's shape then replaces the result: slower, not wrong.
+    `setup` is the last hook that may change shapes. A path given by ``trainer.fit(..., ckpt_path=...)`` is not known
+    before `setup` is over, but a path given by ``trainer.ckpt_path = ...`` is known at once; the command line and the
+    pipeline give it that way. If the path is not known, a callback that changes the model's shape does its work again,
+    and the checkpoint's shape then replaces the result: this is slower, but not wrong.
 
     Args:
         trainer: The trainer.

@@ -1,4 +1,4 @@
-"""Pausing: a fit ends early with a checkpoint from which it can go on as if it never had."""
+"""Pausing: a fit ends early, with a checkpoint from which it can be resumed exactly."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ __all__ = ["Pause", "Paused"]
 
 
 class Paused(BaseException):
-    """A fit has come to where it pauses; like KeyboardInterrupt it passes by every ``except Exception``."""
+    """A fit has reached its pause; like KeyboardInterrupt, it is not caught by ``except Exception``."""
 
 
 class Pause(Callback):
-    """Ends a fit after some of its epochs; successive halving looks at the scores and goes on with some of them.
+    """Ends a fit after some of its epochs; successive halving then compares scores and resumes some of the fits.
 
-    Unlike a smaller ``max_epochs`` it leaves the schedule as it is: going on from ``checkpoints/last.ckpt`` without
-    this callback gives the same weights, bit for bit, as a fit that was never paused. The command line ends normally;
-    no model folder is written.
+    Unlike a smaller ``max_epochs``, it does not change the learning-rate schedule: resuming from
+    ``checkpoints/last.ckpt`` without this callback gives the same weights, bit for bit, as a fit that was never paused.
+    The command line ends normally; no model folder is written.
 
-    Lifecycle: ``on_train_epoch_start`` of the epoch after raises `Paused`, when the validation of the epoch
-    before has left its checkpoint. A fit that ends before, by early stopping, ends as ever.
+    Lifecycle: ``on_train_epoch_start`` of the next epoch raises `Paused`, after the validation of the last epoch has
+    written its checkpoint. A fit that ends earlier, by early stopping, ends as usual.
 
     Args:
-        epochs: How many are trained.
+        epochs: Number of epochs before the pause.
 
     Raises:
-        StarkError: If that is not at least 1.
+        StarkError: If epochs is below 1.
 
     Examples:
         ```yaml
@@ -39,12 +39,12 @@ class Pause(Callback):
     """
 
     def __init__(self, epochs: int) -> None:
-        """Check the number."""
+        """Check the setting."""
         if epochs < 1:
             raise StarkError(f"epochs is {epochs}: pause after at least 1")
         self.epochs = epochs
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Pause before the epoch that is one too many."""
+        """Pause before the first epoch that is not to be trained."""
         if trainer.current_epoch >= self.epochs:
             raise Paused

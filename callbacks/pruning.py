@@ -1,4 +1,4 @@
-"""Pruning: the student loses the heads and neurons of the lowest score before training starts."""
+"""Pruning: removes the student's heads and neurons with the lowest scores before training starts."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ __all__ = ["Pruning", "log_pruning"]
 class Pruning(Callback):
     """Scores the trained classifier and shrinks it to a sparsity before training starts.
 
-    Lifecycle: ``setup`` scores (or reads scores) and shrinks, since later the optimizer and DDP hold the weights; a
-    resumed fit gets the shrunk shape from its checkpoint and scores nothing. The scores are written to
+    Lifecycle: ``setup`` scores (or reads scores) and shrinks, because later the optimizer and DDP refer to the weights.
+    A resumed fit gets the shrunk shape from its checkpoint and computes no scores. The scores are written to
     ``student_scores.safetensors`` under ``trainer.default_root_dir``.
 
     Source: the paper's parameter-pruned students; GeneZC/StarK `run_pruning.py`.
 
     Args:
-        sparsity: Fraction to remove, in [0, 1), of what the budget counts: by default of the heads and of the neurons.
+        sparsity: Fraction of heads and of neurons to remove, in [0, 1). With a budget, fraction of what it counts.
         split: The data to score on: ``selection``, ``validation`` (the released protocol) or ``train``.
         reduction: ``example``, or ``batch`` for the released code's scores.
-        round_to: Keep a multiple of this many neurons in each layer. Matrix products of other widths take more time
-            than their operations would; 1 keeps the asked sparsity exactly.
-        scores: File of an earlier scoring of the same model, to cut another sparsity without scoring again.
-        score: What units are ranked by; null for `Expressiveness`.
-        budget: Of what the sparsity is a fraction; null for `Units`.
+        round_to: Number of which each layer's kept neurons are a multiple, because matrix products of other widths are
+            slow for their number of operations; 1 gives exactly the requested sparsity.
+        scores: File with scores of the same model from an earlier fit, to cut another sparsity without scoring again.
+        score: Score by which units are ranked; null means `Expressiveness`.
+        budget: Budget, which defines what the sparsity is a fraction of; null means `Units`.
 
     Raises:
         StarkError: If the sparsity lies outside [0, 1), or the score compares with a student.
@@ -81,7 +81,7 @@ class Pruning(Callback):
         if stage != "fit" or resumes(trainer):
             return
         if not isinstance(pl_module, ClassificationModule):
-            raise StarkTypeError(f"Pruning needs a ClassificationModule, {type(pl_module).__name__} is none")
+            raise StarkTypeError(f"Pruning needs a ClassificationModule, got {type(pl_module).__name__}")
         scores = self._score(trainer, pl_module)
         before = kept_units(pl_module.classifier)
         pl_module.classifier = prune(
@@ -106,12 +106,12 @@ class Pruning(Callback):
 
 
 def log_pruning(before: KeptUnits, after: KeptUnits, sparsity: float) -> None:
-    """Log the sparsity that was reached beside the one that was asked for.
+    """Log the requested sparsity and the achieved one.
 
     Args:
-        before: Units of the model before it was pruned.
-        after: Those that it kept.
-        sparsity: The fraction that was asked for.
+        before: Units of the model before pruning.
+        after: Units of the pruned model.
+        sparsity: The requested fraction.
     """
     heads, neurons = (
         1 - sum(map(len, kept)) / max(sum(map(len, had)), 1)

@@ -1,4 +1,4 @@
-"""A sparse teacher whose units come back while its student learns."""
+"""Teacher restoring: a sparse teacher becomes dense again, epoch by epoch, while its student is distilled."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ __all__ = ["TeacherRestoring"]
 
 
 class TeacherRestoring(Callback):
-    """Distils from the sparse teacher at first, and restores its mask epoch by epoch until it is dense.
+    """Distils from the sparse teacher at first, and restores its units epoch by epoch until it is dense.
 
-    What it removes in an epoch is `restored_sparsity` of its units, always those of the lowest score. At each epoch the
-    teacher's outputs for all rows are computed in one pass.
+    In each epoch it masks the units with the lowest scores; `restored_sparsity` gives their fraction. The teacher's
+    outputs for all rows are computed in one pass per epoch.
 
-    Lifecycle: at the first batch of an epoch. The module's teacher is the dense one, and masked, not cut; a resumed fit
-    asks it again and gets the same bits.
+    Lifecycle: runs at the first batch of each epoch. The module's teacher is the dense one; its units are masked, not
+    cut. A resumed fit computes the outputs again and gets the same bits.
 
     Args:
         scores: File of the dense teacher's scores.
-        lam: Weight of expressiveness against friendliness, in [0, 1]; null where a `score` is given.
-        sparsity: Fraction, in [0, 1), that is missing in the first epoch.
-        score: What units are ranked by, in the place of lam's `Knowledgeableness`.
-        budget: Of what the sparsity is a fraction; null for `Units`.
+        lam: Weight of expressiveness against friendliness, in [0, 1]; null if a `score` is given.
+        sparsity: Fraction that is masked in the first epoch, in [0, 1).
+        score: Score by which units are ranked, instead of `Knowledgeableness` with lam.
+        budget: Budget, which defines what the sparsity is a fraction of; null means `Units`.
 
     Raises:
         StarkTypeError: If the module has no teacher.
-        StarkError: If sparsity or lam is out of range, the scores are of another teacher, or the fit has no number of
-            epochs.
+        StarkError: If sparsity or lam is out of range, the scores belong to another teacher, or ``trainer.max_epochs``
+            is not set.
 
     Examples:
         ```yaml
@@ -69,16 +69,16 @@ class TeacherRestoring(Callback):
         self._asked_in: int | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Check that there is a teacher, and an end."""
+        """Check that the module has a teacher, and the fit a number of epochs."""
         if stage != "fit":
             return
         if not isinstance(pl_module, DistillationModule):
-            raise StarkTypeError(f"TeacherRestoring needs a DistillationModule, {type(pl_module).__name__} is none")
+            raise StarkTypeError(f"TeacherRestoring needs a DistillationModule, got {type(pl_module).__name__}")
         if trainer.max_epochs is None or trainer.max_epochs < 1:
             raise StarkError("TeacherRestoring needs trainer.max_epochs, over which the teacher is restored")
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget an earlier fit."""
+        """Discard the state of an earlier fit."""
         self._asked_in = None
 
     def on_train_batch_start(
@@ -88,7 +88,7 @@ class TeacherRestoring(Callback):
         batch: Any,  # noqa: ANN401 - Lightning's signature
         batch_idx: int,
     ) -> None:
-        """Ask the teacher of this epoch."""
+        """Compute the outputs of this epoch's teacher."""
         epoch = trainer.current_epoch
         if epoch == self._asked_in:
             return

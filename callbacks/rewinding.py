@@ -23,9 +23,9 @@ __all__ = ["Rewinding"]
 class Rewinding(Callback):
     """Splits a fit into trial distillation and actual distillation.
 
-    When the trial's epochs are over, the best trial weights return, a `TeacherSparsification` in the same fit
-    sparsifies the teacher against them, and the student gets its initial weights back with a new optimizer and
-    schedule, new random numbers, and forgetful early stopping and best-checkpoint tracking. ``trainer.max_epochs``
+    When the trial's epochs are over, the module gets the best trial weights, and a `TeacherSparsification` in the same
+    fit sparsifies the teacher against them. Then the student gets its initial weights back, with a new optimizer and
+    schedule and new random numbers, and with early stopping and best-checkpoint tracking reset. ``trainer.max_epochs``
     counts both phases.
 
     Lifecycle: ``on_fit_start`` keeps the initial weights (after pruning, before training); ``on_train_epoch_start`` of
@@ -36,10 +36,10 @@ class Rewinding(Callback):
 
     Args:
         trial_epochs: Epochs of the trial distillation; the actual one has the rest of ``trainer.max_epochs``. The
-            trial always runs them all: early stopping is ignored until it is over.
+            trial always runs all of its epochs: early stopping is ignored until it is over.
 
     Raises:
-        StarkError: If trial_epochs is below 1, or the trainer's epochs do not fit.
+        StarkError: If trial_epochs is below 1, or does not fit the trainer's epochs.
 
     Examples:
         ```yaml
@@ -63,12 +63,12 @@ class Rewinding(Callback):
         self._initial_trackers: dict[str, dict[str, Any]] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Check that both phases fit into the trainer's epochs, and bound the trial."""
+        """Check that both phases fit into the trainer's epochs, and set the end of the trial."""
         if stage != "fit":
             return
         if not isinstance(pl_module, ClassificationModule):
-            raise StarkTypeError(f"Rewinding needs a ClassificationModule, {type(pl_module).__name__} is none")
-        if trainer.fast_dev_run:  # type: ignore[attr-defined]  # a single epoch of it: there is nothing to come back from
+            raise StarkTypeError(f"Rewinding needs a ClassificationModule, got {type(pl_module).__name__}")
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]  # it has no trial to rewind from
             return
         if trainer.max_steps >= 0:
             raise StarkError(
@@ -94,7 +94,7 @@ class Rewinding(Callback):
         pl_module.phase = (0, self.trial_epochs)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep what to go back to; a resumed fit has it from its checkpoint."""
+        """Keep the initial state for rewinding; a resumed fit gets it from its checkpoint."""
         if self._initial_student is None:
             self._initial_student = _copied(_classifier(pl_module))
             if isinstance(pl_module, DistillationModule):
@@ -104,7 +104,7 @@ class Rewinding(Callback):
             }
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Rewind when a checkpoint of the trial's last batch is resumed, where no epoch start is announced."""
+        """Rewind a fit that resumes after the trial's last batch, where `on_train_epoch_start` is not called."""
         self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -144,10 +144,10 @@ class Rewinding(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the state of `state_dict`."""
+        """Restore the state from `state_dict`."""
         self.rewound = state_dict["rewound"]
         self._initial_student = state_dict["initial_student"]
-        # Checkpoints of earlier versions have none, as no loss had parameters.
+        # Checkpoints of earlier versions have no such entry, because no loss had parameters then.
         self._initial_loss = state_dict.get("initial_loss", {})
         self._initial_trackers = state_dict["initial_trackers"]
 

@@ -19,26 +19,26 @@ from stark.storage import write_tensors
 __all__ = ["LOSS_WEIGHTS", "SaveModelFolder", "inputs_of"]
 
 LOSS_WEIGHTS = "loss.safetensors"
-"""Parameters of a loss of distillation, in the folder of its fit."""
+"""Name of the file with the distillation loss's parameters, in the folder of its fit."""
 
 
 class SaveModelFolder(Callback):
     """Writes ``model/`` under ``trainer.default_root_dir`` when a fit ends: the checkpoint with the best ``val/score``.
 
-    Parameters of the loss of distillation, if it has any, are written to ``loss.safetensors`` in the same folder.
-    Without a best checkpoint (no epoch was trained, no checkpoint callback) the weights are the module's present ones.
+    Parameters of the distillation loss, if it has any, are written to ``loss.safetensors`` next to ``model/``.
+    Without a best checkpoint (no epoch was trained, no checkpoint callback), the module's current weights are written.
     The folder loads with ``load_classifier`` and, after ``import stark``, with transformers.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Find out whether the folder may be written before the training, not after it."""
+        """Check before the training, not after it, that the folder may be written."""
         if stage == "fit" and trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             check_free(Path(trainer.default_root_dir) / "model")
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Bring the best weights back and save them."""
+        """Load the best weights and save them."""
         if not isinstance(pl_module, ClassificationModule):
-            raise StarkTypeError(f"SaveModelFolder needs a ClassificationModule, {type(pl_module).__name__} is none")
+            raise StarkTypeError(f"SaveModelFolder needs a ClassificationModule, got {type(pl_module).__name__}")
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         load_best(trainer, pl_module)
@@ -62,7 +62,7 @@ def inputs_of(trainer: Trainer, module: ClassificationModule) -> ModelInputs | N
         module: The trained module.
 
     Returns:
-        What the saved model keeps of it; None if the data are not a `TextDataModule`.
+        The settings that are saved with the model; None if the data module is not a `TextDataModule`.
     """
     data = getattr(trainer, "datamodule", None)
     if not isinstance(data, TextDataModule):

@@ -1,4 +1,4 @@
-"""The pass over data that scores heads and neurons; pruning and teacher sparsification share it."""
+"""Batches for the pass over data that scores heads and neurons; for pruning and teacher sparsification."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def scoring_batches(
     Args:
         data: A data module, set up, that has ``scoring_dataloader(split, grouped)``.
         split: The part of the data.
-        reduction: ``batch`` depends on which rows share a batch, so rows keep their order; else they are grouped by
-            length.
+        reduction: Reduction of the gradients. With ``batch``, scores depend on which rows share a batch, so rows keep
+            their order; otherwise rows are grouped by length.
         device: Device that the batches are moved to.
 
     Yields:
-        Batches.
+        Batches on the device.
 
     Raises:
         StarkTypeError: If the data module has no such method.

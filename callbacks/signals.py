@@ -1,4 +1,4 @@
-"""What becomes of a signal: the error that it raises, and who sends it. Imports nothing that takes long."""
+"""Signals that end a fit: the exception that they raise, and the process to watch. Imports nothing slow."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 __all__ = ["PARENT_VARIABLE", "Interrupted"]
 
 PARENT_VARIABLE = "STARK_PARENT"
-"""Environment variable with the number of the process that waits for this fit; when it has died, the fit stops."""
+"""Environment variable with the id of the parent process that waits for this fit; when it dies, the fit stops."""
 
 
 class Interrupted(BaseException):
-    """A signal asked to stop; like KeyboardInterrupt it passes by every ``except Exception``."""
+    """A signal ended the work; like KeyboardInterrupt, it is not caught by ``except Exception``."""
 
     def __init__(self, signum: int, checkpoint: Path | None = None) -> None:
-        """Say which signal came.
+        """Keep the signal and the checkpoint.
 
         Args:
-            signum: Its number; the exit status of a process that obeys it is 128 more.
+            signum: Number of the signal; the process then exits with status 128 plus this number.
             checkpoint: Checkpoint to resume the fit from, if one was running.
         """
         super().__init__(f"stopped by {signal.Signals(signum).name}")

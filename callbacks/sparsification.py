@@ -1,4 +1,4 @@
-"""Teacher sparsification: the teacher loses the units that are neither expressive nor friendly to its student."""
+"""Teacher sparsification: removes teacher units that are neither expressive nor friendly to the student."""
 
 from __future__ import annotations
 
@@ -33,21 +33,22 @@ class TeacherSparsification(Callback):
     """Scores the dense teacher against the trial student and shrinks it to a sparsity.
 
     Lifecycle: with `Rewinding` in the same fit, `sparsify` runs when the trial ends.
-    Without it, ``setup`` runs it before training: then the module's student must be an already distilled one. A
-    resumed fit gets the sparse teacher from its checkpoint and scores nothing. Written under
-    ``trainer.default_root_dir``: ``teacher_scores.safetensors`` (what the score is made of, raw and normalised)
-    and ``teacher/``, the sparse teacher's model folder.
+    Without `Rewinding`, ``setup`` runs it before training; then the module's student must already be distilled. A
+    resumed fit gets the sparse teacher from its checkpoint and computes no scores. Two outputs are written under
+    ``trainer.default_root_dir``: ``teacher_scores.safetensors`` (the parts of the score, raw and normalised) and
+    ``teacher/`` (the sparse teacher's model folder).
 
     Source: the paper's section 3.2; GeneZC/StarK `run_sparsification.py`.
 
     Args:
-        lam: Weight of expressiveness against friendliness, in [0, 1]; null where a `score` is given.
-        sparsity: Fraction to remove, in [0, 1), of what the budget counts: by default of the heads and of the neurons.
+        lam: Weight of expressiveness against friendliness, in [0, 1]; null if a `score` is given.
+        sparsity: Fraction of heads and of neurons to remove, in [0, 1). With a budget, fraction of what it counts.
         split: The data to score on: ``selection``, ``validation`` (the released protocol) or ``train``.
         reduction: ``example``, or ``batch`` for the released code's scores.
-        scores: File of an earlier scoring of the same teacher, to cut another sparsity or lam without scoring again.
-        score: What units are ranked by, in the place of lam's `Knowledgeableness`.
-        budget: Of what the sparsity is a fraction; null for `Units`.
+        scores: File with scores of the same teacher from an earlier fit, to use another sparsity or lam without scoring
+            again.
+        score: Score by which units are ranked, instead of `Knowledgeableness` with lam.
+        budget: Budget, which defines what the sparsity is a fraction of; null means `Units`.
 
     Raises:
         StarkError: If sparsity or lam is out of range, or not exactly one of lam and score is given.
@@ -80,29 +81,28 @@ class TeacherSparsification(Callback):
         self.scores = scores
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Sparsify at once when there is no trial in this fit."""
+        """Sparsify at once if this fit has no trial."""
         if stage != "fit":
             return
         if not isinstance(pl_module, DistillationModule):
-            raise StarkTypeError(
-                f"TeacherSparsification needs a DistillationModule, {type(pl_module).__name__} is none"
-            )
+            raise StarkTypeError(f"TeacherSparsification needs a DistillationModule, got {type(pl_module).__name__}")
         if has_trial(trainer):
             return
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
         if any(isinstance(callback, (Pruning, LayerDropping)) for callback in callbacks):
             raise StarkError(
-                "TeacherSparsification scores against a distilled student, but this fit only now prunes it: add "
-                "callbacks.Rewinding for a trial distillation, or give a distilled student and no pruning"
+                "TeacherSparsification needs a distilled student, but the student of this fit is pruned and not yet "
+                "distilled: add callbacks.Rewinding for a trial distillation, or give a distilled student and no "
+                "pruning"
             )
         if not resumes(trainer):
             self.sparsify(trainer, pl_module)
 
     def sparsify(self, trainer: Trainer, module: DistillationModule) -> None:
-        """Score the teacher against the module's student as it is, and shrink it.
+        """Score the teacher against the module's current student, and shrink the teacher.
 
         Args:
-            trainer: The trainer, whose data module gives the batches.
+            trainer: The trainer; its data module gives the batches.
             module: The module; its teacher is replaced.
         """
         scores = self._score(trainer, module)
@@ -115,7 +115,7 @@ class TeacherSparsification(Callback):
         if trainer.is_global_zero:
             folder = Path(trainer.default_root_dir)
             scores.save(folder / "teacher_scores.safetensors")
-            # A teacher that was trained here keeps its own.
+            # A teacher that was trained by this project keeps its own input settings.
             inputs = None if ModelInputs.read(module.teacher.config) else inputs_of(trainer, module)
             save_classifier(module.teacher, folder / "teacher", module.tokenizer, inputs)
 

@@ -1,4 +1,4 @@
-"""Submission: predictions of the test split become GLUE's file."""
+"""Submission: writes the predictions of the test split as GLUE's submission file."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class SubmissionWriter(Callback):
     """Writes GLUE's submission file, such as ``RTE.tsv``, under ``trainer.default_root_dir`` after `predict`."""
 
     def __init__(self) -> None:
-        """Start with nothing predicted."""
+        """Start without predictions."""
         self._predicted: list[tuple[int, int | float]] = []
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuse to replace a file that is no submission, before anything is predicted."""
+        """Refuse, before anything is predicted, to replace a file that is no submission."""
         data = trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(data, TextDataModule):
             check_submission(Path(trainer.default_root_dir) / data.task.submission_file)
@@ -45,7 +45,7 @@ class SubmissionWriter(Callback):
         """Gather the processes' predictions and write the file."""
         data = trainer.datamodule  # type: ignore[attr-defined]
         if not isinstance(data, TextDataModule):
-            raise StarkTypeError(f"SubmissionWriter needs a TextDataModule, {type(data).__name__} is none")
+            raise StarkTypeError(f"SubmissionWriter needs a TextDataModule, got {type(data).__name__}")
         shards: list[Any] = [self._predicted]
         if trainer.world_size > 1:
             shards = [None] * trainer.world_size

@@ -1,4 +1,4 @@
-"""The teacher's answers, computed in one pass instead of at every step."""
+"""The teacher's outputs, computed in one pass instead of at every step."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ class _KnownData(Protocol):
 
 
 class TeacherCache(Callback):
-    """Asks the teacher about each row of train once, and lets the distillation look the answers up.
+    """Computes the teacher's outputs for each training row once; the distillation then looks them up.
 
-    The teacher is frozen and answers without dropout, so at every epoch it would say the same. Its logits take
-    ``4 * num_labels`` bytes a row.
+    The teacher is frozen and runs without dropout, so its outputs would be the same in every epoch. Its logits take
+    ``4 * num_labels`` bytes per row.
 
-    Lifecycle: at the first batch that has no answers, which is the first of the fit and the first after the teacher was
-    sparsified. The order of callbacks does not matter. The pass has fixed batches, so that a resumed fit gets the same
-    bits.
+    Lifecycle: the pass runs at the first batch for which there are no outputs: the first batch of the fit, and the
+    first batch after the teacher was sparsified. The order of callbacks does not matter. The pass has fixed batches, so
+    that a resumed fit gets the same bits.
 
     Args:
-        folder: Where answers are kept in safetensors files, for other fits with the same teacher and data (of other
+        folder: Folder for the outputs, as safetensors files, for other fits with the same teacher and data (of other
             candidates, seeds, students or temperatures, and of all processes of a machine, which map the file). None
-            keeps them in memory, for this fit alone. A file is known by the teacher's weights, the rows, the
-            tokenisation, the batches and the precision.
-        hidden_states: Numbers of layers whose hidden states are kept as well, counted as by transformers (0 is the
+            keeps the outputs in memory, for this fit alone. A file is identified by the teacher's weights, the rows,
+            the tokenisation, the batches and the precision.
+        hidden_states: Numbers of layers whose hidden states are stored as well, counted as in transformers (0 is the
             embeddings, -1 the last layer), in addition to those that the module's loss compares. They take
             ``4 * hidden_size`` bytes per token and layer.
 
     Raises:
-        StarkTypeError: If the module has no teacher, or the data module cannot name its rows.
+        StarkTypeError: If the module has no teacher, or the data module has no ``fingerprint(split)``.
 
     Examples:
         ```yaml
@@ -68,10 +68,10 @@ class TeacherCache(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check that there is a teacher."""
         if stage == "fit" and not isinstance(pl_module, DistillationModule):
-            raise StarkTypeError(f"TeacherCache needs a DistillationModule, {type(pl_module).__name__} is none")
+            raise StarkTypeError(f"TeacherCache needs a DistillationModule, got {type(pl_module).__name__}")
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget the answers of an earlier fit, which may be of other rows."""
+        """Discard the outputs of an earlier fit, which may belong to other rows."""
         assert isinstance(pl_module, DistillationModule)  # checked in setup
         pl_module.teacher_outputs = None
 
@@ -82,7 +82,7 @@ class TeacherCache(Callback):
         batch: Any,  # noqa: ANN401 - Lightning's signature
         batch_idx: int,
     ) -> None:
-        """Get the answers when there are none."""
+        """Read or compute the outputs if there are none."""
         assert isinstance(pl_module, DistillationModule)  # checked in setup
         if pl_module.teacher_outputs is None:
             pl_module.teacher_outputs = self._answers(trainer, pl_module).to(pl_module.device)
@@ -91,14 +91,14 @@ class TeacherCache(Callback):
         key = self._key(trainer, module)
         path = None if self.folder is None else Path(self.folder) / f"{key[:32]}.safetensors"
         stored = None if path is None else _load(path, key)
-        # All processes have to agree, or some would wait for the others in the pass.
+        # All processes must agree; otherwise some would wait for the others in the pass.
         if trainer.strategy.reduce_boolean_decision(stored is not None, all=True) and stored is not None:
             return stored
         data = trainer.datamodule  # type: ignore[attr-defined]  # set by the data connector
         batches = scoring_batches(data, "train", "example", module.device)
         with trainer.precision_plugin.val_step_context():
             outputs = ask_teacher(nn.Module.to(module.teacher, module.device), batches, key, self._layers(module))
-        # Nobody needs it now; what scores it brings it back.
+        # Frees device memory; scoring moves the teacher back to the device.
         nn.Module.to(module.teacher, "cpu")
         if path is not None and trainer.is_global_zero:
             outputs.save(path)
@@ -121,11 +121,11 @@ class TeacherCache(Callback):
 
 
 def _load(path: Path, key: str) -> TeacherOutputs | None:
-    """The answers of a file; None if there is none that is intact and of this teacher and these rows."""
+    """The outputs in a file; None if the file is missing, damaged, or belongs to another teacher or other rows."""
     if not is_file(path):
         return None
     try:
         return TeacherOutputs.load(path, key)
-    except ValueError as error:  # damaged, or of something else
-        _log.warning("%s: the teacher is asked again", error)
+    except ValueError as error:  # damaged, or another teacher's or other rows'
+        _log.warning("%s: the teacher's outputs are computed again", error)
         return None

@@ -60,11 +60,12 @@ __all__ = [
 
 CONFIG_FILE = "config.json"
 TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model")
-# All that transformers reads for a model besides its configuration, and for a tokenizer, which needs one of the above.
+# Files that transformers reads for a model besides its configuration, and for a tokenizer. A tokenizer needs at least
+# one of TOKENIZER_FILES.
 _MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "adapter_config.json")
 _TOKENIZER_READS = (*TOKENIZER_FILES, "special_tokens_map.json", "added_tokens.json", "merges.txt", "*.jinja")
 
-# What the libraries raise at files that are none of theirs; which of them is theirs to choose.
+# Exceptions that the libraries raise on foreign files; which one varies.
 _FOREIGN = (
     *(OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, EOFError),
     *(SafetensorError, pickle.UnpicklingError, StrictDataclassError),
@@ -82,19 +83,19 @@ def save_classifier(
     """Write a model folder; it appears under its name only when it is complete.
 
     Args:
-        model: A classifier, dense or shrunk. Label names and kept units are those of its configuration.
-        directory: The folder to make. An empty folder of that name is replaced, and a model folder that this function
-            wrote, if nobody has changed it or put a file into it.
-        tokenizer: Saved along with the model, so that ``transformers.pipeline`` can use the folder; None takes that of
-            the folder or hub id that the model was loaded from, if there is one.
-        inputs: How the rows were prepared that the model was trained on; None keeps what is in its configuration. The
-            tokenizer is saved with the same length as its ``model_max_length``.
+        model: A classifier, dense or shrunk. Label names and kept units come from its configuration.
+        directory: Folder to write. It replaces an empty folder of that name, and a model folder that this function
+            wrote, if no file in it was changed or added.
+        tokenizer: Tokenizer that is saved with the model, so that ``transformers.pipeline`` can use the folder. None
+            means that of the folder or hub id that the model was loaded from, if there is one.
+        inputs: Preparation of the rows that the model was trained on; None keeps that in its configuration. Its maximum
+            length is saved as the tokenizer's ``model_max_length``.
 
     Returns:
         The folder.
 
     Raises:
-        StarkError: If the name is taken by something else.
+        StarkError: If something else has that name.
     """
     folder = Path(directory)
     check_free(folder)
@@ -114,7 +115,7 @@ def save_classifier(
         if tokenizer is not None:
             known = ModelInputs.read(config)
             if known is not None:
-                tokenizer = copy.copy(tokenizer)  # the caller's stays as it is
+                tokenizer = copy.copy(tokenizer)  # the caller's object is not changed
                 tokenizer.model_max_length = known.max_length
             tokenizer.save_pretrained(temporary)
         write_checksums(temporary)
@@ -122,19 +123,19 @@ def save_classifier(
 
 
 def check_free(folder: Path) -> None:
-    """Find out whether `save_classifier` may write a folder.
+    """Check that `save_classifier` may write a folder.
 
     Args:
         folder: The folder.
 
     Raises:
-        StarkError: If something is there that `save_classifier` did not write, or that was changed since.
+        StarkError: If it exists and `save_classifier` did not write it, or if it was changed since.
     """
     is_empty = folder.is_dir() and not any(folder.iterdir())
     if os.path.lexists(folder) and not is_empty and not is_intact_folder(folder):
         raise StarkError(
-            f"{folder} exists and is not a model folder of ours, or was changed: not replaced; remove it, or choose "
-            "another name"
+            f"{folder} exists and is not a model folder that this project wrote, or was changed: it was not replaced; "
+            "remove it, or choose another name"
         )
 
 
@@ -147,17 +148,17 @@ def load_classifier(
     checksums in it. Reloading what `save_classifier` wrote gives bit-identical logits.
 
     Args:
-        path: A local folder (model folder or any other of transformers), or, if it is a string, an id on the hub.
-        label_names: The classes in the order of their numbers; a single name means regression. None takes the
-            classifier as it is stored. A stored classifier with the same names is kept, as is one of that size that
-            only has transformers' default names ("LABEL_0"), which then gets these names. A plain pretrained encoder
-            gets a new classifier, drawn from torch's current random state.
+        path: A local folder (a model folder or any other that transformers can load) or, if a string, an id on the hub.
+        label_names: Names of the classes in the order of their numbers; a single name means regression. None keeps the
+            stored classifier. A stored classifier with the same names is kept. One of the same size that only has
+            transformers' default names ("LABEL_0") is kept, too, and gets these names. A plain pretrained encoder gets
+            a new classifier, drawn from torch's current random state.
         kind: Name of the kind of label, see `problem_for`; only with label names.
-        new_head: Whether a new classifier may be made; no for a teacher.
+        new_head: Whether a new classifier may be created; False for a teacher.
 
     Raises:
-        StarkError: If nothing usable is there (the message names the reason), the stored classifier has other label
-            names, or it would have to be new and must not be.
+        StarkError: If there is no usable model (the message gives the reason), the stored classifier has other label
+            names, or a new classifier is needed but not allowed.
         ReadError: If a file could not be read now.
     """
     with one_line_errors(path), _quiet():
@@ -195,7 +196,7 @@ def load_classifier(
         if (missing or mismatched) and (label_names is None or not new_head):
             raise StarkError("it has no trained classifier for these labels" if label_names else "it has no classifier")
     for parameter in model.parameters():
-        # Out of the mapped file into aligned memory: matrix products round differently by alignment.
+        # Copied from the mapped file into aligned memory, because matrix products round differently by alignment.
         parameter.data = parameter.data.clone()
     if odd := [name for name, values in model.named_parameters() if not _is_finite(values.data)]:
         raise StarkError(f"cannot load {path}: {len(odd)} weights are infinite or not a number, such as {odd[0]}")
@@ -209,12 +210,12 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
     """Load the fast tokenizer of a folder or of an id on the Hugging Face hub.
 
     Raises:
-        StarkError: If there is none.
+        StarkError: If there is no fast tokenizer.
     """
     with one_line_errors(path), _quiet():
         _check_local(path, *TOKENIZER_FILES)
         verify_checksums(Path(path), (CONFIG_FILE, *_TOKENIZER_READS))
-        if is_file(Path(path, CONFIG_FILE)):  # transformers makes a configuration of it, whose labels it counts out
+        if is_file(Path(path, CONFIG_FILE)):  # transformers builds a configuration, with an entry per label
             check_sizes(PreTrainedConfig.get_config_dict(str(path))[0])
         tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
         if not isinstance(tokenizer, PreTrainedTokenizerFast):
@@ -223,17 +224,17 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
 
 
 def model_digest(path: str | Path) -> str:
-    """Identify a model by what it computes, not by where it lies.
+    """Identify a model by the content of its files, not by its path.
 
     Args:
         path: A local folder, or an id on the hub.
 
     Returns:
-        SHA-256 over configuration, weights and tokenizer files of the folder, hexadecimal; of a model on the hub its id
-        and commit.
+        SHA-256 over configuration, weights and tokenizer files of the folder, hexadecimal; for a model on the hub, its
+        id and commit.
 
     Raises:
-        StarkError: If nothing is there.
+        StarkError: If there is no model.
     """
     folder = Path(path)
     with reading(path):
@@ -252,12 +253,12 @@ def model_digest(path: str | Path) -> str:
 
 def labels_of(config: PreTrainedConfig) -> list[str]:
     """The names of a configuration's classes in the order of their numbers."""
-    names: Any = config.id2label  # by number, or by its text
+    names: Any = config.id2label  # its type allows numbers or texts as keys
     return [names[number] for number in range(config.num_labels or 0)]
 
 
 def _loaded_with(model: PreTrainedModel) -> PreTrainedTokenizerFast | None:
-    """The tokenizer of the place that a model was loaded from; a model made from a configuration has no such place."""
+    """The tokenizer of the folder or hub id that a model was loaded from; None if it was not loaded from one."""
     source = str(model.name_or_path)  # load_classifier makes the path of a folder absolute
     if not source or (Path(source).is_absolute() and not any(matching_files(Path(source), p) for p in TOKENIZER_FILES)):
         return None
@@ -265,9 +266,9 @@ def _loaded_with(model: PreTrainedModel) -> PreTrainedTokenizerFast | None:
 
 
 def _check_local(path: str | Path, *patterns: str) -> None:
-    """Say more than transformers does about local folders: one of the files must be there; a `Path` is no hub id.
+    """Check a local folder, with clearer errors than transformers': one of the files must exist; a `Path` is no hub id.
 
-    All of them are opened, as transformers takes a file that cannot be opened for a missing one.
+    All matching files are opened, because transformers treats a file that cannot be opened as missing.
     """
     folder = Path(path)
     if folder.is_dir():
@@ -281,7 +282,7 @@ def _check_local(path: str | Path, *patterns: str) -> None:
         raise StarkError("there is no such folder")
 
 
-# Parameters of encoders, by configuration.
+# Numbers of the parameters of encoders, by configuration.
 _described: dict[tuple[type[PreTrainedConfig], str], int] = {}
 
 
@@ -301,12 +302,12 @@ def _check_memory(config: PreTrainedConfig, shapes: Mapping[str, Sequence[int]])
 
 
 def _is_finite(values: Tensor) -> bool:
-    # The extremes are not a number where any value is none; they take a tenth of the time of isfinite.
+    # If any value is NaN, so are minimum and maximum; computing these takes a tenth of the time of isfinite.
     return values.numel() == 0 or all(bool(extreme.isfinite()) for extreme in torch.aminmax(values))
 
 
 def _check_encoder(model: PreTrainedModel, keys: Iterable[str]) -> None:
-    """Refuse if embeddings or layers lack weights, or have others than the configuration says."""
+    """Refuse a model whose embeddings or layers lack weights or have others than the configuration describes."""
     if any(key.startswith(("cls.0.", "cls.3.")) for key in keys):
         raise StarkError("it has the layout of a published StarK checkpoint: convert it with import_stark_checkpoint")
     body = (family_of(model).layers_path.split(".")[0], "embeddings")
@@ -317,14 +318,14 @@ def _check_encoder(model: PreTrainedModel, keys: Iterable[str]) -> None:
 
 @contextmanager
 def one_line_errors(path: str | Path) -> Iterator[None]:
-    """Turn what goes wrong while loading into a ValueError of one line that names the folder or id.
+    """Turn loading errors into a `StarkError` of one line that names the folder or id.
 
-    What could not be read now is a `ReadError` instead.
+    A file that could not be read now raises a `ReadError` instead.
     """
     try:
         with reading(path):
             yield
-    except (DamagedError, ReadError):  # they say it all
+    except (DamagedError, ReadError):  # their messages are complete
         raise
     except _FOREIGN as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
@@ -333,7 +334,7 @@ def one_line_errors(path: str | Path) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the progress bars and the report on weights; what matters of it is checked here."""
+    """Silence transformers' progress bars and weights report; this module checks the loaded weights itself."""
     verbosity, bars = transformers.logging.get_verbosity(), transformers.logging.is_progress_bar_enabled()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()

@@ -20,7 +20,7 @@ def test_the_student_starts_with_the_chosen_layers_of_the_teacher(tiny_task, tmp
 
 
 def test_a_foreign_module_is_refused(tmp_path):
-    with pytest.raises(TypeError, match="LayerDropping needs a ClassificationModule, LightningModule is none"):
+    with pytest.raises(TypeError, match="LayerDropping needs a ClassificationModule, got LightningModule"):
         LayerDropping(2).setup(make_trainer(tmp_path), LightningModule(), "fit")
 
 

@@ -117,7 +117,7 @@ def test_only_a_fit_prunes(tiny_task, tmp_path):
 
 
 def test_foreign_modules_and_data_are_refused(tiny_task, tmp_path):
-    with pytest.raises(TypeError, match="Pruning needs a ClassificationModule, LightningModule is none"):
+    with pytest.raises(TypeError, match="Pruning needs a ClassificationModule, got LightningModule"):
         Pruning(0.5).setup(make_trainer(tmp_path), LightningModule(), "fit")
     data = tiny_task.data()
     data.setup("fit")

@@ -70,7 +70,7 @@ def test_what_cannot_be_is_refused(tiny_task, tmp_path, scores):
         TeacherRestoring("scores", 0.5, 1.0)
     callback = TeacherRestoring(scores[1], 0.5, 0.2)
     module = FinetuningModule(str(tiny_task.teacher), ["negative", "positive"], ["accuracy"])
-    with pytest.raises(TypeError, match="TeacherRestoring needs a DistillationModule, FinetuningModule is none"):
+    with pytest.raises(TypeError, match="TeacherRestoring needs a DistillationModule, got FinetuningModule"):
         fit(make_trainer(tmp_path, [callback]), module, tiny_task.data())
     with pytest.raises(ValueError, match=r"needs trainer.max_epochs"):
         distil(tiny_task, tmp_path, [callback], max_epochs=-1, max_steps=2)

@@ -181,7 +181,7 @@ def test_the_state_holds_copies(tiny_task, tmp_path):
 
 
 def test_a_foreign_module_is_refused(tmp_path):
-    with pytest.raises(TypeError, match="Rewinding needs a ClassificationModule, LightningModule is none"):
+    with pytest.raises(TypeError, match="Rewinding needs a ClassificationModule, got LightningModule"):
         Rewinding(1).setup(make_trainer(tmp_path), LightningModule(), "fit")
 
 

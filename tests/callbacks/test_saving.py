@@ -44,14 +44,14 @@ def test_a_fast_run_saves_nothing(tiny_task, tmp_path):
 
 
 def test_a_foreign_module_is_refused(tmp_path):
-    with pytest.raises(TypeError, match="SaveModelFolder needs a ClassificationModule, LightningModule is none"):
+    with pytest.raises(TypeError, match="SaveModelFolder needs a ClassificationModule, got LightningModule"):
         SaveModelFolder().on_fit_end(make_trainer(tmp_path), LightningModule())
 
 
 def test_a_folder_of_somebody_else_is_found_before_the_training(tiny_task, tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model/config.json").write_text("theirs")
-    with pytest.raises(ValueError, match="model exists and is not a model folder of ours"):
+    with pytest.raises(ValueError, match="model exists and is not a model folder that this project wrote"):
         fit(make_trainer(tmp_path, [SaveModelFolder()]), tiny_task.finetuning(), tiny_task.data())
     assert [path.name for path in (tmp_path / "model").iterdir()] == ["config.json"]
     assert not (tmp_path / "checkpoints").exists()

@@ -151,7 +151,7 @@ def test_a_student_that_was_not_distilled_yet_is_refused(tiny_task, tmp_path, sh
 
 def test_foreign_modules_and_data_are_refused(tiny_task, tmp_path):
     for module, name in ((LightningModule(), "LightningModule"), (tiny_task.finetuning(), "FinetuningModule")):
-        with pytest.raises(TypeError, match=f"needs a DistillationModule, {name} is none"):
+        with pytest.raises(TypeError, match=f"needs a DistillationModule, got {name}"):
             TeacherSparsification(0.5, 0.5).setup(make_trainer(tmp_path), module, "fit")
     data = tiny_task.data()
     data.setup("fit")

@@ -36,5 +36,5 @@ def test_predicting_twice_writes_the_same_file_again(tiny_task, tmp_path):
 def test_other_data_is_refused(tiny_task, tmp_path):
     data = tiny_task.data()
     data.setup("predict")
-    with pytest.raises(TypeError, match="SubmissionWriter needs a TextDataModule, NoneType is none"):
+    with pytest.raises(TypeError, match="SubmissionWriter needs a TextDataModule, got NoneType"):
         make_trainer(tmp_path, [SubmissionWriter()]).predict(tiny_task.finetuning(), data.predict_dataloader())

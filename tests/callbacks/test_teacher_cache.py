@@ -108,5 +108,5 @@ def test_a_resumed_fit_gets_the_same_bits(tiny_task, tmp_path, folder):
 
 
 def test_it_needs_a_teacher(tiny_task, tmp_path):
-    with pytest.raises(TypeError, match="TeacherCache needs a DistillationModule, FinetuningModule is none"):
+    with pytest.raises(TypeError, match="TeacherCache needs a DistillationModule, got FinetuningModule"):
         fit(make_trainer(tmp_path, [TeacherCache()]), tiny_task.finetuning(), tiny_task.data())

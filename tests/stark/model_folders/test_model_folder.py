@@ -124,7 +124,9 @@ def test_saving_keeps_what_it_did_not_write(change, tmp_path):
     folder = save_classifier(named_classifier(), tmp_path / "model")
     change(folder)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with pytest.raises(ValueError, match="model exists and is not a model folder of ours, or was changed"):
+    with pytest.raises(
+        ValueError, match="model exists and is not a model folder that this project wrote, or was changed"
+    ):
         save_classifier(named_classifier(seed=1), folder)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
