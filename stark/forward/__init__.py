@@ -1,1 +1,1 @@
-"""From a batch to logits, without what the logits do not need."""
+"""The forward pass from a batch to logits, without computations that the logits do not need."""

@@ -1,4 +1,4 @@
-"""Attention whose dropout is cheap on a CPU, where torch's kernel for it draws a number for each pair of tokens."""
+"""Attention with dropout that is cheap on a CPU, where torch's kernel draws a number for each pair of tokens."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ __all__ = ["attention"]
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, dropout_p: float = 0.0) -> Tensor:
-    r"""Scaled dot product attention, $D_p(\mathrm{softmax}(q k^\top / \sqrt{d})) v$, as torch's function of it.
+    r"""Scaled dot product attention, $D_p(\mathrm{softmax}(q k^\top / \sqrt{d})) v$, like torch's function.
 
-    Only with dropout on a CPU is it written out, in half the time of torch's; dropout is then
-    `dropout`.
+    With dropout on a CPU, it is computed here step by step, with `dropout`, in half the time of torch's function.
+    Otherwise it calls torch's function.
 
     Args:
-        query: ``(batch, heads, tokens, d)``.
-        key: ``(batch, heads, length, d)``.
+        query: Queries, ``(batch, heads, tokens, d)``.
+        key: Keys, ``(batch, heads, length, d)``.
         value: Values, of the shape of ``key``.
-        mask: Broadcasts to ``(batch, heads, tokens, length)``; True where a token may be looked at, of which each row
-            has some.
-        dropout_p: Probability in [0, 1].
+        mask: Boolean mask that broadcasts to ``(batch, heads, tokens, length)``: True where a token may be attended to.
+            Each row has at least one True.
+        dropout_p: Dropout probability in [0, 1].
 
     Returns:
-        As query.
+        A tensor of the shape of ``query``.
 
     Examples:
         >>> query = torch.randn(1, 1, 1, 8)

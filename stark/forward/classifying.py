@@ -1,4 +1,4 @@
-"""From a batch to logits, the same way for every model that is trained, scored, evaluated or asked as a teacher."""
+"""From a batch to logits: the same forward pass for training, scoring, evaluation and teachers."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _NONE: Mapping[int, Tensor] = MappingProxyType({})
 
 
 class Outputs(NamedTuple):
-    """What a loss sees of a model's outputs for a batch.
+    """A model's outputs for a batch, as far as a loss needs them.
 
     Args:
-        logits: Shape ``(batch, num_labels)``.
-        hidden_states: By the number of the layer as in transformers (0 is the embeddings, -1 the last layer), shape
-            ``(batch, length, hidden_size)``; those that the loss asks for.
+        logits: Logits, ``(batch, num_labels)``.
+        hidden_states: Hidden states by the number of the layer as in transformers (0 is the embeddings, -1 the last
+            layer), each of shape ``(batch, length, hidden_size)``; only of the layers that the loss needs.
     """
 
     logits: Tensor
@@ -37,11 +37,11 @@ class Outputs(NamedTuple):
 
 
 def classify(model: PreTrainedModel, batch: Batch) -> Tensor:
-    """Logits ``(batch, num_labels)`` of a model, at least float32.
+    """Logits ``(batch, num_labels)`` of a model, in float32 or a wider type.
 
     Args:
         model: A sequence classifier.
-        batch: Its inputs; other keys are left out.
+        batch: The model's inputs; other keys are ignored.
 
     Returns:
         The logits.
@@ -51,12 +51,12 @@ def classify(model: PreTrainedModel, batch: Batch) -> Tensor:
 
 
 def outputs_of(model: PreTrainedModel, batch: Batch, layers: Sequence[int] = ()) -> Outputs:
-    """Logits as of `classify`, and the hidden states of some layers.
+    """Logits, as from `classify`, and the hidden states of some layers.
 
     Args:
         model: A sequence classifier.
-        batch: Its inputs; other keys are left out.
-        layers: Numbers of layers as in transformers: 0 is the embeddings, -1 the last layer. Without any, the model
+        batch: The model's inputs; other keys are ignored.
+        layers: Numbers of layers as in transformers: 0 is the embeddings, -1 the last layer. Without layers, the model
             computes only what its logits need.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Dropout that spends few random numbers: on a CPU, drawing them costs more than everything else that dropout does."""
+"""Dropout with few random bits: on a CPU, drawing random numbers takes longer than all other work of dropout."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _LEVELS = 1 << _BITS
 def dropout(hidden: Tensor, p: float) -> Tensor:
     r"""Zero each element with probability p and scale the others up, $x m / (1 - p)$, as `nn.Dropout` does.
 
-    Sixteen random bits decide on an element, where torch draws a number of 32 bits and more for each and turns it into
-    a float: a quarter of its time. p is rounded to a multiple of $2^{-16}$, and the scale goes with it, so the
-    expected value is exactly x. The bits come from torch's generator of the CPU.
+    Each element is decided by 16 random bits. torch draws at least 32 bits for each element and converts them to a
+    float; this function takes a quarter of torch's time. p is rounded to a multiple of $2^{-16}$ and the scale is that
+    of the rounded p, so the expected value is exactly x. The bits come from torch's CPU generator.
 
     Args:
-        hidden: Any shape, on the CPU.
+        hidden: Tensor of any shape, on the CPU.
         p: Probability in [0, 1].
 
     Returns:
-        The same shape and type.
+        A tensor of the same shape and type.
 
     Raises:
         ValueError: If p lies outside [0, 1].

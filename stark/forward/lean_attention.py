@@ -1,4 +1,4 @@
-"""What a classifier need not compute: the last layer beyond its first token, and attention's costly random numbers."""
+"""Shortcuts for classifiers: the last layer computes only its first token, and attention draws few random numbers."""
 
 from __future__ import annotations
 
@@ -21,40 +21,41 @@ __all__ = ["attention_mask_of", "lean_attention"]
 
 
 class _Call(NamedTuple):
-    """What a forward pass may spare; each thread has its own, so that threads can share a model."""
+    """Shortcuts of a forward pass; each thread has a separate one, so that threads can share a model."""
 
     last_attention: nn.Module
     last_norm: nn.Module
     all_layers: bool
 
 
-# Two threads may be the first to call a model.
+# Two threads may make the first call of a model at the same time.
 _TEACHING = Lock()
 _CALL: ContextVar[_Call | None] = ContextVar("lean_attention", default=None)
 
 
 @contextmanager
 def lean_attention(model: PreTrainedModel) -> Iterator[bool]:
-    """Spare a classifier what its logits do not need, while the context is open.
+    """Skip computations that a classifier's logits do not need, while the context is open.
 
-    The heads of all supported families read the first token. The last layer needs keys and values of all tokens, but
-    query, attention output and FFN of that one: of four equal layers a fifth of the work. Logits and gradients are
-    those of the whole model, within rounding; its last hidden states are ``(batch, 1, hidden_size)``.
+    The classification head of a family with ``lean_last_layer`` reads only the first token. So the last layer needs
+    keys and values of all tokens, but query, attention output and FFN of the first token only; with four equal layers,
+    this saves a fifth of the work. Logits and gradients are those of the full computation, within rounding. The last
+    hidden states have shape ``(batch, 1, hidden_size)``.
 
-    In training on a CPU all layers attend by `attention`.
+    In training on a CPU, all layers use `attention`.
 
-    A model that is compiled, checkpoints its activations or has other attention than ``sdpa`` is left as it is.
-    The context counts for the thread that opened it. The model's attention modules get a class that looks for it,
-    which they keep; outside of the context they are as they were.
+    A model that is compiled, uses activation checkpointing or has another attention implementation than ``sdpa`` is
+    not changed. The context applies only to the thread that opened it. The model's attention modules get a class that
+    checks for the context at each call. They keep this class; outside the context they behave as before.
 
     Args:
-        model: A classifier; it may be shrunk. It is called with a mask as of `attention_mask_of`, or without.
+        model: A classifier; it may be shrunk. Call it with a mask from `attention_mask_of`, or without a mask.
 
     Yields:
-        Whether the model is one that can be spared anything.
+        Whether the shortcuts apply to this model.
 
     Raises:
-        StarkError: If the model's family has no family.
+        StarkError: If the model's family is not supported.
     """
     family = family_of(model)
     layers = family.layer_list(model)
@@ -79,13 +80,13 @@ def lean_attention(model: PreTrainedModel) -> Iterator[bool]:
 
 
 def attention_mask_of(mask: Tensor) -> Tensor:
-    """A mask in the form that attention takes as it is.
+    """Convert a mask to the form that attention uses directly.
 
-    From the usual one transformers makes a mask for each query, after it has looked whether anything is masked, for
-    which a GPU has to stop.
+    From a mask of the usual form, transformers builds a mask for each query. Before that it checks whether anything is
+    masked, which needs a device synchronisation on a GPU.
 
     Args:
-        mask: ``(batch, length)``, nonzero where there is a token.
+        mask: Mask ``(batch, length)``, nonzero where there is a token.
 
     Returns:
         ``(batch, 1, 1, length)``, boolean.
@@ -99,14 +100,14 @@ def attention_mask_of(mask: Tensor) -> Tensor:
 
 def _teach(layer: nn.Module, family: EncoderFamily) -> None:
     module, norm = layer.get_submodule(family.attention), layer.get_submodule(family.attention_norm)
-    # One that lost all its heads has another forward, which is cheap as it is.
+    # An attention module that lost all its heads has another forward, which is cheap already.
     has_heads = hasattr(module, family.num_heads_attribute)
     if _first_token in norm._forward_pre_hooks.values() and (isinstance(module, _Lean) or not has_heads):
         return
     with _TEACHING:
         if has_heads and not isinstance(module, _Lean):
-            # Before the class, whose forward another thread may call at once.
-            # DistilBERT has inside of its attention what BERT has behind it.
+            # Set before the class, because another thread may call the new class's forward at once.
+            # DistilBERT's attention module contains the output projection; in BERT it is outside.
             module.linears_of_attention = family.attention_linears()  # type: ignore[assignment]  # plain attribute of a module
             module.__class__ = _lean_class(type(module))  # type: ignore[arg-type]
         if _first_token not in norm._forward_pre_hooks.values():
@@ -117,11 +118,11 @@ def _first_token(norm: nn.Module, inputs: tuple[Tensor]) -> Tensor | None:
     call = None if torch.compiler.is_dynamo_compiling() else _CALL.get()
     if call is None or call.last_norm is not norm:
         return None
-    return inputs[0][:, :1]  # of attention and residual; where the former is of one token, it was added to all
+    return inputs[0][:, :1]  # attention + residual; attention of one token was added to all tokens
 
 
 class _Lean(nn.Module):
-    """In front of a family's own attention class: asks at each call whether it may be lean."""
+    """Mixin in front of a family's attention class: checks at each call whether the shortcuts apply."""
 
     linears_of_attention: list[str]
 
@@ -143,12 +144,12 @@ class _Lean(nn.Module):
         return (output[0](context) if output else context), None
 
     def __reduce__(self) -> tuple[object, ...]:
-        # The classes are made at run time, so that a process that reads a pickled model has to make them as well.
+        # The classes are created at run time, so a process that unpickles a model must create them as well.
         return _blank, (type(self).__bases__[1],), self.__dict__
 
 
 @functools.cache
-def _lean_class(family_class: Any) -> Any:  # noqa: ANN401 - classes, which mypy does not take for hashable
+def _lean_class(family_class: Any) -> Any:  # noqa: ANN401 - mypy does not consider classes hashable
     namespace = {"__module__": __name__, "__doc__": _Lean.__doc__}
     return type(family_class.__name__, (_Lean, family_class), namespace)
 

@@ -1,4 +1,4 @@
-"""What a classifier need not do while it is trained: put on for a fit, taken off after it."""
+"""Training shortcuts for a classifier, installed for a fit and removed afterwards."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from stark.forward.dropout import dropout
 
 __all__ = ["CheapDropout", "HasTokenIds", "UsedRows", "cheap_dropout_", "follow_", "plain_", "use_rows_"]
 
-# Rows that decay at a time on a CPU: they stay in its cache through all the steps that are made good.
+# Number of values that decay together on a CPU: they stay in its cache while all skipped decay steps are applied.
 _CHUNK = 1 << 16
 
 
 @runtime_checkable
 class HasTokenIds(Protocol):
-    """A data module that knows which tokens training meets."""
+    """A data module that knows which tokens occur in training."""
 
     def train_token_ids(self) -> Tensor:
-        """The ids, ascending, padding among them."""
+        """Ids of these tokens and of padding, ascending."""
 
 
 class CheapDropout(nn.Dropout):
-    """`nn.Dropout` by `dropout`; beside a CPU it is torch's own."""
+    """`nn.Dropout` that uses `dropout` on a CPU, and torch's kernel on other devices."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Drop in training only."""
-        # What is compiled draws in its own way.
+        """Apply dropout, in training only."""
+        # Compiled code has its own way to draw random numbers.
         if not self.training or not self.p or input.device.type != "cpu" or torch.compiler.is_compiling():
             return super().forward(input)
         return dropout(input, self.p)
@@ -39,18 +39,19 @@ class CheapDropout(nn.Dropout):
 class UsedRows(nn.Embedding):
     """An embedding that trains only the rows of tokens that occur in training.
 
-    The others have no gradient, so that AdamW does nothing to them but decay: times 1 - learning rate * weight decay
-    at each step. Here they are no parameters: no gradient, moments or norm is computed for them, and their decay is
-    made good, step by step with the same rounding, when somebody asks for them: for a checkpoint, or where nothing
-    learns and all tokens may come. To the outside, in `state_dict`, it is an ordinary embedding of full size.
+    The other rows have no gradient, so AdamW only applies weight decay to them: at each step it multiplies them by
+    1 - learning rate * weight decay. Here they are not parameters: no gradient, moments or norm is computed for them.
+    The skipped decay steps are applied later, step by step with the same rounding, when the rows are needed: for a
+    checkpoint, or outside training, where all tokens may occur. Its `state_dict` is that of an ordinary embedding of
+    full size.
 
     Args:
-        embedding: What it takes the place of.
-        used: Ids of the tokens of training, ascending, ``(rows,)``.
+        embedding: The embedding that it replaces.
+        used: Ids of the tokens that occur in training, ascending, ``(rows,)``.
     """
 
     def __init__(self, embedding: nn.Embedding, used: Tensor) -> None:
-        """Part the rows."""
+        """Separate the trained rows from the others."""
         size, width = embedding.weight.shape
         nn.Module.__init__(self)
         self.num_embeddings, self.embedding_dim = size, width
@@ -59,7 +60,7 @@ class UsedRows(nn.Embedding):
         used = used.to(device)
         is_used = torch.zeros(size, dtype=torch.bool, device=device)
         is_used[used] = True
-        # Plain attributes: DDP would send buffers around before each step.
+        # Plain attributes, because DDP would broadcast buffers before each step.
         self._used, self._rest_ids = used, (~is_used).nonzero().flatten()
         self._place = torch.full((size,), -1, device=device)
         self._place[used] = torch.arange(len(used), device=device)
@@ -74,27 +75,27 @@ class UsedRows(nn.Embedding):
         self.train(embedding.training)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Look up; where weights learn, only tokens of training."""
+        """Look up rows; while the weights are trained, only tokens that occur in training are allowed."""
         if self.weight.requires_grad and torch.is_grad_enabled():
             return nn.functional.embedding(self._place[input], self.weight, self.padding_idx)
         return nn.functional.embedding(input, self._whole())
 
     @property
     def known_id(self) -> int:
-        """Some token of training."""
+        """Id of a token that occurs in training."""
         return int(self._used[0])
 
     def decay(self, factor: float) -> None:
-        """Note that a step of the optimizer would have multiplied the other rows.
+        """Record the decay that an optimizer step would have applied to the other rows.
 
         Args:
-            factor: Factor of the decay.
+            factor: Factor by which the step would have multiplied them.
         """
         if factor != 1:
             self._pending.append(factor)
 
     def plain(self) -> nn.Embedding:
-        """The ordinary embedding of full size, with all rows as they are now."""
+        """An ordinary embedding of full size, with the current values of all rows."""
         embedding = nn.Embedding(
             self.num_embeddings, self.embedding_dim, self._padding, _weight=self._whole().detach().clone()
         )
@@ -102,8 +103,8 @@ class UsedRows(nn.Embedding):
         return embedding.train(self.training)
 
     def _whole(self) -> Tensor:
-        """All rows, assembled anew only when they have changed."""
-        # Kept for later, when an inference tensor might not do.
+        """All rows; they are assembled again only after a change."""
+        # Not an inference tensor, because the result is kept and may be used in training later.
         with torch.inference_mode(False), torch.no_grad():
             self._catch_up()
             if self._full is None or self._full[0] != self.weight._version:
@@ -130,7 +131,7 @@ class UsedRows(nn.Embedding):
         return self
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
-        # A copy: a tensor that is assembled again must not change while somebody holds it.
+        # A copy, so that the caller's tensor and the kept one stay independent.
         destination[f"{prefix}weight"] = self._whole().clone()
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:  # noqa: ANN401 - torch's
@@ -142,14 +143,14 @@ class UsedRows(nn.Embedding):
 
 
 def use_rows_(model: PreTrainedModel, token_ids: Tensor) -> UsedRows | None:
-    """Let a model train only the embedding rows of some tokens, in place; before its optimizer is made.
+    """Let a model train only the embedding rows of some tokens, in place; call it before creating the optimizer.
 
     Args:
         model: A classifier.
-        token_ids: All that training meets.
+        token_ids: Ids of all tokens that occur in training.
 
     Returns:
-        The embedding, or None where it has no row to spare or is no ordinary one.
+        The new embedding; None if all rows occur in training, or if the model's embedding is not an ordinary one.
     """
     embedding = model.get_input_embeddings()
     used = token_ids.unique()
@@ -161,11 +162,11 @@ def use_rows_(model: PreTrainedModel, token_ids: Tensor) -> UsedRows | None:
 
 
 def follow_(rows: UsedRows, optimizer: Optimizer) -> None:
-    """Let the other rows decay with each step that an AdamW makes.
+    """Let the other rows decay with each step of an AdamW optimizer.
 
     Args:
-        rows: Embeddings of a model.
-        optimizer: Optimizer that trains it.
+        rows: Embedding of a model.
+        optimizer: Optimizer that trains the model.
     """
 
     def decay(optimizer: Optimizer, *_: object) -> None:
@@ -178,7 +179,7 @@ def follow_(rows: UsedRows, optimizer: Optimizer) -> None:
 
 
 def cheap_dropout_(model: nn.Module) -> None:
-    """Put `CheapDropout` in the place of each `nn.Dropout`, in place.
+    """Replace each `nn.Dropout` of a module by `CheapDropout`, in place.
 
     Args:
         model: Any module.
