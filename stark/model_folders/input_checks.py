@@ -12,7 +12,7 @@ from stark.model_folders.model_inputs import LEAST_TOKENS, ModelInputs, lowercas
 
 __all__ = ["HasInputs", "check_inputs", "check_segments", "check_tokenizer_limit", "check_tokens", "most_tokens"]
 
-# What two tokenizers with the same vocabulary may treat differently.
+# Texts that two tokenizers with the same vocabulary may split differently.
 _PROBES = (
     "The QUICK Brown Fox didn't jump",
     "Café, naïve Übergröße; façade",
@@ -23,7 +23,7 @@ _PROBES = (
 
 @runtime_checkable
 class HasInputs(Protocol):
-    """A data module that knows what its rows become."""
+    """A data module that knows how its rows become inputs."""
 
     max_length: int
 
@@ -40,11 +40,11 @@ def most_tokens(config: PreTrainedConfig) -> int:
     """Count the tokens that an encoder has positions for.
 
     Args:
-        config: Its configuration.
+        config: The encoder's configuration.
 
     Returns:
-        The most tokens of a row. RoBERTa's positions begin after that of padding, so it has two fewer than rows in the
-        table.
+        Maximum number of tokens of a row. RoBERTa's positions start after that of padding, so their number is by two
+        smaller than the number of rows of its table.
     """
     unused = int(config.pad_token_id) + 1 if family_of_type(config.model_type).positions_after_padding else 0
     return int(config.max_position_embeddings) - unused
@@ -59,15 +59,15 @@ def check_inputs(
     where: str,
     option: str = "--data.max_length",
 ) -> None:
-    """Compare what rows become with the tables of an encoder, so that no row fails in the middle of the work.
+    """Check that an encoder's tables have rows for all inputs, so that no input fails in the middle of the work.
 
     Args:
         config: The encoder's configuration.
         tokenizer: Tokenizer of the rows.
-        max_length: The most tokens of a row.
+        max_length: Maximum number of tokens of a row.
         is_pair: Whether a row has two texts.
         where: Folder or id of the encoder, for messages.
-        option: How the user gives the length, for messages.
+        option: Option with which the user sets the length, for messages.
 
     Raises:
         StarkError: If a row could have more tokens, another token or another segment than the encoder has rows for.
@@ -98,7 +98,7 @@ def check_segments(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast,
         where: Folder or id of the encoder, for messages.
 
     Raises:
-        StarkError: If it has not.
+        StarkError: If it has fewer rows.
     """
     rows = getattr(config, "type_vocab_size", None)  # DistilBERT ignores segments
     used = 1 + max(_segments(tokenizer))
@@ -112,17 +112,17 @@ def check_segments(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast,
 def check_tokenizer_limit(
     config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast, max_length: int, where: str
 ) -> None:
-    """Check that rows to train on are no longer than the tokenizer of a pretrained model admits.
+    """Check that training rows are no longer than a pretrained model's tokenizer allows.
 
     Args:
         config: The model's configuration.
-        tokenizer: Its tokenizer.
-        max_length: The most tokens of a row.
+        tokenizer: The model's tokenizer.
+        max_length: Maximum number of tokens of a row.
         where: Folder or id of the model, for messages.
 
     Raises:
-        StarkError: If they are. A model that was trained here may be trained on longer rows: its tokenizer has the
-            length of the earlier fit, which is no limit.
+        StarkError: If they are longer. A model that was trained by this project may be trained on longer rows: its
+            tokenizer has the length of the earlier fit, which is no limit.
     """
     if ModelInputs.read(config) is None and max_length > tokenizer.model_max_length:
         raise StarkError(
@@ -132,7 +132,7 @@ def check_tokenizer_limit(
 
 
 def check_tokens(teacher: PreTrainedTokenizerFast, student: PreTrainedTokenizerFast, *, is_pair: bool = False) -> None:
-    """Check that a teacher gets from a student's tokenizer the tokens that it was trained on.
+    """Check that a student's tokenizer gives the teacher the tokens that it was trained on.
 
     Args:
         teacher: The teacher's tokenizer.
@@ -140,7 +140,7 @@ def check_tokens(teacher: PreTrainedTokenizerFast, student: PreTrainedTokenizerF
         is_pair: Whether a row has two texts; then their segment ids are compared.
 
     Raises:
-        StarkError: If the vocabularies, or the tokens or segments of the same text, are not the same.
+        StarkError: If the vocabularies differ, or the tokens or segments of the same text.
     """
     if teacher.get_vocab() != student.get_vocab():
         raise StarkError("have different vocabularies")
@@ -158,7 +158,7 @@ def check_tokens(teacher: PreTrainedTokenizerFast, student: PreTrainedTokenizerF
 
 
 def _segments(tokenizer: PreTrainedTokenizerFast) -> list[int]:
-    """The segment ids of a pair of texts; zeros where the tokenizer has none, as encoders take them."""
+    """The segment ids of a pair of texts; zeros if the tokenizer gives none, because encoders then use zeros."""
     encoded = tokenizer("a", "b")
     given: list[int] = encoded.get("token_type_ids") or [0] * len(encoded["input_ids"])
     return given

@@ -1,4 +1,4 @@
-"""How rows become a model's inputs, kept in its configuration, so that it answers the same wherever its folder lies."""
+"""How rows become a model's inputs; stored in its configuration, so that a moved or copied model predicts the same."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _Segments = Literal["tokenizer", "stark"]
 
 @dataclass(frozen=True)
 class ModelInputs:
-    """How the rows were prepared that a model was trained on.
+    """Preparation of the rows that a model was trained on.
 
     A fit writes it into the configuration of the model that it saves. Models that are derived from that one (pruned,
     sparsified, distilled, exported) inherit it.
 
     Args:
-        max_length: The most tokens of a row; longer ones are cut.
-        segment_ids: "tokenizer", or "stark" for those of the released code.
+        max_length: Maximum number of tokens of a row; longer rows are cut.
+        segment_ids: Kind of segment ids: "tokenizer", or "stark" for those of the released code.
         texts: Names of the one or two columns of text.
         kind: Name of the kind of label.
         lowercase: Whether the tokenizer turns texts into lower case.
@@ -54,7 +54,7 @@ class ModelInputs:
     task: str
 
     def __post_init__(self) -> None:
-        """Check the values, which may come from somebody else's folder."""
+        """Check the values, which may come from a foreign model folder."""
         if type(self.max_length) is not int or not LEAST_TOKENS <= self.max_length <= _MOST_TOKENS:
             raise _wrong("max_length", self.max_length, f"a whole number from {LEAST_TOKENS} to {_MOST_TOKENS}")
         for name, value, choices in (
@@ -81,16 +81,16 @@ class ModelInputs:
 
     @classmethod
     def read(cls, config: PreTrainedConfig) -> ModelInputs | None:
-        """Read it from a configuration.
+        """Read the values from a configuration.
 
         Args:
-            config: A model's configuration, which may be somebody else's.
+            config: A model's configuration, which may come from a foreign model folder.
 
         Returns:
-            None if the configuration has none: an encoder, or a model that was not trained here.
+            The inputs; None if the configuration has none, as for an encoder or a model from elsewhere.
 
         Raises:
-            StarkError: If what it has is wrong.
+            StarkError: If the values are invalid.
         """
         values = getattr(config, _KEY, None)
         if values is None:
@@ -105,23 +105,23 @@ class ModelInputs:
         return inputs
 
     def write_(self, config: PreTrainedConfig) -> None:
-        """Write it into a configuration.
+        """Write the values into a configuration.
 
         Args:
-            config: The model's; it is changed.
+            config: The model's configuration; it is changed.
         """
         values: dict[str, Any] = {**asdict(self), "texts": list(self.texts)}
         setattr(config, _KEY, values)
 
 
 def lowercases(tokenizer: PreTrainedTokenizerFast) -> bool:
-    """Tell whether a tokenizer turns texts into lower case.
+    """Whether a tokenizer turns texts into lower case.
 
     Args:
         tokenizer: The tokenizer.
 
     Returns:
-        Whether it does.
+        True if it does.
     """
     normalizer = tokenizer.backend_tokenizer.normalizer
     return normalizer is not None and "a" in normalizer.normalize_str("A")

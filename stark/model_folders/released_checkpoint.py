@@ -1,10 +1,11 @@
 """Convert checkpoints of the released StarK code into model folders.
 
-Those are BERT with a classifier of its own (``cls.0``, tanh, dropout, ``cls.3``) on the first position, which is what
-``BertForSequenceClassification`` computes with its pooler and classifier. A sparsified checkpoint is stored dense, the
-units of each layer sorted by falling importance, with a map from sparsity (percent, a string) to how many of the last
-units of each layer are dropped; a student is stored already cut. There a block has its dense width minus that of the
-dropped units, rounded to a multiple of eight, so that other widths and even negative ones occur.
+Such a checkpoint is a BERT with a special classifier (``cls.0``, tanh, dropout, ``cls.3``) on the first position. It
+computes the same as the pooler and classifier of ``BertForSequenceClassification``. A sparsified checkpoint is stored
+dense: the units of each layer are sorted by decreasing importance, and a map from sparsity (percent, a string) gives
+the number of last units of each layer that are dropped. A student is stored already cut. The width of its blocks is the
+dense width minus the width of the dropped units rounded to a multiple of eight, so it can differ from the width of the
+kept units, and can even be negative.
 """
 
 import json
@@ -34,7 +35,7 @@ STARK_LABELS = {
     "qnli": ("not_entailment", "entailment"),
     "rte": ("not_entailment", "entailment"),
 }
-"""Order of the classes in released checkpoints, for the tasks where it is not the data set's."""
+"""Order of the classes in released checkpoints, for the tasks where it differs from the data set's order."""
 
 _RENAMED = {"cls.0.": "bert.pooler.dense.", "cls.3.": "classifier."}
 _NARROWEST = 8
@@ -52,25 +53,26 @@ def import_stark_checkpoint(
 ) -> Path:
     """Convert a released checkpoint into a model folder.
 
-    A dense checkpoint with a map is cut according to the map, without rounding to multiples of eight. One whose weights
-    are stored cut keeps their sizes, except for blocks that the released code skips: those for which its own size is
-    below eight, whatever is stored of them. Kept units are counted in the order in which the checkpoint has them. A
-    skipped block adds no output bias in the released code, so that bias becomes zero here: same function.
+    A dense checkpoint with a map is cut according to the map, without rounding to multiples of eight. A checkpoint that
+    is stored cut keeps its sizes, except for blocks that the released code skips: those whose width in the released
+    code is below eight, whatever the checkpoint stores for them. Kept units are numbered in the checkpoint's order. In
+    the released code a skipped block does not add its output bias, so that bias is set to zero here, which gives the
+    same function.
 
     Args:
         source: Local folder with config.json, vocab.txt, and pytorch_model.bin or model.safetensors.
         directory: The model folder to write.
-        task: Name of the task, which tells the order of the checkpoint's classes.
-        label_names: The data set's classes, in our order; the classifier's rows are put into it.
-        sparsity: One of the levels of a sparsified checkpoint's map, such as "70". None takes the level named in its
+        task: Name of the task, which determines the order of the checkpoint's classes.
+        label_names: The data set's classes, in this project's order; the classifier's rows are reordered to it.
+        sparsity: One of the levels of a sparsified checkpoint's map, such as "70". None means the level named in its
             configuration ("0" for a teacher).
-        inputs: How the checkpoint's rows were prepared, which it does not say itself: with "stark" segments.
+        inputs: Preparation of the checkpoint's rows, which the checkpoint does not store; its segments are "stark".
 
     Returns:
         The folder.
 
     Raises:
-        StarkError: If the checkpoint has another layout, labels, or no such level.
+        StarkError: If the checkpoint has another layout or other labels, or no such level.
 
     Source: GeneZC/StarK modeling_sparsebert.py; deviation: no rounding where a dense checkpoint is cut.
     """
@@ -111,13 +113,13 @@ def import_stark_checkpoint(
 def plain_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights of a released checkpoint under the names of ``BertForSequenceClassification``.
 
-    BERT's own pooler, which the released code never reads, gives way to the first layer of its classifier.
+    The first layer of the released classifier replaces BERT's pooler, which the released code never reads.
 
     Args:
         state: Tensors by the released code's names.
 
     Raises:
-        StarkError: If the classifier is not there.
+        StarkError: If the classifier is missing.
 
     Examples:
         >>> plain_state({f"cls.{n}.{part}": torch.ones(1) for n in (0, 3) for part in ("weight", "bias")}).keys()
@@ -152,7 +154,7 @@ def _label_order(task: str, label_names: Sequence[str], num_rows: int) -> list[i
 
 
 class _Widths(NamedTuple):
-    """Rows of every layer's query and of its FFN's first matrix."""
+    """Numbers of rows of every layer's query and of the first matrix of its FFN."""
 
     attention: list[int]
     ffn: list[int]
@@ -165,7 +167,7 @@ def _stored_rows(config: BertConfig, state: Mapping[str, Tensor]) -> _Widths:
         if layer + "output.LayerNorm.weight" not in state:
             raise StarkError(f"not a checkpoint of the released StarK code: it has no layer {number}")
         for sizes, name in zip(rows, ("attention.self.query.bias", "intermediate.dense.bias"), strict=True):
-            # Old transformers left out empty tensors when it saved.
+            # Old versions of transformers did not save empty tensors.
             sizes.append(len(state.get(layer + name, ())))
     return rows
 
@@ -176,7 +178,7 @@ def _dense_widths(config: BertConfig) -> _Widths:
 
 
 def _released_widths(config: BertConfig, dropped: Mapping[str, Mapping[str, int]]) -> _Widths:
-    """The widths with which the released code computes; rounding can take away more than there is."""
+    """The widths that the released code computes with; rounding can make them negative."""
     head_size = config.hidden_size // config.num_attention_heads
     return _Widths(
         *(
@@ -187,7 +189,7 @@ def _released_widths(config: BertConfig, dropped: Mapping[str, Mapping[str, int]
 
 
 def _rows_of(config: BertConfig, widths: _Widths) -> _Widths:
-    """What the released code stores: it slices, so that a negative width leaves rows, which it never uses."""
+    """Rows that the released code stores: it slices, so a negative width leaves rows, which it never uses."""
     return _Widths(
         *(
             [len(range(size)[:width]) for size, width in zip(sizes, found, strict=True)]

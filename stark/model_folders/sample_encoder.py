@@ -1,4 +1,4 @@
-"""A tiny random encoder with a tokenizer of its own, for the demo and for trying things out."""
+"""A tiny random encoder and its tokenizer, for the demo and for experiments."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,24 +22,24 @@ def save_sample_encoder(
     intermediate_size: int = 64,
     seed: int = 0,
 ) -> Path:
-    """Write the folder of a randomly initialised BERT encoder of 4 layers of 4 heads.
+    """Write the folder of a randomly initialised BERT encoder with 4 layers of 4 heads each.
 
-    Its neurons are so few that a small student has to lose what the sample tasks need, and can learn it again.
+    It has so few neurons that a pruned student loses neurons that the sample tasks need, but can learn them again.
 
-    `load_classifier` puts a new classifier on it. The global random state is left alone.
+    `load_classifier` adds a new classifier to it. The global random state is not changed.
 
     Args:
-        directory: The folder to make.
-        vocabulary: Words to have as one token each; others are spelled by the characters that occur in these.
-        hidden_size: Width, a multiple of 4.
-        intermediate_size: FFN neurons of each layer.
-        seed: Same seed, same weights.
+        directory: Folder to write.
+        vocabulary: Words that become one token each; other words are split into the characters that occur in these.
+        hidden_size: Hidden size, a multiple of 4.
+        intermediate_size: Number of FFN neurons of each layer.
+        seed: Seed of the random weights.
 
     Returns:
         The folder.
 
     Raises:
-        StarkError: If ``hidden_size`` is not a positive multiple of 4, or the name is taken by something else.
+        StarkError: If ``hidden_size`` is not a positive multiple of 4, or something else has the folder's name.
     """
     if hidden_size < 4 or hidden_size % 4:
         raise StarkError(f"hidden_size must be a positive multiple of 4, got {hidden_size}")

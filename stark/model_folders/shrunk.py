@@ -1,4 +1,4 @@
-"""The shrunk families: for each family a ``stark-<family>`` configuration and classifier, known to the Auto classes.
+"""The shrunk families: for each family a ``stark-<family>`` configuration and classifier, for the Auto classes.
 
 Importing this module registers them, so that ``AutoModelForSequenceClassification.from_pretrained`` and
 ``transformers.pipeline`` load shrunk model folders like any other.
@@ -33,7 +33,7 @@ __all__ = ["ShrunkClassifier"]
 if TYPE_CHECKING:
     _Classifier = PreTrainedModel
 else:
-    # The family's own class comes next in the order of bases, and it brings PreTrainedModel.
+    # The family's class is the next base class, and it derives from PreTrainedModel.
     _Classifier = object
 
 
@@ -62,14 +62,14 @@ class ShrunkClassifier(_Classifier):
         self,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
-        *args: Any,  # noqa: ANN401 - the rest differs between families and is theirs
+        *args: Any,  # noqa: ANN401 - these differ between families
         **kwargs: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
-        """As the family's own; in evaluation the last layer computes only what the logits need, the first token.
+        """The family's forward; in evaluation, the last layer computes only the first token, which the logits need.
 
-        While training or compiled, with hidden states or attentions asked for, or with a mask that is not
-        ``(batch, length)``, it computes all tokens. What `torch.export` makes of it (not strict) spares the same. A
-        hook on the last layer sees what is computed: give ``output_hidden_states=True`` where all of it is wanted.
+        All tokens are computed in training, in compiled code, if hidden states or attentions are requested, or with a
+        mask that is not ``(batch, length)``. A model exported by `torch.export` (not strict) skips the same work. A
+        hook on the last layer sees only what is computed: give ``output_hidden_states=True`` to get all tokens.
         """
         shown = ("output_hidden_states", "output_attentions")
         if (
@@ -100,7 +100,7 @@ def _register(family: EncoderFamily) -> None:
         },
     )
 
-    @functools.wraps(model_base.forward)  # with the family's own signature, by which pipelines choose the inputs
+    @functools.wraps(model_base.forward)  # keeps the signature, by which pipelines choose the inputs
     def forward(self: ShrunkClassifier, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         return ShrunkClassifier.forward(self, *args, **kwargs)
 
