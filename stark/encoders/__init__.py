@@ -1,1 +1,1 @@
-"""Encoders of Hugging Face seen alike: their layers, heads and FFN neurons, masked, cut or dropped."""
+"""One interface to Hugging Face's encoder families: layers, heads and FFN neurons, to mask, cut or drop."""

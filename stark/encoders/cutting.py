@@ -1,4 +1,4 @@
-"""Heads and FFN neurons removed from a model."""
+"""Remove heads and FFN neurons from a model."""
 
 import copy
 from typing import cast
@@ -14,22 +14,22 @@ __all__ = ["cut_", "own_config_", "shrink_", "shrink_to_"]
 
 
 def shrink_(model: PreTrainedModel, masks: UnitMasks) -> PreTrainedModel:
-    """Remove heads and neurons for good, in place.
+    """Remove heads and neurons from a model's weights, in place.
 
-    The logits are those under `unit_masks` with the same masks. A layer may lose all its heads or all its neurons;
+    The logits equal those under `unit_masks` with the same masks. A layer may lose all its heads or all its neurons;
     that block then adds only its output bias. The model becomes one of the registered ``stark-<family>`` classes with
-    ``config.kept_units``, unless nothing is removed; its other configuration values stay the original model's.
-    The cut parameters are new objects: build optimizers afterwards.
+    ``config.kept_units``, unless nothing is removed; its other configuration values stay those of the original model.
+    The cut parameters are new objects, so create optimizers afterwards.
 
     Args:
         model: A classifier; it may already be shrunk.
-        masks: A mask for each unit that it has now, 1 or True keeps, 0 or False removes.
+        masks: A mask for each unit that the model has now; 1 or True keeps, 0 or False removes.
 
     Returns:
         The same model.
 
     Raises:
-        StarkError: If a mask does not fit or holds something else than 0 and 1, or the family is not supported.
+        StarkError: If a mask does not fit or holds other values than 0 and 1, or the family is not supported.
 
     Source: the paper's densified students; GeneZC/StarK modeling_sparsebert.py ``densify``.
     Deviation: nothing is rounded to multiples of 8, and an empty block keeps residual and bias.
@@ -51,7 +51,7 @@ def shrink_to_(model: PreTrainedModel, keep: KeptUnits) -> PreTrainedModel:
 
     Args:
         model: A classifier, dense or shrunk less.
-        keep: What `kept_units` returns afterwards.
+        keep: Units to keep, as `kept_units` returns them afterwards.
 
     Returns:
         The same model.
@@ -63,7 +63,7 @@ def shrink_to_(model: PreTrainedModel, keep: KeptUnits) -> PreTrainedModel:
 
 
 def cut_(model: PreTrainedModel, masks: UnitMasks) -> None:
-    """The cutting in `shrink_`, without its book-keeping in the configuration: for building a model from that."""
+    """Cut like `shrink_`, but without changing the configuration; for building a model from its configuration."""
     family = family_of(model)
     for layer, head_mask, neuron_mask in zip(encoder_layers(model), masks.heads, masks.neurons, strict=True):
         device = layer.query.weight.device
@@ -72,7 +72,7 @@ def cut_(model: PreTrainedModel, masks: UnitMasks) -> None:
 
 
 def own_config_(model: PreTrainedModel, config_class: type[PreTrainedConfig]) -> PreTrainedConfig:
-    """Give a model a configuration object of its own, so that changing it changes no other model's.
+    """Give a model a separate configuration object, so that changing it does not change another model's.
 
     Args:
         model: The model; all of its modules that hold its configuration get the new one.
@@ -84,7 +84,7 @@ def own_config_(model: PreTrainedModel, config_class: type[PreTrainedConfig]) ->
     # Models may share a configuration object, so it is copied before it is changed, for every module that holds it.
     shared, config = model.config, copy.deepcopy(model.config)
     config.__class__ = config_class
-    # A configuration read from a file has the family's type as an attribute of its own, which would hide the class's.
+    # A configuration read from a file has the family's type as an instance attribute, which would hide the class's.
     vars(config).pop("model_type", None)
     for module in model.modules():
         if getattr(module, "config", None) is shared:

@@ -1,4 +1,4 @@
-"""What a family of encoders is: its layers, and how their heads and FFN neurons are read, masked and removed."""
+"""The interface of an encoder family: its layers, and how their heads and FFN neurons are read, masked and removed."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from stark.encoders.linears import head_rows, select_inputs, select_outputs
 __all__ = ["SHRUNK_PREFIX", "EncoderFamily", "EncoderLayer"]
 
 SHRUNK_PREFIX = "stark-"
-"""A shrunk model's ``config.model_type`` is this followed by its family's."""
+"""Prefix of a shrunk model's ``config.model_type``; the family's type follows."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class EncoderLayer:
         query: Query projection.
         key: Key projection.
         value: Value projection.
-        attention_output: Projection behind the heads.
-        ffn_in: Linear in front of the FFN neurons.
-        ffn_out: Linear behind the FFN neurons.
+        attention_output: Projection after the heads.
+        ffn_in: Linear before the FFN neurons.
+        ffn_out: Linear after the FFN neurons.
         head_size: Width of a head.
     """
 
@@ -55,25 +55,26 @@ class EncoderLayer:
 class EncoderFamily:
     """A family of encoders; the defaults are BERT's.
 
-    A family whose layers have six linears under other names gives their paths. A family that is built differently
-    overrides the methods. The configuration and model classes are those that transformers lists for the model type.
+    If a family's layers have the six linears under other names, give their paths. If they are built differently,
+    override the methods. The configuration and model classes are those that transformers lists for the model type.
 
     Args:
         model_type: The family's ``config.model_type`` in transformers.
         layers_path: Path of the list of layers under ``model.base_model``.
-        attention: Path of the self-attention module inside a layer. It has ``attention_head_size``.
-        query: Path of the query projection inside a layer; ``key``, ``value``, ``attention_output`` (behind the heads),
-            ``ffn_in`` and ``ffn_out`` (in front of and behind the neurons) are paths of the other linears.
+        attention: Path of the self-attention module inside a layer. The module has ``attention_head_size``.
+        query: Path of the query projection inside a layer; ``key``, ``value``, ``attention_output`` (after the heads),
+            ``ffn_in`` and ``ffn_out`` (before and after the neurons) are paths of the other linears.
         key: See ``query``.
         value: See ``query``.
         attention_output: See ``query``.
-        attention_norm: Path of the LayerNorm of attention and residual inside a layer.
+        attention_norm: Path of the LayerNorm after attention and residual inside a layer.
         ffn_in: See ``query``.
         ffn_out: See ``query``.
-        num_heads_attribute: Attribute of the attention module that counts its heads.
+        num_heads_attribute: Attribute of the attention module for the number of its heads.
         heads_width_attribute: Attribute of the attention module for the width of all heads, None if it has none.
-        positions_after_padding: Whether positions are counted from behind the padding token's id, as RoBERTa does.
-        lean_last_layer: Whether the head reads the first token alone, so that the last layer need not compute others.
+        positions_after_padding: Whether positions start after the padding token's id, as in RoBERTa.
+        lean_last_layer: Whether the classification head reads only the first token, so that the last layer can skip the
+            others.
 
     Examples:
         >>> EncoderFamily("camembert", positions_after_padding=True).ffn_in
@@ -102,12 +103,12 @@ class EncoderFamily:
             model: A classifier of this family.
 
         Returns:
-            The model's own list.
+            The list inside the model, not a copy.
         """
         return cast(nn.ModuleList, model.base_model.get_submodule(self.layers_path))
 
     def keep_layers_(self, model: PreTrainedModel, keep: Sequence[int]) -> None:
-        """Remove all other layers; the configuration is not changed.
+        """Remove all layers but some; the configuration is not changed.
 
         Args:
             model: A classifier of this family.
@@ -127,7 +128,7 @@ class EncoderFamily:
             layer: One of `layer_list`.
 
         Returns:
-            The view; it refers to the layer's own linears.
+            The view; its linears are those of the layer, not copies.
         """
         names = ("query", "key", "value", "attention_output", "ffn_in", "ffn_out")
         return EncoderLayer(
@@ -141,11 +142,11 @@ class EncoderFamily:
 
         Args:
             layer: One of `layer_list`.
-            heads: ``(num_heads,)`` or ``(batch, num_heads)``.
-            neurons: ``(num_neurons,)`` or ``(batch, num_neurons)``.
+            heads: Mask ``(num_heads,)`` or ``(batch, num_heads)``.
+            neurons: Mask ``(num_neurons,)`` or ``(batch, num_neurons)``.
 
         Returns:
-            Handles, whose ``remove`` ends it.
+            Hook handles; their ``remove`` ends the masking.
         """
         view = self.view(layer)
         return [
@@ -171,7 +172,7 @@ class EncoderFamily:
         self._count_heads_(layer, len(heads), len(rows))
 
     def attention_linears(self) -> list[str]:
-        """The attention module's own linears by their names inside it: query, key, value, and the output if it has it.
+        """Names of the linears inside the attention module: query, key, value, and the output if it is inside.
 
         Returns:
             Three or four names.
@@ -194,9 +195,9 @@ class EncoderFamily:
 
 
 class _NoHeads(nn.Module):
-    """Stands in for an attention module that lost all its heads; the keys of its state stay.
+    """Replaces an attention module that lost all its heads; the keys of its state stay the same.
 
-    Fused attention kernels are not made for zero heads.
+    Fused attention kernels do not support zero heads.
     """
 
     def __init__(self, attention: nn.Module, linears: Sequence[str]) -> None:
@@ -208,7 +209,7 @@ class _NoHeads(nn.Module):
         self.train(attention.training)
 
     def forward(self, hidden_states: Tensor, *args: object, **kwargs: object) -> tuple[Tensor, None]:
-        # Empty tensors, computed all the same: distributed training waits for the gradient of every parameter.
+        # Computed although they are empty, because distributed training waits for the gradient of every parameter.
         query, key, value = (self.get_submodule(name)(hidden_states) for name in self._projections)
         context = query + key + value
         for name in self._output:
@@ -222,7 +223,7 @@ def _multiply_input(mask: Tensor, width: int) -> Callable[[nn.Module, tuple[Tens
         factors = mask.repeat_interleave(width, dim=-1)
         if factors.dim() == 2:
             factors = factors[:, None]
-        # In the wider of the two types, so that a float32 mask gets a float32 gradient from a bfloat16 model.
+        # Computed in the wider of the two types, so that a float32 mask gets a float32 gradient from a bfloat16 model.
         return (hidden * factors).to(hidden.dtype)
 
     return hook

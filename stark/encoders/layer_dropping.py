@@ -1,4 +1,4 @@
-"""Layers removed from a model."""
+"""Remove layers from a model."""
 
 from collections.abc import Sequence
 
@@ -15,9 +15,10 @@ __all__ = ["drop_layers", "drop_layers_", "layers_to_keep"]
 
 
 def layers_to_keep(num_layers: int, k: int, which: LayerChoice) -> list[int]:
-    """Which layers a student of ``k`` layers takes over.
+    """Numbers of the layers that a student of ``k`` layers keeps.
 
-    ``first`` and ``last`` are neighbours; ``alternate`` takes the first of each of ``k`` groups of nearly equal size.
+    ``first`` and ``last`` take consecutive layers; ``alternate`` takes the first layer of each of ``k`` groups of
+    nearly equal size.
 
     Raises:
         StarkError: If ``k`` is not between 1 and ``num_layers``, or ``which`` is unknown.
@@ -41,7 +42,7 @@ def layers_to_keep(num_layers: int, k: int, which: LayerChoice) -> list[int]:
 
 
 def drop_layers_(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:
-    """Remove all but some layers, in place; a plain model stays a plain one.
+    """Remove all layers but some, in place; a model that is not shrunk keeps its transformers class.
 
     Args:
         model: A classifier; it may be shrunk.
@@ -73,8 +74,8 @@ def drop_layers(model: PreTrainedModel, layers: int, which: LayerChoice = "first
 
     Args:
         model: The model; it is changed.
-        layers: How many layers to keep.
-        which: ``first``, ``last`` or ``alternate``.
+        layers: Number of layers to keep.
+        which: Choice of these layers: ``first``, ``last`` or ``alternate``.
 
     Returns:
         The model.

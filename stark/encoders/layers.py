@@ -1,4 +1,4 @@
-"""The layers of an encoder, whatever its family: their linears and sizes, and the units that they kept."""
+"""The layers of an encoder of any family: their linears and sizes, and the units that they kept."""
 
 from transformers import PreTrainedModel
 
@@ -20,7 +20,7 @@ def encoder_layers(model: PreTrainedModel) -> list[EncoderLayer]:
 
 
 def kept_units(model: PreTrainedModel) -> KeptUnits:
-    """Which units of the original model the model's layers have; all of them if it was never shrunk.
+    """The units of the original model that the model still has; all of them if it was never shrunk.
 
     Raises:
         StarkError: If the model's family is not supported.

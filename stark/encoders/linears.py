@@ -48,7 +48,7 @@ def select_outputs(weight: Tensor, bias: Tensor | None, kept: Tensor) -> tuple[T
 def select_inputs(weight: Tensor, kept: Tensor) -> Tensor:
     """Keep some inputs of a linear layer; its bias does not depend on them.
 
-    Without any input left, the layer gives its bias.
+    If no input is left, the layer returns its bias.
 
     Args:
         weight: ``(out_features, in_features)``.

@@ -1,4 +1,4 @@
-"""Masks on heads and FFN neurons, while a context is open."""
+"""Mask heads and FFN neurons while a context is open."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,7 +20,7 @@ def unit_masks(model: PreTrainedModel, masks: UnitMasks) -> Iterator[PreTrainedM
 
     Args:
         model: A classifier; it may be shrunk.
-        masks: A mask for each unit that the model has now, the same for all examples or one for each.
+        masks: A mask for each unit that the model has now, the same for all examples or one per example.
 
     Yields:
         The model.

@@ -1,4 +1,4 @@
-"""Which heads and neurons each layer of an encoder still has, and which layers a student takes."""
+"""Values, masks and indices of the heads and neurons of each layer of an encoder."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Indices = tuple[int, ...]
 
 
 class UnitValues(NamedTuple):
-    """A number for every head and every FFN neuron of a model, by which they are ranked: the lowest go first.
+    """A number for every head and every FFN neuron of a model, to rank them: the lowest are removed first.
 
     Args:
         heads: One tensor ``(num_heads,)`` per layer.
@@ -43,11 +43,11 @@ class UnitMasks(NamedTuple):
     neurons: list[Tensor]
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> "UnitMasks":
-        """The masks on a device, as numbers of a type.
+        """The masks on a device and in a type.
 
         Args:
             device: The new device.
-            dtype: Their new type.
+            dtype: The new type.
 
         Returns:
             New masks.
@@ -59,14 +59,14 @@ class UnitMasks(NamedTuple):
 
 @dataclass(frozen=True)
 class KeptUnits:
-    """Heads and neurons that each layer kept, counted as in the original (dense) model's layer.
+    """Heads and neurons that each layer kept, numbered as in the layer of the original (dense) model.
 
     Args:
         heads: Per layer, ascending indices of its heads.
         neurons: Per layer, ascending indices of its FFN neurons.
 
     Raises:
-        ValueError: If the two differ in their number of layers, or indices are not ascending from 0 on.
+        ValueError: If the two differ in their number of layers, or indices are negative or not ascending.
 
     Examples:
         >>> units = KeptUnits(heads=((0, 1, 3), ()), neurons=((0, 1, 2, 3, 7), (5,)))
@@ -103,7 +103,7 @@ class KeptUnits:
         """Read what `to_json` wrote.
 
         Raises:
-            ValueError: If ``data`` is something else.
+            ValueError: If ``data`` has another format.
         """
         if not isinstance(data, Mapping) or set(data) != {"heads", "neurons"}:
             raise ValueError(f"kept units need the keys heads and neurons, got {data!r}")
@@ -117,13 +117,13 @@ class KeptUnits:
         }
 
     def select(self, masks: UnitMasks) -> "KeptUnits":
-        """The units that are left when masks over *these* units are applied; so cuts compose.
+        """The units that are left after masks over *these* units are applied, so that a model can be cut repeatedly.
 
         Args:
             masks: Masks over these units, one per layer and kind.
 
         Raises:
-            ValueError: If a mask does not fit or holds something else than 0 and 1.
+            ValueError: If a mask does not fit or holds other values than 0 and 1.
 
         Examples:
             >>> units = KeptUnits(heads=((1, 3),), neurons=((0, 4, 5),))
@@ -133,7 +133,7 @@ class KeptUnits:
         return KeptUnits(_select("head", self.heads, masks.heads), _select("neuron", self.neurons, masks.neurons))
 
     def masks_within(self, current: "KeptUnits") -> UnitMasks:
-        """Boolean masks over the units of ``current`` that leave exactly these ones.
+        """Boolean masks over the units of ``current`` that keep exactly these units.
 
         Returns:
             The masks.
@@ -195,7 +195,7 @@ def _parse_ranges(text: str) -> Indices:
     try:
         for part in text.split(",") if text else []:
             first, _, last = part.partition("-")
-            if indices and int(first) <= indices[-1]:  # found before it takes memory
+            if indices and int(first) <= indices[-1]:  # checked before a huge range takes memory
                 raise ValueError(first)
             indices.extend(range(int(first), int(last or first) + 1))
     except (AttributeError, ValueError):

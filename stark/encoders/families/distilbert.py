@@ -1,4 +1,4 @@
-"""DistilBERT: BERT's layers, with its own names."""
+"""DistilBERT: BERT's layers under other names."""
 
 from stark.encoders.family import EncoderFamily
 

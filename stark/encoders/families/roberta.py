@@ -1,4 +1,4 @@
-"""RoBERTa and XLM-RoBERTa: BERT, but for the numbers of positions."""
+"""RoBERTa and XLM-RoBERTa: like BERT, except for the numbering of positions."""
 
 from stark.encoders.family import EncoderFamily
 

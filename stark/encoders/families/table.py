@@ -1,4 +1,4 @@
-"""The families that are supported, by the type in their configuration."""
+"""The supported encoder families, by the model type in a configuration."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,7 @@ def register_family(family: EncoderFamily) -> None:
         family: The family. transformers must know its model type, its classifier and its tokenizer.
 
     Raises:
-        StarkError: If another family has its model type.
+        StarkError: If another family has the same model type.
     """
     if FAMILIES.setdefault(family.model_type, family) != family:
         raise StarkError(f"model type '{family.model_type}' has a family already")
@@ -34,10 +34,10 @@ def register_family(family: EncoderFamily) -> None:
 
 
 def on_registration(tell: Callable[[EncoderFamily], None]) -> None:
-    """Have a function called with each family: those that there are, now, and others when they are registered.
+    """Call a function with each family: now with the registered ones, and later with each new one.
 
     Args:
-        tell: The function.
+        tell: Function to call.
     """
     _told.append(tell)
     for family in FAMILIES.values():
