@@ -1,4 +1,4 @@
-"""Expressiveness: what the loss on the labels loses with a unit."""
+"""Expressiveness: how much the task loss depends on a unit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Expressiveness(GradientScore):
             problem: The kind of label.
             outputs: Outputs of the model that is scored.
             batch: The batch, with ``labels``.
-            distilled: Not looked at.
+            distilled: Not used.
 
         Returns:
             Losses ``(batch,)``.

@@ -1,4 +1,4 @@
-"""Friendliness: what the loss of distillation loses with a unit of the teacher."""
+"""Friendliness: how much the distillation loss depends on a unit of the teacher."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Friendliness", "KLFriendliness", "SignedFriendliness"]
 
 
 class Friendliness(GradientScore):
-    """Absolute gradients of the loss of distillation of each example, with the student held constant.
+    """Absolute gradients of the distillation loss of each example, with the student held constant.
 
     Source: the paper's section 3.2; GeneZC/StarK `run_sparsification.py`.
     """
@@ -25,7 +25,7 @@ class Friendliness(GradientScore):
     needs_student = True
 
     def losses(self, problem: Problem, outputs: Outputs, batch: Batch, distilled: Distilled | None) -> Tensor:
-        """The loss of distillation of each example.
+        """The distillation loss of each example.
 
         Args:
             problem: The kind of label.
@@ -44,31 +44,31 @@ class Friendliness(GradientScore):
         return compared
 
     def compared_by(self, loss: Loss) -> Loss:
-        """By what teacher and student are compared: the loss of the trial.
+        """The loss that compares teacher and student: the loss of the trial.
 
         Args:
             loss: The loss of the trial.
 
         Returns:
-            The same.
+            The same loss.
         """
         return loss
 
 
 class SignedFriendliness(Friendliness):
-    """Friendliness that keeps its sign: how much the loss grows, to first order, when the unit goes. A baseline."""
+    """Friendliness with its sign: how much the loss grows, to first order, if the unit is removed. A baseline."""
 
     reduction = "signed"
 
 
 class KLFriendliness(Friendliness):
-    """Friendliness with the Kullback-Leibler divergence in the place of soft cross-entropy. A baseline.
+    """Friendliness with the Kullback-Leibler divergence instead of soft cross-entropy. A baseline.
 
     The two differ by the teacher's entropy, which has a gradient with respect to the teacher's masks.
     """
 
     def compared_by(self, loss: Loss) -> Loss:
-        """By what teacher and student are compared.
+        """The loss that compares teacher and student.
 
         Args:
             loss: The loss of the trial.
@@ -77,7 +77,7 @@ class KLFriendliness(Friendliness):
             The divergence, with the temperature and the weight of the trial's loss.
 
         Raises:
-            StarkError: If that is no `SoftTargets`.
+            StarkError: If the loss of the trial is no `SoftTargets`.
         """
         if not isinstance(loss, SoftTargets):
             raise StarkError("KLFriendliness needs stark.SoftTargets as distillation.loss, of which it is a variant")
@@ -90,6 +90,6 @@ class KLFriendliness(Friendliness):
             loss: The loss of the trial.
 
         Raises:
-            StarkError: If it is another.
+            StarkError: If it is another loss.
         """
         self.compared_by(loss)

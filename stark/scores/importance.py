@@ -1,4 +1,4 @@
-"""Importance of heads and neurons from the gradients of their masks: accumulate, normalise, mix.
+"""Importance of heads and neurons from the gradients of their masks: accumulate and normalise.
 
 Suffixes: B examples of a batch, L layers, U units (heads or neurons) of a layer. Layers may differ in their number of
 units, so scores are lists with one tensor of shape ``(U,)`` per layer.
@@ -16,28 +16,29 @@ __all__ = ["UnitReduction", "batch_importance", "normalize_per_layer"]
 
 
 UnitReduction = Literal["example", "batch", "signed"]
-"""With ``signed``, which only a baseline asks for."""
+"""A `ScoreReduction`, or ``signed``, which only a baseline uses."""
 
 _EPSILON = 1e-7  # GeneZC/StarK run_pruning.py: score / (norm + 1e-7)
 
 
 def batch_importance(grad_BU: Tensor, reduction: UnitReduction = "example") -> Tensor:
-    r"""What one batch's mask gradients add to the importance of a layer's units.
+    r"""One batch's part of the importance of a layer's units, from the gradients of their masks.
 
     ``example``: $\sum_b |g_b|$, where $g_b$ is the gradient of example b's own loss; independent of batch
     size, order and padding. ``batch``: $|\frac{1}{B}\sum_b g_b|$, the absolute gradient of the batch-mean loss,
-    as the released code does it. ``signed``: $-\sum_b g_b$, to first order how much the sum of the losses grows
-    when the unit goes; negative where it shrinks. The importance of a unit is the sum of this over the batches.
+    as in the released code. ``signed``: $-\sum_b g_b$, to first order how much the sum of the losses grows if the
+    unit is removed; negative if the sum becomes smaller. A unit's importance is the sum of these parts over the
+    batches.
 
     Source: the paper's equations of expressiveness and friendliness; GeneZC/StarK `run_pruning.py`,
     `run_sparsification.py` (``batch``). Deviation: ``example`` is our default.
 
     Args:
         grad_BU: Gradients of the *sum* of the examples' losses with respect to a mask per example, ``(B, U)``.
-        reduction: See above.
+        reduction: Way in which gradients become importance, see above.
 
     Returns:
-        The batch's part of the sum, float64, shape ``(U,)``.
+        The batch's part, float64, shape ``(U,)``.
 
     Examples:
         >>> gradients = torch.tensor([[1.0, 2.0], [-1.0, 2.0]])
@@ -61,7 +62,7 @@ def normalize_per_layer(scores: Sequence[Tensor]) -> list[Tensor]:
         scores: One tensor ``(U,)`` per layer.
 
     Returns:
-        The same shapes, each of norm 1 (or near 0 where the raw scores are).
+        Scores of the same shapes, each of norm 1 (or near 0 if the raw scores are near 0).
 
     Examples:
         >>> normalize_per_layer([torch.tensor([3.0, 4.0])])

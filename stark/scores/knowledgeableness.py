@@ -44,7 +44,7 @@ class Knowledgeableness(Score):
         """The mixture of the two.
 
         Args:
-            model: Not looked at.
+            model: Not used.
             scores: Expressiveness and friendliness of the teacher's units.
 
         Returns:
@@ -61,8 +61,8 @@ def knowledgeableness(expressiveness: Sequence[Tensor], friendliness: Sequence[T
     Source: the paper's knowledgeable score. The mixture is not normalised again.
 
     Args:
-        expressiveness: Normalised, one tensor ``(U,)`` per layer.
-        friendliness: Normalised, same shapes.
+        expressiveness: Normalised scores, one tensor ``(U,)`` per layer.
+        friendliness: Normalised scores of the same shapes.
         lam: Weight of expressiveness in [0, 1].
 
     Returns:
@@ -77,7 +77,7 @@ def knowledgeableness(expressiveness: Sequence[Tensor], friendliness: Sequence[T
 
 
 def score_or_lam(score: Score | None, lam: float | None) -> Score:
-    """The score that a callback is told: by its name, or by the lam of `Knowledgeableness`.
+    """The score of a callback, which is given either as a score or as the lam of `Knowledgeableness`.
 
     Args:
         score: A score, or None.

@@ -17,14 +17,14 @@ __all__ = ["Magnitude", "magnitudes"]
 
 
 class Magnitude(Score):
-    """The size of a unit's weights, which needs no data: `magnitudes`, each layer divided by its norm."""
+    """The size of a unit's weights: `magnitudes`, each layer divided by its norm. It needs no data."""
 
     def values(self, model: PreTrainedModel, scores: UnitScores) -> UnitValues:
         """The norms.
 
         Args:
             model: The model whose units are ranked.
-            scores: Not looked at.
+            scores: Not used.
 
         Returns:
             The values.
@@ -34,10 +34,10 @@ class Magnitude(Score):
 
 
 def magnitudes(model: PreTrainedModel) -> UnitValues:
-    r"""The L2 norm of each unit's weights, biases left out.
+    r"""The L2 norm of each unit's weights, without biases.
 
-    A head's are its rows of query, key and value and its columns of the attention output; a neuron's its row in front
-    and its column behind.
+    A head's weights are its rows of query, key and value and its columns of the attention output. A neuron's weights
+    are its row of the linear before the neurons and its column of the linear after them.
 
     Args:
         model: A classifier.

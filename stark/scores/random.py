@@ -1,4 +1,4 @@
-"""Random: units in an order that is drawn, the baseline of all scores."""
+"""Random: ranks units in random order, the baseline of all scores."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Random(Score):
     """Values drawn from the uniform distribution.
 
     Args:
-        seed: What they are drawn by.
+        seed: Seed of the random values.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -25,11 +25,11 @@ class Random(Score):
         self.seed = seed
 
     def values(self, model: PreTrainedModel, scores: UnitScores) -> UnitValues:
-        """Draw.
+        """Draw the values.
 
         Args:
             model: The model whose units are ranked.
-            scores: Not looked at.
+            scores: Not used.
 
         Returns:
             The values.

@@ -1,4 +1,4 @@
-"""What a score of heads and neurons is."""
+"""The interface of a score of heads and neurons."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Distilled", "GradientScore", "Score", "check_score"]
 
 
 class Distilled(NamedTuple):
-    """A student and the loss that it was distilled with, for scores that ask how friendly a teacher is to it.
+    """A student and the loss that it was distilled with, for scores that compare a teacher with its student.
 
     Args:
         student: The trial student.
@@ -35,36 +35,36 @@ class Distilled(NamedTuple):
 
 
 class Score(ABC):
-    """A score of units: how much a model loses with each head and each neuron.
+    """A score of units: how important each head and each neuron is for a model.
 
     A new score is a subclass in a separate file: of `GradientScore`, if it comes from the gradients of a loss, or of
-    this class, if it comes from the weights or mixes other scores. Student and teacher choose theirs alike, by
-    ``class_path`` and ``init_args``.
+    this class, if it comes from the weights or mixes other scores. The scores of student and teacher are both chosen
+    by ``class_path`` and ``init_args``.
     """
 
-    #: Whether it compares with a distilled student, so that it ranks the units of a teacher alone.
+    #: Whether it compares with a distilled student; such a score ranks only the units of teachers.
     needs_student: bool = False
 
     def __repr__(self) -> str:
-        """Its class and its settings."""
+        """The score's class and its settings."""
         settings = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
         return f"{type(self).__name__}({settings})"
 
     @property
     def parts(self) -> Sequence[GradientScore]:
-        """The gradients that it is made of, which a pass over data gives; none by default."""
+        """The gradient scores that it is computed from, which need a pass over data; none by default."""
         return ()
 
     @abstractmethod
     def values(self, model: PreTrainedModel, scores: UnitScores) -> UnitValues:
-        """By what the units are ranked.
+        """The values by which the units are ranked.
 
         Args:
             model: The model whose units are ranked.
-            scores: Its parts, summed over data.
+            scores: The score's parts, summed over data.
 
         Returns:
-            The values; the units of the lowest go first.
+            The values; the units with the lowest values are removed first.
         """
 
     def read(self, path: Path, model: PreTrainedModel) -> UnitScores:
@@ -75,33 +75,33 @@ class Score(ABC):
             model: The model whose units are ranked, which must be the one that was scored.
 
         Returns:
-            Its parts.
+            The score's parts.
 
         Raises:
-            StarkError: If the file is no such file, damaged, of another model, or lacks a part.
+            StarkError: If the file has another format, is damaged, belongs to another model, or lacks a part.
         """
         return UnitScores.load(path, model, [part.name for part in self.parts])
 
     def check(self, loss: Loss) -> None:  # noqa: B027 - most scores take any loss
-        """Refuse a loss of distillation from which the score cannot be formed; takes all by default.
+        """Refuse a distillation loss from which the score cannot be computed; accepts all by default.
 
         Args:
             loss: The loss of the trial.
 
         Raises:
-            StarkError: If it does not fit.
+            StarkError: If the loss is refused.
         """
 
 
 class GradientScore(Score):
     """A score from the gradients of a loss with respect to masks fixed at 1; see `batch_importance`."""
 
-    #: How gradients become importance where the score asks for one way; else as the run does it.
+    #: How gradients become importance; None means the reduction that the run uses.
     reduction: UnitReduction | None = None
 
     @property
     def name(self) -> str:
-        """Under which its sums are kept: the name of its class, in lower case.
+        """Name under which its sums are stored: the name of its class, in lower case with underscores.
 
         Examples:
             >>> from stark import KLFriendliness
@@ -112,7 +112,7 @@ class GradientScore(Score):
 
     @property
     def parts(self) -> Sequence[GradientScore]:
-        """Itself."""
+        """The score itself."""
         return (self,)
 
     @abstractmethod
@@ -130,11 +130,11 @@ class GradientScore(Score):
         """
 
     def values(self, model: PreTrainedModel, scores: UnitScores) -> UnitValues:
-        """Its sums, each layer divided by its norm.
+        """The score's sums, each layer divided by its norm.
 
         Args:
-            model: Not looked at.
-            scores: With this score among them.
+            model: Not used.
+            scores: Scores that include this one.
 
         Returns:
             The values.
@@ -147,10 +147,10 @@ def check_score(score: Score, of: str) -> Score:
 
     Args:
         score: The score.
-        of: Who asked for it, for the message.
+        of: Name of the setting that chooses the score, for the message.
 
     Returns:
-        The same.
+        The same score.
 
     Raises:
         StarkError: If it compares with a student.

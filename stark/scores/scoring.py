@@ -1,4 +1,4 @@
-"""The pass over data that scores units: gradients of masks fixed at 1, of several scores from one forward pass."""
+"""The pass over data that scores units: gradients of masks fixed at 1, for several scores from one forward pass."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ def score_units(
 ) -> UnitScores:
     """Score every head and neuron by the parts of some scores, from one forward pass of each model.
 
-    Only mask gradients are computed. The models run in eval mode and are left as they were. No batch is read where no
-    score has parts.
+    Only mask gradients are computed. The models run in eval mode and are restored afterwards. If no score has parts, no
+    batch is read.
 
-    The processes of a run share the batches: each computes every n-th one, and all add everybody's shares in the order
-    of the batches. The sums thus have the bits that one process gets. All processes have to call this, with the same
-    models, batches and scores.
+    The processes of a run share the batches: each of n processes computes every n-th batch, and all add the results of
+    all processes in the order of the batches. So the sums equal those of a single process, bit for bit. All processes
+    must call this function, with the same models, batches and scores.
 
     Source: the paper's section 3.2; GeneZC/StarK `run_pruning.py`, `run_sparsification.py`.
 
     Args:
         model: The model whose units are scored.
         batches: Batches on the models' device, in a fixed order.
-        scores: The scores. What several of them are made of is computed once.
+        scores: The scores. Parts that several of them share are computed once.
         distilled: The student that the model teaches, and its loss, for scores that compare with it.
-        reduction: See `batch_importance`; for parts that do not ask for one.
+        reduction: Reduction of the gradients, see `batch_importance`; for parts that do not define one.
 
     Returns:
         The raw sums in float64, by the names of the parts.
@@ -64,7 +64,7 @@ def score_units(
     if parts:
         problem = problem_of(model.config)
         with ExitStack() as stack:
-            stack.enter_context(_evaluating(model, frozen=True))  # so that the backward pass goes to the masks alone
+            stack.enter_context(_evaluating(model, frozen=True))  # so that only the masks get gradients
             if distilled is not None:
                 stack.enter_context(_evaluating(distilled.student))
             stack.enter_context(torch.enable_grad())
@@ -82,7 +82,7 @@ def score_units(
 
 
 def _parts_of(scores: Sequence[Score], distilled: Distilled | None) -> list[GradientScore]:
-    """What the scores are made of, each once."""
+    """The parts of the scores, each of them once."""
     found: dict[str, GradientScore] = {}
     for score in scores:
         for part in score.parts:
@@ -95,7 +95,7 @@ def _parts_of(scores: Sequence[Score], distilled: Distilled | None) -> list[Grad
 
 @contextmanager
 def _evaluating(model: PreTrainedModel, *, frozen: bool = False) -> Iterator[None]:
-    """Switch a model to eval mode while the context is open, and its parameters to constants."""
+    """Switch a model to eval mode while the context is open, and with ``frozen`` its parameters to constants."""
     was_training = model.training
     learning = [parameter for parameter in model.parameters() if frozen and parameter.requires_grad]
     model.eval()
@@ -110,7 +110,7 @@ def _evaluating(model: PreTrainedModel, *, frozen: bool = False) -> Iterator[Non
 
 
 def _sum_in_order(total: Tensor, batches: Iterable[Batch], compute: Callable[[Batch], Tensor]) -> Tensor:
-    """The sum of what the batches give, shared by the processes."""
+    """The sum of the batches' results; the processes share the batches."""
     rank, world_size = processes()
     share, number = total, -1
     for number, batch in enumerate(batches):
@@ -124,7 +124,7 @@ def _sum_in_order(total: Tensor, batches: Iterable[Batch], compute: Callable[[Ba
 
 
 def _add_one_by_one(total: Tensor, shares: Iterable[Tensor]) -> Tensor:
-    for share in shares:  # another order would round otherwise
+    for share in shares:  # another order would round differently
         total = total + share
     return total
 
@@ -138,9 +138,9 @@ def _score_batch(
     reduction: ScoreReduction,
     sizes: list[int],
 ) -> Tensor:
-    """What a batch adds to the sums of all parts and layers, one after the other: ``(parts * units,)``."""
+    """A batch's part of the sums of all parts and layers, concatenated: ``(parts * units,)``."""
     inputs = batch["input_ids"]
-    # A mask per example costs nothing and separates the examples' gradients in one backward pass.
+    # A mask per example costs no time and separates the examples' gradients in one backward pass.
     masks = [torch.ones(len(inputs), n, device=inputs.device, dtype=model.dtype, requires_grad=True) for n in sizes]
     split = len(sizes) // 2
     with unit_masks(model, UnitMasks(masks[:split], masks[split:])):

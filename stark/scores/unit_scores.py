@@ -48,16 +48,16 @@ class UnitScores:
         return UnitValues(normalize_per_layer(self.heads[name]), normalize_per_layer(self.neurons[name]))
 
     def plus(self, other: UnitScores) -> UnitScores:
-        """The scores of the rows of both: raw scores are sums over rows.
+        """The scores over the rows of both, because raw scores are sums over rows.
 
         Args:
-            other: Scores of the same model by the same names.
+            other: Scores of the same model with the same names.
 
         Returns:
-            Their sum.
+            The sum of both.
 
         Raises:
-            StarkError: If they are of another model.
+            StarkError: If they belong to another model.
         """
         if other.model != self.model:
             raise StarkError("scores of two models cannot be added: score the same weights")
@@ -71,7 +71,7 @@ class UnitScores:
         """Write raw and normalised scores as safetensors, keys ``heads/expressiveness/raw/0``.
 
         Args:
-            path: The file; its folder is made.
+            path: The file; its folder is created.
         """
         tensors: dict[str, Tensor] = {}
         for kind in _KINDS:
@@ -94,7 +94,7 @@ class UnitScores:
             The raw scores.
 
         Raises:
-            StarkError: If the file is no such file, damaged, or of another model.
+            StarkError: If the file has another format, is damaged, or belongs to another model.
         """
         tensors, notes = read_tensors(path)
         layers = encoder_layers(model)
@@ -116,6 +116,6 @@ class UnitScores:
 
 
 def _raw_scores(tensors: Mapping[str, Tensor], prefix: str) -> list[Tensor]:
-    """All layers that a file has."""
+    """The raw scores of all layers in a file."""
     layers = itertools.takewhile(lambda layer: f"{prefix}/{layer}" in tensors, itertools.count())
     return [tensors[f"{prefix}/{layer}"] for layer in layers]
