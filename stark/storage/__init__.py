@@ -1,4 +1,4 @@
-"""Files that are there completely or not at all, and that tell when they have been damaged. Imports nothing of ours."""
+"""Files that are written completely or not at all, and whose damage is detected. Imports only `stark.errors`."""
 
 from typing import TYPE_CHECKING
 

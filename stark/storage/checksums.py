@@ -1,4 +1,4 @@
-"""Checksums beside the files of a folder, in the format of ``sha256sum``."""
+"""Checksums of a folder's files, stored in the folder in the format of ``sha256sum``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stark.storage.reading import DamagedError, files_below, is_file, reading
 __all__ = ["CHECKSUMS_FILE", "DamagedError", "file_digest", "verify_checksums", "write_checksums"]
 
 CHECKSUMS_FILE = "SHA256SUMS"
-"""``sha256sum --check SHA256SUMS`` in the folder verifies it as well."""
+"""Name of the file with the checksums; ``sha256sum --check SHA256SUMS`` in the folder verifies them as well."""
 
 
 def file_digest(path: Path) -> str:
@@ -26,8 +26,8 @@ def file_digest(path: Path) -> str:
         The digest, hexadecimal.
 
     Raises:
-        StarkFileNotFoundError: If there is no such file.
-        ReadError: If it could not be read now.
+        FileNotFoundError: If there is no such file.
+        ReadError: If the file could not be read now.
 
     Examples:
         >>> import tempfile
@@ -54,10 +54,10 @@ def verify_checksums(folder: Path, patterns: Sequence[str] = ("*",)) -> bool:
 
     Args:
         folder: The folder.
-        patterns: Only files whose names fit one of these are looked at; each of them must be listed.
+        patterns: Patterns of names. Only files that match one of them are checked; each of these must be listed.
 
     Returns:
-        False, and nothing is known, if the folder has no ``SHA256SUMS``.
+        True if all files match; False, without a check, if the folder has no ``SHA256SUMS``.
 
     Raises:
         DamagedError: If a file is missing, differs or is not listed.
@@ -90,7 +90,7 @@ def verify_checksums(folder: Path, patterns: Sequence[str] = ("*",)) -> bool:
 
 
 def _names(folder: Path) -> list[str]:
-    """Names of the files that are covered, sorted."""
+    """Names of the files that the checksums cover, sorted."""
     names = (path.relative_to(folder).as_posix() for path in files_below(folder))
     return sorted(name for name in names if name != CHECKSUMS_FILE)
 

@@ -1,7 +1,7 @@
-"""Writing files and folders so that they are there completely or not at all, and paths that stay in their folder.
+"""Write files and folders completely or not at all, and check that paths stay in their folder.
 
-Whoever may read an ordinary new file may read these: safetensors 0.8 gives its own to nobody but their owner, so that a
-container with another user could not load a model (its issue 782).
+Written files get the permissions of an ordinary new file. safetensors 0.8 makes its files readable only for their
+owner, so that a container with another user could not load a model (its issue 782).
 """
 
 from __future__ import annotations
@@ -33,37 +33,37 @@ __all__ = [
 ]
 
 
-# Name of the private folder in which a file or folder is made, after the name of what is made and a random part.
+# A file or folder is written in a private folder, whose name is the target's name, a random part and this ending.
 _WORKSHOP = ".stark-new"
 _TEMPORARY = re.compile(rf"\..+\.[a-z0-9_]{{8}}{re.escape(_WORKSHOP)}")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 class WriteError(OSError):
-    """Something could not be written; what had the name before is untouched."""
+    """A file or folder could not be written; an existing one of that name is unchanged."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        """Say what could not be written and why.
+        """Keep the path and the reason in the message.
 
         Args:
             path: The file or folder.
-            reason: Such as ``No space left on device``.
+            reason: The reason, such as ``No space left on device``.
         """
-        super().__init__(f"cannot write {path}: {reason}; what was there is unharmed: make room and try again")
+        super().__init__(f"cannot write {path}: {reason}; the previous content is unchanged: make room and try again")
 
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """Write a file under a temporary name, bring it to the disk, and only then give it its name.
+    """Write a file under a temporary name, flush it to the disk, and only then give it its name.
 
     Args:
-        path: The file; its folder is made, an existing file is replaced.
+        path: The file; its folder is created, an existing file is replaced.
 
     Yields:
         The temporary path to write to.
 
     Raises:
-        WriteError: If the disk is full or the like.
+        WriteError: If it cannot be written, for example on a full disk.
 
     Examples:
         >>> import tempfile
@@ -83,18 +83,18 @@ def new_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def new_folder(path: Path, *, replace: bool = True) -> Iterator[Path]:
-    """Fill a folder under a temporary name, bring it to the disk, and only then give it its name.
+    """Fill a folder under a temporary name, flush it to the disk, and only then give it its name.
 
     Args:
-        path: The folder to make.
-        replace: Whether an existing one gives way; otherwise it stays and the new one is dropped, for processes that
-            make the same.
+        path: The folder to write.
+        replace: Whether an existing folder is replaced. Otherwise it stays and the new one is discarded, for processes
+            that write the same content.
 
     Yields:
         The temporary folder to fill.
 
     Raises:
-        WriteError: If the disk is full or the like.
+        WriteError: If it cannot be written, for example on a full disk.
     """
     with _workshop(path) as (new, old):
         mode = _ordinary_mode(new)
@@ -120,8 +120,8 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file atomically.
 
     Args:
-        path: The file; its folder is made, an existing file is replaced.
-        text: Its content.
+        path: The file; its folder is created, an existing file is replaced.
+        text: The file's content.
     """
     with new_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
@@ -131,8 +131,8 @@ def write_json(path: Path, values: Any) -> None:  # noqa: ANN401 - anything that
     """Write a JSON file atomically.
 
     Args:
-        path: The file.
-        values: Its content.
+        path: The file; its folder is created, an existing file is replaced.
+        values: The file's content.
     """
     write_text(path, json.dumps(values, indent=2) + "\n")
 
@@ -142,20 +142,21 @@ def copy_folder(source: Path, target: Path) -> None:
 
     Args:
         source: The folder to copy.
-        target: Its copy.
+        target: The copy.
     """
     with new_folder(target) as temporary:
         shutil.copytree(source, temporary, dirs_exist_ok=True)
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder so that at no moment half of it has its name, and what is left of an earlier, killed removal.
+    """Remove a folder atomically, together with the rest of an earlier removal that was killed.
 
     Args:
-        path: The folder; it need not exist. Of a link the link is removed.
+        path: The folder; it need not exist. If it is a link, only the link is removed.
 
     Raises:
-        WriteError: If it cannot be renamed. Files that cannot be removed then are removed with the next one.
+        WriteError: If it cannot be renamed. Files that cannot be removed now are removed when something is next written
+            to or removed from the same path.
     """
     _clear_away(path)
     if os.path.lexists(path):
@@ -164,7 +165,7 @@ def remove_folder(path: Path) -> None:
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether a folder is one in which a file or folder is being made, or was until its process was killed.
+    """Whether a folder is the temporary one of a write that is still running or was killed.
 
     Args:
         path: The folder.
@@ -173,11 +174,11 @@ def is_temporary(path: Path) -> bool:
 
 
 def inside(root: Path, relative: str) -> Path:
-    """The path of something in a folder, for names that come out of a file.
+    """The path of a file or folder inside a folder, for names that were read from a file.
 
     Args:
         root: The folder.
-        relative: The name in it.
+        relative: The name inside the folder.
 
     Returns:
         ``root / relative``.
@@ -203,11 +204,12 @@ def _resolves_inside(root: Path, path: Path) -> bool:
 
 @contextmanager
 def _workshop(path: Path) -> Iterator[tuple[Path, Path]]:
-    """A private folder beside a path, so that renaming stays on one file system: where to make it, and to put the old.
+    """Make a private folder next to a path; yield paths in it for the new content and for the old content.
 
-    Its name is random and it lets nobody else in, so that nobody can put a link in its place or into it. It is locked
-    for as long as this process works in it. The system ends the lock when the process dies, in this container or in
-    another one, and by that the next one that writes the same path knows what it may clear away.
+    It is next to the path so that renaming stays on one file system. Its name is random and only this user has access,
+    so that nobody can put a link in its place or into it. It is locked while this process works in it. The system
+    releases the lock when the process dies, in this container or in another one. So the next process that writes the
+    same path knows which folders it may remove.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -223,10 +225,10 @@ def _workshop(path: Path) -> Iterator[tuple[Path, Path]]:
 
 @contextmanager
 def _locked_folder(path: Path) -> Iterator[Path]:
-    """Make the folder, lock it, and remove it in the end."""
+    """Make the folder, lock it, and remove it at the end."""
     while True:
         folder = Path(tempfile.mkdtemp(_WORKSHOP, f".{path.name}.", path.parent))
-        # Another process may find it before it is locked, and then clears it away.
+        # Another process may find it before it is locked, and then removes it.
         try:
             descriptor = os.open(folder, _FOLDER)
         except FileNotFoundError:
@@ -247,14 +249,14 @@ def _locked_folder(path: Path) -> Iterator[Path]:
 
 
 def _clear_away(path: Path) -> None:
-    """Remove what processes left that were killed while they wrote this file or folder."""
+    """Remove the private folders of processes that were killed while they wrote this file or folder."""
     name = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(_WORKSHOP)}")
     for left in matching_files(path.parent, f"*{_WORKSHOP}"):
         if name.fullmatch(left.name) is None:
             continue
         try:
             descriptor = os.open(left, _FOLDER)
-        except OSError:  # it has just gone, or belongs to somebody else
+        except OSError:  # it was just removed, or belongs to another user
             continue
         try:
             if _lock(descriptor):
@@ -282,7 +284,7 @@ def _is_open_as(descriptor: int, path: Path) -> bool:
 
 
 def _ordinary_mode(path: Path) -> int:
-    """The permissions of a new file here; asking for the umask would change it for all threads."""
+    """The permissions of a new file here; it creates one, because reading the umask would change it for all threads."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
     try:
         return os.fstat(descriptor).st_mode
@@ -299,7 +301,7 @@ def _allow(path: Path, mode: int) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Bring a file or a folder's entries to the disk."""
+    """Flush a file or a folder's entries to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

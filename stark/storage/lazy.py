@@ -1,4 +1,4 @@
-"""Names that a package offers and imports only when they are asked for: torch and its kin take seconds to import."""
+"""Names of a package that are imported at their first use, because torch and similar libraries import slowly."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["lazy_names"]
 
 
 def lazy_names(package: str) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
-    """Make what looks names of a package up when they are asked for, so that a module of it costs only its own imports.
+    """Let a package import its names at their first use, so that importing one module costs only that module's imports.
 
-    The package writes its imports as ever, but under ``if TYPE_CHECKING:``, where type checkers, editors and the
-    documentation find them. They are read from there, so that no name is written down once more.
+    The package writes its imports as usual, but under ``if TYPE_CHECKING:``, where type checkers, editors and the
+    documentation find them. This function reads them from there, so that no name has to be written twice.
 
     Args:
-        package: Its ``__name__``.
+        package: The package's ``__name__``.
 
     Returns:
-        Its ``__getattr__`` and ``__dir__``.
+        The package's ``__getattr__`` and ``__dir__``.
     """
 
     def find(name: str) -> object:
@@ -30,7 +30,7 @@ def lazy_names(package: str) -> tuple[Callable[[str], object], Callable[[], list
         if module is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         found = getattr(import_module(module), name)
-        setattr(sys.modules[package], name, found)  # not asked again
+        setattr(sys.modules[package], name, found)  # no look-up next time
         return found
 
     def names() -> list[str]:
@@ -41,7 +41,7 @@ def lazy_names(package: str) -> tuple[Callable[[str], object], Callable[[], list
 
 @cache
 def _origins(package: str) -> dict[str, str]:
-    """The modules that names come from, by the imports that only type checkers see."""
+    """The module of each name, from the imports under ``if TYPE_CHECKING:``."""
     source = Path(str(sys.modules[package].__file__)).read_text(encoding="utf-8")
     return {
         alias.name: str(statement.module)

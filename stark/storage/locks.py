@@ -1,4 +1,4 @@
-"""One process at a time in a folder."""
+"""A lock that lets only one process at a time use a folder."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _POLL = 0.1  # seconds
 
 @contextmanager
 def folder_lock(folder: Path, patience: float = 0.0) -> Iterator[None]:
-    """Keep other processes that ask for the same out of a folder; the system ends the lock when the process dies.
+    """Lock a folder against other processes that lock it, too; the system releases the lock when the process dies.
 
     Args:
-        folder: The folder; it is made.
+        folder: The folder; it is created if missing.
         patience: Seconds to wait for the other process.
 
     Raises:
-        StarkFileExistsError: If another process holds it.
+        StarkFileExistsError: If another process holds the lock.
 
     Examples:
         >>> import tempfile
@@ -48,7 +48,7 @@ def folder_lock(folder: Path, patience: float = 0.0) -> Iterator[None]:
             time.sleep(_POLL)
         yield
     finally:
-        os.close(descriptor)  # which ends the lock
+        os.close(descriptor)  # this releases the lock
 
 
 def _locked(descriptor: int) -> bool:

@@ -1,7 +1,7 @@
-"""The weights files of a model folder, and whether the sizes in a configuration can be those of its weights.
+"""The weights files of a model folder, and a check that the sizes in a configuration can be those of its weights.
 
-Libraries build a model from its configuration before they look at the weights. A configuration that names 10^9 layers
-or labels would take all memory.
+Libraries build a model from its configuration before they read the weights. A configuration with 10^9 layers or labels
+would use all memory.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _WIDTHS = (
     *("hidden_size", "dim", "embedding_size", "vocab_size", "max_position_embeddings", "type_vocab_size"),
     *("num_attention_heads", "n_heads"),
 )
-# Of shrunk layers, so that their weights may all be smaller.
+# These are sizes of the original model, and all weights of a shrunk model may be smaller.
 _ORIGINAL_WIDTHS = ("intermediate_size", "hidden_dim")
 _LARGEST_RATIO = 64
-# Where nothing is known of the weights; and for labels, whose classifier may still have to be made.
+# Limits if the shapes of the weights are unknown; also for labels, because the classifier may be new.
 _MOST_LAYERS, _MOST = 1024, 2**20
 
 
@@ -42,10 +42,10 @@ def weights_files(folder: Path) -> list[Path]:
         folder: A model folder.
 
     Returns:
-        Their paths; none if there are no such weights.
+        Paths of the files; an empty list if there are no such weights.
 
     Raises:
-        StarkError: If the index is damaged, or names a file outside of the folder or none that is there.
+        StarkError: If the index is damaged, or names a file that is missing or outside the folder.
     """
     if is_file(folder / WEIGHTS_FILE):
         return [folder / WEIGHTS_FILE]
@@ -71,7 +71,7 @@ def stored_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
         folder: A model folder.
 
     Returns:
-        The shapes; none if there are no safetensors weights.
+        The shapes; empty if there are no safetensors weights.
     """
     shapes: dict[str, tuple[int, ...]] = {}
     for path in weights_files(folder):
@@ -85,10 +85,10 @@ def check_sizes(config: Mapping[str, Any], shapes: Mapping[str, Sequence[int]] |
 
     Args:
         config: Content of a ``config.json``, as it is written there.
-        shapes: Shapes of the weights; None if there are none to compare with.
+        shapes: Shapes of the weights; None if they are unknown.
 
     Raises:
-        StarkError: If a size is larger than anything that is stored.
+        StarkError: If a size is larger than the weights allow.
 
     Examples:
         >>> check_sizes({"num_hidden_layers": 12, "num_labels": 2})
@@ -120,6 +120,6 @@ def check_sizes(config: Mapping[str, Any], shapes: Mapping[str, Sequence[int]] |
 
 
 def _number(config: Mapping[str, Any], name: str) -> float:
-    """A size; 0 if it is none, which the configuration's own class will refuse."""
+    """A size; 0 if the value is not a number, which the configuration's class refuses later."""
     value = config.get(name)
     return value if isinstance(value, int | float) else 0

@@ -1,4 +1,4 @@
-"""Outputs that a user names: existing files of theirs are kept, and devices and pipes are written into."""
+"""Outputs that a user names: the user's existing files are kept, and devices and pipes are written into."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ _SIGNATURE = re.compile(rb"<!-- stark sha256:([0-9a-f]{64}) -->\n\Z")
 
 
 def check_output(path: Path, *, overwrite: bool = False, is_ours: Callable[[Path], bool] = lambda _: False) -> Path:
-    """Find out whether an output may be written, before any work is done for it.
+    """Check that an output may be written, before any work is done for it.
 
     Args:
-        path: The file or folder that the user named. A link stands for what it points to.
+        path: The file or folder that the user named. A link is followed.
         overwrite: Whether the user allows the replacement of an existing file or folder.
-        is_ours: Tells whether an existing file or folder is an earlier output, unchanged since. Such a one is replaced.
+        is_ours: Function that returns whether an existing file or folder is an earlier output, unchanged since. Such an
+            output is replaced.
 
     Returns:
-        The place to write to: the path with its links resolved.
+        The path to write to, with links resolved.
 
     Raises:
-        StarkFileExistsError: If something that is not an earlier output is there.
+        StarkFileExistsError: If the path exists and is not an earlier output.
 
     Examples:
         >>> check_output(Path("/dev/null"))
@@ -41,7 +42,7 @@ def check_output(path: Path, *, overwrite: bool = False, is_ours: Callable[[Path
         stark.errors.StarkFileExistsError: ... exists and is not an earlier output of this command: choose another ...
     """
     if is_stream(path):
-        return path  # resolved, the name of a pipe such as /dev/fd/63 leads nowhere
+        return path  # not resolved: the resolved name of a pipe such as /dev/fd/63 leads nowhere
     target = path.resolve()
     if overwrite or not target.exists():
         return target
@@ -72,8 +73,8 @@ def open_output(
         The stream to write bytes to.
 
     Raises:
-        StarkFileExistsError: If something that is not an earlier output is there.
-        WriteError: If the path is a folder, the disk is full or the like.
+        StarkFileExistsError: If the path exists and is not an earlier output.
+        WriteError: If the path is a folder, or cannot be written, for example on a full disk.
     """
     target = check_output(path, overwrite=overwrite, is_ours=is_ours)
     if target.is_dir():
@@ -93,7 +94,7 @@ def write_output(
 
     Args:
         path: The file that the user named.
-        text: Its content.
+        text: The file's content.
         overwrite: As in `check_output`.
         is_ours: As in `check_output`.
     """
@@ -102,7 +103,7 @@ def write_output(
 
 
 def signed(text: str) -> str:
-    """Sign a page of HTML or Markdown, so that a later command knows that nobody has changed it.
+    """Sign a page of HTML or Markdown, so that a later command can check that nobody has changed it.
 
     Args:
         text: The page.
@@ -126,7 +127,7 @@ def is_signed(path: Path) -> bool:
         path: The file.
 
     Returns:
-        False also if it is no regular file.
+        True if it is; False also if it is no regular file.
     """
     if not path.is_file():
         return False
@@ -136,13 +137,13 @@ def is_signed(path: Path) -> bool:
 
 
 def is_intact_folder(path: Path) -> bool:
-    """Whether a folder holds exactly the files that its ``SHA256SUMS`` lists, unchanged, so that we wrote all of it.
+    """Whether a folder holds exactly the files that its ``SHA256SUMS`` lists, unchanged since this project wrote them.
 
     Args:
         path: The folder.
 
     Returns:
-        False also if it is no folder, or has no ``SHA256SUMS``.
+        True if it does; False also if it is no folder, or has no ``SHA256SUMS``.
     """
     try:
         return path.is_dir() and verify_checksums(path)

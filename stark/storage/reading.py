@@ -1,4 +1,4 @@
-"""Reading files: what is damaged, what is missing, and what merely could not be read now are three different things."""
+"""Reading files: tells damaged files, missing files, and files that merely could not be read now apart."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stark.errors import StarkError
 
 __all__ = ["DamagedError", "ReadError", "files_below", "is_file", "matching_files", "passing_reason", "reading"]
 
-# Errors that say nothing about a file's content: they end with a limit, a mount, a permission or a disk that recovers.
+# Errors that do not depend on a file's content: they end when a limit, a mount, a permission or a disk is corrected.
 _PASSING = (
     *(errno.EACCES, errno.EPERM, errno.EAGAIN, errno.EBUSY, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENODEV),
     *(errno.ENOMEM, errno.ENOTCONN, errno.ENXIO, errno.ESTALE, errno.ETIMEDOUT),
@@ -30,7 +30,7 @@ class ReadError(OSError):
     """A file could not be read now. Its content may be intact, so nothing may be decided or removed because of it."""
 
     def __init__(self, path: Path | str, reason: str) -> None:
-        """Name the file and the reason.
+        """Keep the file and the reason in the message.
 
         Args:
             path: The file or folder.
@@ -43,10 +43,10 @@ class ReadError(OSError):
 def reading(path: Path | str) -> Iterator[None]:
     """Turn passing errors into a `ReadError`; all others, such as a missing file or a wrong format, stay as they are.
 
-    It belongs inside of what turns a library's exceptions into damage.
+    Use it inside the block that turns a library's exceptions into a `DamagedError`.
 
     Args:
-        path: What is read, for the message.
+        path: The file or folder that is read, for the message.
 
     Raises:
         ReadError: If the file could not be read now.
@@ -68,7 +68,7 @@ def reading(path: Path | str) -> Iterator[None]:
 
 
 def passing_reason(error: BaseException | None) -> str | None:
-    """Find out whether an exception, or one that it wraps, comes from the system and may pass.
+    """Find out whether an exception, or one that it wraps, is an error of the system that may be temporary.
 
     Args:
         error: An exception of Python or of a library.
@@ -87,7 +87,7 @@ def passing_reason(error: BaseException | None) -> str | None:
         if isinstance(error, OSError) and error.errno in _PASSING:
             return os.strerror(error.errno)
         if not isinstance(error, OSError):
-            # torch and safetensors put the system's own words into messages of their own.
+            # torch and safetensors quote the system's message in their own exceptions.
             for code in _PASSING:
                 if os.strerror(code) in str(error):
                     return os.strerror(code)
@@ -96,16 +96,16 @@ def passing_reason(error: BaseException | None) -> str | None:
 
 
 def is_file(path: Path) -> bool:
-    """Whether a file is there. Python's own answer is no as well where it could not find out.
+    """Whether a file exists. Unlike ``os.path.isfile``, it raises an error if this cannot be found out.
 
     Args:
         path: The file; links are followed.
 
     Returns:
-        False if it is missing, or is a folder.
+        True if it is a file; False if it is missing, or is a folder.
 
     Raises:
-        ReadError: If it could not be found out.
+        ReadError: If the system could not tell now.
     """
     try:
         with reading(path):
@@ -117,14 +117,14 @@ def is_file(path: Path) -> bool:
 
 
 def matching_files(folder: Path, pattern: str) -> list[Path]:
-    """The entries of a folder whose names fit a pattern. Python's own glob leaves out what it could not list.
+    """The entries of a folder whose names match a pattern. Python's glob would skip a folder that cannot be listed.
 
     Args:
         folder: The folder.
-        pattern: Such as ``*.ckpt``.
+        pattern: Pattern of names, such as ``*.ckpt``.
 
     Returns:
-        Their paths, sorted; none if there is no such folder.
+        Paths of the entries, sorted; an empty list if there is no such folder.
 
     Raises:
         ReadError: If the folder could not be listed.
@@ -144,7 +144,7 @@ def files_below(folder: Path) -> list[Path]:
         folder: The folder. Links to files count as files, links to folders are not followed.
 
     Returns:
-        Their paths, sorted.
+        Paths of the files, sorted.
 
     Raises:
         ReadError: If a folder could not be listed.

@@ -1,4 +1,4 @@
-"""Safetensors files that know their checksum and what they belong to."""
+"""Safetensors files that contain their checksum and notes, such as what they belong to."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stark.storage.reading import DamagedError, ReadError, is_file, reading
 
 __all__ = ["hash_tensors", "read_tensors", "write_tensors"]
 
-# One entry: safetensors writes several in an order that changes from run to run.
+# A single metadata entry, because safetensors writes several entries in an order that changes from run to run.
 _NOTES = "stark"
 
 
@@ -48,12 +48,12 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], **notes: str) -> No
     """Write a safetensors file atomically, with a checksum of its content.
 
     Args:
-        path: The file; its folder is made.
-        tensors: What it holds.
-        notes: Texts kept with it, such as what the tensors belong to.
+        path: The file; its folder is created.
+        tensors: Tensors to write.
+        notes: Texts that are stored with them, such as what the tensors belong to.
 
     Raises:
-        WriteError: If the disk is full or the like.
+        WriteError: If the file cannot be written, for example on a full disk.
     """
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with new_file(path) as temporary:
@@ -73,11 +73,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         The tensors, and the notes.
 
     Raises:
-        DamagedError: If the file is missing, no such file, or damaged.
-        ReadError: If it could not be read now.
+        DamagedError: If the file is missing, has another format, or is damaged.
+        ReadError: If the file could not be read now.
     """
     try:
-        # Opened here as well, because safetensors calls every file missing that it cannot open.
+        # Opened here as well, because safetensors reports every file that it cannot open as missing.
         with reading(path), path.open("rb"), safe_open(path, framework="pt") as file:
             notes = dict(json.loads((file.metadata() or {}).get(_NOTES, "{}")))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping

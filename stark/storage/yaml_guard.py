@@ -1,4 +1,4 @@
-"""Parsing YAML, but not documents that keep a program busy for ever: their aliases multiply or lead back."""
+"""Parse YAML, and refuse documents that would keep a program busy forever, by aliases that multiply or form a cycle."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ _MOST_NODES = 100_000
 
 
 class TooMuchError(yaml.YAMLError):
-    """A document that is well-formed, but of no use as settings."""
+    """A well-formed document that is too deep or too large for settings."""
 
 
 def compose_yaml(text: str, loader: type[yaml.SafeLoader | yaml.BaseLoader] = yaml.SafeLoader) -> yaml.Node | None:
-    """Parse a document into its nodes, none of which is converted into a value yet.
+    """Parse a document into its nodes, without converting them into values.
 
     Args:
         text: The YAML.
-        loader: PyYAML's loader, which decides on the tags of values that have none.
+        loader: PyYAML's loader; it determines the tags of values that have no explicit tag.
 
     Returns:
-        The document's node; None if there is none.
+        The document's root node; None if the document is empty.
 
     Raises:
-        yaml.YAMLError: If it is no YAML, leads back into itself, is nested too deeply or stands for too many values.
+        yaml.YAMLError: If it is no YAML, contains itself, is nested too deeply or has too many values.
 
     Examples:
         >>> compose_yaml("{epochs: 3}").value[0][1].value
