@@ -1,1 +1,1 @@
-"""Losses of distillation, one file each."""
+"""Distillation losses, one file each."""

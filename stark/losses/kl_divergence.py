@@ -1,4 +1,4 @@
-"""Soft targets compared by the Kullback-Leibler divergence."""
+"""Soft targets that are compared by the Kullback-Leibler divergence."""
 
 from __future__ import annotations
 
@@ -43,21 +43,21 @@ def kl_divergence(
 
 
 class KLDivergence(SoftTargets):
-    r"""`SoftTargets` with the Kullback-Leibler divergence in the place of soft cross-entropy.
+    r"""`SoftTargets` with the Kullback-Leibler divergence instead of soft cross-entropy.
 
     $$w\, T^2\, \mathrm{KL}(t/T \,\|\, s/T) + (1 - w)\, \mathrm{CE}(s, y)$$
 
-    The student's gradient is that of `SoftTargets`; the teacher's, on which friendliness rests, is not.
+    The student's gradient is that of `SoftTargets`; the teacher's gradient, on which friendliness is based, differs.
 
     Args:
-        temperature: T, above 0; without effect for scores.
+        temperature: T, above 0; no effect for labels that are scores.
         weight: w in [0, 1], the weight of the teacher.
     """
 
     def soft_loss(
         self, problem: Problem, *, student_logits: Tensor, teacher_logits: Tensor, reduction: Reduction
     ) -> Tensor:
-        """The teacher's part; see `kl_divergence`.
+        """The teacher's part of the loss; see `kl_divergence`.
 
         Args:
             problem: The kind of label.

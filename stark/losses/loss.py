@@ -1,4 +1,4 @@
-"""What a loss of distillation is."""
+"""The interface of a distillation loss."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Loss"]
 
 
 class Loss(nn.Module, ABC):
-    """A loss of distillation: compares the student's outputs with the teacher's and with the labels.
+    """A distillation loss: compares the student's outputs with the teacher's and with the labels.
 
     A new loss is a subclass in a separate file. It is given by ``class_path`` and ``init_args``, or as a list with
     weights, and the same object trains the student and scores the teacher's units. Its parameters, if it has any, are
@@ -28,7 +28,7 @@ class Loss(nn.Module, ABC):
     teacher_layers: tuple[int, ...] = ()
 
     def prepare_(self, student: PreTrainedModel, teacher: PreTrainedModel) -> None:
-        """Make the parameters that depend on the models; does nothing by default.
+        """Create the parameters that depend on the models; does nothing by default.
 
         Args:
             student: The student, in its final shape.
@@ -45,7 +45,7 @@ class Loss(nn.Module, ABC):
         batch: Mapping[str, Tensor],
         reduction: Reduction = "mean",
     ) -> Tensor:
-        """Compare.
+        """Compare the student's outputs with the teacher's and with the labels.
 
         Args:
             problem: The kind of label.

@@ -1,4 +1,4 @@
-"""StarK's loss of distillation: soft targets of the teacher, and the labels."""
+"""StarK's distillation loss: soft targets of the teacher, and the labels."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def soft_cross_entropy(
     $$-\sum_c \mathrm{softmax}(t)_c \; \log \mathrm{softmax}(s)_c$$
 
     Not a KL divergence: the teacher's entropy is not subtracted. The student's gradient is the same; the gradient with
-    respect to the *teacher*, on which friendliness rests, is not. The two sets of logits are given by keyword, because
-    they have the same shape.
+    respect to the *teacher*, on which friendliness is based, differs. The two sets of logits are given by keyword,
+    because they have the same shape.
 
     Source: GeneZC/StarK `run_sparsification.py`, `models/kd.py`.
 
@@ -57,13 +57,13 @@ class SoftTargets(Loss):
 
     $$w\, T^2\, \mathrm{SoftCE}(s/T, t/T) + (1 - w)\, \mathrm{CE}(s, y)$$
 
-    For scores, which have no distribution: $w\,(s - t)^2 + (1 - w)\,(s - y)^2$. For a row without a label, only the
-    teacher's part counts.
+    For labels that are scores, whose logits have no distribution: $w\,(s - t)^2 + (1 - w)\,(s - y)^2$. For a row
+    without a label, only the teacher's part is used.
 
     Source: the paper's section 3.1; GeneZC/StarK `models/kd.py` with T = 2 and w = 1/2.
 
     Args:
-        temperature: T, above 0; without effect for scores.
+        temperature: T, above 0; no effect for labels that are scores.
         weight: w in [0, 1], the weight of the teacher.
 
     Raises:
@@ -89,7 +89,7 @@ class SoftTargets(Loss):
         self.weight = weight
 
     def extra_repr(self) -> str:
-        """The settings, by which a resumed fit knows the loss."""
+        """The settings, by which a resumed fit recognises the loss."""
         return f"temperature={self.temperature}, weight={self.weight}"
 
     def forward(
@@ -100,13 +100,13 @@ class SoftTargets(Loss):
         batch: Mapping[str, Tensor],
         reduction: Reduction = "mean",
     ) -> Tensor:
-        """Compare; see `Loss.forward`.
+        """Compare the outputs; see `Loss.forward`.
 
         Args:
             problem: The kind of label.
             student: The student's outputs.
             teacher: The teacher's outputs.
-            batch: With ``labels``.
+            batch: The batch, with ``labels``.
             reduction: ``mean`` or ``none``.
 
         Returns:
@@ -127,7 +127,7 @@ class SoftTargets(Loss):
     def soft_loss(
         self, problem: Problem, *, student_logits: Tensor, teacher_logits: Tensor, reduction: Reduction
     ) -> Tensor:
-        """The teacher's part, of softened logits.
+        """The teacher's part of the loss, from logits divided by the temperature.
 
         Args:
             problem: The kind of label.
@@ -136,7 +136,7 @@ class SoftTargets(Loss):
             reduction: ``mean`` or ``none``.
 
         Returns:
-            `soft_cross_entropy` here.
+            The loss; here it is `soft_cross_entropy`.
         """
         return soft_cross_entropy(
             problem, student_logits=student_logits, teacher_logits=teacher_logits, reduction=reduction

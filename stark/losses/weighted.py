@@ -1,4 +1,4 @@
-"""Several losses of distillation at once."""
+"""The sum of several distillation losses."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["WeightedSum"]
 
 
 class WeightedSum(Loss):
-    """The weighted sum of losses.
+    """The weighted sum of distillation losses.
 
     Args:
         losses: The losses.
-        weights: A weight for each.
+        weights: A weight for each loss.
 
     Raises:
         StarkError: If there is no loss, or another number of weights.
@@ -48,7 +48,7 @@ class WeightedSum(Loss):
         self.teacher_layers = _layers(loss.teacher_layers for loss in losses)
 
     def extra_repr(self) -> str:
-        """The weights, by which a resumed fit knows the loss."""
+        """The weights, by which a resumed fit recognises the loss."""
         return f"weights={self.weights}"
 
     def prepare_(self, student: PreTrainedModel, teacher: PreTrainedModel) -> None:
@@ -70,7 +70,7 @@ class WeightedSum(Loss):
         batch: Mapping[str, Tensor],
         reduction: Reduction = "mean",
     ) -> Tensor:
-        """Add; see `Loss.forward`.
+        """Add the weighted losses; see `Loss.forward`.
 
         Args:
             problem: The kind of label.
