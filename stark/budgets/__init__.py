@@ -1,1 +1,1 @@
-"""From scores to masks: how much is removed."""
+"""From scores to masks: how many units are removed."""

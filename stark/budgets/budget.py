@@ -1,4 +1,4 @@
-"""What a budget is, and the one that counts units."""
+"""The interface of a budget, and the budget that counts units."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ __all__ = ["Budget", "Units"]
 
 
 class Budget(ABC):
-    """How a model is cut to a sparsity: of what it is a fraction, and how many units each layer loses.
+    """Defines what the sparsity is a fraction of, and how many units each layer loses.
 
-    A new budget is a subclass in a separate file. Student and teacher choose theirs alike, by ``class_path`` and
-    ``init_args``.
+    A new budget is a subclass in a separate file. The budgets of student and teacher are both chosen by ``class_path``
+    and ``init_args``.
     """
 
     @abstractmethod
     def masks(self, values: UnitValues, model: PreTrainedModel, sparsity: float) -> UnitMasks:
-        """Choose the units that stay.
+        """Choose the units to keep.
 
         Args:
-            values: By what they are ranked.
-            model: The model whose units they are.
+            values: Values by which the units are ranked.
+            model: The model to which the units belong.
             sparsity: The fraction to remove, in [0, 1).
 
         Returns:
@@ -46,11 +46,11 @@ class Units(Budget):
     """
 
     def masks(self, values: UnitValues, model: PreTrainedModel, sparsity: float) -> UnitMasks:
-        """The units of the highest values, of heads and of neurons.
+        """Keep the heads and the neurons with the highest values.
 
         Args:
-            values: By what they are ranked.
-            model: Not looked at.
+            values: Values by which the units are ranked.
+            model: Not used.
             sparsity: The fraction to remove, in [0, 1).
 
         Returns:

@@ -1,4 +1,4 @@
-"""The range of a sparsity, for those who ask before torch is imported."""
+"""The check of a sparsity's range, without importing torch."""
 
 from __future__ import annotations
 

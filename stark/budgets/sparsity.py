@@ -65,9 +65,9 @@ def masks_at_sparsity(scores: Sequence[Tensor], sparsity: float) -> list[Tensor]
 
 
 def round_masks(masks: Sequence[Tensor], scores: Sequence[Tensor], round_to: int) -> list[Tensor]:
-    """Keep a multiple of some number of units in each layer: the nearest one, of the highest scores.
+    """Round the number of kept units of each layer to the nearest multiple, and keep those with the highest scores.
 
-    It trades the asked sparsity for widths that the hardware likes; see `achieved_sparsity`.
+    This gives widths that the hardware computes faster, but changes the sparsity; see `achieved_sparsity`.
 
     Source: GeneZC/StarK `run_pruning.py`. Deviation: the released code rounds the *removed* count to multiples of 8
     without saying so; here each layer's *kept* count is rounded.
@@ -75,13 +75,13 @@ def round_masks(masks: Sequence[Tensor], scores: Sequence[Tensor], round_to: int
     Args:
         masks: One boolean mask ``(U,)`` per layer.
         scores: One tensor ``(U,)`` per layer.
-        round_to: The number; 1 changes nothing.
+        round_to: Number of which each layer's kept units are a multiple; 1 changes nothing.
 
     Returns:
         One boolean mask ``(U,)`` per layer.
 
     Raises:
-        StarkError: If the number is below 1.
+        StarkError: If ``round_to`` is below 1.
 
     Examples:
         >>> round_masks([torch.tensor([True, False, True, True, True])], [torch.arange(5)], 3)
@@ -101,7 +101,7 @@ def round_masks(masks: Sequence[Tensor], scores: Sequence[Tensor], round_to: int
 
 
 def achieved_sparsity(masks: Sequence[Tensor]) -> float:
-    """Fraction of units that the masks really remove.
+    """Fraction of units that the masks actually remove.
 
     Args:
         masks: One mask ``(U,)`` per layer.
