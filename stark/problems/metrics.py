@@ -1,4 +1,4 @@
-"""GLUE's metrics, and the score of a task, by which everything is chosen."""
+"""GLUE's metrics, and the score of a task, by which checkpoints and candidates are chosen."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ __all__ = ["build_metrics", "computed", "correlation", "score_function", "score_
 
 
 class _Matthews(MulticlassConfusionMatrix):
-    """Matthews' correlation; torchmetrics' own is an integer or not 0 where predictions are constant or all right."""
+    """Matthews' correlation; torchmetrics' is an integer or not 0 if predictions are constant or all correct."""
 
     def compute(self) -> Tensor:
-        """Return the correlation of what was counted."""
+        """Return the correlation of all rows."""
         return _matthews(self.confmat).to(self.confmat.device, torch.float32)
 
 
 class _Spearman(SpearmanCorrCoef):
-    """Spearman's correlation; torchmetrics' own ranks a NaN like a number and adds up ranks as 32-bit integers."""
+    """Spearman's correlation; torchmetrics' version ranks a NaN like a number and adds ranks as 32-bit integers."""
 
     def compute(self) -> Tensor:
         """Return the correlation of all rows."""
@@ -40,7 +40,7 @@ class _Spearman(SpearmanCorrCoef):
 
 
 class _Pearson(_Spearman):
-    """Pearson's correlation; torchmetrics' own is NaN where one number is far from thousands of others."""
+    """Pearson's correlation; torchmetrics' version is NaN if one number is far from thousands of others."""
 
     def _correlation(self, predicted: Tensor, labels: Tensor) -> Tensor:
         return correlation(predicted, labels)
@@ -51,11 +51,11 @@ def correlation(first: Tensor, second: Tensor) -> Tensor:
 
     Args:
         first: Numbers, ``(rows,)``.
-        second: Numbers of the same rows.
+        second: Other numbers of the same rows.
 
     Returns:
-        A scalar; 0 where the correlation is undefined: if there is a single row, if all numbers of one side are
-        equal, or if one is NaN or infinite.
+        A scalar; 0 if the correlation is undefined: if there is a single row, if all numbers of one side are equal, or
+        if one is NaN or infinite.
 
     Examples:
         >>> correlation(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 4.0, 6.0])).item()
@@ -64,14 +64,14 @@ def correlation(first: Tensor, second: Tensor) -> Tensor:
         0.0
     """
     both = torch.stack([first.detach().cpu().double(), second.detach().cpu().double()])
-    # Equality is tested on the numbers: around a rounded mean, equal numbers have a variance.
+    # Equality is tested on the numbers, because the mean is rounded and equal numbers can get a variance above 0.
     if both.shape[1] < 2 or not both.isfinite().all() or (both.amin(1) == both.amax(1)).any():
         return torch.zeros((), dtype=torch.float64)
     return both.corrcoef()[0, 1]
 
 
 def _rank_correlation(first: Tensor, second: Tensor) -> Tensor:
-    """Spearman's correlation: Pearson's of the ranks, where equal numbers have their mean rank.
+    """Spearman's correlation: Pearson's correlation of the ranks, where equal numbers have their mean rank.
 
     Args:
         first: See `correlation`.
@@ -81,7 +81,7 @@ def _rank_correlation(first: Tensor, second: Tensor) -> Tensor:
         See `correlation`.
     """
     if not (first.isfinite().all() and second.isfinite().all()):
-        return torch.zeros((), dtype=torch.float64)  # a NaN would have a rank
+        return torch.zeros((), dtype=torch.float64)  # a NaN would get a rank
     return correlation(_ranks(first), _ranks(second))
 
 
@@ -92,7 +92,7 @@ def _matthews(confusion: Tensor) -> Tensor:
         confusion: Number of rows by label and prediction, ``(classes, classes)``.
 
     Returns:
-        A scalar on the CPU; 0 if all predictions or all labels are equal, as scikit-learn has it.
+        A scalar on the CPU; 0 if all predictions or all labels are equal, as in scikit-learn.
 
     Source: Gorodkin, 2004, "Comparing two K-category assignments by a K-category correlation coefficient".
 
@@ -118,7 +118,7 @@ def build_metrics(names: list[str], num_labels: int) -> MetricCollection:
     """Build torchmetrics under GLUE's names.
 
     Args:
-        names: Out of accuracy, f1, matthews_corrcoef, pearson, spearmanr.
+        names: Names out of accuracy, f1, matthews_corrcoef, pearson, spearmanr.
         num_labels: Number of label names; 1 means regression.
 
     Returns:
@@ -145,7 +145,7 @@ def build_metrics(names: list[str], num_labels: int) -> MetricCollection:
         if name not in known:
             raise StarkError(f"unknown metric {name!r}: choose out of {', '.join(sorted(known))}")
     with warnings.catch_warnings():
-        # The correlations keep all predictions, which an evaluation set's worth of floats allows.
+        # The correlations keep all predictions in memory; those of an evaluation set are few enough.
         warnings.filterwarnings("ignore", message="Metric `SpearmanCorrcoef` will save all targets")
         # No compute groups: accuracy and F1 keep different states.
         return MetricCollection({name: known[name]() for name in names}, compute_groups=False)
@@ -158,13 +158,14 @@ def computed(metrics: MetricCollection) -> dict[str, Tensor]:
         metrics: A collection that `build_metrics` returned.
 
     Returns:
-        The values. An undefined correlation is 0, since a NaN would never be beaten; see `correlation`.
+        The values. An undefined correlation is 0, because no later value would count as better than a NaN; see
+        `correlation`.
     """
     return dict(metrics.compute())
 
 
 def score_of(values: Mapping[str, Tensor]) -> Tensor:
-    """The score of a task, by which everything is chosen: the mean of its metrics.
+    """The score of a task, by which checkpoints and candidates are chosen: the mean of its metrics.
 
     Args:
         values: Values that `computed` returned.
@@ -176,14 +177,14 @@ def score_of(values: Mapping[str, Tensor]) -> Tensor:
 
 
 def score_function(names: Sequence[str], num_labels: int) -> Callable[[Tensor, Tensor], float]:
-    """The score of a task as a function, which thousands of draws of a bootstrap can call.
+    """The score of a task as a function that is fast enough for thousands of draws of a bootstrap.
 
     Args:
         names: GLUE's metric names.
-        num_labels: 1 means regression.
+        num_labels: Number of label names; 1 means regression.
 
     Returns:
-        From predictions and labels to the mean of the metrics, the same as that of `build_metrics`.
+        Function of predictions and labels that returns the mean of the metrics, the same as with `build_metrics`.
     """
     confusion = partial(multiclass_confusion_matrix, num_classes=max(num_labels, 2), validate_args=False)
     known: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

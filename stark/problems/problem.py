@@ -1,4 +1,4 @@
-"""What a kind of label is: its loss, its predictions, its metrics, and how rows without a label are marked."""
+"""The interface of a kind of label: loss, predictions, metrics, and the mark of rows without a label."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ class Problem(ABC):
     """A kind of label, such as one class out of several, or a score.
 
     A new kind is a subclass in a separate file, and a name in `PROBLEMS` or a call of `register_problem`. Everything
-    that depends on the kind of label is defined here: nothing else looks at the number of labels, or at the type of a
-    tensor of labels.
+    that depends on the kind of label is defined here: no other code depends on the number of labels or on the type of
+    a tensor of labels.
 
     Args:
         label_names: Names of the classes in the order of their ids, or the one name of a score.
     """
 
-    #: Name in files and messages.
+    #: Name of the kind of label in files and messages.
     kind: ClassVar[str]
-    #: What transformers calls it in ``config.problem_type``: one of the three words that it knows.
+    #: Name in transformers' ``config.problem_type``: one of the three that it knows.
     problem_type: ClassVar[str]
     #: Type of a tensor of labels.
     label_dtype: ClassVar[torch.dtype]
-    #: The label of a row that has none.
+    #: Value that marks a row without a label.
     unlabelled: ClassVar[float]
-    #: Whether labels have names, so that a prediction is one of them.
+    #: Whether the labels are classes with names, so that a prediction is one of these names.
     has_classes: ClassVar[bool]
-    #: Whether logits stand for distributions; if not, losses of distillation compare them by their squared error.
+    #: Whether logits represent distributions; if not, distillation losses compare them by their squared error.
     has_distributions: ClassVar[bool]
 
     def __init__(self, label_names: Sequence[str]) -> None:
@@ -88,21 +88,21 @@ class Problem(ABC):
         """
 
     def log_probabilities(self, logits: Tensor) -> Tensor:
-        """Logarithms of the distributions that logits stand for.
+        """Logarithms of the distributions that logits represent.
 
         Args:
             logits: Shape ``(batch, num_labels)``, divided by a temperature or not.
 
         Returns:
-            Shape ``(batch, ..., outcomes)``, of which each last dimension is a distribution.
+            Shape ``(batch, ..., outcomes)``, with distributions along the last dimension.
 
         Raises:
-            ValueError: If logits of this kind of label have none.
+            ValueError: If logits of this kind of label have no distributions.
         """
         raise ValueError(f"{self.kind} has no distributions that could be compared")
 
     def distributions(self, logits: Tensor) -> Tensor:
-        """The distributions that logits stand for; see `log_probabilities`.
+        """The distributions that logits represent; see `log_probabilities`.
 
         Args:
             logits: Shape ``(batch, num_labels)``.
@@ -111,13 +111,13 @@ class Problem(ABC):
             Shape ``(batch, ..., outcomes)``.
 
         Raises:
-            ValueError: If there are none.
+            ValueError: If there are no distributions.
         """
         return self.log_probabilities(logits).exp()
 
     @abstractmethod
     def predictions(self, logits: Tensor) -> Tensor:
-        """What the model predicts.
+        """The model's predictions.
 
         Args:
             logits: Shape ``(batch, num_labels)``.
@@ -128,7 +128,7 @@ class Problem(ABC):
 
     @abstractmethod
     def probabilities(self, logits: Tensor) -> Tensor:
-        """What a user is shown for each label.
+        """The values that a user sees for each label.
 
         Args:
             logits: Shape ``(batch, num_labels)``.
@@ -162,7 +162,7 @@ class Problem(ABC):
 
     @abstractmethod
     def strata(self, labels: Tensor) -> Tensor:
-        """Groups of rows whose shares a split keeps.
+        """Groups of rows whose proportions a stratified split keeps.
 
         Args:
             labels: Shape ``(rows,)``.
@@ -181,7 +181,7 @@ class Problem(ABC):
             bins: Number of bins of equal width.
 
         Returns:
-            The error in [0, 1]; None where there are no probabilities.
+            The error in [0, 1]; None if there are no probabilities.
         """
 
     def build_metrics(self, names: Sequence[str]) -> MetricCollection:
@@ -199,7 +199,7 @@ class Problem(ABC):
         return build_metrics(list(names), self.num_labels)
 
     def score_function(self, names: Sequence[str]) -> Callable[[Tensor, Tensor], float]:
-        """The mean of metrics as a function that is quick enough for a bootstrap.
+        """The mean of metrics as a function that is fast enough for a bootstrap.
 
         Args:
             names: Names of metrics.

@@ -60,7 +60,7 @@ class Regression(Problem):
             The loss.
         """
         predicted, labels = logits.squeeze(-1), labels.to(logits.dtype)
-        # Replaced before the difference: the gradient of what is NaN would be NaN, whatever it is multiplied by.
+        # NaN is replaced before the difference, because the gradient of a NaN is NaN, even if multiplied by 0.
         known = torch.where(labels.isnan(), predicted.detach(), labels)
         return F.mse_loss(predicted, known, reduction=reduction)
 
@@ -85,12 +85,12 @@ class Regression(Problem):
         return score_bins(labels)
 
     def calibration_error(self, logits: Tensor, labels: Tensor, bins: int) -> None:
-        """Scores are no probabilities."""
+        """None, because scores are not probabilities."""
         return
 
 
 def score_bins(scores: Sequence[float] | Tensor, num_bins: int = 10) -> Tensor:
-    """Bins of equal size by the rank of a score.
+    """Divide scores by their rank into bins of equal size.
 
     Args:
         scores: The scores.

@@ -1,4 +1,4 @@
-"""Which kind of label a task or a model has."""
+"""The kind of label of a task or a model."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def register_problem(problem: type[Problem]) -> None:
     """Support one more kind of label, such as one that a plugin defines.
 
     Args:
-        problem: Its class. A task asks for it with ``kind: NAME`` in its YAML.
+        problem: Class of the kind of label. A task selects it with ``kind: NAME`` in its YAML.
 
     Raises:
-        StarkError: If another kind has its name.
+        StarkError: If another kind has the same name.
     """
     known = PROBLEMS.setdefault(problem.kind, problem)
-    # A file that is read again, as a run's copy of a plugin, defines its classes anew.
+    # A plugin file that is read again, such as a run's copy of it, defines its classes again.
     if known.__qualname__ != problem.__qualname__ or known.__module__ != problem.__module__:
         raise StarkError(f"there is another kind of label that is called {problem.kind!r}")
     PROBLEMS[problem.kind] = problem
@@ -71,12 +71,13 @@ def problem_of(config: PreTrainedConfig) -> Problem:
         config: The classifier's configuration.
 
     Returns:
-        The problem. A model from elsewhere may name no kind that is supported; then the number of its labels decides.
+        The problem. If the configuration names no supported kind, as in a model from elsewhere, the number of labels
+        determines it.
 
     Raises:
-        StarkError: If its kind of label is a plugin's that was not imported.
+        StarkError: If the kind of label is defined in a plugin that was not imported.
     """
-    known: Any = config.id2label or {}  # by number, or by its text
+    known: Any = config.id2label or {}  # its type allows numbers or texts as keys
     names = [str(known.get(number, number)) for number in range(config.num_labels or 0)]
     kind: str | None = getattr(config, _KEY, None)
     if kind is None and config.problem_type in _USUAL:
@@ -85,7 +86,7 @@ def problem_of(config: PreTrainedConfig) -> Problem:
 
 
 def set_labels_(config: PreTrainedConfig, label_names: Sequence[str], kind: str | None = None) -> None:
-    """Name the labels of a configuration in the order of their numbers, and their kind.
+    """Set the label names of a configuration, in the order of their numbers, and their kind.
 
     Args:
         config: A classifier's configuration; it is changed.
@@ -93,7 +94,7 @@ def set_labels_(config: PreTrainedConfig, label_names: Sequence[str], kind: str 
         kind: Name of the kind of label, see `problem_for`.
 
     Raises:
-        StarkError: If there is no name, or one twice, or no such kind.
+        StarkError: If there are no names, a name occurs twice, or there is no such kind.
     """
     if not label_names or len(set(label_names)) != len(label_names):
         raise StarkError(f"label names must be given and differ: {list(label_names)}")
