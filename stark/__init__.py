@@ -1,6 +1,6 @@
-"""Pruning and distillation of encoder classifiers without Lightning: what needs torch and transformers alone.
+"""Pruning and distillation of encoder classifiers without Lightning: the part that needs only torch and transformers.
 
-Importing it makes shrunk models (``stark-bert``, ...) known to the Auto classes of transformers.
+Importing it registers shrunk models (``stark-bert``, ...) with the Auto classes of transformers.
 """
 
 import sys
@@ -95,7 +95,7 @@ __all__ = [
 def _is_command() -> bool:
     """Whether this process is the command `stark`, which imports torch and transformers after it has read its options.
 
-    Its ``--help`` would take seconds otherwise.
+    Otherwise its ``--help`` would take seconds.
     """
     command = Path(__file__).parents[1] / "cli.py"
     programs = (getattr(sys.modules.get(name), "__file__", None) for name in ("cli", "__main__"))

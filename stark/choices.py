@@ -1,4 +1,4 @@
-"""What arguments of callbacks can be chosen from, for a command line that is read before torch is imported."""
+"""Values that arguments of callbacks can have, without importing torch, for parsing the command line."""
 
 from __future__ import annotations
 

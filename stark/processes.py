@@ -1,6 +1,6 @@
-"""Training in several processes: who they are, what they tell each other, and which strategies can do it.
+"""Training in several processes: their ranks, and the values that they exchange.
 
-Without a process group of torch, or in a group of one, nothing is sent.
+Without a process group of torch, or in a group of one process, nothing is sent.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["all_gather", "all_gather_object", "mean_over_processes", "processes"
 
 
 def processes() -> tuple[int, int]:
-    """The number of this process and how many there are.
+    """The rank of this process and the number of processes.
 
     Returns:
         ``(rank, world_size)``; (0, 1) when torch.distributed is not in use.
@@ -33,10 +33,10 @@ def all_gather(tensor: Tensor) -> list[Tensor]:
     """Collect a tensor of one shape from every process; all of them have to call this.
 
     Args:
-        tensor: On any device.
+        tensor: Tensor on any device.
 
     Returns:
-        The tensors by rank, on that device.
+        The tensors by rank, on the same device.
 
     Examples:
         >>> all_gather(torch.tensor([1.0]))
@@ -76,7 +76,7 @@ def mean_over_processes(tensor: Tensor) -> Tensor:
     """Mean of a tensor of one shape over the processes; all of them have to call this.
 
     Args:
-        tensor: On the device of this process's collectives or, with gloo, on the CPU.
+        tensor: Tensor on the device of this process's collectives or, with gloo, on the CPU.
 
     Returns:
         A new tensor of the same shape, the same on every process.
@@ -94,5 +94,5 @@ def mean_over_processes(tensor: Tensor) -> Tensor:
 
 
 def _device() -> torch.device:
-    """Where the collectives of this group want their tensors."""
+    """Device on which this group's collectives need their tensors."""
     return torch.device("cpu" if "gloo" in torch.distributed.get_backend() else "cuda")

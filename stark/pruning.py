@@ -1,4 +1,4 @@
-"""Pruning: from scores to the units that stay, for student and teacher alike."""
+"""Pruning: from scores to the units that are kept, for both student and teacher."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def choose_units(
     budget: Budget | None = None,
     round_to: int = 1,
 ) -> UnitMasks:
-    """Choose the units of a model that stay: the highest of a score, within a budget.
+    """Choose the units of a model to keep: those with the highest scores, within a budget.
 
     Args:
         model: The model that was scored.
         score: The score.
-        scores: Its parts, of `score_units`.
+        scores: The score's parts, from `score_units`.
         sparsity: Fraction to remove, of what the budget counts.
-        budget: The budget; None for `Units`.
-        round_to: Keep a multiple of this many neurons in each layer.
+        budget: The budget; None means `Units`.
+        round_to: Number of which each layer's kept neurons are a multiple.
 
     Returns:
         Boolean masks; True keeps.
@@ -48,15 +48,15 @@ def prune(
     budget: Budget | None = None,
     round_to: int = 8,
 ) -> PreTrainedModel:
-    """Remove the lowest units of a model for good.
+    """Remove the units with the lowest scores from a model.
 
     Args:
         model: The model that was scored; it is changed.
         score: The score.
-        scores: Its parts, of `score_units`.
+        scores: The score's parts, from `score_units`.
         sparsity: Fraction to remove, of what the budget counts.
-        budget: The budget; None for `Units`.
-        round_to: Keep a multiple of this many neurons in each layer.
+        budget: The budget; None means `Units`.
+        round_to: Number of which each layer's kept neurons are a multiple.
 
     Returns:
         The shrunk model.

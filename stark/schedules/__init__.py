@@ -1,1 +1,1 @@
-"""How something changes over the epochs of a fit."""
+"""Schedules: values that change over the epochs of a fit."""

@@ -1,4 +1,4 @@
-"""How a teacher's sparsity goes down over the epochs."""
+"""The schedule by which a teacher's sparsity decreases over the epochs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ __all__ = ["restored_sparsity"]
 
 
 def restored_sparsity(sparsity: float, epoch: int, epochs: int) -> float:
-    r"""The teacher's sparsity in an epoch: $s (1 - e / (E - 1))$, so that the last one has the dense teacher.
+    r"""The teacher's sparsity in an epoch: $s (1 - e / (E - 1))$, so that the teacher is dense in the last epoch.
 
     Args:
-        sparsity: s, of the first epoch.
-        epoch: e, counted from 0.
-        epochs: E; of a single epoch the teacher stays sparse.
+        sparsity: s, the sparsity in the first epoch.
+        epoch: e, the number of the epoch, counted from 0.
+        epochs: E, the number of epochs; with a single epoch the teacher stays sparse.
 
     Returns:
         The sparsity.
