@@ -49,7 +49,9 @@ class StopOnSignal(Callback):
         if self._signum:
             raise Interrupted(signum)
         self._signum = signum
-        rank_zero_info(f"Stopping at the end of the batch ({signal.Signals(signum).name}); repeat it to stop at once")
+        rank_zero_info(
+            f"Stopping at the end of the batch ({signal.Signals(signum).name}); repeat the signal to stop at once"
+        )
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:  # noqa: ANN401
         """Stop if any process got a signal."""

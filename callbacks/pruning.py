@@ -117,4 +117,4 @@ def log_pruning(before: KeptUnits, after: KeptUnits, sparsity: float) -> None:
         1 - sum(map(len, kept)) / max(sum(map(len, had)), 1)
         for had, kept in ((before.heads, after.heads), (before.neurons, after.neurons))
     )
-    rank_zero_info(f"Pruning: asked for sparsity {sparsity:g}; heads {heads:.3f}, neurons {neurons:.3f}")
+    rank_zero_info(f"Pruning: requested sparsity {sparsity:g}; heads {heads:.3f}, neurons {neurons:.3f}")

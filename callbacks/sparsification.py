@@ -108,7 +108,7 @@ class TeacherSparsification(Callback):
         scores = self._score(trainer, module)
         masks = choose_units(module.teacher, self.score, scores, self.sparsity, self.budget)
         rank_zero_info(
-            f"TeacherSparsification: asked for sparsity {self.sparsity:g} by {self.score}; heads "
+            f"TeacherSparsification: requested sparsity {self.sparsity:g} by {self.score}; heads "
             f"{achieved_sparsity(masks.heads):.3f}, neurons {achieved_sparsity(masks.neurons):.3f}"
         )
         module.shrink_teacher(masks)

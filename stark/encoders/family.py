@@ -112,7 +112,7 @@ class EncoderFamily:
 
         Args:
             model: A classifier of this family.
-            keep: Ascending numbers of the layers that stay.
+            keep: Numbers of the layers to keep, ascending.
         """
         layers = self.layer_list(model)
         model.base_model.set_submodule(self.layers_path, nn.ModuleList(layers[number] for number in keep))
@@ -159,8 +159,8 @@ class EncoderFamily:
 
         Args:
             layer: One of `layer_list`.
-            heads: Ascending numbers of the heads that stay, int64, on the layer's device.
-            neurons: Ascending numbers of the neurons that stay.
+            heads: Numbers of the heads to keep, ascending, int64, on the layer's device.
+            neurons: Numbers of the neurons to keep, likewise.
         """
         view = self.view(layer)
         rows = head_rows(heads, view.head_size)

@@ -46,7 +46,7 @@ def drop_layers_(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel
 
     Args:
         model: A classifier; it may be shrunk.
-        keep: Ascending numbers of the layers that stay.
+        keep: Numbers of the layers to keep, ascending.
 
     Returns:
         The same model.

@@ -136,7 +136,7 @@ def check_tokens(teacher: PreTrainedTokenizerFast, student: PreTrainedTokenizerF
 
     Args:
         teacher: The teacher's tokenizer.
-        student: The student's tokenizer, which makes the tokens of both.
+        student: The student's tokenizer, which is used for both models.
         is_pair: Whether a row has two texts; then their segment ids are compared.
 
     Raises:

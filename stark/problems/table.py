@@ -86,7 +86,7 @@ def problem_of(config: PreTrainedConfig) -> Problem:
 
 
 def set_labels_(config: PreTrainedConfig, label_names: Sequence[str], kind: str | None = None) -> None:
-    """Set the label names of a configuration, in the order of their numbers, and their kind.
+    """Set the label names of a configuration, in the order of their numbers, and the kind of label.
 
     Args:
         config: A classifier's configuration; it is changed.

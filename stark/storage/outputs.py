@@ -61,8 +61,8 @@ def open_output(
 ) -> Iterator[BinaryIO]:
     """Write an output that the user named.
 
-    A file appears when it is complete. A device or a named pipe is written into. A link stays a link, and the file that
-    it points to is written.
+    A file appears when it is complete. A device or a named pipe is written into. A link is kept, and the file that it
+    points to is written.
 
     Args:
         path: The file that the user named.
@@ -90,7 +90,7 @@ def open_output(
 def write_output(
     path: Path, text: str, *, overwrite: bool = False, is_ours: Callable[[Path], bool] = lambda _: False
 ) -> None:
-    """Write a text that the user asked for, in UTF-8; see `open_output`.
+    """Write a text to an output that the user named, in UTF-8; see `open_output`.
 
     Args:
         path: The file that the user named.

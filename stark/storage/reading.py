@@ -1,4 +1,4 @@
-"""Reading files: tells damaged files, missing files, and files that merely could not be read now apart."""
+"""Reading files, with different errors for damaged files, missing files, and files that could not be read now."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ReadError(OSError):
 
 @contextmanager
 def reading(path: Path | str) -> Iterator[None]:
-    """Turn passing errors into a `ReadError`; all others, such as a missing file or a wrong format, stay as they are.
+    """Turn temporary errors into a `ReadError`; others, such as a missing file or a wrong format, are not changed.
 
     Use it inside the block that turns a library's exceptions into a `DamagedError`.
 
