@@ -9,7 +9,7 @@ __all__ = ["main"]
 
 _HOME = os.path.dirname(os.path.realpath(__file__))
 _PACKAGES = ("callbacks", "datamodules", "lightning_modules", "pipeline", "stark")
-# What we import of the packages that setup.cfg requires.
+# The packages that setup.cfg requires and that we import.
 _LIBRARIES = (
     *("datasets", "huggingface_hub", "jsonargparse", "lightning_fabric", "numpy", "pytorch_lightning", "rich"),
     *("safetensors", "scipy", "torch", "torchmetrics", "transformers", "yaml"),
@@ -50,7 +50,7 @@ def main(args: list[str] | None = None) -> None:
     from pipeline.parsing.streams import standard_streams
 
     if args is None:
-        os.environ.update(SAFE_PATH)  # all that this process starts, also what libraries start
+        os.environ.update(SAFE_PATH)  # for every process that this one starts, also through libraries
         with standard_streams(arguments[0] if arguments else ""):
             _run(arguments)
     else:
@@ -61,31 +61,31 @@ def _run(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_HELP, end="")
         return
-    # Heavy imports come after the help.
+    # The help must not wait for the heavy imports.
     from pipeline.commands.dispatch import run_command
 
     run_command(arguments)
 
 
 def _hidden() -> str | None:
-    """What cannot be imported because a module of the same name is found before it; nothing of that is imported.
+    """Find a module of a user that hides one of Python's, ours or a required library's, without importing it.
 
     Returns:
-        A line that names both and what to do, or None.
+        A line that names the hidden module, the folder that hides it and what to do; None if nothing is hidden.
     """
     library = os.path.dirname(os.__file__)
-    # The script's folder, the current one or those of PYTHONPATH.
+    # Folders that come before Python's own library: the script's folder, the current one or those of PYTHONPATH.
     users = sys.path[: sys.path.index(library)] if library in sys.path else []
     users = [folder or os.getcwd() for folder in users]
     for folder in users:
         for name in sorted(_modules(folder) & sys.stdlib_module_names - set(sys.builtin_module_names)):
             return f"{name} is taken from {folder}, not from Python's own library: {_remedy(name, folder)}"
-    from importlib.util import find_spec  # Python's own, as has just been made sure
+    from importlib.util import find_spec  # the loop above has checked that it is Python's own
 
     for name in (*_PACKAGES, *_LIBRARIES):
         spec = find_spec(name)
         if spec is None or spec.origin is None:
-            continue  # the import names the reason
+            continue  # the import itself reports the reason
         place = os.path.dirname(spec.origin) if spec.submodule_search_locations else spec.origin
         folder = os.path.dirname(place)
         if name in _PACKAGES and os.path.realpath(place) != os.path.join(_HOME, name):
@@ -111,13 +111,14 @@ def _modules(folder: str) -> set[str]:
 
 
 def _has_distributions(folder: str) -> bool:
-    """Whether packages were installed in a folder, or a project is developed in it: then they are meant to be found."""
+    """Whether a folder has installed packages or a project under development, which are meant to be imported."""
     return any(name.endswith((".dist-info", ".egg-info")) for name in os.listdir(folder))
 
 
 if __name__ == "__main__":
-    # Ranks are started as this file as well (see pipeline/fits/isolation.py); Lightning would otherwise say -m cli.
-    __spec__ = None  # type: ignore[assignment]  # as that of every file that is run
-    if _HOME not in sys.path:  # last, so that nothing is hidden by what lies beside this file
+    # The processes of other devices must run this file, too (see pipeline/fits/isolation.py). With a __spec__ Lightning
+    # would start them with `-m cli`.
+    __spec__ = None  # type: ignore[assignment]  # as in every file that is run as a script
+    if _HOME not in sys.path:  # last, so that the other files in this folder hide no module
         sys.path.append(_HOME)
     main()

@@ -1,6 +1,7 @@
-"""The console script `stark`, under a name that no file of a user has.
+"""The console script `stark`, under a name that users hardly give to their own files.
 
-A folder on ``PYTHONPATH`` may have a ``cli.py``, which the script would execute instead of the one beside this file.
+A folder on ``PYTHONPATH`` may contain a ``cli.py``. The console script would execute that one instead of ours, so this
+file imports ``cli`` from its own folder.
 """
 
 import os

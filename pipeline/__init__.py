@@ -1,1 +1,1 @@
-"""What happens between fits."""
+"""The pipeline: runs the whole method as stages, reports its results and deploys the models."""

@@ -1,4 +1,4 @@
-"""`stark run`: the whole method, stage after stage, from an encoder to the best small student."""
+"""`stark run`: the whole method, one stage after the other, from an encoder to the best small student."""
 
 from __future__ import annotations
 
@@ -34,29 +34,28 @@ __all__ = ["run"]
 
 
 def run(settings: RunSettings, config: str, options: RunOptions) -> None:
-    """Finetune, prune, distil on trial, score the teacher, and distil from each sparse teacher; choose the best.
+    """Finetune, prune, distil a trial student, score the teacher, distil from each sparse teacher, choose the best.
 
-    The trial student is the student of teacher sparsity 0. All candidates start from the same initial student and the
-    same seed, so that they differ by their teacher alone. The best one by ``score`` on the selection part becomes
-    ``student/``; GLUE's dev split is read once, at the end.
+    The trial student is the student of the dense teacher (teacher sparsity 0). All candidates start from the same
+    initial student and the same seed, so that they differ only in their teacher. The best one by ``score`` on the
+    held-out selection split becomes ``student/``; GLUE's dev split is read once, at the end.
 
-    The same command goes on with an interrupted run. A stage is skipped when its settings and the content of all that
-    goes into it are as they were, and what it left is intact; so a changed setting runs the stages again that depend on
-    it, and no others.
+    The same command continues an interrupted run. A stage is skipped if its settings and the content of its inputs are
+    unchanged and its outputs are intact. A changed setting therefore runs only those stages again that depend on it.
 
     Args:
         settings: The run's settings.
-        config: The same as YAML, kept in the run's folder.
-        options: Options of this call: only show what would be done, or do a part of it again.
+        config: The same settings as YAML, for the run's folder.
+        options: Options of this call, such as only showing what would be done, or running a part again.
 
     Raises:
-        StarkFileExistsError: If the run's folder holds something else, another process works in it, or a file of the
-            user's lies where a stage would start again.
+        StarkFileExistsError: If the run's folder holds something else, another process uses it, or a file of the user
+            lies in the folder of a stage that would start again.
         StarkError: If the manifest is damaged, or a setting cannot work.
     """
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # Evaluation sets are small and tokenised beforehand: workers would cost more than they give.
+    # Evaluation sets are small and already tokenised, so that workers would cost more time than they save.
     for message in (".*does not have many workers.*", ".*LeafSpec.* is deprecated"):
         warnings.filterwarnings("ignore", message=message)
     display, folder = Display(), RunFolder(settings.folder)
@@ -76,8 +75,8 @@ def run(settings: RunSettings, config: str, options: RunOptions) -> None:
         write_text(folder.config, config)
         keep_plugins(settings.plugins, folder.plugins)
         keep_description(settings.data["task"], folder)
-        # Trainers, modules and optimizers refer to each other and would stay until Python happens to notice; so they
-        # are looked for after each stage, among what is new, which takes no time.
+        # Trainers, modules and optimizers refer to each other and would occupy memory until Python's next full
+        # collection. Garbage is therefore collected after each stage; this excludes what exists now and makes it fast.
         gc.freeze()
         execute_all(method.stages, manifest, display, options.workers, here=not settings.is_shared)
     summary = Summary.read(folder.root)
@@ -90,12 +89,12 @@ def run(settings: RunSettings, config: str, options: RunOptions) -> None:
 def _plan(
     settings: RunSettings, data: GLUEDataModule, manifest: Manifest, start: str | None
 ) -> tuple[Method, list[Stage], dict[str, Decision]]:
-    """Foresee what is to be done, and refuse now what a stage would refuse after all that comes before it.
+    """Plan the stages, and report now what would otherwise stop a stage only after all earlier stages.
 
-    Stages that are to run again are dropped from the manifest, which is not written.
+    Stages that are to run again are dropped from the manifest in memory; its file is not written.
 
     Raises:
-        StarkFileExistsError: If a file of the user's is where a stage would start again.
+        StarkFileExistsError: If a file of the user lies in the folder of a stage that would start again.
     """
     method = Method(settings, data, manifest)
     todo = method.stages()
@@ -109,7 +108,7 @@ def _plan(
 
 
 def _open(settings: RunSettings) -> Manifest:
-    """Read the manifest; the run of another task is no run to go on with."""
+    """Read the manifest, and refuse the run of another task."""
     manifest, here = Manifest.read(settings.folder), settings.task_name
     first = manifest.stages.get(RunFolder(settings.folder).finetune.name)
     if first is not None and (there := first.settings.get("data.task")) != here:
@@ -118,14 +117,14 @@ def _open(settings: RunSettings) -> Manifest:
 
 
 def _check(settings: RunSettings) -> GLUEDataModule:
-    """Find what is wrong with data, model or student now, before anything is written; the data module.
+    """Check data, model and student before anything is written, and return the data module.
 
     Raises:
-        StarkError: If the run could not end well.
+        StarkError: If the run would fail later.
     """
     encoder = settings.model_name_or_path
     data = GLUEDataModule(model_name_or_path=encoder, seed=settings.seed, **settings.data)
-    # A new head is drawn from the random state, which the fits set anew.
+    # A new head uses up random numbers, which does not matter: each fit seeds the generators itself.
     model = load_classifier(encoder, label_names=data.label_names, kind=data.kind)
     check_inputs(model.config, data.tokenizer, data.max_length, is_pair=data.is_pair, where=encoder)
     check_tokenizer_limit(model.config, data.tokenizer, data.max_length, encoder)

@@ -1,4 +1,4 @@
-"""Where everything of a run lies: no other module spells the name of one of its files, folders or stages."""
+"""The places of a run's files, folders and stages. Their names are spelled in no other module."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ __all__ = [
     "without_seed",
 ]
 
-# In the folder of a stage.
+# Names in the folder of a stage.
 MODEL = "model"
 CHECKPOINTS = "checkpoints"
 STAGE_CONFIG = "stage.yaml"
-"""The command line of a fit as YAML."""
+"""The options of a fit as YAML."""
 FIT_CONFIG = "config.yaml"
-"""All settings of a fit, defaults included, as Lightning writes them."""
+"""All settings of a fit, including defaults, as Lightning writes them."""
 METRICS = "metrics.csv"
 OUTPUT_LOG = "output.log"
 STUDENT_SCORES = "student_scores.safetensors"
@@ -42,7 +42,7 @@ LOSS_WEIGHTS = "loss.safetensors"
 TEACHER_SCORES = "teacher_scores.safetensors"
 BASELINE_SCORES = "baseline_scores.safetensors"
 
-# Kinds of stages of which a run has several.
+# Kinds of which a run has several stages.
 DISTILL = "distill"
 BASELINES = "baselines"
 
@@ -55,7 +55,7 @@ class Place:
 
     Args:
         root: The run's folder.
-        name: The path in the run's folder, with slashes, which plans, manifests and summaries contain.
+        name: The path in the run's folder, with slashes, as plans, manifests and summaries contain it.
 
     Examples:
         >>> place = Place(Path("runs/mrpc"), "finetune")
@@ -68,12 +68,12 @@ class Place:
 
     @property
     def path(self) -> Path:
-        """The path, with that of the run's folder."""
+        """The full path, including the run's folder."""
         return self.root / self.name
 
     @property
     def model(self) -> Place:
-        """The model folder that a fit, or the cut of the student, leaves in its folder."""
+        """The model folder in the folder of a fit, or of the stage that cuts the student."""
         return self / MODEL
 
     @property
@@ -86,7 +86,7 @@ class Place:
         """Whether a model lies here.
 
         Raises:
-            ReadError: If it could not be found out.
+            ReadError: If the folder cannot be read, so that it is unknown.
         """
         return is_file(self.path / "config.json")
 
@@ -103,12 +103,12 @@ class Place:
 class RunFolder:
     """The places of a run.
 
-    What is repeated with several seeds (the trial and all that follows, up to the last distillation and the baselines)
-    lies in a folder for each seed; everything else exists once.
+    In a run with several seeds the repeated stages (the trial and everything after it, up to the last distillation and
+    the baselines) lie in a folder for each seed; all other stages exist once.
 
     Args:
         root: The run's folder.
-        seed: The seed whose places are meant, where a run has several seeds; None for a run with one.
+        seed: In a run with several seeds, the seed of the repeated places; None for a run with one seed.
 
     Examples:
         >>> run = RunFolder(Path("runs/mrpc"))
@@ -123,10 +123,10 @@ class RunFolder:
         """The places of one of several repetitions.
 
         Args:
-            seed: Its seed.
+            seed: Seed of the repetition.
 
         Returns:
-            The same run.
+            The same run's folder, with the places of that seed.
         """
         return replace(self, seed=seed)
 
@@ -144,7 +144,7 @@ class RunFolder:
     def _repeated(self, name: str) -> Place:
         return self.at(name if self.seed is None else f"seed_{self.seed}/{name}")
 
-    # What the run writes about itself.
+    # Records of the run itself.
 
     @property
     def manifest(self) -> Path:
@@ -158,11 +158,11 @@ class RunFolder:
 
     @property
     def plugins(self) -> Path:
-        """The folder of the copies of plugins."""
+        """The folder with copies of the plugins."""
         return self.root / "plugins"
 
     def description(self, task: str) -> Path:
-        """The copy of the description of an own task.
+        """The copy of the description of a user's task.
 
         Args:
             task: Path of the description.
@@ -177,11 +177,11 @@ class RunFolder:
         """Whether a run lies here, finished or not."""
         return self.config.is_file() and self.manifest.is_file()
 
-    # What is no result of a stage.
+    # Files and folders that are no result of a stage.
 
     @property
     def teacher_outputs(self) -> Path:
-        """The folder of the teachers' outputs for all rows, which distillations share."""
+        """The folder of the teachers' outputs for all rows; the distillations share it."""
         return self.root / "teacher_outputs"
 
     @property
@@ -191,7 +191,7 @@ class RunFolder:
 
     @property
     def mlflow_database(self) -> Path:
-        """The database of MLflow, where no other is configured."""
+        """The database of MLflow, used unless another one is configured."""
         return self.root / "mlflow.db"
 
     @property
@@ -233,7 +233,7 @@ class RunFolder:
 
     @property
     def evaluate(self) -> Place:
-        """The stage that measures all models; it has no folder."""
+        """The stage that evaluates all models; it has no folder."""
         return self.at("evaluate")
 
     @property
@@ -243,12 +243,12 @@ class RunFolder:
 
     @property
     def dev_logits(self) -> Place:
-        """Every model's logits for dev, by its folder, and ``labels``; rows in the file's order."""
+        """Logits of every model on dev, by model folder, and ``labels``; rows are in the order of the data file."""
         return self.at("dev_logits.safetensors")
 
     @property
     def student(self) -> Place:
-        """The stage that copies the best student, and its model folder."""
+        """The stage that copies the best student, which is also the student's model folder."""
         return self.at("student")
 
     # Stages that are repeated with each seed, and their results.
@@ -260,7 +260,7 @@ class RunFolder:
 
     @property
     def trial_loss(self) -> Place:
-        """Parameters of the trial's loss, if the run has a loss that is given to it."""
+        """Parameters of the trial's loss, if ``distillation.loss`` is set."""
         return self.trial / LOSS_WEIGHTS
 
     @property
@@ -270,7 +270,7 @@ class RunFolder:
 
     @property
     def sparsify(self) -> Place:
-        """The stage that scores the dense teacher; sparse teachers lie in its folder, too."""
+        """The stage that scores the dense teacher; its folder also contains the sparse teachers."""
         return self._repeated("sparsify")
 
     @property
@@ -289,7 +289,7 @@ class RunFolder:
         return self.sparsify / BASELINE_SCORES
 
     def sparse_teacher(self, teacher: str) -> Place:
-        """The stage that cuts a sparse teacher, and its model folder.
+        """The stage that cuts a sparse teacher, which is also the teacher's model folder.
 
         Args:
             teacher: Name of the sparse teacher, such as ``0.5_0.1``.
@@ -324,7 +324,7 @@ class RunFolder:
         """A stage of a baseline.
 
         Args:
-            name: Such as ``no_teacher`` or ``dense_teacher_best_of_k/2``.
+            name: Name of the stage in the folder of baselines, such as ``no_teacher`` or ``dense_teacher_best_of_k/2``.
 
         Returns:
             The place.
@@ -333,10 +333,10 @@ class RunFolder:
 
 
 def earlier_metrics(number: int | str) -> str:
-    """The name of the metrics of a fit before one of its interruptions.
+    """The name of the file with a fit's metrics from before an interruption.
 
     Args:
-        number: The number of the interruption, from 0, or a pattern for all numbers.
+        number: Number of the interruption, counted from 0, or a pattern for all numbers.
 
     Returns:
         The name of the file.
@@ -350,7 +350,7 @@ def earlier_metrics(number: int | str) -> str:
 
 
 def without_seed(name: str) -> str:
-    """The name of a place without the folder of its seed.
+    """The name of a place, without the folder of its seed.
 
     Args:
         name: The path in the run's folder.

@@ -1,4 +1,4 @@
-"""What `stark run` can be told: one dataclass per part of the method, read from YAML and the command line."""
+"""The settings of `stark run`: one dataclass per part of the method, read from YAML and the command line."""
 
 from __future__ import annotations
 
@@ -51,22 +51,22 @@ Baseline = Literal[
     "magnitude",
     "random",
 ]
-"""Other ways to a student of the same shape, reported beside the method's and never chosen; the last six are other
-scores of the teacher's units, see `RANKINGS`."""
+"""Other ways to make a student of the same shape. They are reported for comparison and never chosen. The last six rank
+the teacher's units by other scores, see `RANKINGS`."""
 
 
 def number(default: Any, least: float, most: float = math.inf) -> Any:  # noqa: ANN401 - the field's type is beside it
-    """A setting that is a number, and its range; other values would make torch or Lightning stumble in a run's middle.
+    """Declare a setting that is a number in a range; other values would make torch or Lightning fail during a run.
 
-    Not the types of `jsonargparse.typing`: mypy takes them for Any.
+    The types of `jsonargparse.typing` are not used, because mypy takes them for Any.
 
     Args:
-        default: Its default.
-        least: The smallest value.
-        most: The largest one.
+        default: Default value of the setting.
+        least: Smallest allowed value.
+        most: Largest allowed value.
 
     Returns:
-        A field of a dataclass, whose range `check_ranges` looks at.
+        A field of a dataclass; `check_ranges` checks its range.
     """
     return field(default=default, metadata={"range": (least, most)})
 
@@ -97,13 +97,14 @@ def check_ranges(name: str, part: Any) -> None:  # noqa: ANN401 - any of the dat
             raise StarkError(f"{name}.{item.name} is {value}: choose a number {asked}")
 
 
-# Where things lie, how often they are saved, and what is recorded apart.
+# Settings on which no result depends (paths, logging, how often checkpoints are written), or which are recorded
+# separately.
 _WITHOUT_EFFECT = ("data_dir", "cache_dir", "num_workers", "expected_content", "loggers", "checkpoint_every_n_steps")
 
 
 @dataclass
 class FitSettings:
-    """How a model is trained; of the finetuning, 0 epochs take the model as an already finetuned teacher."""
+    """How a model is trained. In the finetuning, 0 epochs mean that the model is already a finetuned teacher."""
 
     epochs: int = number(5, 0)
     learning_rate: float = number(3e-5, 0, 1e6)
@@ -113,7 +114,7 @@ class FitSettings:
     patience: int = number(5, 0)
 
     def optimization(self) -> dict[str, float]:
-        """What the Lightning modules call the same."""
+        """The arguments of the Lightning modules that have the same names."""
         names = ("learning_rate", "weight_decay", "warmup_proportion")
         return {name: getattr(self, name) for name in names}
 
@@ -125,7 +126,7 @@ class DistillationSettings(FitSettings):
     epochs: int = number(10, 0)
     #: Class path of the loss, or its class_path and init_args; null for `stark.SoftTargets`.
     loss: str | dict[str, Any] | None = None
-    #: Temperature and weight of `stark.SoftTargets`, in the place of `loss`; null for its defaults.
+    #: Temperature and weight of `stark.SoftTargets`, instead of `loss`; null for its defaults.
     temperature: float | None = number(None, 1e-6, 1e6)
     distillation_weight: float | None = number(None, 0, 1)
 
@@ -133,12 +134,12 @@ class DistillationSettings(FitSettings):
         """Check that the loss is described once."""
         if self.loss is not None and (self.temperature is not None or self.distillation_weight is not None):
             raise StarkError(
-                "distillation.loss is given beside distillation.temperature or distillation.distillation_weight: set "
-                "them in distillation.loss.init_args"
+                "distillation.loss is given together with distillation.temperature or "
+                "distillation.distillation_weight: set them in distillation.loss.init_args"
             )
 
     def loss_config(self) -> dict[str, Any]:
-        """The loss as a single fit is told: its class path, and its settings."""
+        """The loss as the settings of a single fit describe it: its class path and its arguments."""
         if isinstance(self.loss, str):
             return {"class_path": self.loss}
         if self.loss is not None:
@@ -150,17 +151,21 @@ class DistillationSettings(FitSettings):
 
 @dataclass
 class StudentSettings:
-    """How the student is cut: `sparsity` removed of heads and neurons, or of what `budget` counts, or `layers` kept."""
+    """How the student is cut.
+
+    Either the fraction `sparsity` of heads and neurons (or of what `budget` counts) is removed, or `layers` are kept.
+    """
 
     sparsity: float | None = None
     layers: int | None = None
     which: LayerChoice = "first"
-    #: Keep a multiple of this many neurons in each layer: other widths cost more time than they save.
+    #: The number of neurons kept in each layer is a multiple of this; other widths cost more time than they save.
     round_to: int = number(8, 1)
     #: Class path of the score that units are ranked by, or its class_path and init_args; null for
     #: `stark.Expressiveness`.
     score: str | dict[str, Any] | None = None
-    #: Of what the sparsity is a fraction, described in the same way; null for `stark.Units`.
+    #: Class path of the budget, which counts what the sparsity is a fraction of, or its class_path and init_args; null
+    #: for `stark.Units`.
     budget: str | dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
@@ -180,15 +185,16 @@ class StudentSettings:
 
 @dataclass
 class TeacherSettings:
-    """Which sparse teachers are candidates: each lam, the weight of expressiveness, with each sparsity."""
+    """Which sparse teachers are candidates: each lam (the weight of expressiveness) with each sparsity."""
 
     #: Null where `score` is given.
     lams: list[float] | None = field(default_factory=lambda: [0.5])
     sparsities: list[float] = field(default_factory=lambda: [0.05, 0.1, 0.2, 0.3, 0.4])
-    #: Class path of the score that units are ranked by, or its class_path and init_args, in the place of
+    #: Class path of the score that units are ranked by, or its class_path and init_args, instead of
     #: `stark.Knowledgeableness` with each of `lams`.
     score: str | dict[str, Any] | None = None
-    #: Of what a sparsity is a fraction, described in the same way; null for `stark.Units`.
+    #: Class path of the budget, which counts what a sparsity is a fraction of, or its class_path and init_args; null
+    #: for `stark.Units`.
     budget: str | dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
@@ -204,7 +210,7 @@ class TeacherSettings:
         for sparsity in self.sparsities:
             check_sparsity(sparsity)
         for name, values in (("lams", self.lams), ("sparsities", self.sparsities)):
-            if values and len({f"{value:g}" for value in values}) < len(values):  # as folders are called
+            if values and len({f"{value:g}" for value in values}) < len(values):  # spelled as in folder names
                 raise StarkError(f"teacher.{name} are {values}: name each one once")
         if self.lams == []:
             raise StarkError("teacher.lams are []: name at least one")
@@ -212,26 +218,27 @@ class TeacherSettings:
 
 @dataclass
 class SearchSettings:
-    """How the best sparse teacher is found, by the selection part alone.
+    """How the best sparse teacher is found; only the held-out selection split decides.
 
-    ``exhaustive`` distils from every candidate. ``halving`` does so for a few epochs, goes on with the better ones, and
-    so on. ``predict`` ranks the candidates without training and distils from the best. ``none`` distils from the only
-    candidate and takes its student, whatever that of the dense teacher scores.
+    ``exhaustive`` distils from every candidate. ``halving`` (successive halving) distils from all candidates for a few
+    epochs, continues with the better ones, and repeats this. ``predict`` ranks the candidates without training and
+    distils from the best one. ``none`` distils from the only candidate and takes its student, even if the dense
+    teacher's student scores higher.
     """
 
     mode: SearchMode = "exhaustive"
-    #: Of ``predict``: the sparse teacher's own score, its agreement with the trial student, or score + weight x
-    #: sparsity.
+    #: How ``predict`` ranks: by the sparse teacher's own score, by its agreement with the trial student, or by
+    #: score + weight x sparsity.
     rule: PredictionRule = "agreement"
     #: The weight in ``metric_and_sparsity``.
     sparsity_weight: float = number(0.2, -1e6, 1e6)
-    #: Of ``halving``: one of so many candidates stays, and what stays is trained so many times longer.
+    #: For ``halving``: each round keeps one of this many candidates and trains it this many times longer.
     eta: int = number(2, 2)
 
 
 @dataclass
 class ScoringSettings:
-    """On which part of the data heads and neurons are scored, and how."""
+    """On which split heads and neurons are scored, and how the scores are reduced over its rows."""
 
     split: ScoringSplit = "selection"
     reduction: ScoreReduction = "example"
@@ -239,26 +246,26 @@ class ScoringSettings:
 
 @dataclass
 class TrainerSettings:
-    """Lightning's Trainer, as far as all stages share it."""
+    """Settings of Lightning's Trainer that all stages share."""
 
     accelerator: str = "auto"
     devices: int = number(1, 1)
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     gradient_clip_val: float = number(1.0, 0)
     accumulate_grad_batches: int = number(1, 1)
-    #: Evaluate every so many batches instead of each epoch.
+    #: Number of batches between evaluations; null to evaluate after each epoch.
     val_check_interval: int | None = number(None, 1)
-    #: Train with torch.compile; for GPUs.
+    #: Whether to train with torch.compile; for GPUs.
     compile: bool = False
     #: Loggers in addition to the CSV of each fit.
     loggers: list[Loggers] = field(default_factory=list)
-    #: Write a checkpoint every so many steps, in addition to those after each evaluation.
+    #: Number of steps between checkpoints that are written in addition to those after each evaluation.
     checkpoint_every_n_steps: int = number(500, 1)
 
 
 @dataclass
 class RunSettings:
-    """Everything that decides what a run computes, and where it goes."""
+    """All settings that decide what a run computes and where its files are written."""
 
     model_name_or_path: str
     name: str
@@ -272,49 +279,49 @@ class RunSettings:
     search: SearchSettings
     scoring: ScoringSettings
     trainer: TrainerSettings
-    #: The trial and all that follows is repeated with each of these; none: once, with ``seed``.
+    #: Seeds with each of which the trial and everything after it are repeated; if empty, they run once, with ``seed``.
     seeds: list[int] = field(default_factory=list)
     baselines: list[Baseline] = field(default_factory=list)
-    #: How many fits run at a time, and where, which changes no result.
+    #: Number of fits that run at a time, and where they run; results do not depend on either.
     workers: int = 1
     executor: Executor = "local"
     plugins: tuple[Plugin, ...] = ()
 
     @property
     def is_shared(self) -> bool:
-        """Whether each fit has a process of its own, beside others."""
+        """Whether each fit runs in a separate process, possibly at the same time as others."""
         return self.workers > 1 or self.executor != "local"
 
     @property
     def folder(self) -> Path:
-        """Where the run's files lie."""
+        """The folder of the run's files."""
         return Path(self.root) / self.name
 
     @property
     def task_name(self) -> str:
-        """Of the data, wherever a file that describes them lies; the content of its files counts beside it."""
+        """Name of the task. It replaces the path of a task's description; the data's content is recorded separately."""
         return open_task(self.data["task"], self.data.get("data_dir")).name
 
     def with_seed(self, seed: int) -> RunSettings:
-        """The same run with fits from another seed, on the same rows.
+        """The settings of the same run with another seed for the fits, on the same rows.
 
         Args:
             seed: Seed of the fits.
 
         Returns:
-            Other settings.
+            New settings.
         """
         cut_seed = self.seed if self.data.get("cut_seed") is None else self.data["cut_seed"]
         return replace(self, seed=seed, data={**self.data, "cut_seed": cut_seed})
 
     def expecting(self, content: Mapping[str, str]) -> RunSettings:
-        """The same run, whose stages refuse other rows than those that it began with.
+        """The settings of the same run, with stages that refuse other rows than those at the run's start.
 
         Args:
             content: Digest of each split.
 
         Returns:
-            Other settings.
+            New settings.
         """
         return replace(self, data={**self.data, "expected_content": dict(content)})
 
@@ -322,10 +329,10 @@ class RunSettings:
         """The settings of a part on which results depend, by their full names.
 
         Args:
-            part: Such as ``trainer``.
+            part: Name of the part, such as ``trainer``.
 
         Returns:
-            Such as ``{"trainer.devices": 1, ...}``.
+            Values by full name, such as ``{"trainer.devices": 1, ...}``.
         """
         values = asdict(getattr(self, part)) if part != "data" else {**self.data, "task": self.task_name}
         return {f"{part}.{name}": value for name, value in values.items() if name not in _WITHOUT_EFFECT}
@@ -333,15 +340,15 @@ class RunSettings:
 
 @dataclass
 class RunOptions:
-    """What a single call of `stark run` is asked for, beside the settings."""
+    """Options of a single call of `stark run`; they are not among the run's settings."""
 
     #: Number of fits that run at a time, each in a separate process if there are several.
     workers: int = 1
     #: Where they run.
     executor: Executor = "local"
-    #: Only print what would run, and why.
+    #: Whether only to print what would run, and why.
     dry_run: bool = False
-    #: Run this stage again, and all that depend on it.
+    #: Name of a stage that runs again, with all stages that depend on it.
     start: str | None = None
 
 

@@ -63,7 +63,7 @@ def test_what_cannot_be_a_loss_is_told_before_anything_is_written(plugin, tiny_t
     for given, message in (
         (["--distillation.loss", "stark.NoSuchLoss"], "NoSuchLoss"),
         ([*plugin, "--baselines", "[kl_friendliness]"], "needs stark.SoftTargets"),
-        ([*plugin, "--distillation.temperature", "3"], "distillation.loss is given beside"),
+        ([*plugin, "--distillation.temperature", "3"], "distillation.loss is given together with"),
     ):
         with pytest.raises(SystemExit) as stopped:
             main(options(tiny_task, tmp_path, *given))
