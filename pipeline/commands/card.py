@@ -12,9 +12,9 @@ def parser() -> OneLineErrors:
     """Make the parser of `stark card`."""
     parser = OneLineErrors(prog="stark card", description="Write a model card.")
     parser.add_argument("model", type=str, help="model folder of a run, such as runs/NAME/student")
-    parser.add_argument("--license", type=str, help="as the hub spells it, such as apache-2.0")
-    parser.add_argument("--language", type=str, help="of the texts, such as en")
-    parser.add_argument("--repo", type=str, help="id on the hub that the example names; default: the folder")
+    parser.add_argument("--license", type=str, help="license id of the hub, such as apache-2.0")
+    parser.add_argument("--language", type=str, help="language of the texts, such as en")
+    parser.add_argument("--repo", type=str, help="id on the hub, for the usage example; default: the folder")
     parser.add_argument("--output", type=str, help="file to write; default MODEL/README.md")
     parser.add_argument("--overwrite", action="store_true", help="replace a file that was written or changed by hand")
     add_plugins(parser)
@@ -29,7 +29,7 @@ def command(args: list[str]) -> None:
     """
     options = parser().parse_args(args)
     load_plugins(options.plugins)
-    # It takes seconds to import.
+    # Imported here, as it takes seconds.
     from pipeline.report.card import card
 
     card(options)

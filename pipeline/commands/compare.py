@@ -17,7 +17,9 @@ def parser() -> OneLineErrors:
     """Make the parser of `stark compare`."""
     parser = OneLineErrors(prog="stark compare", description="Several runs on one page.")
     parser.add_argument("runs", type=str, nargs="+", help="folders of runs, such as runs/A runs/B")
-    parser.add_argument("--output", type=str, default="runs/compare.html", help="HTML file; Markdown beside it")
+    parser.add_argument(
+        "--output", type=str, default="runs/compare.html", help="HTML file; a Markdown file is written next to it"
+    )
     parser.add_argument(
         "--overwrite",
         action="store_true",
@@ -34,8 +36,8 @@ def command(args: list[str]) -> None:
         args: The command line after its name.
 
     Raises:
-        StarkError: If one of them is no run, the output is no name of a page, or the extra is missing.
-        StarkFileExistsError: If a file is there that is not an earlier page.
+        StarkError: If a folder is no run, the name of the output does not fit a page, or the extra is missing.
+        StarkFileExistsError: If the output exists and is not an earlier page.
     """
     options = parser().parse_args(args)
     load_plugins(options.plugins)

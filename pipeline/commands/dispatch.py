@@ -1,4 +1,4 @@
-"""The commands behind `stark`, and what becomes of their errors."""
+"""Runs the commands of `stark` and turns their errors into messages and exit statuses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from stark.storage import passing_reason
 
 __all__ = ["FITS", "command_names", "defect_note", "run_command"]
 
-# Of the disk, not of the program, wherever they occur first.
+# Errors of the disk, not of the program; they can occur at any write.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 FITS = ("fit", "validate", "test", "predict")
@@ -34,10 +34,11 @@ FITS = ("fit", "validate", "test", "predict")
 
 
 def run_command(args: list[str]) -> None:
-    """Run a command; a mistake of the user becomes one line and exit status 2.
+    """Run a command; a mistake of the user is reported in one line, with exit status 2.
 
-    Anything else is a defect: it keeps its traceback, below which a line asks for a report. SIGINT and SIGTERM end the
-    command with status 130 and 143, and a line that says how to go on.
+    So are a full disk and temporary errors of the system. Any other exception keeps its traceback; unless a plugin
+    raised it, it is a defect, and a line below the traceback asks for a report. SIGINT and SIGTERM end the command with
+    status 130 and 143, and with a line that shows the command to continue with.
 
     Args:
         args: The command and its options.
@@ -48,13 +49,13 @@ def run_command(args: list[str]) -> None:
     except Interrupted as stop:
         _leave(stop, args)
     except subprocess.CalledProcessError as error:
-        sys.exit(error.returncode)  # a stage of several processes, which has said itself what is wrong
+        sys.exit(error.returncode)  # a stage in a separate process, which has already printed its error
     except Exception as error:
         if (mistake := mistake_of(error)) is not None:
             fail(str(mistake))
         if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
             fail(f"{error}: make room and give the same command again")
-        if passing_reason(error) is not None:  # of the system, such as too few file descriptors or too little memory
+        if passing_reason(error) is not None:  # a temporary error of the system, such as too many open files
             fail(f"{str(error) or type(error).__name__}: give the same command again when that has passed")
         if not _is_of_a_plugin(error):
             error.add_note(defect_note())
@@ -75,7 +76,7 @@ def defect_note() -> str:
     """The line below the traceback of a defect.
 
     Returns:
-        What happened, and what to report.
+        The line; it asks for a report and names the versions of the packages.
     """
     versions = ", ".join(f"{name} {version(name)}" for name in ("stark-lightning", "torch", "transformers"))
     return (
@@ -85,7 +86,7 @@ def defect_note() -> str:
 
 
 def _is_of_a_plugin(error: BaseException) -> bool:
-    """Whether an exception was raised by a user's own code: neither ours nor an installed library's."""
+    """Whether a user's own code raised an exception, neither our code nor an installed library."""
     frames = traceback.extract_tb(error.__traceback__)
     place = Path(frames[-1].filename) if frames else Path(__file__)
     homes = (
@@ -98,7 +99,7 @@ def _is_of_a_plugin(error: BaseException) -> bool:
 
 
 def command_names() -> list[str]:
-    """The commands with a module of their own in this package, which has a function ``command``.
+    """The commands that are modules of this package with a function ``command``.
 
     Returns:
         Their names, as they are typed.
@@ -112,14 +113,14 @@ def command_names() -> list[str]:
 
 
 def _command(name: str) -> Callable[[list[str]], None]:
-    # Only the module of this command is imported: those of others may need packages that are not installed.
+    # Only this command's module is imported, because the others may need packages that are not installed.
     found: Callable[[list[str]], None] = import_module(f"{__package__}.{name.replace('-', '_')}").command
     return found
 
 
 @contextmanager
 def _signals_interrupt() -> Iterator[None]:
-    """Let SIGINT and SIGTERM raise `Interrupted`; a fit takes them over for as long as it trains."""
+    """Let SIGINT and SIGTERM raise `Interrupted`. A fit installs other handlers while it trains."""
 
     def interrupt(signum: int, _: FrameType | None) -> None:
         raise Interrupted(signum)
@@ -136,11 +137,11 @@ def _signals_interrupt() -> Iterator[None]:
 
 
 def _leave(stop: Interrupted, args: list[str]) -> None:
-    """Say how to go on, and exit with the signal's status."""
+    """Print the command to continue with, and exit with the signal's status."""
     if any(os.environ.get(name, "0") != "0" for name in ("RANK", "LOCAL_RANK")):
-        sys.exit(0)  # the first process speaks for all; Lightning kills it when another one fails before it has
+        sys.exit(0)  # only the first process prints; Lightning would kill it if another process failed earlier
     if PARENT_VARIABLE in os.environ:
-        sys.exit(128 + stop.signum)  # of a stage, whose pipeline prints how to go on
+        sys.exit(128 + stop.signum)  # this is the process of a stage; the pipeline that started it prints the command
     again = _without_from(args)
     if args[0] == "fit" and stop.checkpoint is not None and "--ckpt_path" not in args:
         again += ["--ckpt_path", str(stop.checkpoint)]
@@ -149,7 +150,7 @@ def _leave(stop: Interrupted, args: list[str]) -> None:
 
 
 def _without_from(args: list[str]) -> list[str]:
-    """The command without ``--from STAGE``, which would begin anew with what it has begun."""
+    """The command without ``--from STAGE``, which would restart the stages that the interrupted call has begun."""
     again = list(args)
     while "--from" in again:
         start = again.index("--from")
@@ -158,7 +159,7 @@ def _without_from(args: list[str]) -> list[str]:
 
 
 def _find_configs(args: list[str]) -> list[str]:
-    """Let ``configs/...`` mean the packaged file where the working directory has no such file."""
+    """Replace ``configs/...`` by the packaged file if the working directory has no such file."""
     return [_find_config(arg) for arg in args]
 
 

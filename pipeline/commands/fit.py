@@ -1,4 +1,4 @@
-"""The commands of a single fit: `stark fit`, `validate`, `test` and `predict`, which are LightningCLI's."""
+"""The commands of a single fit: `stark fit`, `validate`, `test` and `predict`, implemented by LightningCLI."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ def command(args: list[str]) -> None:
     """Run one of the commands.
 
     Args:
-        args: Its name, and the command line after it.
+        args: The name of the command, and the command line after it.
     """
-    # It takes seconds to import.
+    # Imported here, as it takes seconds.
     from pipeline.fits.lightning_cli import StarkCLI
 
     StarkCLI(args)

@@ -11,9 +11,9 @@ __all__ = ["command", "parser"]
 def parser() -> OneLineErrors:
     """Make the parser of `stark push`."""
     parser = OneLineErrors(prog="stark push", description="Upload a model folder to the Hugging Face hub.")
-    parser.add_argument("model", type=str, help="model folder, such as runs/NAME/student, or one of stark export")
-    parser.add_argument("repo", type=str, help="id on the hub, such as me/my-model; made if it is not there")
-    parser.add_argument("--private", action="store_true", help="make it private, if it has to be made")
+    parser.add_argument("model", type=str, help="model folder, such as runs/NAME/student, or a folder of stark export")
+    parser.add_argument("repo", type=str, help="id on the hub, such as me/my-model; created if it does not exist")
+    parser.add_argument("--private", action="store_true", help="make a new repository private")
     add_plugins(parser)
     return parser
 
@@ -26,7 +26,7 @@ def command(args: list[str]) -> None:
     """
     options = parser().parse_args(args)
     load_plugins(options.plugins)
-    # It takes seconds to import.
+    # Imported here, as it takes seconds.
     from pipeline.deploy.push import push
 
     push(options)

@@ -15,9 +15,9 @@ __all__ = ["command", "parser"]
 
 def parser() -> OneLineErrors:
     """Make the parser of `stark report`."""
-    parser = OneLineErrors(prog="stark report", description="A run as one page, pictures first.")
+    parser = OneLineErrors(prog="stark report", description="Show a run as one page, figures first.")
     parser.add_argument("run", type=str, help="folder of a run, finished or not, such as runs/NAME")
-    parser.add_argument("--output", type=str, help="HTML file; default RUN/report.html, and report.md beside it")
+    parser.add_argument("--output", type=str, help="HTML file; default: RUN/report.html; also writes Markdown")
     parser.add_argument(
         "--overwrite",
         action="store_true",
@@ -34,8 +34,8 @@ def command(args: list[str]) -> None:
         args: The command line after its name.
 
     Raises:
-        StarkError: If there is no such run, the output is no name of a page, or the extra is missing.
-        StarkFileExistsError: If a file is there that is not an earlier page.
+        StarkError: If there is no such run, the name of the output does not fit a page, or the extra is missing.
+        StarkFileExistsError: If the output exists and is not an earlier page.
     """
     options = parser().parse_args(args)
     load_plugins(options.plugins)

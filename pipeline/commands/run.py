@@ -1,4 +1,4 @@
-"""The command `stark run`: its options, read and checked."""
+"""The command `stark run`: reads and checks its options."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def command(args: list[str]) -> None:
         args: The command line after its name.
     """
     settings = read_settings(args)
-    # It takes seconds to import.
+    # Imported here, as it takes seconds.
     from pipeline.run import run
 
     run(*settings)
@@ -45,15 +45,15 @@ def command(args: list[str]) -> None:
 
 def parser() -> OneLineErrors:
     """Make the parser of `stark run`."""
-    parser = OneLineErrors(prog="stark run", description="The whole method, from an encoder to the best small student.")
+    parser = OneLineErrors(prog="stark run", description="Run the whole method, from an encoder to the best student.")
     parser.add_argument("-c", "--config", action=ActionConfigFile, help="YAML file; later ones and options override")
     parser.add_argument("--model_name_or_path", type=str, required=True, help="encoder: local folder or hub id")
     parser.add_argument("--name", type=str, default="stark", help="the run's folder is ROOT/NAME")
     parser.add_argument("--root", type=str, default="runs", help="folder of all runs")
-    parser.add_argument("--seed", type=int, default=776, help="every fit starts from it")
-    parser.add_argument("--seeds", type=list[int], default=[], help="repeat the trial and what follows with each")
-    parser.add_argument("--workers", type=int, default=1, help="fits that run at a time, each in its own process")
-    parser.add_argument("--executor", type=Executor, default="local", help="where they run: this machine, or Ray")
+    parser.add_argument("--seed", type=int, default=776, help="random seed of every fit")
+    parser.add_argument("--seeds", type=list[int], default=[], help="seeds to repeat the trial and later stages with")
+    parser.add_argument("--workers", type=int, default=1, help="number of fits that run at a time, each in a process")
+    parser.add_argument("--executor", type=Executor, default="local", help="where fits run: on this machine or on Ray")
     parser.add_argument("--plugins", type=PluginPaths, default=[], help=PLUGINS_HELP)
     parser.add_argument("--dry-run", action="store_true", help="print which stages would run, and why")
     parser.add_argument("--from", type=str, metavar="STAGE", help="run this stage and all that depend on it again")
@@ -74,7 +74,7 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
         args: The command line after `run`.
 
     Returns:
-        The settings, the same as the text of a YAML file that gives them again, and the options of this call.
+        The settings, a YAML text that reproduces them, and the options of this call.
 
     Raises:
         StarkError: If a value is out of range.
@@ -126,15 +126,15 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
         plugins=plugins,
         **parts,
     )
-    # The task and the ranges of its settings are checked now, not after the first stage.
+    # This checks the task and the ranges of its settings now, not after the first stage.
     DataSettings(model_name_or_path=settings.model_name_or_path, seed=settings.seed, **settings.data)
     return settings, text, options
 
 
 def _make_absolute_(parsed: Namespace) -> None:
-    """Name local files absolutely: the run's `config.yaml` then means the same from any folder."""
+    """Make the paths of local files absolute, so that the run's `config.yaml` works from any folder."""
     parsed.root = _absolute(parsed.root)
-    # Anything else is the id of a model on the hub.
+    # Otherwise it is the id of a model on the hub.
     if Path(parsed.model_name_or_path).is_dir():
         parsed.model_name_or_path = _absolute(parsed.model_name_or_path)
     if is_description(parsed.data.task):
@@ -163,7 +163,7 @@ def _check_place(name: str) -> None:
 
 
 def _check_accelerator(name: str) -> None:
-    # It takes seconds to import, and nothing before needs it.
+    # Imported here, as it takes seconds and is not needed earlier.
     from pytorch_lightning.accelerators import AcceleratorRegistry
 
     known = AcceleratorRegistry.available_accelerators()

@@ -20,7 +20,7 @@ def parser() -> OneLineErrors:
     """Make the parser of `stark sample-data`."""
     parser = OneLineErrors(prog="stark sample-data", description="Generate small GLUE tasks and a tiny encoder.")
     parser.add_argument("directory", type=str, help="folder to write into")
-    parser.add_argument("--overwrite", action="store_true", help="replace files of the same names, whatever they hold")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files of the same names")
     return parser
 
 
@@ -31,10 +31,10 @@ def command(args: list[str]) -> None:
         args: The command line after its name.
 
     Raises:
-        StarkFileExistsError: If a file is there that this command did not write; nothing is changed then.
+        StarkFileExistsError: If a file exists that this command did not write; nothing is changed then.
     """
     options = parser().parse_args(args)
-    # It takes seconds to import.
+    # Imported here, as it takes seconds.
     from stark.model_folders.sample_encoder import save_sample_encoder
 
     directory = Path(options.directory)
@@ -50,9 +50,9 @@ def command(args: list[str]) -> None:
         if not options.overwrite:
             _check_encoder(directory.resolve() / _ENCODER, listed, {file.name: file_digest(file) for file in made})
         files = write_sample_data(directory, overwrite=options.overwrite, is_ours=is_ours)
-        if encoder.is_symlink():  # what it leads to is not to be written into
+        if encoder.is_symlink():  # nothing may be written into the folder that it points to
             encoder.unlink()
-        # One by one, so that files of others in the folder stay.
+        # File by file, so that other files in the folder are kept.
         for file in made:
             with new_file(encoder / file.name) as new:
                 shutil.copyfile(file, new)
@@ -63,18 +63,18 @@ def command(args: list[str]) -> None:
 
 
 def _listed(directory: Path) -> dict[Path, str]:
-    """Files that an earlier call wrote, with their checksums; empty if the list of them is not ours."""
+    """Files that an earlier call wrote, with their checksums; empty if another program wrote the list."""
     path = directory / CHECKSUMS_FILE
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     digests = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    # No list of somebody else's has the list of the encoder in it.
+    # Only our list contains the list of the encoder's files.
     if f"{_ENCODER}/{CHECKSUMS_FILE}" not in digests:
         return {}
     return {directory / name: digest for name, digest in digests.items()}
 
 
 def _check_encoder(folder: Path, listed: dict[Path, str], digests: dict[str, str]) -> None:
-    """Refuse to replace an encoder that is neither what an earlier call wrote nor what this one would write."""
+    """Refuse to replace an encoder that differs from what an earlier call wrote and from what this call would write."""
 
     def is_ours(path: Path) -> bool:
         digest = file_digest(path) if path.is_file() else None

@@ -10,11 +10,13 @@ __all__ = ["command", "parser"]
 
 def parser() -> OneLineErrors:
     """Make the parser of `stark serve`."""
-    parser = OneLineErrors(prog="stark serve", description="Classify typed text in the browser, beside the teacher.")
-    parser.add_argument("model", type=str, help="model folder, such as runs/NAME/student, or one of stark export")
-    parser.add_argument("--teacher", type=str, help="model beside it; default: the teacher of the run that it lies in")
+    parser = OneLineErrors(
+        prog="stark serve", description="Classify typed text in the browser with student and teacher."
+    )
+    parser.add_argument("model", type=str, help="model folder, such as runs/NAME/student, or a folder of stark export")
+    parser.add_argument("--teacher", type=str, help="model to compare with; default: the teacher of the model's run")
     parser.add_argument(
-        "--host", type=str, default="127.0.0.1", help="address; 0.0.0.0 lets other machines in, with a token"
+        "--host", type=str, default="127.0.0.1", help="address; 0.0.0.0 admits other machines that have the token"
     )
     parser.add_argument("--port", type=int, default=7860, help="port of the page")
     add_plugins(parser)
@@ -29,7 +31,7 @@ def command(args: list[str]) -> None:
     """
     options = parser().parse_args(args)
     load_plugins(options.plugins)
-    # It takes seconds to import.
+    # Imported here, as it takes seconds.
     from pipeline.deploy.serve import serve
 
     serve(options)
