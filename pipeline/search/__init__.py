@@ -1,1 +1,1 @@
-"""Candidates of sparse teachers, and how the best one is found."""
+"""The candidates for the sparse teacher, and the search for the best one."""

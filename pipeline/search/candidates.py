@@ -1,4 +1,4 @@
-"""Candidates: the sparse teachers of which a run looks for the best."""
+"""Candidates: the sparse teachers among which a run searches for the best one."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Candidate:
     """A sparse teacher.
 
     Args:
-        lam: Weight of expressiveness in its score; None for the score that ``teacher.score`` names.
-        sparsity: Fraction of its heads and neurons that are removed.
+        lam: Weight of expressiveness in its score; None for the score of ``teacher.score``.
+        sparsity: Fraction of heads and neurons, or of what ``teacher.budget`` counts, that is removed.
     """
 
     lam: float | None
@@ -38,7 +38,7 @@ class RankedTeacher:
 
     Args:
         ranking: Name of the score that its units are ranked by.
-        sparsity: Fraction of its heads and neurons that are removed.
+        sparsity: Fraction of heads and neurons, or of what ``teacher.budget`` counts, that is removed.
     """
 
     ranking: str
@@ -56,15 +56,16 @@ class RankedTeacher:
 
 
 def candidates(teacher: TeacherSettings) -> list[Candidate]:
-    """Every lam with every sparsity above 0 (the teacher of sparsity 0 is that of the trial), the densest first.
+    """All candidates: every lam with every sparsity above 0, the densest first.
 
-    Without lams, every sparsity.
+    Sparsity 0 is left out, because that teacher is the dense teacher of the trial. Without lams there is one candidate
+    for each sparsity.
 
     Args:
         teacher: The settings.
 
     Returns:
-        The candidates in a fixed order, in which ties are decided.
+        The candidates in a fixed order; in a tie the earlier one wins.
 
     Examples:
         >>> [candidate.name for candidate in candidates(TeacherSettings(lams=[1.0, 0.5], sparsities=[0.2, 0.0, 0.1]))]

@@ -1,4 +1,4 @@
-"""Successive halving: who goes on, and for how many epochs."""
+"""Successive halving: which candidates continue, and for how many epochs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _Key = TypeVar("_Key")
 
 
 def best_of(values: Mapping[_Key, float], number: int = 1) -> list[_Key]:
-    """The keys of the highest values; of equal ones those that come first.
+    """The keys of the highest values; among equal values the earlier ones.
 
     Args:
         values: Values by key.
-        number: How many.
+        number: Number of keys.
 
     Returns:
         The keys in their order in ``values``.
@@ -31,17 +31,17 @@ def best_of(values: Mapping[_Key, float], number: int = 1) -> list[_Key]:
 
 
 def halving_epochs(candidates: int, epochs: int, eta: int) -> list[int]:
-    r"""After which epochs successive halving looks at the scores.
+    r"""The epochs after which successive halving compares the candidates and drops the worse ones.
 
-    $r = \lceil \log_\eta k \rceil$ rounds leave one of k candidates; round i is over after
-    $e / \eta^{r - i}$ epochs, rounded, at least 1. Rounds that would end at the same epoch are one.
+    $r = \lceil \log_\eta k \rceil$ rounds reduce k candidates to one; round i, counted from 0, ends after
+    $e / \eta^{r - i}$ epochs, rounded, but after at least 1. Rounds that would end at the same epoch are merged.
 
     Source: Jamieson and Talwalkar, 2016, with epochs as the resource.
 
     Args:
-        candidates: k.
-        epochs: e, of a whole distillation.
-        eta: One of so many stays in each round.
+        candidates: Number k of candidates.
+        epochs: Number e of epochs of a whole distillation.
+        eta: Each round keeps one of this many candidates.
 
     Returns:
         Ascending numbers of epochs, all below e.
@@ -60,7 +60,7 @@ def halving_epochs(candidates: int, epochs: int, eta: int) -> list[int]:
 
 
 def survivors(candidates: int, eta: int) -> int:
-    """How many candidates a round of halving leaves: one of ``eta``, rounded up.
+    """The number of candidates that a round of halving keeps: one of ``eta``, rounded up.
 
     Examples:
         >>> survivors(5, 2)

@@ -1,4 +1,4 @@
-"""Searching for the best sparse teacher with few or no trainings of students, by the selection part alone."""
+"""Predicts which sparse teacher has the best student, without training; uses only the held-out selection split."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ __all__ = ["FOLDS", "HeldOut", "Prediction", "cross_fit", "folds", "predict", "p
 
 
 FOLDS = 5
-"""Into how many parts the selection part is cut where it both scores and ranks the teachers."""
+"""Number of folds of the selection split where it both scores and ranks the teachers."""
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Rows, and scores of the teacher's units that know nothing of them.
+    """Rows, and scores of the teacher's units that were computed without these rows.
 
     Args:
-        scores: Scores of other rows.
-        batches: The rows.
+        scores: Scores computed on other rows.
+        batches: Batches of the rows.
     """
 
     scores: UnitScores
@@ -41,12 +41,12 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is known of a candidate without training a student.
+    """A candidate's estimated quality, without training its student.
 
     Args:
-        metric: The sparse teacher's own score on the selection part, where that did not shape it.
-        agreement: Its agreement with the trial student there; see `Problem.agreement`.
-        value: What it is ranked by.
+        metric: The sparse teacher's own score on the selection split, on rows that its unit scores did not use.
+        agreement: Agreement with the trial student on the same rows, see `Problem.agreement`.
+        value: Value that the candidate is ranked by.
     """
 
     metric: float
@@ -55,19 +55,19 @@ class Prediction:
 
 
 def predicted_value(metric: float, agreement: float, sparsity: float, rule: PredictionRule, weight: float) -> float:
-    r"""By what a candidate is ranked; the higher, the better its student should become.
+    r"""The value that a candidate is ranked by; a higher value predicts a better student.
 
-    ``metric``: the sparse teacher's own. ``agreement``: with the trial student. ``metric_and_sparsity``:
-    $m + w s$, which prefers the smaller of equally good teachers.
+    The rule ``metric`` takes the sparse teacher's own score m, ``agreement`` its agreement with the trial student, and
+    ``metric_and_sparsity`` takes $m + w s$, which prefers the smaller of two equally good teachers.
 
-    Source: the last is the tradeoff of MiniDisc (Zhang et al., 2022), by which it chooses a teacher assistant.
+    Source: the last rule is the tradeoff by which MiniDisc (Zhang et al., 2022) chooses a teacher assistant.
 
     Args:
-        metric: Its score.
-        agreement: See `Problem.agreement`.
-        sparsity: Sparsity of the sparse teacher.
-        rule: One of the three.
-        weight: w.
+        metric: Score m of the sparse teacher.
+        agreement: Agreement with the trial student, see `Problem.agreement`.
+        sparsity: Sparsity s of the sparse teacher.
+        rule: Name of the rule.
+        weight: Weight w of the sparsity.
 
     Returns:
         The value.
@@ -82,11 +82,13 @@ def predicted_value(metric: float, agreement: float, sparsity: float, rule: Pred
 
 
 def folds(batches: Sequence[Batch], number: int = FOLDS) -> list[list[Batch]]:
-    """Deal batches out to folds in turn, so that folds of batches in the order of their lengths have the same lengths.
+    """Deal batches out to folds in turn.
+
+    If the batches are sorted by the length of their rows, all folds get short and long rows alike.
 
     Args:
-        batches: Batches of the data; where there are fewer than folds, each row becomes a separate batch.
-        number: Number of folds; fewer if there are fewer rows.
+        batches: Batches of the data; if there are fewer batches than folds, each row becomes a separate batch.
+        number: Number of folds; if there are fewer rows, there are as many folds as rows.
 
     Returns:
         At least two folds, none of them empty.
@@ -111,16 +113,17 @@ def _rows(batch: Batch) -> list[Batch]:
 
 
 def cross_fit(parts: Sequence[list[Batch]], score: Callable[[list[Batch]], UnitScores]) -> list[HeldOut]:
-    """For each fold the scores of all other folds, so that no sparse teacher is judged by rows that shaped it.
+    """Score the units for each fold on all other folds, so that no sparse teacher is evaluated on rows that shaped it.
 
-    Every fold is scored once and their scores, sums over rows, are added, whatever their number: one pass in all.
+    Each fold is scored only once. Scores are sums over rows, so that those of the other folds are added; together this
+    takes one pass over the rows.
 
     Args:
         parts: The folds.
-        score: Scores the teacher's units on some batches.
+        score: Function that scores the teacher's units on batches.
 
     Returns:
-        For each fold the scores and its batches.
+        For each fold, the scores of the other folds, and its batches.
     """
     scored = [score(part) for part in parts]
     return [
@@ -139,20 +142,21 @@ def predict(
     metrics: Sequence[str],
     choose: Callable[[Candidate, UnitScores], UnitMasks],
 ) -> dict[Candidate, Prediction]:
-    """Rank sparse teachers by what they say of the selection part; a forward pass for each, and no training.
+    """Rank sparse teachers by their predictions on the selection split: one forward pass each, and no training.
 
     Args:
         candidates: The sparse teachers.
-        search: The rule and its weight.
-        held_out: The selection part, in one or several pieces, each with the scores that cut the teachers for it.
+        search: Settings with the rule and its weight.
+        held_out: The selection split in one or several pieces, each with the unit scores that the teachers are cut by
+            for this piece.
         dense: The dense teacher, on the device of the rows.
-        trial: The trial student, there as well.
+        trial: The trial student, on the same device.
         problem: The kind of label.
         metrics: Names of the task's metrics.
-        choose: Gives the units of the dense teacher that a candidate keeps, from scores.
+        choose: Function that returns the units that a candidate keeps of the dense teacher, from unit scores.
 
     Returns:
-        A prediction for each, in their order.
+        A prediction for each candidate, in their order.
     """
     metric = problem.score_function(metrics)
     labels = torch.cat([batch["labels"] for piece in held_out for batch in piece.batches]).cpu()
@@ -161,7 +165,8 @@ def predict(
     for candidate in candidates:
         said = []
         for piece in held_out:
-            # Masked, not cut: the logits are the same, and copying a model takes longer than what a smaller one saves.
+            # The units are masked, not cut out. The logits are the same, and copying the model would take longer than
+            # the smaller model saves.
             masks = choose(candidate, piece.scores)
             with unit_masks(dense, masks.to(dense.device, dense.dtype)):
                 said.append(_logits(dense, piece.batches))
