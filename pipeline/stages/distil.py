@@ -1,4 +1,4 @@
-"""Stages that train a student: by distillation, or on the labels alone."""
+"""Stages that train a student, by distillation or on the labels alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def distill(
     pause_after: int | None = None,
     restoring: Mapping[str, Any] | None = None,
 ) -> None:
-    """Distil a teacher into a student that starts from its initial weights: ``folder/model``.
+    """Distil a teacher into a student that starts from its initial weights, and write ``folder/model``.
 
     Args:
         settings: The run's settings.
@@ -36,9 +36,9 @@ def distill(
         teacher: Model folder of the teacher, dense or sparse.
         student: Model folder of the initial student.
         callbacks: Callbacks that watch the fit.
-        resume: Go on with what an interrupted one left.
-        pause_after: Train only so many epochs now; then there is no model folder yet.
-        restoring: Arguments of `TeacherRestoring`, for a dense teacher that is masked.
+        resume: Whether to continue an interrupted fit from its latest checkpoint.
+        pause_after: Number of epochs after which the fit pauses, without a model folder; None for a whole fit.
+        restoring: Arguments of `TeacherRestoring`, for a dense teacher that is masked; None for any other teacher.
     """
     fit = settings.distillation
     arguments = {
@@ -49,7 +49,8 @@ def distill(
     }
     extra: list[dict[str, Any]] = []
     if restoring is None:
-        # One folder for all candidates and the trial, which is distilled again when only its settings change.
+        # All candidates and the trial share one folder outside of their own ones. It is kept if a distillation runs
+        # again with other settings.
         place = {"folder": str(RunFolder(settings.folder).teacher_outputs)}
         extra.append({"class_path": "callbacks.TeacherCache", "init_args": place})
     else:
@@ -66,19 +67,19 @@ def distill(
 def train_alone(
     settings: RunSettings, folder: Path, student: Path, callbacks: Sequence[Callback], resume: bool = False
 ) -> None:
-    """Train a student on the labels alone, as many steps as a distillation takes: ``folder/model``.
+    """Train a student on the labels alone, for as many steps as a distillation, and write ``folder/model``.
 
     Args:
         settings: The run's settings.
         folder: Folder of the stage.
         student: Model folder of the initial student.
         callbacks: Callbacks that watch the fit.
-        resume: Go on with what an interrupted one left.
+        resume: Whether to continue an interrupted fit from its latest checkpoint.
     """
     fit: FitSettings = settings.distillation
     arguments = {"model_name_or_path": str(student), **fit.optimization()}
     if settings.data["labelled_limit"] is not None:
-        # A distillation's epochs have the rows without a label as well.
+        # The epochs of a distillation also contain the unlabelled rows, so that they have more steps.
         labelled, every = (_train_rows(settings, student, use_unlabelled) for use_unlabelled in (False, True))
         fit = replace(fit, epochs=max(1, round(fit.epochs * every / labelled)))
     run_fit(settings, folder, fit, "lightning_modules.FinetuningModule", arguments, callbacks, resume)

@@ -23,12 +23,14 @@ __all__ = ["summarize"]
 
 
 def summarize(settings: RunSettings, manifest: Manifest, trained: Sequence[Trained]) -> Summary:
-    """Measure every model, choose on the selection part, then read dev; writes ``dev_logits.safetensors``.
+    """Evaluate every model on the selection split, choose the best, and only then evaluate on dev.
+
+    Writes ``dev_logits.safetensors``.
 
     Args:
         settings: The run's settings.
-        manifest: The run's manifest, for the seconds of its stages.
-        trained: The dense teacher, then all students; those of denser teachers first.
+        manifest: The run's manifest, which contains the duration of each stage in seconds.
+        trained: The dense teacher, then all students, students of denser teachers first.
 
     Returns:
         The results of the run.
@@ -61,12 +63,13 @@ def summarize(settings: RunSettings, manifest: Manifest, trained: Sequence[Train
                 teacher_achieved=None
                 if item.teacher is None
                 else size(load_classifier(root / item.teacher), dense).achieved,
-                dev={},  # not read before everything is chosen
+                dev={},  # filled after the choice, below
             )
         )
         gc.collect()
     best_of_seeds = best_by_method(models, settings.baselines)
-    # Ties go to the denser teacher, which comes first. Without a search it is the student of the only candidate.
+    # In a tie the student of the denser teacher is chosen, because it comes first. In search mode `none` the student of
+    # the only candidate is chosen.
     fixed = settings.search.mode == "none" and SPARSE in best_of_seeds[0].students
     eligible = [model for model in models if model.seed is not None and model.baseline is None]
     if fixed:

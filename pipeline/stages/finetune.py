@@ -1,4 +1,4 @@
-"""The stage that finetunes the encoder: the dense teacher."""
+"""The stage that finetunes the encoder, which becomes the dense teacher."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def finetune(
     resume: bool = False,
     expected: Mapping[str, Any] | None = None,
 ) -> None:
-    """Finetune the encoder: the dense teacher, ``folder/model``.
+    """Finetune the encoder, and write the dense teacher to ``folder/model``.
 
     Args:
         settings: The run's settings.
         folder: Folder of the stage.
         callbacks: Callbacks that watch the fit.
-        resume: Go on with what an interrupted one left.
-        expected: Arguments of `ExpectedModel`; None trains what lies there.
+        resume: Whether to continue an interrupted fit from its latest checkpoint.
+        expected: Arguments of `ExpectedModel`, which checks the loaded encoder; None for no check.
     """
     fit = settings.finetuning
     arguments = {"model_name_or_path": settings.model_name_or_path, **fit.optimization()}

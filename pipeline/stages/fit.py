@@ -1,4 +1,4 @@
-"""A fit, described by a YAML of its own, so that `stark fit --config STAGE/stage.yaml` does the same."""
+"""Runs a stage's fit from a YAML file, so that `stark fit --config STAGE/stage.yaml` does the same."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def run_fit(
     resume: bool,
     extra: Sequence[dict[str, Any]] = (),
 ) -> None:
-    """Run a fit, or go on with it where it was interrupted."""
+    """Run a fit, or continue it from its latest checkpoint."""
     checkpoint = latest_checkpoint(folder / CHECKPOINTS) if resume else None
     if checkpoint is None:
-        remove_own(folder)  # it was interrupted before its first checkpoint, or has none that is intact
+        remove_own(folder)  # the fit is new, was interrupted before its first checkpoint, or has no intact one
     else:
-        remove_own(folder / MODEL)  # it was killed between saving it and the record of the stage
+        remove_own(folder / MODEL)  # exists if the process was killed before the finished stage was recorded
     config = folder / STAGE_CONFIG
     text = yaml.safe_dump(_fit_config(settings, folder, fit, module, arguments, extra), sort_keys=False)
     write_text(config, f"# stark fit --config {config}\n{text}")
@@ -47,11 +47,12 @@ def run_fit(
     if settings.trainer.devices == 1 and not settings.is_shared:
         with logging_ends(settings):
             command_line = StarkCLI(command, callbacks)
-        # The parser's classes know it to the end of the process; the trainer with all its tensors goes now.
+        # The parser's classes hold references to this object until the process ends. Clearing it frees the trainer and
+        # all its tensors now.
         vars(command_line).clear()
     else:
-        # With several devices Lightning starts its other processes by running the command again, so it must be that of
-        # the fit alone. With several workers each fit has a process, and what it prints a file.
+        # With several devices Lightning starts the other processes by running the command again, which must therefore
+        # be the command of this fit alone. With several workers each fit runs in a process and prints to a log file.
         log = folder / OUTPUT_LOG if settings.is_shared else None
         gpus = (
             settings.trainer.devices if CUDAAccelerator.is_available() and settings.trainer.accelerator != "cpu" else 0

@@ -1,4 +1,4 @@
-"""What a stage leaves: a model folder, and pictures of it."""
+"""The outputs of a stage: a model folder, and figures for the loggers."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["log_pictures", "save_model"]
 
 
 def save_model(model: PreTrainedModel, folder: Path, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Save the model that a stage leaves, in the place of the one that it left earlier, be that damaged."""
+    """Save a stage's model; replaces an earlier model of the stage, even a damaged one."""
     remove_own(folder)
     save_classifier(model, folder, tokenizer)
 
 
 def log_pictures(settings: RunSettings, folder: Path, draw: Callable[[Any], dict[str, Any]]) -> None:
-    """Log pictures of a stage; only then is what draws them imported."""
+    """Log figures of a stage. The plotting code is imported only if there is a logger for figures."""
 
     def drawn() -> dict[str, Any]:
         from pipeline.fits import logged_figures

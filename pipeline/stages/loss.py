@@ -1,4 +1,4 @@
-"""The loss of a run's distillations, for stages that score by it."""
+"""The loss of a run's distillations, for stages that score with it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def loss_of(settings: DistillationSettings) -> Loss:
     """Build the loss that the settings describe.
 
     Args:
-        settings: How students are distilled.
+        settings: Settings of the distillations.
 
     Returns:
-        The loss, as it is before a fit.
+        The loss in its state before a fit.
 
     Raises:
         SystemExit: With status 2 if there is no such class, or its settings are wrong.
@@ -32,11 +32,11 @@ def loss_of(settings: DistillationSettings) -> Loss:
 
 
 def trained_loss(settings: DistillationSettings, student: PreTrainedModel, teacher: PreTrainedModel, fit: Path) -> Loss:
-    """The loss as a distillation left it.
+    """The loss in its state after a distillation.
 
     Args:
-        settings: How students are distilled.
-        student: The student that was trained with it.
+        settings: Settings of the distillations.
+        student: The student that was trained with the loss.
         teacher: The teacher, on the device to score on.
         fit: Folder of the distillation.
 

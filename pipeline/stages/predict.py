@@ -27,7 +27,8 @@ def predict_students(
 ) -> dict[Candidate, Prediction]:
     """Rank sparse teachers without training; see `predict`.
 
-    Where the teacher's units were scored on the selection part, which ranks as well, both are cross-fitted.
+    If the teacher's units are scored on the selection split, which also ranks the teachers, scores and ranking are
+    cross-fitted.
 
     Args:
         settings: The run's settings.
@@ -37,7 +38,7 @@ def predict_students(
         scores: File of the dense teacher's scores.
 
     Returns:
-        A prediction for each.
+        A prediction for each candidate.
     """
     trainer, split, reduction = scorer(settings), settings.scoring.split, settings.scoring.reduction
     teacher, student = on_device(trainer, dense, trial)

@@ -22,7 +22,7 @@ __all__ = ["cut_student"]
 
 
 def cut_student(settings: RunSettings, folder: Path, dense: Path) -> None:
-    """Cut the student from the dense teacher: ``folder/model``, and the scores when units were removed.
+    """Cut the student from the dense teacher; writes ``folder/model``, and the scores if units were removed.
 
     Args:
         settings: The run's settings.

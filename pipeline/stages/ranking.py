@@ -1,4 +1,4 @@
-"""By what the units of a run's student and teachers are ranked, and how many of them go."""
+"""The scores and budgets that decide which units of a run's student and teachers are removed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ RANKINGS: dict[str, type[Score]] = {
     "magnitude": Magnitude,
     "random": Random,
 }
-"""Scores that are baselines, by the names that `stark run` knows them by."""
+"""Scores of baselines, by their names in the settings of `stark run`."""
 
 
 def student_score(settings: RunSettings) -> Score:
@@ -47,7 +47,7 @@ def student_score(settings: RunSettings) -> Score:
         The score.
 
     Raises:
-        StarkError: If it compares with a student.
+        StarkError: If the score needs a student to compare with.
         SystemExit: With status 2 if there is no such class, or its arguments are wrong.
     """
     described = settings.student.score
@@ -56,7 +56,7 @@ def student_score(settings: RunSettings) -> Score:
 
 
 def student_budget(settings: RunSettings) -> Budget | None:
-    """The budget of the student; None for that of `choose_units`.
+    """The budget of the student; None for the default of `choose_units`.
 
     Args:
         settings: The run's settings.
@@ -71,7 +71,7 @@ def student_budget(settings: RunSettings) -> Budget | None:
 
 
 def teacher_budget(settings: RunSettings) -> Budget | None:
-    """The budget of the sparse teachers; None for that of `choose_units`.
+    """The budget of the sparse teachers; None for the default of `choose_units`.
 
     Args:
         settings: The run's settings.
@@ -90,7 +90,7 @@ def _budget(key: str, described: str | dict[str, object] | None) -> Budget | Non
 
 
 def teacher_score(settings: RunSettings) -> Score:
-    """The score by which the candidates are cut, with any lam.
+    """The score by which the candidates are cut, with its default lam; `score_of` sets a candidate's lam.
 
     Args:
         settings: The run's settings.
@@ -109,7 +109,7 @@ def score_of(settings: RunSettings, teacher: Candidate | RankedTeacher) -> Score
     """The score by which a sparse teacher is cut.
 
     Args:
-        settings: The run's settings; their seed is that of the ranking ``random``.
+        settings: The run's settings; the ranking ``random`` uses their seed.
         teacher: A candidate, or a teacher of a baseline.
 
     Returns:
@@ -122,13 +122,13 @@ def score_of(settings: RunSettings, teacher: Candidate | RankedTeacher) -> Score
 
 
 def extra_parts(settings: RunSettings) -> dict[str, list[GradientScore]]:
-    """The gradients that the run's baselines need beside those of the candidates' score.
+    """The gradients that the run's baselines need in addition to those of the candidates' score.
 
     Args:
         settings: The run's settings.
 
     Returns:
-        Keys of `RANKINGS`, with the parts of those that need any.
+        Parts of the score by the baseline's key in `RANKINGS`, only for baselines that need additional gradients.
     """
     known = {type(part) for part in teacher_score(settings).parts}
     asked = {ranking: list(RANKINGS[ranking]().parts) for ranking in settings.baselines if ranking in RANKINGS}
@@ -136,14 +136,14 @@ def extra_parts(settings: RunSettings) -> dict[str, list[GradientScore]]:
 
 
 def check_rankings(settings: RunSettings, loss: Loss) -> None:
-    """Build all scores and budgets of a run, so that what is wrong with them is told before it begins.
+    """Build all scores and budgets of a run, so that errors in them are reported before the run starts.
 
     Args:
         settings: The run's settings.
         loss: The loss of its distillations.
 
     Raises:
-        StarkError: If a score cannot be used where it is asked for.
+        StarkError: If a score cannot be used for the student, or with the loss.
         SystemExit: With status 2 if there is no such class, or its arguments are wrong.
     """
     student_score(settings)

@@ -1,4 +1,4 @@
-"""What scoring needs: a device, models on it, and batches."""
+"""What scoring needs: a device, models on that device, and batches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["batches_for_scoring", "on_device", "scorer"]
 
 
 def scorer(settings: RunSettings) -> Trainer:
-    """A trainer that only knows the device to score on."""
+    """A trainer that is used only to choose the device for scoring."""
     return Trainer(
         accelerator=settings.trainer.accelerator,
         devices=1,
@@ -31,7 +31,7 @@ def scorer(settings: RunSettings) -> Trainer:
 
 
 def on_device(trainer: Trainer, teacher: Path, student: Path) -> tuple[PreTrainedModel, PreTrainedModel]:
-    """A teacher and its student, to be asked on the trainer's device."""
+    """Load a teacher and its student on the trainer's device."""
     first, second = (load_classifier(folder) for folder in (teacher, student))
     device = trainer.strategy.root_device
     return nn.Module.to(first, device), nn.Module.to(second, device)
@@ -42,8 +42,8 @@ def batches_for_scoring(settings: RunSettings, tokenizer: Path, trainer: Trainer
 
     Args:
         settings: The run's settings.
-        tokenizer: A folder with the tokenizer.
-        trainer: A trainer that `scorer` returned.
+        tokenizer: Folder with the tokenizer.
+        trainer: Trainer from `scorer`.
 
     Returns:
         The batches, in a fixed order.

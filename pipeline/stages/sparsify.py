@@ -32,7 +32,7 @@ __all__ = ["cut_assistant", "cut_teacher", "score_baselines", "score_dense_teach
 
 
 def score_dense_teacher(settings: RunSettings, folder: Path, teacher: Path, student: Path) -> None:
-    """Score the dense teacher against the trial student: ``folder/teacher_scores.safetensors``.
+    """Score the dense teacher against the trial student, and write ``folder/teacher_scores.safetensors``.
 
     Args:
         settings: The run's settings.
@@ -46,7 +46,7 @@ def score_dense_teacher(settings: RunSettings, folder: Path, teacher: Path, stud
 
 
 def score_baselines(settings: RunSettings, folder: Path, teacher: Path, student: Path) -> None:
-    """Score the dense teacher for baselines that need scores of their own: ``folder/baseline_scores.safetensors``.
+    """Score the dense teacher for baselines that need other scores; writes ``folder/baseline_scores.safetensors``.
 
     Args:
         settings: The run's settings.
@@ -69,13 +69,13 @@ def _score(settings: RunSettings, teacher: Path, student: Path, scores: Sequence
 def cut_teacher(
     settings: RunSettings, folder: Path, dense: Path, scores: Path, teacher: Candidate | RankedTeacher
 ) -> None:
-    """Cut a sparse teacher from stored scores: a model folder.
+    """Cut a sparse teacher by stored scores, and write its model folder.
 
     Args:
         settings: The run's settings.
         folder: The model folder to write.
         dense: Model folder of the dense teacher.
-        scores: File of its scores, with the parts that the sparse teacher's score needs.
+        scores: File of the dense teacher's scores, with the parts that the sparse teacher's score needs.
         teacher: The sparse teacher.
     """
     model, score = load_classifier(dense), score_of(settings, teacher)
@@ -85,9 +85,9 @@ def cut_teacher(
 
 
 def cut_assistant(settings: RunSettings, folder: Path, dense: Path, scores: Path) -> None:
-    """Cut a teacher-assistant, half-way between the dense teacher and the student: ``folder``.
+    """Cut a teacher assistant, half-way between the dense teacher and the student, and write its model folder.
 
-    It loses half of what the student loses, by the same scores or of the same end.
+    It loses half of what the student loses: by the same scores, or by dropping layers from the same end.
 
     Source: Mirzadeh et al., 2020, "Improved Knowledge Distillation via Teacher Assistant".
 
@@ -95,7 +95,7 @@ def cut_assistant(settings: RunSettings, folder: Path, dense: Path, scores: Path
         settings: The run's settings.
         folder: The model folder to write.
         dense: Model folder of the dense teacher.
-        scores: File of the scores that the student was cut by; not read for layers.
+        scores: File of the scores that the student was cut by; not read if layers are dropped.
     """
     model, student = load_classifier(dense), settings.student
     if student.layers is not None:
