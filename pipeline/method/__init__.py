@@ -1,1 +1,1 @@
-"""Which stages there are, and in which order."""
+"""The stages of the method and their order."""

@@ -1,4 +1,4 @@
-"""Baselines as stages: students of the same shape that are made in other ways, reported and never chosen."""
+"""The stages of baselines: students of the same shape that are made in other ways, reported but never chosen."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["baseline_stages"]
 
 
 def baseline_stages(context: RunContext, chosen: Sequence[Candidate]) -> tuple[list[Stage], list[Trained]]:
-    """Stages of what the chosen candidates are compared with, and the models that they leave.
+    """The stages of the baselines with which the chosen candidates are compared, and their students.
 
     Args:
         context: The run's context.
-        chosen: Candidates; other scores are tried at their sparsities.
+        chosen: The chosen candidates; baselines with other scores use their sparsities.
 
     Returns:
         The stages in their order, and the students.
@@ -53,7 +53,7 @@ def baseline_stages(context: RunContext, chosen: Sequence[Candidate]) -> tuple[l
 
 
 def _ranked(context: RunContext, ranking: str, sparsities: Sequence[float]) -> tuple[list[Stage], list[Trained]]:
-    """Sparse teachers by another score."""
+    """Stages of sparse teachers that are cut by another score, and of their students."""
     todo = [_score_baselines(context)] if ranking in extra_parts(context.settings) else []
     students = []
     for sparsity in sparsities:
@@ -65,7 +65,7 @@ def _ranked(context: RunContext, ranking: str, sparsities: Sequence[float]) -> t
 
 
 def _trainings(context: RunContext, chosen: Sequence[Candidate]) -> int:
-    """How many trainings of students the search took in all, parts of them added up; the k of best of k."""
+    """The k of best of k: number of student trainings that the search cost, partial ones added up and rounded up."""
     whole = 1 + len(chosen)
     if context.settings.search.mode != "halving":
         return whole
@@ -78,7 +78,7 @@ def _trainings(context: RunContext, chosen: Sequence[Candidate]) -> int:
 
 
 def _alone(context: RunContext) -> Stage:
-    """The student on the labels alone."""
+    """The stage that trains the student on the labels alone."""
     folder, settings = context.folder, context.settings
     place = folder.baseline("no_teacher")
     return Stage(
@@ -92,10 +92,10 @@ def _alone(context: RunContext) -> Stage:
 
 
 def _dense_again(context: RunContext, number: int) -> Stage:
-    """The trial with another seed."""
+    """The stage that repeats the trial with another seed."""
     folder = context.folder
     place = folder.baseline(f"dense_teacher_best_of_k/{number}")
-    # Far from the seeds that people choose one after the other.
+    # A large step, because users often choose consecutive seeds.
     settings = context.settings.with_seed((context.settings.seed + 1_000_003 * number) % 2**32)
     return Stage(
         place.name,
@@ -110,7 +110,7 @@ def _dense_again(context: RunContext, number: int) -> Stage:
 
 
 def _restored(context: RunContext, candidate: Candidate) -> Stage:
-    """From a sparse teacher whose units come back."""
+    """The stage that distils from a sparse teacher whose units are restored during the fit."""
     folder = context.folder
     place = folder.baseline(f"restored_teacher/{candidate.name}")
     teacher = context.settings.teacher
@@ -140,7 +140,7 @@ def _restored(context: RunContext, candidate: Candidate) -> Stage:
 
 
 def _assistant(context: RunContext) -> list[Stage]:
-    """From the dense teacher to the student by way of a model of a size between them."""
+    """The stages that distil the dense teacher into a model of intermediate size, and that model into the student."""
     folder, settings = context.folder, context.settings
     cut, middle, end = (folder.baseline(name) for name in ("assistant_cut", "assistant", "teacher_assistant"))
     dense = folder.dense_teacher.path
@@ -174,7 +174,7 @@ def _assistant(context: RunContext) -> list[Stage]:
 
 
 def _score_baselines(context: RunContext) -> Stage:
-    """Score the teacher for the baselines that the method's scores do not give."""
+    """The stage that scores the teacher for baselines which need other scores than the method's."""
     folder = context.folder
     return Stage(
         folder.score_baselines.name,

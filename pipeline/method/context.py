@@ -1,4 +1,4 @@
-"""What the stages of a run share: where things lie, and on which settings results depend."""
+"""What the stages of a run share: the places of files, and the settings on which results depend."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ class RunContext:
 
     Args:
         settings: Settings of the run, or of its repetition with another seed.
-        data: Its data module, for the content of the data.
-        is_repetition: Whether the settings are those of a repetition, whose stages from the trial on have places of
-            their own.
+        data: The run's data module, for the content of the data.
+        is_repetition: Whether the settings are those of a repetition. Its stages have separate places, from the trial
+            on.
 
     Attributes:
-        settings: The settings of the run or the repetition.
-        folder: The places of the run or the repetition.
-        plugins: Content of the plugins.
-        fitting: What every fit depends on.
-        scoring: What every scoring depends on.
-        distilling: What every distillation depends on.
-        friendliness: What a scoring against the trial student depends on.
-        grid: The candidates.
+        settings: Settings of the run or the repetition.
+        folder: Places of the run or the repetition.
+        plugins: Digests of the plugins' content.
+        fitting: Settings and content that every fit depends on.
+        scoring: Settings and content that every scoring depends on.
+        distilling: Settings and content that every distillation depends on.
+        friendliness: Settings and content that a scoring against the trial student depends on.
+        grid: Settings that define the candidates.
     """
 
     def __init__(self, settings: RunSettings, data: GLUEDataModule, *, is_repetition: bool = False) -> None:
-        """Gather them."""
+        """Collect the settings."""
         self.settings = settings
         self.folder = RunFolder(settings.folder, settings.seed if is_repetition else None)
         batches = {**settings.group("data"), "seed": settings.seed, **_content(data, settings.scoring.split)}
@@ -64,22 +64,22 @@ class RunContext:
 
     @cached_property
     def encoder(self) -> dict[str, str]:
-        """Content of the encoder, which is read whole for it."""
+        """Digest of the encoder's content. Computing it reads all of the encoder's files."""
         return {f"{CONTENT}the encoder": model_digest(self.settings.model_name_or_path)}
 
     @cached_property
     def dev(self) -> dict[str, str]:
-        """Content of dev."""
+        """Digest of dev's content."""
         return {f"{CONTENT}dev": self._data.digest("dev")}
 
     def expected_encoder(self) -> dict[str, Any]:
-        """What a fit must find that it has loaded, which may be long after the encoder's files were hashed.
+        """The encoder that the finetuning must load; its files may change between the plan and the fit.
 
         Returns:
             Arguments of `ExpectedModel`.
 
         Raises:
-            StarkError: If the files have changed since.
+            StarkError: If the files have changed since they were hashed.
         """
         path, names = self.settings.model_name_or_path, self._data.label_names
         try:
@@ -112,7 +112,7 @@ class RunContext:
         )
 
     def cutting(self, teacher: Candidate | RankedTeacher) -> dict[str, Any]:
-        """On which settings the units of a sparse teacher depend, beside the scores.
+        """The settings on which the units of a sparse teacher depend, in addition to the scores.
 
         Args:
             teacher: A sparse teacher of the method or of a baseline.
@@ -128,7 +128,7 @@ class RunContext:
         return {**found, "lam": teacher.lam, "teacher.score": self.settings.teacher.score}
 
     def distillation(self, teacher: Candidate | RankedTeacher) -> Stage:
-        """The stage that distils from it.
+        """The stage that distils from a sparse teacher.
 
         Args:
             teacher: A sparse teacher of the method or of a baseline.
@@ -153,13 +153,13 @@ class RunContext:
         resume: bool,
         pause_after: int | None = None,
     ) -> None:
-        """Distil from a sparse teacher, or a part of it.
+        """Distil from a sparse teacher, for all epochs or for a part of them.
 
         Args:
             teacher: A sparse teacher of the method or of a baseline.
             watch: Callbacks that watch the fit.
-            resume: Go on with what an interrupted or paused one left.
-            pause_after: Train only so many epochs now.
+            resume: Whether to continue an interrupted or paused fit from its latest checkpoint.
+            pause_after: Number of epochs after which the fit pauses; None for a whole fit.
         """
         folder = self.folder
         distil.distill(

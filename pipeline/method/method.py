@@ -1,4 +1,4 @@
-"""The method as stages: what each does, needs and leaves, and on which settings its result depends."""
+"""The method as stages: the work, inputs and outputs of each, and the settings on which its result depends."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ __all__ = ["Method"]
 class Method:
     """The stages of a run.
 
-    Which students are distilled in the end is known when the search for the best teacher is over; `stages` are
-    those that are known now.
+    Until the search for the best teacher has finished, it is unknown which students will be distilled. `stages` returns
+    the stages that are known so far.
 
     Args:
         settings: The run's settings.
-        data: Its data module, for the content of the data.
-        manifest: The run's manifest; the search and the last stages ask what it knows.
+        data: The run's data module, for the content of the data.
+        manifest: The run's manifest, which the search and the last stages read.
     """
 
     def __init__(self, settings: RunSettings, data: GLUEDataModule, manifest: Manifest) -> None:
-        """Gather what the results of stages depend on."""
-        # Of the rows that were read for the plan: stages read the files again, which may have changed meanwhile.
+        """Collect what the results of stages depend on."""
+        # Digests of the rows that were read for the plan. Stages read the data files again, and refuse them if they
+        # have changed meanwhile.
         settings = settings.expecting({split: data.digest(split) for split in ("train", "dev")})
         self._settings, self._manifest, self._folder = settings, manifest, RunFolder(settings.folder)
         self._first = RunContext(settings, data)
@@ -43,7 +44,7 @@ class Method:
         ] or [Repetition(self._first, manifest)]
 
     def stages(self) -> list[Stage]:
-        """All stages, as far as they are known; what follows a search is known when it is over.
+        """All stages that are known so far; those after a search are known when it has finished.
 
         Returns:
             The stages in their order.
@@ -58,14 +59,14 @@ class Method:
             if (chosen := repetition.chosen()) is None:
                 complete = False
                 continue
-            known = {stage.name for stage in todo}  # halving has cut the teachers
+            known = {stage.name for stage in todo}  # halving has already listed the stages that cut the teachers
             after, students = repetition.after_choice(chosen)
             todo += [stage for stage in after if stage.name not in known]
             trained += students
         return [*todo, *self._end(trained)] if complete else todo
 
     def _shared(self) -> list[Stage]:
-        """What is done once, whatever the number of seeds."""
+        """The stages that run once, independent of the number of seeds."""
         settings, folder, first = self._settings, self._folder, self._first
         prunes = settings.student.sparsity is not None
         return [
@@ -89,7 +90,7 @@ class Method:
         ]
 
     def _end(self, trained: Sequence[Trained]) -> list[Stage]:
-        """Measure everything and choose."""
+        """The last stages, which evaluate all models and copy the best student."""
         folder, settings, manifest, first = self._folder, self._settings, self._manifest, self._first
         asked = {"search.mode": settings.search.mode, "seeds": settings.seeds, "baselines": settings.baselines}
         own = [item.stage for item in trained if item.seed is not None and item.baseline is None]

@@ -1,4 +1,4 @@
-"""From the trial to the last distillation, with one seed: the part of a run that is repeated."""
+"""The part of a run that is repeated with each seed: from the trial to the last distillation."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ class Repetition:
     """The stages of the method with one seed.
 
     Args:
-        run: What they share.
-        manifest: The run's manifest; the search asks what it knows.
+        run: Context that the stages share.
+        manifest: The run's manifest, which the search reads.
     """
 
     def __init__(self, run: RunContext, manifest: Manifest) -> None:
-        """Name the search."""
+        """Collect the candidates."""
         self._run, self._settings, self._manifest = run, run.settings, manifest
         self._folder = run.folder
         self._candidates = candidates(run.settings.teacher)
 
     def before_choice(self) -> list[Stage]:
-        """Trial and scores, and the search if there is one.
+        """The stages of the trial and of the scores, and of the search if there is one.
 
         Returns:
             The stages.
@@ -86,24 +86,24 @@ class Repetition:
         """The candidates to distil from.
 
         Returns:
-            Some or all; None as long as the search is not over.
+            Some or all candidates; None until the search has finished.
         """
         if self._settings.search.mode not in ("halving", "predict"):
             return self._candidates
         record = self._manifest.stages.get(self._folder.search.name)
         if record is None or not record.finished or self._manifest.damage(self._folder.search.name):
-            return None  # the search runs again where its file is damaged
+            return None  # if its file is damaged, the search runs again
         names = read_json(self._folder.root, self._folder.found.name, _SCHEMA)["chosen"]
         return [candidate for candidate in self._candidates if candidate.name in names]
 
     def after_choice(self, chosen: Sequence[Candidate]) -> tuple[list[Stage], list[Trained]]:
-        """Distil from the chosen candidates, and what they are compared with.
+        """The stages that distil from the chosen candidates, and those of the baselines.
 
         Args:
             chosen: The candidates that `chosen` returned.
 
         Returns:
-            The stages, and all students of this seed, that of the dense teacher first.
+            The stages, and all students of this seed, the dense teacher's student first.
         """
         seed = self._settings.seed
         todo: list[Stage] = []
@@ -118,7 +118,7 @@ class Repetition:
         return [*todo, *compared], [*students, *others]
 
     def _prediction(self) -> Stage:
-        """Rank the candidates without training."""
+        """The stage that ranks the candidates without training."""
         folder, search = self._folder, self._settings.group("search")
         asked = {name: value for name, value in search.items() if name != "search.eta"}
         asked["folds"] = FOLDS
@@ -143,7 +143,7 @@ class Repetition:
         )
 
     def _halving(self) -> Stage:
-        """Distil from all candidates for a few epochs, go on with the better ones, and so on."""
+        """The stage of successive halving: short distillations from all candidates, longer ones from the better."""
         folder, search, epochs = self._folder, self._settings.search, self._settings.distillation.epochs
         asked = {"search.mode": search.mode, "search.eta": search.eta}
 
@@ -174,7 +174,7 @@ class Repetition:
         )
 
     def _fit_to(self, candidate: Candidate, epochs: int, watch: Sequence[Callback]) -> Callable[[bool], None] | None:
-        """What trains a candidate's student for so many epochs; None if it has been."""
+        """Return a function that trains a candidate's student up to an epoch; None if it was trained already."""
         stage = self._run.distillation(candidate)
         decision = decide(stage, self._manifest)
         known = [] if decision.action == "run" else self._scores_of(candidate)
@@ -186,14 +186,14 @@ class Repetition:
         return lambda lost: self._run.distil(candidate, watch, resume or lost, pause_after=epochs)
 
     def _score_in(self, candidate: Candidate, epochs: int) -> float:
-        """The best score of a candidate's student in so many epochs, which it has just been trained for.
+        """The best score of a candidate's student in its first epochs, for which it has just been trained.
 
         Raises:
-            StarkError: If its scores are lost. It must not lose the race by that.
+            StarkError: If its scores are lost. A candidate must not be dropped for that reason.
         """
         known = self._scores_of(candidate)
         place = self._folder.distillation(candidate.name)
-        # A fit that ended early has its model already.
+        # A fit that stopped early has saved its model.
         is_complete = max((epoch for epoch, _ in known), default=-1) >= epochs - 1 or (known and place.model.is_model)
         if not is_complete:
             raise StarkError(
@@ -203,7 +203,7 @@ class Repetition:
         return max(score for epoch, score in known if epoch < epochs)
 
     def _scores_of(self, candidate: Candidate) -> list[tuple[int, float]]:
-        """What the validations of its fit gave, after the number of the epoch."""
+        """Validation scores of a candidate's fit, as pairs of epoch and score."""
         place = self._folder.distillation(candidate.name)
         return self._manifest.stages[place.name].val_scores or val_scores(place.checkpoints.path)
 
