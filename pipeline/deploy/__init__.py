@@ -1,1 +1,1 @@
-"""A finished model in use."""
+"""Using a finished model: prediction, serving, export and upload."""

@@ -1,4 +1,4 @@
-"""Classifiers as they are used: a model folder or an exported one, from texts to labels."""
+"""Classifies texts with a model folder or an exported model."""
 
 from __future__ import annotations
 
@@ -31,15 +31,16 @@ _USUAL_LENGTH = 128
 _SENSIBLE = 100_000
 
 Answer = Callable[[Batch], Tensor]
-"""From a batch to its logits."""
+"""A function from a batch to its logits."""
 
 
 class Classified(NamedTuple):
-    """What a classifier says of rows.
+    """A classifier's predictions for rows.
 
     Args:
-        predictions: ``(rows,)``: numbers of classes, or scores.
-        probabilities: ``(rows, num_labels)``: of each label, or the scores once more; see `Problem.probabilities`.
+        predictions: ``(rows,)``: class numbers, or scores.
+        probabilities: ``(rows, num_labels)``: probability of each label, or the scores again; see
+            `Problem.probabilities`.
     """
 
     predictions: Tensor
@@ -48,14 +49,14 @@ class Classified(NamedTuple):
 
 @dataclass(frozen=True)
 class Classifier:
-    """A model with what turns texts into its inputs and its logits into labels.
+    """A model with everything that is needed to turn texts into its inputs and its logits into labels.
 
     Args:
-        answer: The model.
-        tokenizer: Its tokenizer.
+        answer: The model, as a function from batches to logits.
+        tokenizer: The model's tokenizer.
         problem: The kind of label, with the names of the labels in the order of the logits.
-        max_length: The most tokens of a row; longer ones are cut.
-        segment_ids: Segment ids, as the model was trained with.
+        max_length: Maximum number of tokens of a row; longer rows are truncated.
+        segment_ids: Kind of segment ids that the model was trained with.
         device: Device that the model computes on.
     """
 
@@ -75,15 +76,15 @@ class Classifier:
         """Classify texts, or pairs of texts; batches are formed by length.
 
         Args:
-            texts: One text or more.
-            pairs: The second texts.
-            batch_size: Rows at a time.
+            texts: One or more texts.
+            pairs: Second texts of pairs; None for single texts.
+            batch_size: Number of rows per batch.
 
         Returns:
             Predictions and probabilities in the order of the rows.
 
         Raises:
-            StarkError: If the model gives something else than numbers for a row.
+            StarkError: If a logit is infinite or NaN.
         """
         return self.classify(self.tokenize(texts, pairs), batch_size)
 
@@ -91,8 +92,8 @@ class Classifier:
         """Turn texts, or pairs of texts, into the model's inputs.
 
         Args:
-            texts: One text or more.
-            pairs: The second texts.
+            texts: One or more texts.
+            pairs: Second texts of pairs; None for single texts.
 
         Returns:
             The rows, for `classify`.
@@ -101,14 +102,17 @@ class Classifier:
         return TokenColumns.from_tensors(tokenize_rows(own, self.tokenizer, self.max_length, self.segment_ids))
 
     def classify(self, rows: TokenColumns, batch_size: int = 32) -> Classified:
-        """Classify rows that are tokenised already.
+        """Classify rows that are already tokenised.
 
         Args:
             rows: The rows, from `tokenize`.
-            batch_size: Rows at a time.
+            batch_size: Number of rows per batch.
 
         Returns:
-            As when the model is called.
+            Predictions and probabilities in the order of the rows.
+
+        Raises:
+            StarkError: If a logit is infinite or NaN.
         """
         collate = PadCollator(self.tokenizer.pad_token_id, self.tokenizer.pad_token_type_id)
         batches = [rows.select(numbers) for numbers in evaluation_batches(rows.lengths, batch_size)]
@@ -124,14 +128,16 @@ def open_classifier(folder: Path, max_length: int | None = None) -> Classifier:
 
     Args:
         folder: A model folder, or one that `stark export` wrote.
-        max_length: None for that of the model's configuration; where an earlier version or somebody else made the
-            model, that of the run that it lies in, or else what tokenizer and encoder admit.
+        max_length: Maximum number of tokens of a row; None for the length in the model's configuration. If that has
+            none (models of earlier versions or of others), the run that the model lies in gives it, or else tokenizer
+            and encoder.
 
     Returns:
-        The classifier, on the GPU if it is a model folder and there is one.
+        The classifier. A model folder is loaded onto the GPU if there is one.
 
     Raises:
-        StarkError: If nothing usable is there, or the encoder's tables are too small for the tokenizer or the length.
+        StarkError: If there is no usable model, its tokenizer was changed, or the encoder's embedding tables are too
+            small for the tokenizer or the length.
     """
     tokenizer, config = load_tokenizer(folder), config_of(folder)
     inputs = ModelInputs.read(config)
@@ -151,43 +157,43 @@ def open_classifier(folder: Path, max_length: int | None = None) -> Classifier:
 
 
 def _default_length(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast) -> int:
-    """The most tokens of a row where nothing says with which a model was trained."""
-    said = tokenizer.model_max_length  # a huge number where nobody said anything
+    """The maximum number of tokens of a row if the length of the model's training is unknown."""
+    said = tokenizer.model_max_length  # a huge number if the tokenizer has no limit
     return min(most_tokens(config), said if said <= _SENSIBLE else _USUAL_LENGTH)
 
 
 def open_answer(folder: Path, device: str = "cpu") -> Answer:
-    """Load what answers with logits, with as many threads as torch has now.
+    """Load a model as a function from batches to logits, with torch's current number of threads.
 
     Args:
         folder: A model folder, or one that `stark export` wrote.
         device: Device of a model folder; exported models run on the CPU.
 
     Returns:
-        The model; it computes in float32 wherever weights are no int8.
+        The function; it computes in float32 except with int8 weights.
 
     Raises:
-        StarkError: If nothing usable is there.
+        StarkError: If there is no usable model.
     """
     if is_exported(folder):
         return open_exported(folder)
-    # Its own method, as transformers' from the mixin of accelerate is annotated otherwise.
+    # Module.to, because transformers annotates its own `to` differently.
     return answer_of(torch.nn.Module.to(load_classifier(folder), device))
 
 
 def answer_of(model: PreTrainedModel) -> Answer:
-    """A loaded model as what answers with logits.
+    """Turn a loaded model into a function from batches to logits.
 
     Args:
         model: The model, in eval mode.
 
     Returns:
-        What moves a batch from the CPU to the model's device and classifies it.
+        A function that moves a batch from the CPU to the model's device and returns its logits.
     """
 
     def answer(batch: Batch) -> Tensor:
-        # Asked on the CPU, where nothing has to be waited for: a mask that masks nothing costs each layer of a GPU some
-        # kernels, and the fast ones of attention.
+        # A mask that masks nothing is left out: on a GPU it costs each layer some kernels and prevents fast attention
+        # kernels. The mask is checked on the CPU, where this needs no synchronisation.
         masks = "attention_mask" in batch and not bool(batch["attention_mask"].all())
         needed = {name: values for name, values in batch.items() if masks or name != "attention_mask"}
         with torch.inference_mode():

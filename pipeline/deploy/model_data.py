@@ -1,4 +1,4 @@
-"""What a model folder is used with: what its rows become, and the data of the run that it lies in."""
+"""The data that belong to a model folder: how its rows become inputs, and the task and data of its run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stark.storage import new_file
 
 __all__ = ["check_labels", "config_of", "data_of", "keep_description", "run_of", "settings_of", "task_of", "texts_of"]
 
-# How rows become batches, which a model was trained with.
+# Settings that decide how rows become batches; a model must be used with those of its training.
 _SHAPE = ("max_length", "segment_ids")
 
 
@@ -26,10 +26,10 @@ def run_of(folder: Path) -> Path | None:
     """The run that a folder lies in.
 
     Args:
-        folder: Such as ``runs/mrpc/student``, or the run itself.
+        folder: A folder such as ``runs/mrpc/student``, or the run's folder itself.
 
     Returns:
-        Such as ``runs/mrpc``; None if it lies in none.
+        The run's folder, such as ``runs/mrpc``; None if the folder lies in no run.
     """
     absolute = folder.resolve()
     for place in (absolute, *absolute.parents):
@@ -39,24 +39,24 @@ def run_of(folder: Path) -> Path | None:
 
 
 def settings_of(folder: Path) -> dict[str, Any]:
-    """The settings of the data of a run.
+    """The data settings of a run.
 
     Args:
-        folder: The run's, or that of a model in it.
+        folder: Folder of the run, or of a model in it.
 
     Returns:
-        Such as ``{"task": "mrpc", "max_length": 128, ...}``; empty if the folder lies in no run.
+        The settings, such as ``{"task": "mrpc", "max_length": 128, ...}``; empty if the folder lies in no run.
     """
     run = run_of(folder)
     return {} if run is None else dict(read_config(run)[1]["data"])
 
 
 def keep_description(task: str, run: RunFolder) -> None:
-    """Copy the description of an own task into a run, which then needs no other file to know its task.
+    """Copy the description of a user's task into a run, so that the run's folder suffices to know the task.
 
     Args:
-        task: The task as in the run's settings; of GLUE's tasks nothing is copied.
-        run: The run.
+        task: The task as in the run's settings; for GLUE's tasks nothing is copied.
+        run: The run's folder.
     """
     if is_description(task):
         with new_file(run.description(task)) as temporary:
@@ -64,30 +64,30 @@ def keep_description(task: str, run: RunFolder) -> None:
 
 
 def task_of(folder: Path) -> Task | None:
-    """The task of a run, from the description that the run keeps. No data are read.
+    """The task of a run, from the description in the run's folder. No data are read.
 
     Args:
-        folder: The run's, or that of a model in it.
+        folder: Folder of the run, or of a model in it.
 
     Returns:
-        None if the folder lies in no run.
+        The task; None if the folder lies in no run.
 
     Raises:
-        StarkFileNotFoundError: If the run was made by an earlier version, which kept no description.
+        StarkFileNotFoundError: If the run was made by an earlier version, which did not copy the description.
     """
     known = _recorded(folder)
     return None if known is None else open_task(*known)
 
 
 def texts_of(folder: Path) -> tuple[str, ...] | None:
-    """Names of the columns of text that a model was trained on.
+    """Names of the text columns that a model was trained on.
 
     Args:
-        folder: The model's, or that of an exported one.
+        folder: Folder of a model or of an exported model.
 
     Returns:
         One or two names, from the model's configuration, or for a model of an earlier version from its run; None if
-        neither knows them.
+        neither contains them.
     """
     inputs = ModelInputs.read(config_of(folder))
     if inputs is not None:
@@ -103,13 +103,13 @@ def config_of(folder: Path) -> PreTrainedConfig:
     """The configuration of a model.
 
     Args:
-        folder: The model's, or that of an exported one.
+        folder: Folder of a model or of an exported model.
 
     Returns:
         The configuration.
 
     Raises:
-        StarkError: If there is none, or what it says of the model's inputs is wrong.
+        StarkError: If there is none, or its description of the model's inputs is invalid.
     """
     with one_line_errors(folder):
         config: PreTrainedConfig = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
@@ -118,14 +118,14 @@ def config_of(folder: Path) -> PreTrainedConfig:
 
 
 def check_labels(folder: Path, task: Task) -> None:
-    """Compare the labels of a model with those of a task, in their order.
+    """Compare the labels of a model with those of a task, including their order.
 
     Args:
-        folder: The model's, or that of an exported one.
-        task: The task whose rows it is given.
+        folder: Folder of a model or of an exported model.
+        task: The task whose rows the model classifies.
 
     Raises:
-        StarkError: If they differ.
+        StarkError: If the labels differ.
     """
     names = labels_of(config_of(folder))
     if names != list(task.label_names):
@@ -136,30 +136,30 @@ def check_labels(folder: Path, task: Task) -> None:
 
 
 def data_of(folder: Path, task: str | None = None, data_dir: str | None = None) -> GLUEDataModule:
-    """The data that a model is evaluated on: dev.
+    """The data module with the dev rows that a model is evaluated on.
 
     Args:
-        folder: The model's, or that of an exported one; its tokenizer is taken.
-        task: None for that of the run.
-        data_dir: None for that of the run.
+        folder: Folder of a model or of an exported model; its tokenizer is used.
+        task: The task; None for the run's task.
+        data_dir: Folder of the task's data; None for that of the run.
 
     Returns:
-        The data, with the lengths and segments that the model was trained with.
+        The data module, with the maximum length and the segment ids of the model's training.
 
     Raises:
-        StarkError: If the task is neither given nor known from a run, or the model has other labels or tables that are
-            too small.
-        StarkFileNotFoundError: If the data are not there.
+        StarkError: If the task is neither given nor known from a run, the model has other labels, or its embedding
+            tables are too small.
+        StarkFileNotFoundError: If the data do not exist.
     """
     values = settings_of(folder)
     if task is None and "task" not in values:
         raise StarkError(f"{folder} lies in no run, so that its data are unknown: give --data.task and --data.data_dir")
     if task is None:
         recorded = _recorded(folder)
-        assert recorded is not None  # it lies in a run
+        assert recorded is not None  # the folder lies in a run
         name, place = recorded
     else:
-        # A description names its own files.
+        # A task's description names its data files.
         name, place = task, None if is_description(task) else values.get("data_dir")
     if data_dir is None and place is not None and not Path(place).expanduser().is_absolute():
         raise StarkFileNotFoundError(
@@ -173,7 +173,7 @@ def data_of(folder: Path, task: str | None = None, data_dir: str | None = None) 
     data = GLUEDataModule(name, data_dir or place, str(folder), cache_dir=values.get("cache_dir"), **shape)
     check_labels(folder, data.task)
     check_inputs(config, data.tokenizer, data.max_length, is_pair=data.is_pair, where=str(folder))
-    if data.data_dir is not None or is_description(name):  # others are on the hub
+    if data.data_dir is not None or is_description(name):  # otherwise the data are on the hub
         try:
             data.digest("dev")
         except FileNotFoundError as error:
@@ -182,7 +182,7 @@ def data_of(folder: Path, task: str | None = None, data_dir: str | None = None) 
 
 
 def _recorded(folder: Path) -> tuple[str, str | None] | None:
-    """The task of a run and the place of its files, as `open_task` takes them; None for a folder in no run."""
+    """The arguments of `open_task` for a run: its task and the folder of its data; None if there is no run."""
     run, values = run_of(folder), settings_of(folder)
     if run is None:
         return None
@@ -191,7 +191,7 @@ def _recorded(folder: Path) -> tuple[str, str | None] | None:
         return name, place
     copy = RunFolder(run).description(name)
     if not copy.is_file() and not Path(name).is_absolute():
-        # Never a file of the current folder that happens to have the name.
+        # A file of the same name in the current folder may be another one and is not used.
         raise StarkFileNotFoundError(
             f"{run} was made by an earlier version, which kept no description of its task: copy {Path(name).name} to "
             f"{copy}"

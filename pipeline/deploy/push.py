@@ -1,4 +1,4 @@
-"""`stark push`: a model folder onto the Hugging Face hub, with the user's own login."""
+"""`stark push`: uploads a model folder to the Hugging Face hub, with the user's login."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi
 
-# HTTPError is that of its own HTTP library, whichever that is.
+# HTTPError belongs to the HTTP library that huggingface_hub uses, which depends on its version.
 from huggingface_hub.errors import (  # type: ignore[attr-defined]
     HfHubHTTPError,
     HFValidationError,
@@ -25,14 +25,14 @@ from stark.storage import CHECKSUMS_FILE, verify_checksums
 
 __all__ = ["files_of", "push", "push_folder"]
 
-# What we and transformers write. Everything else that lies in the folder is not for others.
+# Files that we and transformers write. All other files in the folder may be private.
 _CHECKED = (
     *("config.json", "generation_config.json", "check.json", "export.json"),
     *("*.safetensors", "*.safetensors.index.json", "*.onnx", "*.onnx.data", "*.pt2", "openvino*.xml", "openvino*.bin"),
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt"),
     *("vocab.txt", "vocab.json", "tokenizer.model", "spiece.model", "spm.model", "sentencepiece.bpe.model"),
 )
-# Not among the checksums: these are written by hand or later.
+# Files without a checksum, because they are written by hand or after the checksums.
 _UNCHECKED = ("README.md", "LICENSE", "LICENSE.txt", CHECKSUMS_FILE)
 
 
@@ -56,7 +56,7 @@ def push(options: Namespace) -> None:
 
 
 def files_of(folder: Path) -> tuple[list[str], list[str]]:
-    """What is uploaded of a folder: files with the names of a model's, in the folder itself.
+    """The files of a folder that are uploaded: those directly in it that have the name of a model file.
 
     Args:
         folder: A model folder, or one that `stark export` wrote.
@@ -65,7 +65,8 @@ def files_of(folder: Path) -> tuple[list[str], list[str]]:
         The names of the files to upload, and of everything else in the folder, sorted.
 
     Raises:
-        StarkError: If there is no such folder, or it or one of the files to upload is a link.
+        StarkError: If there is no such folder, it or one of the files to upload is a link, or something else than a
+            file has the name of a model file.
     """
     if folder.is_symlink():
         raise StarkError(f"{folder} is a link, which is not followed: name the folder itself")
@@ -77,7 +78,7 @@ def files_of(folder: Path) -> tuple[list[str], list[str]]:
         if (folder / name).is_symlink():
             raise StarkError(f"{folder / name} is a link, which is not followed: copy the file into the folder")
         if not (folder / name).is_file():
-            raise StarkError(f"{folder / name} is no file, but has the name of a model's: give it another name")
+            raise StarkError(f"{folder / name} is no file, but has the name of a model file: give it another name")
     return chosen, [name for name in names if name not in chosen]
 
 
@@ -85,20 +86,20 @@ def push_folder(folder: Path, repo: str, *, private: bool = False) -> str:
     """Upload the files of a model folder in one commit.
 
     Args:
-        folder: A model folder, which is loaded first, or one that `stark export` wrote. If it has ``SHA256SUMS``, its
-            files must have the checksums in it.
-        repo: Id on the hub.
-        private: Whether a new one is.
+        folder: A model folder, which is loaded before the upload, or one that `stark export` wrote. If it has a
+            ``SHA256SUMS``, the files must match it.
+        repo: Id of the repository on the hub.
+        private: Whether a new repository is private.
 
     Returns:
-        Its address.
+        Address of the repository.
 
     Raises:
-        StarkError: If the folder is no model or has links, nobody is logged in, or the hub refuses it.
+        StarkError: If the folder is no model or has links, nobody is logged in, or the hub refuses the upload.
     """
     names, _ = files_of(folder)
     verify_checksums(folder, _CHECKED)
-    # A damaged one is not to be shared.
+    # A damaged model must not be uploaded.
     if is_exported(folder):
         check_exported(folder)
     else:

@@ -1,4 +1,4 @@
-"""`stark predict-file`: labels and probabilities for people's own rows."""
+"""`stark predict-file`: predicts labels and probabilities for the rows of a user's file."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ __all__ = ["predict_file"]
 
 _USUAL = ("text", "text_pair")
 _LABEL, _PROBABILITY = "predicted", "probability"
-# Rows that are read, sorted by length and written at a time.
+# Number of rows that are read, sorted by length, classified and written together.
 _CHUNK = 4096
-# Number of bad rows that are reported one by one; a file has them all.
+# Number of bad rows that are reported one by one if all of them are written to a file.
 _TOLD = 10
-# The share of bad rows beyond which the command fails: single ones are usual, more come of a wrong format.
+# The fraction of bad rows above which the command fails: a few are usual, many are the sign of a wrong format.
 _MOST_BAD = 0.1
 _STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1")
 _HALVES = re.compile("[\ud800-\udfff]")
-# A spreadsheet takes such a cell for a formula.
+# The beginning of cells that a spreadsheet takes for formulas.
 _FORMULA = re.compile(r"[=+\-@\t\r\n]")
-# What csv writes is what its method returns.
+# A file for csv.writer whose `write` returns the line, so that `writerow` returns it, too.
 _RETURNING = SimpleNamespace(write=lambda line: line)
 
 
@@ -53,7 +53,8 @@ def predict_file(options: Namespace) -> None:
         options: Its command line, parsed.
 
     Raises:
-        StarkError: If the model, the file or a column is not there.
+        StarkError: If an option is wrong, or the model, the file or a column does not exist.
+        SystemExit: With status 1 if too many rows are bad.
     """
     if options.batch_size < 1:
         raise StarkError(f"batch_size is {options.batch_size} but must be at least 1")
@@ -73,11 +74,11 @@ def predict_file(options: Namespace) -> None:
             columns = _columns(first, folder, options.text, options.text_pair, name)
         except ValueError as error:
             raise StarkError(f"{error}{records.hint if len(records.columns or ()) == 1 else ''}") from error
-        if len(columns) == 2:  # nothing is known about whether somebody else's model takes pairs
+        if len(columns) == 2:  # whether a foreign model takes pairs is not recorded
             check_segments(config_of(folder), classifier.tokenizer, options.model)
         with _naming(name):
             records.check_columns(*columns)
-        # Before the bar, which takes the place of standard output while it is shown.
+        # Opened before the progress bar starts, which replaces sys.stdout while it is shown.
         output = stack.enter_context(_written(options.output, target, options.overwrite))
         writer = _Writer(output, target, records, classifier, columns, name, options.escape_formulas)
         shown = (TextColumn("{task.fields[rows]} rows"), BarColumn(), TimeElapsedColumn())
@@ -106,7 +107,7 @@ def predict_file(options: Namespace) -> None:
 
 @contextmanager
 def _opened(name: str) -> Iterator[tuple[BinaryIO, int | None]]:
-    """The bytes to read, and how many there are, where that is known."""
+    """Open the input; yields its stream of bytes and its size, None if that is unknown."""
     if name == "-":
         if sys.stdin is None:
             raise StarkError("standard input is closed")
@@ -123,7 +124,7 @@ def _opened(name: str) -> Iterator[tuple[BinaryIO, int | None]]:
 
 @contextmanager
 def _written(name: str, target: RecordFormat, overwrite: bool) -> Iterator[BinaryIO]:
-    """What to write to; a file appears when it is complete."""
+    """Open the output; a file appears only when it is complete."""
     if name in _STANDARD_OUTPUT:
         if sys.stdout is None:
             raise StarkError("standard output is closed")
@@ -140,7 +141,7 @@ def _written(name: str, target: RecordFormat, overwrite: bool) -> Iterator[Binar
 
 
 def _target(name: str, form: RecordFormat) -> RecordFormat:
-    """How the output is written: as its ending says, or else as the input is."""
+    """The format of the output: that of its file name's ending, or else that of the input."""
     if name in _STANDARD_OUTPUT or not Path(name).suffixes:
         return replace(form, compressed=False)
     target = record_format(name)
@@ -149,7 +150,7 @@ def _target(name: str, form: RecordFormat) -> RecordFormat:
 
 
 def _check_outputs(options: Any, target: RecordFormat) -> Path | None:  # noqa: ANN401 - jsonargparse's namespace
-    """Refuse outputs that would replace something else, before the model is loaded; the place for bad rows."""
+    """Refuse outputs that would replace other files, before the model is loaded; returns the file for bad rows."""
     if options.output in _STANDARD_OUTPUT:
         return None
     output = Path(options.output)
@@ -164,7 +165,7 @@ def _check_outputs(options: Any, target: RecordFormat) -> Path | None:  # noqa: 
 
 
 def _is_output(path: Path, target: RecordFormat) -> bool:
-    """Whether a file is an earlier output, by its last columns and what stands in them, or empty."""
+    """Whether a file is an earlier output, judged by its last columns and their values, or is empty."""
     if not path.is_file() or not path.stat().st_size:
         return path.is_file()
     try:
@@ -176,7 +177,7 @@ def _is_output(path: Path, target: RecordFormat) -> bool:
 
 
 def _is_labelled(row: Record) -> bool:
-    """Whether a row ends as those do that are written here; it does not if somebody has corrected its label.
+    """Whether a row's last columns have values that this command wrote; if somebody corrected its label, they do not.
 
     Examples:
         >>> names = ("text", "predicted", "probability", "probability_no", "probability_yes")
@@ -207,7 +208,7 @@ def _is_labelled(row: Record) -> bool:
 
 
 def _are_bad_rows(path: Path) -> bool:
-    """Whether a file has the bad rows of an earlier call, or is empty."""
+    """Whether a file contains the bad rows of an earlier call, or is empty."""
     if not path.is_file() or not path.stat().st_size:
         return path.is_file()
     with path.open("rb") as stream, open_records(stream, RecordFormat(json_lines=True)) as records:
@@ -236,7 +237,7 @@ def _chunks(rows: Iterator[Record | BadRecord]) -> Iterator[list[Record | BadRec
 def _columns(
     rows: Sequence[Record | BadRecord], folder: Path, text: str | None, pair: str | None, name: str
 ) -> tuple[str, ...]:
-    """The columns of the texts: those that were named, the usual ones, or those of the model's task."""
+    """The columns of the texts: those given as options, else the usual ones, else those of the model's task."""
     known = list(dict.fromkeys(column for row in rows if isinstance(row, Record) for column in row.values))
     if not known:
         first = next((f", line {row.line}: {row.reason};" for row in rows if isinstance(row, BadRecord)), ":")
@@ -246,7 +247,7 @@ def _columns(
     if text is None:
         usual = [names for names in (_USUAL[: len(own)], own) if names[0] in known]
         if not usual:
-            raise StarkError(f"{name} has the columns {', '.join(known)}: name that of the text by --text")
+            raise StarkError(f"{name} has the columns {', '.join(known)}: name the column of the text by --text")
         text = usual[0][0]
         pair = pair or next((column for column in usual[0][1:] if column in known), None)
     chosen = (text,) if pair is None else (text, pair)
@@ -266,7 +267,7 @@ def _classified(classifier: Classifier, rows: Sequence[Record], columns: Sequenc
 
 
 class _Writer:
-    """Writes rows with what was predicted, in UTF-8; all of a table have the columns of the first."""
+    """Writes rows with their predictions, in UTF-8. In a table all rows have the columns of the first one."""
 
     def __init__(
         self,
@@ -296,7 +297,7 @@ class _Writer:
 
     @property
     def notes(self) -> list[str]:
-        """What should be known of what was written, in sentences."""
+        """Remarks on the rows that were written, for the user."""
         if not self._formulas:
             return []
         cells = "1 cell looks" if self._formulas == 1 else f"{self._formulas} cells look"
@@ -304,7 +305,7 @@ class _Writer:
         return [f"{cells} like a formula {done}"]
 
     def refuses(self, row: Record) -> str | None:
-        """What is wrong with a row."""
+        """The reason why a row cannot be classified or written; None if it can."""
         try:
             for column in self._texts:
                 row.text(column)
@@ -313,13 +314,13 @@ class _Writer:
         if row.columns is self._columns:
             return None
         if taken := [column for column in self._new if column in row.columns]:
-            return f"it has a {taken[0]!r} of its own: rename it"
+            return f"it has a column {taken[0]!r} already: rename it"
         if not self._form.json_lines:
             for column, cell in zip(row.columns, row.cells, strict=True):
                 if not is_unicode(column + _spelled(cell)):
                     return f"{column} has half a surrogate pair, which a table cannot hold"
                 if self._columns is not None and column not in self._columns:
-                    return f"it has {column}, which the first row has not"
+                    return f"it has the column {column}, which the first row lacks"
             if self._columns is None:
                 self._start(row.columns)
         return None
@@ -336,7 +337,7 @@ class _Writer:
             elif row.columns is self._columns:
                 self._write(json.dumps({**row.values, **predicted}, ensure_ascii=False))
             else:
-                # As it is in the file, so that numbers and halves of surrogate pairs keep their spelling.
+                # Copied from the file, so that numbers and halves of surrogate pairs keep their spelling.
                 self._write(f"{row.raw[:-1].rstrip()}, {json.dumps(predicted, ensure_ascii=False)[1:]}")
 
     def _start(self, columns: Sequence[str]) -> None:
@@ -345,7 +346,7 @@ class _Writer:
             self._write_cells([*columns, *self._new])
 
     def _write_cells(self, cells: Iterable[str]) -> None:
-        # With this end of lines, fields with a single carriage return are quoted as well.
+        # With this line terminator csv also quotes fields that contain a single carriage return.
         writer = csv.writer(_RETURNING, delimiter=self._form.delimiter, lineterminator="\r\n")
         line: str = writer.writerow([self._safe(cell) for cell in cells])
         self._write(line.removesuffix("\r\n"))
@@ -367,7 +368,7 @@ class _Writer:
 
 
 class _BadRows:
-    """Counts bad rows and keeps them in a file beside the output, which there is only if there are any."""
+    """Counts bad rows and writes them to a file next to the output; without bad rows there is no file."""
 
     def __init__(self, name: str, apart: Path | None, overwrite: bool, stack: ExitStack) -> None:
         self._name, self._apart, self._overwrite, self._stack = name, apart, overwrite, stack
@@ -387,7 +388,7 @@ class _BadRows:
             self._stream.write(f"{json.dumps(_without_halves(values), ensure_ascii=False)}\n".encode())
 
     def report(self, done: int) -> None:
-        """Tell of them; the file of an earlier call does not outlive this one."""
+        """Report the bad rows. If there are none, an earlier call's file of bad rows is removed."""
         if self._apart is not None and self._stream is None:
             self._apart.unlink(missing_ok=True)
         for line in self._told:
@@ -407,7 +408,7 @@ def _spelled(cell: object) -> str:
 
 
 def _is_formula(cell: str) -> bool:
-    """Whether a spreadsheet takes a cell for a formula; numbers with a sign are none.
+    """Whether a spreadsheet takes a cell for a formula; numbers with a sign are not formulas.
 
     Examples:
         >>> _is_formula("=1+1"), _is_formula("-5.5"), _is_formula("- a list")
@@ -423,7 +424,7 @@ def _is_formula(cell: str) -> bool:
 
 
 def _without_halves(values: dict[str, Any]) -> dict[str, Any]:
-    """The same with bytes that are no text, and halves of surrogate pairs, spelt out."""
+    """The values, with escape sequences instead of undecodable bytes and of halves of surrogate pairs."""
 
     def spelt(half: re.Match[str]) -> str:
         code = ord(half[0])

@@ -1,4 +1,4 @@
-"""`stark serve`: a page on which typed text is classified by teacher and student side by side, with their latency."""
+"""`stark serve`: a page on which teacher and student classify typed text side by side, with their latency."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Answered", "Side", "ask", "listen", "page_of", "said", "serve", "served", "sides_of"]
 
-# Calls in turns whose median is reported, after one that is not counted.
+# Number of timed calls of each model; their median is reported. One call before them is not counted.
 _ROUNDS = 5
-# Characters of a text. More than the tokens that a model takes can be made of, unless most of them are blank.
+# Maximum number of characters of a text: more than a model's tokens can contain, unless most of them are blank.
 _LONGEST = 100_000
-# Of a request with two texts, whose characters may be spelt as two escapes of six bytes each.
+# Maximum size of a request with two texts, in which each character may take two escapes of six bytes.
 _MAX_BYTES = 2 * 12 * _LONGEST + 10_000
-# Requests that wait while the models answer one, and connections that are open at a time.
+# Maximum numbers of requests that wait while the models answer one, and of open connections.
 _MAX_WAITING = 20
 _MAX_CONNECTIONS = 200
-# How much Gradio remembers of sessions and requests; by itself it remembers 10,000.
+# Number of sessions and requests that Gradio keeps in memory; its default is 10,000.
 _REMEMBERED = 100
 
 
@@ -52,9 +52,9 @@ class Side:
     """One of the models on the page.
 
     Args:
-        name: ``student``, ``teacher``, or ``model`` where it is alone.
-        folder: Its folder.
-        classifier: The model.
+        name: ``student``, ``teacher``, or ``model`` if there is only one.
+        folder: The model's folder.
+        classifier: The loaded model.
     """
 
     name: str
@@ -64,11 +64,11 @@ class Side:
 
 @dataclass(frozen=True)
 class Answered:
-    """What a model says of one text.
+    """A model's result for one text.
 
     Args:
-        values: Probabilities ``(num_labels,)``, or of regression the score ``(1,)``.
-        milliseconds: Milliseconds from tokens to values, the median of five calls.
+        values: Probabilities ``(num_labels,)``, or for regression the score ``(1,)``.
+        milliseconds: Time from tokens to values in milliseconds, the median of five calls.
     """
 
     values: Tensor
@@ -82,7 +82,7 @@ def serve(options: Namespace) -> None:
         options: Its command line, parsed.
 
     Raises:
-        StarkError: If gradio is not installed, a model is not there or does not fit, or the port is taken.
+        StarkError: If gradio is not installed, a model does not exist or does not fit, or the port is in use.
     """
     need_extra("demo", "stark serve", "gradio")
     sides = sides_of(Path(options.model), None if options.teacher is None else Path(options.teacher))
@@ -94,24 +94,24 @@ def serve(options: Namespace) -> None:
             secret = "" if token is None else f"/?token={token}"
             print(f"http://{place}:{options.port}{secret} (Ctrl-C ends it)", flush=True)
             while thread.is_alive():
-                # Not for ever: a signal that another thread takes does not wake this one.
+                # With a timeout, because a signal that another thread receives does not wake this one.
                 thread.join(timeout=0.5)
     except Interrupted:
         pass
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Take a port.
+    """Listen on a port.
 
     Args:
-        host: The address to listen at.
+        host: The address to listen on.
         port: The port.
 
     Returns:
-        A socket that listens.
+        The listening socket.
 
     Raises:
-        StarkError: If there is no such port or address, or it is taken.
+        StarkError: If there is no such port or address, or it is in use.
     """
     if not 0 < port < 2**16:
         raise StarkError(f"port is {port}: choose one from 1 to 65535")
@@ -123,33 +123,33 @@ def listen(host: str, port: int) -> socket.socket:
 
 @contextmanager
 def served(page: Blocks, listening: socket.socket, token: str | None) -> Iterator[threading.Thread]:
-    """Answer requests, in a thread of its own.
+    """Answer requests in a separate thread.
 
     Args:
         page: The page, from `page_of`.
         listening: The socket, from `listen`; it is closed at the end.
-        token: What each request must bring; None for a page that only this machine can reach.
+        token: Token that each request must contain; None for a page that only this machine can reach.
 
     Yields:
-        The thread, when requests are answered.
+        The thread, as soon as it answers requests.
     """
     import fastapi
     import gradio
     import uvicorn
 
-    # Without the descriptions of an interface that FastAPI makes, as Gradio has one.
+    # FastAPI's description of the interface is turned off, because Gradio has its own one.
     outer = fastapi.FastAPI(openapi_url=None)
     options: dict[str, Any] = {"run_history": False, "enable_monitoring": False, "mcp_server": False, "ssr_mode": False}
     app = gradio.mount_gradio_app(outer, page, path="/", footer_links=["api", "settings"], show_error=False, **options)
     config = uvicorn.Config(
         Guard(app, max_bytes=_MAX_BYTES, token=token),
-        log_level="warning",  # so that addresses, and the token in them, are in no log
+        log_level="warning",  # so that no log contains addresses, and the token in them
         ws="none",
         proxy_headers=False,
         limit_concurrency=_MAX_CONNECTIONS,
     )
     server = uvicorn.Server(config)
-    # In a thread, as uvicorn's own handling of signals waits for connections that open pages keep.
+    # In a thread, because uvicorn's handling of signals would wait for the connections of open pages.
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     try:
@@ -167,13 +167,13 @@ def sides_of(model: Path, teacher: Path | None = None) -> list[Side]:
 
     Args:
         model: A model folder, or one that `stark export` wrote.
-        teacher: None for that of the run that the model lies in.
+        teacher: Folder of the teacher; None for the teacher of the run that the model lies in.
 
     Returns:
-        The student and the teacher; the model alone if it lies in no run, or is the teacher.
+        The student and the teacher; only the model if there is no teacher, or if it is the teacher itself.
 
     Raises:
-        StarkError: If a folder is no model, or the two have other labels.
+        StarkError: If a folder is no model, or the labels of the two models differ.
     """
     run = run_of(model)
     if teacher is None and run is not None and (dense := RunFolder(run).dense_teacher.path).is_dir():
@@ -188,7 +188,7 @@ def sides_of(model: Path, teacher: Path | None = None) -> list[Side]:
 
 
 def _share_tokenizer(first: Side, second: Side) -> list[Side]:
-    """Both, with one tokenizer if theirs do the same, so that `ask` need not tokenise twice."""
+    """Let both models share one tokenizer object if theirs are equal, so that `ask` need not tokenise twice."""
     tokenizer = first.classifier.tokenizer
     if tokenizer_digest(tokenizer) != tokenizer_digest(second.classifier.tokenizer):
         return [first, second]
@@ -196,17 +196,17 @@ def _share_tokenizer(first: Side, second: Side) -> list[Side]:
 
 
 def ask(classifiers: Sequence[Classifier], text: str, pair: str | None = None) -> list[Answered]:
-    """Classify one text with each model, in turns so that all meet the same machine.
+    """Classify one text with each model, in turns, so that all are timed under the same load of the machine.
 
-    The text is tokenised once for all calls of a model, and for both models if their tokenizers are one object.
+    The text is tokenised once for all calls of a model, and only once for both models if they share a tokenizer object.
 
     Args:
         classifiers: The models.
         text: The text.
-        pair: The second text of a pair.
+        pair: The second text of a pair; None for a single text.
 
     Returns:
-        In their order.
+        Results in the order of the models.
     """
     tokenised: dict[tuple[Any, ...], TokenColumns] = {}
     rows = []
@@ -229,15 +229,15 @@ def _timed(classifier: Classifier, rows: TokenColumns) -> Answered:
 
 
 def said(sides: Sequence[Side], text: str, pair: str | None = None) -> list[tuple[dict[str, float] | str, str]]:
-    """What the page shows of each model for a text.
+    """The page's text for each model's result.
 
     Args:
         sides: The models.
         text: The text.
-        pair: The second text of a pair.
+        pair: The second text of a pair; None for a single text.
 
     Returns:
-        For each its labels with their probabilities, or of regression the score, and how long it took.
+        For each model the labels with their probabilities, or for regression the score, and a line with the latency.
     """
     answers = ask([side.classifier for side in sides], text, pair)
     shown = []
@@ -253,7 +253,7 @@ def said(sides: Sequence[Side], text: str, pair: str | None = None) -> list[tupl
 
 
 def page_of(sides: Sequence[Side]) -> Blocks:
-    """Make the page; whoever calls `classify` of its API gets the same as who looks at it.
+    """Make the page. The page and the function `classify` of its API return the same results.
 
     Args:
         sides: The student and the teacher, or a model alone.
@@ -261,9 +261,9 @@ def page_of(sides: Sequence[Side]) -> Blocks:
     Returns:
         The page, not launched.
     """
-    # Before it is imported, as it then asks its makers for its newest version.
+    # Set before Gradio is imported, because it would contact its maker's server for the newest version.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    # It keeps statistics of its own requests, and computes them again at each one.
+    # Gradio keeps statistics of requests in memory, and computes them again at each request.
     os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = str(_REMEMBERED)
     import gradio
 
@@ -294,9 +294,9 @@ def page_of(sides: Sequence[Side]) -> Blocks:
                     shown += [gradio.Label(label=side.name), gradio.Markdown(place)]
         button.click(classify, texts, shown, api_name="classify")
     page.state_session_capacity = _REMEMBERED
-    # One at a time, so that a latency is that of a machine which does nothing else; none passes the queue by.
+    # Requests are answered one at a time, so that a latency is not distorted by others; none can skip the queue.
     page.queue(max_size=_MAX_WAITING, default_concurrency_limit=1, api_open=False)
-    # Of these Gradio has no setting: it remembers 2,000 results that nobody fetched, and each session until it ends.
+    # Gradio has no settings for these: it keeps 2,000 results that nobody fetched, and each session until it ends.
     page._queue.pending_messages_per_session = gradio.utils.LRUCache(_REMEMBERED)
     page._queue.pending_event_ids_session = gradio.utils.LRUCache(_REMEMBERED)
     return page

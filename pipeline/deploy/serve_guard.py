@@ -1,8 +1,8 @@
-"""What stands before the page of `stark serve`: it refuses requests of other sites, and those that are too long.
+"""Guards the page of `stark serve`: refuses requests that other sites cause, and requests that are too long.
 
-A web page that somebody visits can send requests to servers of the visitor's own machine, and a name of its own can
-resolve to that machine (DNS rebinding). Such requests are recognised by their headers and refused before their body is
-read, so that nothing of them is kept.
+A web page can send requests to servers on its visitor's machine, and the page's host name can be made to resolve to
+that machine (DNS rebinding). Such requests are recognised by their headers and refused before their body is read, so
+that nothing of them is stored.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 _API = "/gradio_api"
-# What the page and its API need. Everything else of Gradio is closed, such as uploads and calls that pass the queue by.
+# Paths that the page and its API need. Gradio's other paths are closed, such as uploads and calls that skip the queue.
 _POSTS = {f"{_API}/{name}" for name in ("call/classify", "queue/join", "cancel", "reset")}
 _GETS = tuple(
     f"{_API}/{name}"
@@ -37,16 +37,17 @@ _SECONDS_FOR_BODY = 30.0
 
 
 class Guard:
-    """An ASGI application that passes on what is allowed to another one."""
+    """An ASGI application that passes allowed requests on to another one and refuses all others."""
 
     def __init__(self, app: App, *, max_bytes: int, token: str | None = None) -> None:
-        """Stand before an application.
+        """Guard an application.
 
         Args:
             app: The application.
-            max_bytes: The longest body of a request.
-            token: What every request has to bring, in the address once, as a cookie, or as
-                ``Authorization: Bearer TOKEN``. Without one, the page is for this machine alone, under its own names.
+            max_bytes: Largest size of a request's body in bytes.
+            token: Token that every request must contain, as a cookie or as ``Authorization: Bearer TOKEN``. A visit to
+                an address with ``?token=`` sets the cookie. None for a page that only this machine may use, under its
+                loopback names and addresses.
         """
         self._app = app
         self._max_bytes = max_bytes
@@ -57,13 +58,13 @@ class Guard:
 
         Args:
             scope: The request.
-            receive: Gives its body.
-            send: Takes the response.
+            receive: Function that receives the request's body.
+            send: Function that sends the response.
         """
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] != "http":
-            raise StarkError(f"a request of type {scope['type']} came, the server was to take only HTTP")
+            raise StarkError(f"a request of type {scope['type']} arrived, but the server accepts only HTTP")
         elif (status := self._foreign(scope)) is not None:
             await _respond(send, status)
         elif self._token is not None and not self._brings(scope, self._token):
@@ -78,7 +79,7 @@ class Guard:
             await self._app(scope, _replay(body, receive), send)
 
     def _foreign(self, scope: Message) -> int | None:
-        """The status for a request that a page of another site caused, or that came under a foreign name."""
+        """The status for refusing a request that another site caused or that has a foreign host name, or None."""
         hosts = [value.lower() for value in _values(scope, b"host")]
         if len(hosts) != 1 or (host := _HOST.fullmatch(hosts[0])) is None:
             return 400
@@ -87,7 +88,7 @@ class Guard:
         own = (f"http://{hosts[0]}", f"https://{hosts[0]}")
         if any(origin.lower() not in own for origin in _values(scope, b"origin")):
             return 403
-        # A link on another site may be followed; other requests that another site causes are not answered.
+        # Following a link on another site is allowed; any other request that another site causes is refused.
         follows_link = scope["method"] == "GET" and _values(scope, b"sec-fetch-mode") == ["navigate"]
         sites = set(_values(scope, b"sec-fetch-site"))
         return 403 if sites & {"cross-site", "same-site"} and not follows_link else None
@@ -105,7 +106,7 @@ class Guard:
         return any(_same(value, token) for value in brought)
 
     async def _let_in(self, scope: Message, send: Send, token: str) -> None:
-        """Give the cookie to those who come with the token in their address, and take it out of the address."""
+        """If the address contains the token, set the cookie and redirect to the address without the token."""
         brought = parse_qs(scope["query_string"].decode("latin-1")).get("token", [])
         if scope["method"] != "GET" or not any(_same(value, token) for value in brought):
             await _respond(send, 401)
@@ -114,7 +115,7 @@ class Guard:
         await _respond(send, 303, {"location": "/", "set-cookie": cookie})
 
     async def _body(self, scope: Message, receive: Receive) -> bytes | int:
-        """A request's body; a status if it is too long or does not come."""
+        """Read a request's body; returns a status if the body is too long or does not arrive."""
         if any(not length.isdecimal() or int(length) > self._max_bytes for length in _values(scope, b"content-length")):
             return 413
         body = bytearray()
@@ -134,7 +135,7 @@ class Guard:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine as only itself can reach it.
+    """Whether a host is a loopback name or address, which only this machine itself can reach.
 
     Args:
         host: A name or an address, without brackets.
@@ -152,13 +153,13 @@ def is_loopback(host: str) -> bool:
 
 
 def _unwanted(scope: Message) -> int | None:
-    """The status for what the page and its API do not need."""
+    """The status for refusing a request that the page and its API do not need, or None."""
     path, method = scope["path"], scope["method"]
     if method == "POST":
         if path.rstrip("/") not in _POSTS:
             return 404
         kinds = _values(scope, b"content-type")
-        # Forms and plain text are what other sites can send without asking first.
+        # Browsers let other sites send forms and plain text without a preflight request, so only JSON is accepted.
         return None if len(kinds) == 1 and kinds[0].split(";")[0].strip().lower() == "application/json" else 415
     if method not in ("GET", "HEAD"):
         return 405
@@ -166,7 +167,7 @@ def _unwanted(scope: Message) -> int | None:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """A body that was read already, then what follows it."""
+    """Return a function that receives a body that was already read, and then what follows it."""
     messages = iter([{"type": "http.request", "body": body, "more_body": False}])
 
     async def replayed() -> Message:
@@ -179,12 +180,12 @@ _REASONS = {
     303: "",
     400: "the request is incomplete",
     401: "open the address that stark serve printed, with its ?token=, or send Authorization: Bearer TOKEN",
-    403: "this page answers neither other sites nor other names: open the address that stark serve printed",
-    404: "there is no such thing here",
-    405: "only GET and POST are taken",
-    408: "the request came too slowly",
+    403: "requests of other sites or with another host name are refused: open the address that stark serve printed",
+    404: "the page has no such path",
+    405: "only GET and POST are accepted",
+    408: "the request arrived too slowly",
     413: "the request is too long",
-    415: "only application/json is taken",
+    415: "only application/json is accepted",
 }
 
 
@@ -201,7 +202,7 @@ def _values(scope: Message, name: bytes) -> list[str]:
 
 
 def _cookie_name(scope: Message) -> str:
-    """With the port: browsers give the cookies of one port to all servers of a machine."""
+    """The cookie's name; contains the port, because browsers send a cookie to the servers on all ports of a host."""
     return f"stark-token-{scope['server'][1]}"
 
 

@@ -1,1 +1,1 @@
-"""Forms of a model that are served without this project."""
+"""Exports models to formats that are used without this project."""

@@ -1,4 +1,4 @@
-"""What an export was checked with before it was kept: ``check.json`` in its folder."""
+"""The results of checking an export before it is kept: ``check.json`` in its folder."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Alone:
 
 @dataclass(frozen=True)
 class TeacherForm:
-    """The dense teacher of the model's run, exported in the same way: what 8 bits give without pruning.
+    """The dense teacher of the model's run, exported in the same way; shows the effect of 8 bits without pruning.
 
     Args:
         score: Score on the dev rows, the mean of the task's metrics as GLUE takes it.
-        megabytes: Size of its folder.
+        megabytes: Size of its folder in MB.
         latency: Latency by ``ROWSxLENGTH``.
     """
 
@@ -47,23 +47,24 @@ class TeacherForm:
 
 @dataclass(frozen=True)
 class Check:
-    """What an exported model says of the labelled dev rows, beside the model that it was made from.
+    """Comparison of an exported model with its original model, on the labelled dev rows.
 
     Args:
         format: Format of the export.
         int8: Whether its weights have 8 bits.
-        task: Task whose dev rows were taken.
+        task: Name of the task of the dev rows.
         rows: Number of rows.
         score: Score of the exported model, the mean of the task's metrics as GLUE takes it.
-        score_before: Score of the model.
+        score_before: Score of the original model.
         logit_difference: Largest difference of the logits, over all rows and classes.
-        changed: Number of rows that get another class.
-        megabytes: Size of the exported folder.
-        megabytes_before: Size of the model folder.
-        latency: Latency by ``ROWSxLENGTH`` of the exported model.
-        latency_before: Latency of the model.
-        alone: With 8 bits, how far a row's answer depends on its batch. Earlier versions did not measure it.
-        teacher: With 8 bits, the dense teacher of the run that the model lies in.
+        changed: Number of rows with another class.
+        megabytes: Size of the exported folder in MB.
+        megabytes_before: Size of the model folder in MB.
+        latency: Latency of the exported model by ``ROWSxLENGTH``.
+        latency_before: Latency of the original model by ``ROWSxLENGTH``.
+        alone: With 8 bits, how much a row's result depends on its batch; None without, and in files of earlier
+            versions.
+        teacher: With 8 bits, the exported dense teacher of the model's run, if there is one.
     """
 
     format: str
@@ -120,10 +121,13 @@ def read_check(folder: Path) -> Check:
 
 
 def alone_text(alone: Alone) -> str:
-    """How far a row's answer depends on its batch.
+    """Describe how much a row's result depends on its batch.
 
     Args:
-        alone: What was found.
+        alone: Result of the measurement.
+
+    Returns:
+        The text, as in the example.
 
     Examples:
         >>> alone_text(Alone(256, 8, 0.25))

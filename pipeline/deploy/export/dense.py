@@ -1,4 +1,4 @@
-"""A shrunk classifier in the shapes of its original family, so that anything that knows transformers can load it."""
+"""Restores a shrunk classifier to the shapes of its original family, so that plain transformers can load it."""
 
 from typing import Any
 
@@ -15,19 +15,19 @@ __all__ = ["dense_form", "family_config"]
 
 
 def dense_form(model: PreTrainedModel) -> PreTrainedModel:
-    """Fill a shrunk classifier up with zeros to the sizes that it was cut from.
+    """Pad a shrunk classifier with zeros to the sizes of its original model.
 
-    The logits are the same, within rounding; so are size and speed those of the original model. Layers that were
-    dropped stay away, which every family can express.
+    The logits stay the same, within rounding. Size and latency are those of the original model. Dropped layers are not
+    restored, because every family supports fewer layers.
 
     Args:
         model: A shrunk classifier.
 
     Returns:
-        A new model of the original family's own class, on the CPU and in eval mode.
+        A new model of the original family's class, on the CPU and in eval mode.
 
     Raises:
-        StarkError: If the model is not shrunk, and so has that form already.
+        StarkError: If the model is not shrunk and therefore already has that form.
     """
     if not model.config.model_type.startswith(SHRUNK_PREFIX):
         raise StarkError(f"{model.name_or_path or 'the model'} is not shrunk: any transformers can load it as it is")
@@ -42,18 +42,18 @@ def dense_form(model: PreTrainedModel) -> PreTrainedModel:
         encoder_layers(model), encoder_layers(dense), units.heads, units.neurons, strict=True
     ):
         _fill_(layer, full, torch.tensor(heads, dtype=torch.long), torch.tensor(neurons, dtype=torch.long))
-    dense.name_or_path = model.name_or_path  # where its tokenizer is
+    dense.name_or_path = model.name_or_path  # the folder with its tokenizer
     return dense
 
 
 def family_config(config: PreTrainedConfig) -> PreTrainedConfig:
-    """The configuration of a classifier in its original family, for those who read the folder without us.
+    """The configuration of a classifier in its original family, which can be read without this project.
 
     Args:
         config: The configuration of a classifier, shrunk or not.
 
     Returns:
-        A new configuration without the kept units, with all other values, those of ours included.
+        A new configuration without the kept units; it has all other values, including those that we added.
     """
     values = {name: value for name, value in config.to_dict().items() if name != "kept_units"}
     made: PreTrainedConfig = CONFIG_MAPPING[values.pop("model_type").removeprefix(SHRUNK_PREFIX)].from_dict(values)

@@ -1,4 +1,4 @@
-"""`stark export`: a classifier as ONNX, OpenVINO, torch.export or plain transformers, checked before it is kept."""
+"""`stark export`: writes a classifier as ONNX, OpenVINO, torch.export or plain transformers, and checks the result."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def export(options: Namespace) -> None:
         options: Its command line, parsed.
 
     Raises:
-        StarkError: If the exported model is not what it should be; nothing is left then.
+        StarkError: If the exported model differs by more than the options allow; nothing is kept then.
     """
     folder, form = Path(options.model), options.format
     if options.max_logit_difference is None:
@@ -88,32 +88,32 @@ def export_model(
     teacher: Path | None = None,
     overwrite: bool = False,
 ) -> Check:
-    """Export a model, run what was written on the dev rows, and keep it only if it is right.
+    """Export a model, run the written model on the dev rows, and keep it only if it agrees with the original.
 
-    Batch and length are dynamic. The folder has the tokenizer, the configuration of the original family, ``check.json``
-    and checksums, too.
+    Batch size and length are dynamic. The folder also contains the tokenizer, the configuration of the original family,
+    ``check.json`` and checksums.
 
     Args:
         folder: Folder of the model.
         form: ``onnx`` (a graph of opset 18 and its weights), ``torch`` (a file of `torch.export`), ``openvino``, or
-            ``dense``: a model folder that plain transformers loads, whose dropped units are zeros, so that it is as
-            large and as slow as the original model.
-        target: Folder to write; an earlier export that nobody has changed since is replaced.
-        data: With the dev rows.
-        int8: For onnx weights and activations of matrix products of 8 bits (dynamic quantisation), for openvino
-            and torch weights alone.
-        max_logit_difference: Between the logits of both.
-        max_score_loss: Largest loss of the task's score.
-        teacher: Folder of the dense teacher, which is exported in the same way, measured and dropped; None for none.
-        overwrite: Whether anything else at the target may be replaced.
+            ``dense``: a model folder that plain transformers loads. Its dropped units are zeros, so that it is as large
+            and as slow as the original model.
+        target: Folder to write; an earlier export that was not changed since is replaced.
+        data: Data module with the dev rows.
+        int8: Whether to quantise to 8 bits: for onnx weights and activations of matrix products (dynamic
+            quantisation), for openvino and torch only weights.
+        max_logit_difference: Largest allowed difference between the logits of both models.
+        max_score_loss: Largest allowed loss of the task's score.
+        teacher: Folder of the dense teacher; it is exported in the same way and measured, but not kept. None for none.
+        overwrite: Whether to replace a target that is no earlier export or was changed.
 
     Returns:
-        What was found.
+        Results of the check.
 
     Raises:
-        StarkFileExistsError: If something else has the target's name.
+        StarkFileExistsError: If the target exists and must not be replaced.
         StarkError: If an extra is missing, the format has no int8, the model lies in the target, or the exported model
-            differs by more than it may.
+            differs by more than allowed.
     """
     if int8 and form == "dense":
         raise StarkError("--int8 is not for --format dense: choose onnx, openvino or torch")
@@ -121,7 +121,7 @@ def export_model(
         need_extra(_EXTRAS[form][0], f"--format {form}", *_EXTRAS[form][1:])
     place = _free_place(folder, target, overwrite=overwrite)
     model, tokenizer = load_classifier(folder), load_tokenizer(folder)
-    # Before anything is written: what is wrong with them is not the disk's fault.
+    # Before anything is written, so that an error in the data is not reported as one of the disk.
     data.prepare_data()
     data.setup("test")
     with new_folder(place) as temporary:
@@ -162,7 +162,7 @@ def _write(
     if form == "dense":
         save_classifier(dense_form(model), folder, tokenizer)
         return
-    # First, as padding changes what a tokenizer keeps in its file.
+    # Saved before it is used, because padding changes what a tokenizer writes into its file.
     tokenizer.save_pretrained(folder)
     sample = dict(tokenizer(["a b c", "d"], ["e", "f g"], padding=True, return_tensors="pt"))
     shapes = {name: dict.fromkeys((0, 1), torch.export.Dim.DYNAMIC) for name in sample}
@@ -171,8 +171,8 @@ def _write(
         config.dynamic_shapes = shapes
         made = graph_form(model)
         if form == "torch" and int8:
-            # The quantisers of transformers' exporter need torchao, which every import of transformers then loads, too,
-            # and they turn the whole embedding into floats at every call.
+            # The quantisers of transformers' exporter are not used: they turn the whole embedding into floats at every
+            # call, and they need torchao, which every import of transformers would then load, too.
             made = int8_weights_(made)
         exported = exporter.export(made, sample, config)
         exported.config = family_config(model.config)
@@ -183,8 +183,8 @@ def _write(
             (folder / TORCH_FILE).write_bytes(plain_archive(folder / TORCH_FILE))
 
 
-def _tidy_(program: Any) -> None:  # noqa: ANN401 - of a package that is not always there
-    """Call the axes of an ONNX graph ``batch`` and ``sequence``, and remove the paths of the traced sources."""
+def _tidy_(program: Any) -> None:  # noqa: ANN401 - its package is optional
+    """Name the axes of an ONNX graph ``batch`` and ``sequence``, and remove the paths of the traced sources."""
     import onnx_ir
 
     names: dict[str, str] = {}
@@ -246,12 +246,12 @@ def _check(
 
 
 def _open(folder: Path) -> Answer:
-    """Without checksums, which are written last."""
+    """Load an exported model without comparing its checksums, which are written last."""
     return open_graph(folder) if is_exported(folder) else open_answer(folder)
 
 
 def _alone(problem: Problem, answer: Answer, batches: Sequence[Batch], logits: Tensor) -> Alone:
-    """Classify some rows again, each in a batch of its own, without padding."""
+    """Classify some rows again, each in a separate batch, without padding."""
     places = [(batch, row) for batch in batches for row in range(len(batch["input_ids"]))]
     number = min(_MOST_ALONE, len(places))
     chosen = [turn * len(places) // number for turn in range(number)]
@@ -265,7 +265,7 @@ def _alone(problem: Problem, answer: Answer, batches: Sequence[Batch], logits: T
 
 
 def _changes(problem: Problem, first: Tensor, second: Tensor) -> tuple[int, float]:
-    """How many rows have another class (none where there are no classes), and the largest difference."""
+    """Return the number of rows with another class (0 for regression), and the largest difference of logits."""
     changed = int((problem.predictions(first) != problem.predictions(second)).sum()) if problem.has_classes else 0
     return changed, float((first - second).abs().max())
 

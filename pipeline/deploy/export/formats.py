@@ -1,4 +1,4 @@
-"""The names of the forms that a model is exported to, for a command line that is read before torch is imported."""
+"""The names of the export formats, in a module without torch, so that the command line is read quickly."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ from typing import Literal
 __all__ = ["Format"]
 
 Format = Literal["onnx", "torch", "openvino", "dense"]
-"""What `stark export` writes."""
+"""Format that `stark export` writes."""

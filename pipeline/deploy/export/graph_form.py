@@ -1,4 +1,4 @@
-"""A classifier as exporters can take it: blocks that lost all their units as the constant that they add; 8 bits."""
+"""Prepares a classifier for exporters: replaces matrices without inputs by constants, and quantises to 8 bits."""
 
 import copy
 
@@ -11,9 +11,9 @@ __all__ = ["graph_form", "int8_weights_"]
 
 
 class _Constant(nn.Module):
-    """What a linear without inputs computes: its bias.
+    """Replaces a linear layer without inputs, whose output is its bias.
 
-    Exporters mistake matrices of size zero: OpenVINO computes wrong logits, ONNX Runtime cannot quantise them.
+    Exporters do not handle matrices of size zero: OpenVINO computes wrong logits, ONNX Runtime cannot quantise them.
     """
 
     def __init__(self, bias: nn.Parameter) -> None:
@@ -28,10 +28,10 @@ def graph_form(model: PreTrainedModel) -> PreTrainedModel:
     """Copy a classifier for an exporter.
 
     Args:
-        model: A classifier; layers may have lost all their heads or all their neurons.
+        model: A classifier; in some layers all heads or all neurons may have been removed.
 
     Returns:
-        A copy in eval mode, on the CPU, with the same logits and without empty matrices behind the units.
+        A copy in eval mode, on the CPU, with the same logits. Its linear layers without inputs are constants.
     """
     copied: PreTrainedModel = copy.deepcopy(model).cpu().eval()
     for name, module in list(copied.named_modules()):
@@ -41,7 +41,7 @@ def graph_form(model: PreTrainedModel) -> PreTrainedModel:
 
 
 class _Int8(nn.Module):
-    """A matrix in 8 bits, each row with a scale."""
+    """A matrix in 8 bits, with a scale for each row."""
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class _Int8(nn.Module):
 
 class _Int8Embedding(_Int8):
     def forward(self, ids: Tensor) -> Tensor:
-        # The rows that are asked for, not the whole table.
+        # Only the rows that are looked up are turned into floats, not the whole table.
         return self.table[ids] * self.scale[ids][..., None]
 
 
@@ -72,15 +72,15 @@ class _Int8Linear(_Int8):
 
 
 def int8_weights_(model: PreTrainedModel) -> PreTrainedModel:
-    r"""Keep the matrices of a classifier in 8 bits: $\mathrm{round}(w / s)$ with $s = \max |w| / 127$ of each row.
+    r"""Store the matrices of a classifier in 8 bits: $\mathrm{round}(w / s)$ with $s = \max |w| / 127$ of each row.
 
-    It is computed with floats, so the file gets smaller and nothing faster.
+    The model still computes with floats, so that its file becomes smaller but its latency does not.
 
     Args:
         model: A classifier for an exporter, see `graph_form`; it is changed.
 
     Returns:
-        The model; each weight is off by half of its row's s at most.
+        The same model; each weight has an error of at most half of its row's s.
     """
     for name, module in list(model.named_modules()):
         if isinstance(module, nn.Embedding):

@@ -10,14 +10,14 @@ __all__ = ["OPSET", "to_onnx"]
 
 
 OPSET = 18
-"""Of ONNX graphs: torch's exporter is written for it, and ONNX Runtime has had it since 1.14."""
+"""Opset of ONNX graphs. Torch's exporter is written for this one, and ONNX Runtime supports it since 1.14."""
 
 
 def to_onnx(int8: bool) -> tuple[HfExporter, Any]:
-    """The exporter to ONNX, which is imported when it is used.
+    """Make the exporter to ONNX; its packages are imported only by this call.
 
     Args:
-        int8: Whether weights are to have 8 bits.
+        int8: Whether to quantise to 8 bits.
 
     Returns:
         The exporter of transformers, and its configuration.

@@ -1,4 +1,4 @@
-"""Exported models as they are used: folders of `stark export`, whoever made them, from batches to logits."""
+"""Loads exported models, also untrusted ones, as functions from batches to logits."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = [
 
 ONNX_FILE, OPENVINO_FILE, TORCH_FILE = "model.onnx", "openvino_model.xml", "model.pt2"
 
-# What a model is computed from; a README.md in the folder does not matter.
+# Files that determine the model's results, which the checksums must cover; a README.md may be added later.
 _COVERED = ("*.json", "model.*", "openvino_model.*", "vocab*", "merges.txt", "*.model")
 _EXTRAS = {ONNX_FILE: ("onnx", "onnxruntime"), OPENVINO_FILE: ("openvino", "openvino")}
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -45,7 +45,7 @@ _Run = Callable[[Mapping[str, Tensor]], Tensor]
 
 
 def is_exported(folder: Path) -> bool:
-    """Whether a folder holds a graph that `stark export` wrote, and no model folder.
+    """Whether a folder holds a graph that `stark export` wrote, and is not a model folder.
 
     Args:
         folder: The folder.
@@ -54,7 +54,7 @@ def is_exported(folder: Path) -> bool:
 
 
 def check_exported(folder: Path) -> None:
-    """Compare an exported folder with its checksums. A folder without them is reported on standard error.
+    """Compare an exported folder with its checksums. For a folder without checksums a warning is logged.
 
     Args:
         folder: The folder.
@@ -67,35 +67,35 @@ def check_exported(folder: Path) -> None:
 
 
 def open_exported(folder: Path) -> Callable[[Batch], Tensor]:
-    """Load an exported model after its checksums were compared; see `open_graph`.
+    """Compare the checksums of an exported model and load it; see `open_graph`.
 
     Args:
         folder: A folder of `stark export`.
 
     Returns:
-        What gives a batch's logits, on the CPU.
+        A function from a batch to its logits, on the CPU.
 
     Raises:
-        StarkError: If the folder is damaged, or nothing usable is there.
+        StarkError: If the folder is damaged or has no usable model.
     """
     check_exported(folder)
     return open_graph(folder)
 
 
 def open_graph(folder: Path) -> Callable[[Batch], Tensor]:
-    """Load an exported model, with as many threads as torch has now.
+    """Load an exported model, with torch's current number of threads.
 
-    The folder may be anybody's: nothing in it is unpickled, imported or compiled. ``export.json`` is not read, as
-    transformers imports what it names.
+    The folder may be untrusted: no code in it is unpickled, imported or compiled. ``export.json`` is not read, because
+    transformers would import what that file names.
 
     Args:
         folder: A folder with the files of `stark export`.
 
     Returns:
-        What gives a batch's logits, on the CPU; it computes in float32 wherever weights are no int8.
+        A function from a batch to its logits, on the CPU; it computes in float32 except with int8 weights.
 
     Raises:
-        StarkError: If nothing usable is there.
+        StarkError: If there is no usable model.
     """
     files = [name for name in _OPENERS if (folder / name).exists()]
     if len(files) != 1:
@@ -109,7 +109,7 @@ def open_graph(folder: Path) -> Callable[[Batch], Tensor]:
         run, names = _OPENERS[file.name](file)
         if unknown := set(names) - set(_INPUTS):
             raise StarkError(f"it takes the input {min(unknown)!r}, which no tokenizer gives")
-        # Whatever else the runtime finds wrong, and a graph that belongs to another configuration.
+        # A trial call finds other errors of the runtime, and a graph that does not fit the configuration.
         shape = tuple(run({name: torch.ones(2, 3, dtype=torch.long) for name in names}).shape)
         if shape != (2, config.num_labels):
             raise StarkError(f"config.json names {config.num_labels} labels, and the graph has logits of shape {shape}")
@@ -121,7 +121,7 @@ def open_graph(folder: Path) -> Callable[[Batch], Tensor]:
 
 
 def _open_onnx(file: Path) -> tuple[_Run, list[str]]:
-    """ONNX Runtime refuses weights outside of the folder, and knows no operations but its own."""
+    """Load an ONNX graph. ONNX Runtime refuses weights outside of the folder, and operations that are not built in."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -135,14 +135,14 @@ def _open_onnx(file: Path) -> tuple[_Run, list[str]]:
 
 
 def _open_openvino(file: Path) -> tuple[_Run, list[str]]:
-    """OpenVINO loads extensions only where a program adds them, and weights only from the file beside the graph."""
-    # By its content OpenVINO would take the file for one of other formats.
+    """Load an OpenVINO graph. OpenVINO loads extensions only if a program adds them, and weights only from its .bin."""
+    # OpenVINO recognises formats by their content, so that the file could be in another format than its own.
     with file.open("rb") as stream:
         if not stream.read(5).startswith(b"<?xml"):
             raise StarkError("it is no XML")
     import openvino
 
-    # Where the processor has it, OpenVINO would compute in bfloat16.
+    # Without this setting OpenVINO would compute in bfloat16 on processors that support it.
     settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
     compiled = openvino.Core().compile_model(file, "CPU", {"PERFORMANCE_HINT": "LATENCY", **settings})
 
@@ -172,8 +172,8 @@ _OPENERS: dict[str, Callable[[Path], tuple[_Run, list[str]]]] = {
 
 @contextlib.contextmanager
 def quiet_exporters() -> Iterator[None]:
-    """Without what the exporters say of themselves, to the terminal (what they do next) and to their makers."""
-    # Under these names OpenVINO and NNCF report nothing of what they convert.
+    """Suppress the exporters' messages in the terminal, and their telemetry."""
+    # If these variables are set, OpenVINO and NNCF send no telemetry about what they convert.
     telling = {name: os.environ.get(name) for name in ("CI", "NNCF_CI")}
     os.environ.update(dict.fromkeys(telling, "true"))
     verbosity = transformers.logging.get_verbosity()
@@ -195,7 +195,7 @@ def quiet_exporters() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _one_line_errors(file: Path) -> Iterator[None]:
-    """Turn what goes wrong while loading into a ValueError of one line; each runtime raises errors of its own."""
+    """Turn any exception during loading into a StarkError of one line; each runtime raises different exceptions."""
     try:
         with reading(file):
             yield

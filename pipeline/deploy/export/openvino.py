@@ -10,10 +10,10 @@ __all__ = ["to_openvino"]
 
 
 def to_openvino(int8: bool) -> tuple[HfExporter, Any]:
-    """The exporter to OpenVINO, which is imported when it is used.
+    """Make the exporter to OpenVINO; its packages are imported only by this call.
 
     Args:
-        int8: Whether weights are to have 8 bits.
+        int8: Whether to quantise weights to 8 bits.
 
     Returns:
         The exporter of transformers, and its configuration.

@@ -10,10 +10,10 @@ __all__ = ["to_torch"]
 
 
 def to_torch(int8: bool) -> tuple[HfExporter, Any]:
-    """The exporter to torch.export, which is imported when it is used.
+    """Make the exporter to torch.export; its packages are imported only by this call.
 
     Args:
-        int8: Whether weights are to have 8 bits.
+        int8: Ignored; with 8 bits the model is quantised before it is exported, see `int8_weights_`.
 
     Returns:
         The exporter of transformers, and its configuration.

@@ -1,9 +1,9 @@
-"""Programs of `torch.export` (``model.pt2``), read so that nothing in the file can run.
+"""Reads programs of `torch.export` (``model.pt2``) so that no code in the file can run.
 
 `torch.export.load` trusts its file: it unpickles sample inputs, weights and constants, evaluates the expressions of
-sizes, compiles guards and names as Python, and loads shared libraries. It is therefore never given a foreign file, but
-an archive that is made here from the parts that are data: the graph, with names, expressions and operations from an
-allow list, and raw weights.
+sizes, compiles guards and names as Python, and loads shared libraries. It therefore never reads a foreign file
+directly. Instead it reads an archive that this module builds from those parts that are pure data: the raw weights, and
+the graph, whose names, expressions and operations are checked against allow lists.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PAYLOADS = {"weights": "weight", "constants": "tensor"}
 _MARKS = ("archive_format", "archive_version", "byteorder", ".data/version", ".data/serialization_id")
 _EXTRA = "extra/"
 
-# Names of tensors and inputs, which torch makes Python's names of, and of parameters in their modules.
+# Names of tensors and inputs, which torch turns into Python identifiers, and names of parameters in their modules.
 _NAME = re.compile(r"(?:(?!__)[A-Za-z_]\w*)?", re.ASCII)
 _PARAMETER = re.compile(r"(?!__)[A-Za-z_]\w*(?:\.(?!__)\w+)*", re.ASCII)
 _SYMBOL = r"Symbol\('[a-z]\d+'(?:, [a-z]+=True)*\)"
@@ -41,13 +41,13 @@ _EXPRESSION = re.compile(
 )
 # Guards compare sizes of inputs.
 _GUARD = re.compile(r"(?:L\['\w+'\]\.size\(\)\[\d\]|\d+|and|or|not|[ ()*+%<>=!-])*", re.ASCII)
-# What the arguments of operations can be. Graphs, operations and objects are left out.
+# Allowed kinds of arguments of operations. Graphs, operations and objects are not allowed.
 _ARGUMENTS = {
     *("as_tensor", "as_tensors", "as_none", "as_bool", "as_int", "as_ints", "as_float", "as_string", "as_name"),
     *("as_sym_int", "as_sym_ints", "as_expr", "as_scalar_type", "as_device", "as_layout"),
 }
-# Of the encoders, their activation functions and our weights of 8 bits. None of them reads a file, writes into a tensor
-# or skips the check of an index.
+# Operations of the encoders, their activation functions and our 8-bit weights. None of them reads a file, writes into a
+# tensor or skips the check of an index.
 _OPERATIONS = {
     f"torch.ops.aten.{name}"
     for name in (
@@ -67,36 +67,36 @@ _TYPES = {None, "builtins.tuple", "builtins.dict", "transformers.modeling_output
 
 
 def load_program(path: Path) -> tuple[nn.Module, list[str]]:
-    """Load a program that anybody may have written.
+    """Load a program from an untrusted file.
 
     Args:
         path: The file, such as ``model.pt2``.
 
     Returns:
-        The program, and the names of its inputs in their order. It is called with them as keywords and returns
-        transformers' ``SequenceClassifierOutput``.
+        The program, and the names of its inputs in their order. The program takes the inputs as keyword arguments and
+        returns transformers' ``SequenceClassifierOutput``.
 
     Raises:
         StarkError: If the file holds anything but a graph of known operations and its weights.
     """
-    # Makes the type of the output known to torch.export.
+    # This import registers the type of the output with torch.export.
     import transformers.modeling_outputs  # noqa: F401
 
     content, names = _plain(path)
     try:
         return torch.export.load(io.BytesIO(content)).module(), names
-    except RuntimeError as error:  # whatever it is, torch has only logged it
+    except RuntimeError as error:  # it has no reason: torch only logs it
         raise StarkError("torch.export cannot load its graph with its weights") from error
 
 
 def plain_archive(path: Path) -> bytes:
-    """Copy a program's file without all that is not data: sample inputs, guards, and where which line was traced.
+    """Copy a program's file without the parts that are not needed: sample inputs, guards, and traced source lines.
 
     Args:
         path: The file.
 
     Returns:
-        The content of such a file, which `torch.export.load` reads as well.
+        Content of the copy, which `torch.export.load` can read as well.
 
     Raises:
         StarkError: As `load_program`.
@@ -172,7 +172,7 @@ def _plain_graph(members: Mapping[str, bytes]) -> tuple[bytes, list[str]]:
 
 
 def _payload(members: Mapping[str, bytes], kind: str, prefix: str) -> dict[str, bytes]:
-    """Raw tensors and the file that describes them."""
+    """Parts with raw tensors, and the part that describes them."""
     name = f"data/{kind}/model_{kind}_config.json"
     config = json.loads(_part(members, name))["config"]
     found = {name: json.dumps({"config": config}).encode()}
@@ -183,14 +183,14 @@ def _payload(members: Mapping[str, bytes], kind: str, prefix: str) -> dict[str, 
         if described["use_pickle"] is not False or not re.fullmatch(rf"{prefix}_\d+", file):
             raise StarkError(f"{tensor} is no plain tensor: it would be unpickled")
         content = found[f"data/{kind}/{file}"] = _part(members, f"data/{kind}/{file}")
-        # Torch makes a tensor of zeros of a part without content.
+        # From an empty part torch would silently make a tensor of zeros.
         if not content and math.prod(size["as_int"] for size in described["tensor_meta"]["sizes"]):
             raise StarkError(f"{tensor} has no content")
     return found
 
 
 def _check(value: object, key: str = "") -> None:
-    """Refuse strings that torch would do more with than to look them up."""
+    """Refuse strings that torch could evaluate or compile, by allow lists."""
     if isinstance(value, dict):
         for name, inner in value.items():
             _check(name)

@@ -184,7 +184,7 @@ def test_json_rows_that_are_labelled_already_are_told(tiny_task, tmp_path, capsy
     source.write_text('{"text": "x", "predicted": "own"}\n' + '{"text": "bad"}\n' * 20)
     predict(tiny_task, source, target)
     assert len(target.read_text().splitlines()) == 20
-    assert "line 1: it has a 'predicted' of its own: rename it" in capsys.readouterr().err
+    assert "line 1: it has a column 'predicted' already: rename it" in capsys.readouterr().err
 
 
 def test_columns_that_are_not_used_stay(tiny_task, tmp_path, capsys):
@@ -398,7 +398,7 @@ def test_columns_are_called_as_in_its_task(in_a_run, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "options", "message"),
     [
-        ("a.csv", "body,n\nx,1\n", [], "has the columns body, n: name that of the text by --text"),
+        ("a.csv", "body,n\nx,1\n", [], "has the columns body, n: name the column of the text by --text"),
         ("a.csv", "body,n\nx,1\n", ["--text", "nobody"], "has no column 'nobody', only body, n"),
         ("a.csv", "text,predicted\nx,1\n", [], "has a column 'predicted' already: rename it"),
         ("a.csv", "text\n", [], "a.csv: there is no row that can be read"),
