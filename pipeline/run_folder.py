@@ -83,7 +83,7 @@ class Place:
 
     @property
     def is_model(self) -> bool:
-        """Whether a model lies here.
+        """Whether this folder contains a model.
 
         Raises:
             ReadError: If the folder cannot be read, so that it is unknown.
@@ -174,7 +174,7 @@ class RunFolder:
 
     @property
     def is_run(self) -> bool:
-        """Whether a run lies here, finished or not."""
+        """Whether the folder contains a run, finished or not."""
         return self.config.is_file() and self.manifest.is_file()
 
     # Files and folders that are no result of a stage.

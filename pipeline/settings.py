@@ -55,7 +55,7 @@ Baseline = Literal[
 the teacher's units by other scores, see `RANKINGS`."""
 
 
-def number(default: Any, least: float, most: float = math.inf) -> Any:  # noqa: ANN401 - the field's type is beside it
+def number(default: Any, least: float, most: float = math.inf) -> Any:  # noqa: ANN401 - the field's annotation gives the type
     """Declare a setting that is a number in a range; other values would make torch or Lightning fail during a run.
 
     The types of `jsonargparse.typing` are not used, because mypy takes them for Any.
