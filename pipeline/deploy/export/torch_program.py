@@ -85,7 +85,7 @@ def load_program(path: Path) -> tuple[nn.Module, list[str]]:
     content, names = _plain(path)
     try:
         return torch.export.load(io.BytesIO(content)).module(), names
-    except RuntimeError as error:  # it has no reason: torch only logs it
+    except RuntimeError as error:  # the reason is not in the error: torch only logs it
         raise StarkError("torch.export cannot load its graph with its weights") from error
 
 
