@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from datamodules.tasks.glue import find_task
 from experiments.plan import Cell
+from pipeline.results.comparison import DENSE, EITHER, SPARSE
 from pipeline.results.statistics import Cell as Compared
 from pipeline.results.statistics import Estimate, estimate_difference
 from stark.problems.metrics import score_function
@@ -36,7 +37,13 @@ class Difference:
     estimate: Estimate
 
 
-def differences(cells: Sequence[Cell], folder: Path, pairs: Sequence[tuple[str, str]], search: str) -> list[Difference]:
+def differences(
+    cells: Sequence[Cell],
+    folder: Path,
+    pairs: Sequence[tuple[str, str]],
+    search: str,
+    picks: Callable[[Cell], Sequence[str]],
+) -> list[Difference]:
     """Estimate differences over all cells together, and in each.
 
     Args:
@@ -44,6 +51,7 @@ def differences(cells: Sequence[Cell], folder: Path, pairs: Sequence[tuple[str, 
         folder: Folder with one file of predictions per cell, as `keep_predictions` writes them.
         pairs: Pairs of a treated method and its control.
         search: Name of the search whose predictions are compared.
+        picks: Function from a cell to the method whose student `EITHER` takes, for each seed.
 
     Returns:
         For each pair the difference over all cells, and then, if there are several cells, the difference in each.
@@ -54,14 +62,17 @@ def differences(cells: Sequence[Cell], folder: Path, pairs: Sequence[tuple[str, 
         for cell in cells:
             file = folder / f"{cell.name}_{search}.safetensors"
             if file.is_file():
-                compared.append(_compared(cell, read_tensors(file)[0], treated, control))
+                compared.append(_compared(cell, read_tensors(file)[0], treated, control, picks(cell)))
         groups = [compared, *([one] for one in compared if len(compared) > 1)]
         found += [_difference(treated, control, group) for group in groups if group]
     return found
 
 
-def _compared(cell: Cell, tensors: dict[str, Tensor], treated: str, control: str) -> Compared:
+def _compared(cell: Cell, tensors: dict[str, Tensor], treated: str, control: str, picks: Sequence[str]) -> Compared:
     def said(method: str) -> Tensor:
+        if method == EITHER:
+            both = {name: said(name) for name in (DENSE, SPARSE)}
+            return torch.stack([both[pick][number] for number, pick in enumerate(picks)])
         seeds = sorted(int(name.split("/")[1]) for name in tensors if name.startswith(f"{method}/"))
         if not seeds:
             raise ValueError(f"{cell.task}, {cell.student}: there are no predictions of {method}; remove its file")

@@ -9,14 +9,14 @@ from pathlib import Path
 from experiments.estimates import differences
 from experiments.figures import draw_figures, half_width
 from experiments.plan import Cell, Search
-from experiments.reading import UNUSED, by_candidate, by_mode, finest, gaps, rows_of_cell, trainings, values_of
+from experiments.reading import UNUSED, by_candidate, by_mode, finest, gaps, picked, rows_of_cell, trainings, values_of
 from experiments.table import TEACHER, Table
-from pipeline.results.comparison import BEST_OF_K, DENSE, SPARSE
+from pipeline.results.comparison import BEST_OF_K, DENSE, EITHER, SPARSE
 from stark.storage import write_text
 
 __all__ = ["write_page"]
 
-_PAIRS = ((SPARSE, DENSE), (SPARSE, BEST_OF_K), (DENSE, "no_teacher"), (SPARSE, "no_teacher"))
+_PAIRS = ((SPARSE, DENSE), (EITHER, BEST_OF_K), (DENSE, "no_teacher"), (SPARSE, "no_teacher"))
 _MAIN = ("no_teacher", DENSE, BEST_OF_K, SPARSE)
 
 
@@ -35,7 +35,7 @@ def write_page(table: Table, cells: Sequence[Cell], docs: Path) -> None:
     text = page.read_text(encoding="utf-8")
     parts = {
         "main": _main_table(table, cells),
-        "differences": _difference_table(cells, docs / "results"),
+        "differences": _difference_table(table, cells, docs / "results"),
         "unused": _unused_table(table, cells),
         "baselines": _method_table(table, cells, "baselines"),
         "probe": _method_table(table, cells, "probe"),
@@ -89,10 +89,15 @@ def _main_table(table: Table, cells: Sequence[Cell]) -> str:
     return _markdown(header, rows, left=3)
 
 
-def _difference_table(cells: Sequence[Cell], folder: Path) -> str:
+def _difference_table(table: Table, cells: Sequence[Cell], folder: Path) -> str:
+    def picks(name: str) -> Callable[[Cell], list[str]]:
+        searches = {cell.name: search for cell, search in compared if search.name == name}
+        return lambda cell: picked(table, cell, searches[cell.name])
+
     rows = []
-    searches = dict.fromkeys(search.name for _, search in _with(cells, lambda search: BEST_OF_K in search.baselines))
-    for found in (found for name in searches for found in differences(cells, folder, _PAIRS, name)):
+    compared = list(_with(cells, lambda search: BEST_OF_K in search.baselines))
+    names = dict.fromkeys(search.name for _, search in compared)
+    for found in (found for name in names for found in differences(cells, folder, _PAIRS, name, picks(name))):
         where = f"{len(found.cells)} cells" if len(found.cells) > 1 else ", ".join(found.cells[0])
         estimate = found.estimate
         interval = f"[{estimate.low:+.2f}, {estimate.high:+.2f}]"

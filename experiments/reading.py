@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from experiments.plan import Cell, Search
 from experiments.table import Row, Table
-from pipeline.results.comparison import SPARSE
+from pipeline.results.comparison import DENSE, EITHER, SPARSE
 from pipeline.search.halving import halving_epochs, survivors
 
-__all__ = ["UNUSED", "by_candidate", "by_mode", "finest", "gaps", "rows_of_cell", "trainings", "values_of"]
+__all__ = ["UNUSED", "by_candidate", "by_mode", "finest", "gaps", "picked", "rows_of_cell", "trainings", "values_of"]
 
 UNUSED = "unused_accuracy"
 """Name of the metric on the rows that belong to no split of the run."""
@@ -59,6 +59,21 @@ def rows_of_cell(table: Table, cell: Cell) -> Iterator[Row]:
     return (row for row in table if row.task == cell.task and row.student == cell.student)
 
 
+def picked(table: Table, cell: Cell, search: Search) -> list[str]:
+    """Which student the choice between the dense and the sparse teacher's takes, by the selection part.
+
+    Args:
+        table: The results.
+        cell: The cell.
+        search: One of its searches.
+
+    Returns:
+        `DENSE` or `SPARSE` for each seed of the search; of equals the dense teacher's.
+    """
+    dense, sparse = (values_of(table, cell, search, method, "selection_score") for method in (DENSE, SPARSE))
+    return [SPARSE if second > first else DENSE for first, second in zip(dense, sparse, strict=False)]
+
+
 def values_of(table: Table, cell: Cell, search: Search, method: str, metric: str = "score") -> list[float]:
     """The values of a method's students, one per seed; for the sparse teacher, of the students that the search chose.
 
@@ -72,6 +87,11 @@ def values_of(table: Table, cell: Cell, search: Search, method: str, metric: str
     Returns:
         The values in the order of the search's seeds; missing ones are skipped.
     """
+    if method == EITHER:
+        sides = {name: values_of(table, cell, search, name, metric) for name in (DENSE, SPARSE)}
+        picks = picked(table, cell, search)
+        complete = all(len(values) == len(picks) for values in sides.values())
+        return [sides[pick][number] for number, pick in enumerate(picks)] if complete else []
     by_seed = {}
     chosen = {
         (row.lam, row.sparsity, row.seed)

@@ -29,6 +29,7 @@ from pipeline.report.wording import environment, ranked_by, score_text, shape_te
 from pipeline.results.comparison import DENSE, SPARSE
 from pipeline.results.latency import device_text, spread_text, threads_text
 from pipeline.results.summary import Summary
+from pipeline.results.tables import certainty, choice_text
 from pipeline.run_folder import RunFolder
 from stark.problems.table import problem_of
 
@@ -128,12 +129,8 @@ def _headline(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[str]
     lines = [asked, f"Chosen on the selection part: the student of {made}{_is_worth(chosen)}."]
     for entry in summary.comparisons:
         if entry.control == DENSE:
-            points = entry.points
-            scope = "" if summary.has_seeds else "; one seed says nothing of others"
-            lines.append(
-                f"Sparse teacher minus dense teacher: {points.value:+.2f} points of dev's score "
-                f"[{points.low:+.2f}, {points.high:+.2f}]{scope}."
-            )
+            difference = f"{entry.points.value:+.2f} points on dev, {certainty(summary, entry)}"
+            lines.append(f"Sparse teacher minus dense teacher: {difference}.")
     return lines
 
 
@@ -297,7 +294,7 @@ def _students(summary: Summary) -> Table:
             ]
         )
     header = ["", "seed", "lam", "teacher sparsity", "selection", *(f"dev {name}" for name in metrics), "seconds"]
-    return Table("All students", header, rows, "* chosen on the selection part. Metrics in hundredths.")
+    return Table("All students", header, rows, f"* {choice_text(summary)}. Metrics in hundredths.")
 
 
 def _comparisons(summary: Summary) -> Table:
@@ -305,13 +302,13 @@ def _comparisons(summary: Summary) -> Table:
         [
             f"{entry.treated} minus {entry.control}",
             f"{entry.points.value:+.2f}",
-            f"[{entry.points.low:+.2f}, {entry.points.high:+.2f}]",
+            certainty(summary, entry),
             ", ".join(f"{value:.2g}" for value in entry.mcnemar or []),
         ]
         for entry in summary.comparisons
     ]
     note = "Points of dev's score, for the one dense teacher that was finetuned here; McNemar's p by seed."
-    return Table("Differences", ["", "points", "95 % interval", "McNemar"], rows, note)
+    return Table("Differences", ["", "points", "certainty", "McNemar"], rows, note)
 
 
 def _listed(values: Sequence[Any]) -> str:

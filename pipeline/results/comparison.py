@@ -11,17 +11,20 @@ from pipeline.results.statistics import Cell, Estimate, estimate_difference, mcn
 from pipeline.results.summary import Choice, Comparison, Model
 from stark.problems.problem import Problem
 
-__all__ = ["DENSE", "SPARSE", "best_by_method", "compare"]
+__all__ = ["DENSE", "EITHER", "SPARSE", "best_by_method", "compare"]
 
 DENSE, SPARSE = "dense_teacher", "sparse_teacher"
 BEST_OF_K = "dense_teacher_best_of_k"
+EITHER = "dense_or_sparse_teacher"
+"""The better of the two teachers' students on the selection part: the method with the choice that a run has."""
 
 
 def best_by_method(models: Sequence[Model], baselines: Sequence[str]) -> list[Choice]:
     """The best student of each method on the selection part, for each seed.
 
-    The dense teacher has one student, that of the trial, which is also one of the k of the best of k. The sparse
-    teacher's is the best of the candidates; of equals the first.
+    The dense teacher has one student, that of the trial. The sparse teacher's is the best of the candidates, and of
+    equals the first. The best of k, of which the trial's student is one, is compared with a method that has as many
+    choices: the better one of the sparse and the dense teacher's student.
 
     Args:
         models: The measured models of a run.
@@ -39,6 +42,7 @@ def best_by_method(models: Sequence[Model], baselines: Sequence[str]) -> list[Ch
             tried[name] = [model for model in own if model.baseline == name]
             if name == BEST_OF_K:
                 tried[name].insert(0, dense)
+                tried[EITHER] = [dense, *sparse] if sparse else []
         best = {
             name: max(students, key=lambda model: model.selection_score).folder
             for name, students in tried.items()
@@ -57,6 +61,9 @@ def compare(
 ) -> list[Comparison]:
     """The sparse teacher's student against each other method's, on the same rows and seeds.
 
+    Against the best of k it is the better one of the sparse and the dense teacher's student, so that both have as many
+    students to choose from.
+
     Args:
         best: The choices that `best_by_method` returned.
         logits: Logits of the rows, by model folder.
@@ -74,11 +81,12 @@ def compare(
         for method in best[0].students
     }
     found = []
-    for control in (method for method in said if method != SPARSE):
-        cell = Cell("", "", labels, said[control], said[SPARSE], problem.score_function(metrics))
+    for control in (method for method in said if method not in (SPARSE, EITHER)):
+        treated = EITHER if control == BEST_OF_K else SPARSE
+        cell = Cell("", "", labels, said[control], said[treated], problem.score_function(metrics))
         difference = estimate_difference([cell])
         points = Estimate(100 * difference.value, 100 * difference.low, 100 * difference.high)
-        pairs = zip(said[control], said[SPARSE], strict=True)
+        pairs = zip(said[control], said[treated], strict=True)
         tests = [mcnemar(first, second, labels) for first, second in pairs] if problem.has_classes else None
-        found.append(Comparison(control, SPARSE, points, tests))
+        found.append(Comparison(control, treated, points, tests))
     return found

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stark.errors import StarkError
 
-__all__ = ["Cell", "Estimate", "Metric", "estimate_difference", "estimate_score", "mcnemar"]
+__all__ = ["Cell", "Estimate", "Metric", "estimate_difference", "estimate_score", "mcnemar", "standard_error"]
 
 Metric = Callable[[Tensor, Tensor], float]
 """From predictions and labels, each ``(rows,)``, to a number."""
@@ -157,6 +157,22 @@ def estimate_score(said: Tensor, labels: Tensor, metric: Metric, draws: int = 10
 
     found = _interval([_Task(len(labels), scores)], draws=draws, generator=torch.Generator().manual_seed(seed))
     return Estimate(found.value, found.low, min(found.high, 1.0))
+
+
+def standard_error(cell: Cell, draws: int = 200, seed: int = 0) -> float:
+    """The standard error of a cell's difference over other rows, with its seeds as they are.
+
+    Args:
+        cell: The cell.
+        draws: Number of draws of rows.
+        seed: Seed of the draws.
+
+    Returns:
+        The standard deviation over draws of rows with replacement.
+    """
+    generator, rows = torch.Generator().manual_seed(seed), len(cell.labels)
+    drawn = [cell.differences(torch.randint(rows, (rows,), generator=generator)).mean() for _ in range(draws)]
+    return float(torch.stack(drawn).std())
 
 
 class _Task(NamedTuple):

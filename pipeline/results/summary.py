@@ -181,6 +181,7 @@ class Summary:
         best: The chosen student.
         best_by_method: The best student of each method on the selection part, for each seed.
         comparisons: The sparse teacher's student against those of the other methods.
+        selection_rows: Number of rows of the selection part.
     """
 
     task: str
@@ -191,6 +192,7 @@ class Summary:
     best: Model
     best_by_method: list[Choice]
     comparisons: list[Comparison]
+    selection_rows: int | None = None
 
     @property
     def metrics(self) -> list[str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from pipeline.results.summary import Model, Summary
+from pipeline.results.choice import eligible
+from pipeline.results.summary import Comparison, Model, Summary
 
-__all__ = ["comparison_lines", "summary_table"]
+__all__ = ["certainty", "choice_text", "comparison_lines", "summary_table"]
 
 
 def summary_table(summary: Summary) -> Table:
@@ -27,7 +28,7 @@ def summary_table(summary: Summary) -> Table:
         pad_edge=False,
         padding=0,
         title=f"{summary.task}, seed {summary.seed}, search {summary.search}",
-        caption="* best on the selection part\n"
+        caption=f"* {choice_text(summary)}\n"
         f"teacher: {teacher}\n"
         f"student: {student}\n"
         f"removed: {best.achieved.heads:.0%} of the heads, {best.achieved.neurons:.0%} of the neurons",
@@ -59,22 +60,55 @@ def summary_table(summary: Summary) -> Table:
     return table
 
 
-def _parameters(model: Model) -> str:
-    return f"{model.parameters / 1e6:.2f} M parameters, {model.encoder_parameters / 1e6:.2f} M in the encoder"
-
-
-def comparison_lines(summary: Summary) -> list[str]:
-    """What the sparse teacher's student is worth beside the others.
+def choice_text(summary: Summary) -> str:
+    """Why the chosen student is the chosen one.
 
     Args:
         summary: The results of the run.
 
     Returns:
-        A line for each method that it is compared with; with one seed it adds that the interval is for other rows only.
+        A phrase without a period.
     """
-    scope = "" if summary.has_seeds else " for other rows; one seed says nothing of others"
+    rows = "" if summary.selection_rows is None else f" ({summary.selection_rows:,} rows)"
+    part = f"the selection part{rows}"
+    students = eligible(summary.models, fixed=summary.search == "none")
+    if summary.search == "none" and summary.best.teacher_sparsity:
+        return "student of the only candidate: search.mode is none"
+    if summary.best.selection_score >= max(model.selection_score for model in students):
+        return f"best distilled student on {part}"
+    kind = "a sparse teacher's" if summary.best.teacher_sparsity else "the dense teacher's"
+    return f"chosen: {kind} student, within one standard error of the best on {part}"
+
+
+def _parameters(model: Model) -> str:
+    return f"{model.parameters / 1e6:.2f} M parameters, {model.encoder_parameters / 1e6:.2f} M in the encoder"
+
+
+def comparison_lines(summary: Summary) -> list[str]:
+    """The sparse teacher's student against the other methods' students.
+
+    Args:
+        summary: The results of the run.
+
+    Returns:
+        A line for each method that it is compared with.
+    """
     return [
-        f"{entry.treated} minus {entry.control}: {entry.points.value:+.2f} points of dev's score "
-        f"[{entry.points.low:+.2f}, {entry.points.high:+.2f}]{scope}"
+        f"{entry.treated} minus {entry.control}: {entry.points.value:+.2f} points on dev, {certainty(summary, entry)}"
         for entry in summary.comparisons
     ]
+
+
+def certainty(summary: Summary, entry: Comparison) -> str:
+    """How certain a difference is: its interval, which a run of one seed does not have.
+
+    Args:
+        summary: The results of the run.
+        entry: One of its comparisons.
+
+    Returns:
+        A phrase.
+    """
+    if not summary.has_seeds:
+        return "one run: no interval for other seeds"
+    return f"95 % interval [{entry.points.low:+.2f}, {entry.points.high:+.2f}]"

@@ -11,7 +11,8 @@ from torch import Tensor
 from datamodules import GLUEDataModule
 from lightning_modules import FinetuningModule
 from pipeline.execution.manifest import Manifest
-from pipeline.results.comparison import SPARSE, best_by_method, compare
+from pipeline.results.choice import choose, eligible
+from pipeline.results.comparison import best_by_method, compare
 from pipeline.results.measure import evaluate, size
 from pipeline.results.summary import SCORE, Asked, Model, Summary, Trained
 from pipeline.run_folder import RunFolder
@@ -39,11 +40,13 @@ def summarize(settings: RunSettings, manifest: Manifest, trained: Sequence[Train
     folder = RunFolder(root)
     dense = load_classifier(folder.dense_teacher.path)
     data = GLUEDataModule(model_name_or_path=str(folder.dense_teacher.path), seed=settings.seed, **settings.data)
+    problem, predicted = data.task.problem, dict[str, Tensor]()
     models = []
     for item in trained:
         place = folder.at(item.stage).model
         module = FinetuningModule(str(place.path), data.label_names, data.metrics, kind=data.kind)
-        selection = evaluate(module, data, settings, "selection").values
+        selection = evaluate(module, data, settings, "selection")
+        predicted[place.name], selection_labels = problem.predictions(selection.logits), selection.labels
         counted = size(module.classifier, dense)
         models.append(
             Model(
@@ -56,7 +59,7 @@ def summarize(settings: RunSettings, manifest: Manifest, trained: Sequence[Train
                 baseline=item.baseline,
                 seconds=manifest.stages[item.stage].seconds,
                 teacher_folder=item.teacher,
-                selection=selection,
+                selection=selection.values,
                 parameters=counted.parameters,
                 encoder_parameters=counted.encoder_parameters,
                 achieved=counted.achieved,
@@ -68,13 +71,8 @@ def summarize(settings: RunSettings, manifest: Manifest, trained: Sequence[Train
         )
         gc.collect()
     best_of_seeds = best_by_method(models, settings.baselines)
-    # In a tie the student of the denser teacher is chosen, because it comes first. In search mode `none` the student of
-    # the only candidate is chosen.
-    fixed = settings.search.mode == "none" and SPARSE in best_of_seeds[0].students
-    eligible = [model for model in models if model.seed is not None and model.baseline is None]
-    if fixed:
-        eligible = [model for model in eligible if model.teacher_sparsity]
-    best = max(eligible, key=lambda model: model.selection_score)
+    students = eligible(models, fixed=settings.search.mode == "none")
+    best = choose(students, predicted, selection_labels, problem.score_function(data.metrics))
     logits: dict[str, Tensor] = {}
     measured = []
     for model in models:
@@ -92,7 +90,8 @@ def summarize(settings: RunSettings, manifest: Manifest, trained: Sequence[Train
         models=measured,
         best=next(model for model in measured if model.folder == best.folder),
         best_by_method=best_of_seeds,
-        comparisons=compare(best_of_seeds, logits, labels, data.task.problem, data.metrics),
+        comparisons=compare(best_of_seeds, logits, labels, problem, data.metrics),
+        selection_rows=len(selection_labels),
     )
 
 

@@ -1,11 +1,13 @@
 """The table at the end of a run."""
 
+from dataclasses import replace
+
 import pytest
 from rich.console import Console
 
 from pipeline.results.statistics import Estimate
 from pipeline.results.summary import Choice, Comparison, Model, Removed
-from pipeline.results.tables import comparison_lines, summary_table
+from pipeline.results.tables import choice_text, comparison_lines, summary_table
 from tests.pipeline.runs import model_of, summary_of
 
 
@@ -66,6 +68,27 @@ def test_comparisons_are_in_points():
     compared = [Comparison("random", "sparse_teacher", Estimate(value=0.5, low=-1.25, high=2.0))]
     choices = (Choice(1, {}), Choice(2, {}))
     found = comparison_lines(summary_of(choices=choices, comparisons=compared))
-    assert found == ["sparse_teacher minus random: +0.50 points of dev's score [-1.25, +2.00]"]
+    assert found == ["sparse_teacher minus random: +0.50 points on dev, 95 % interval [-1.25, +2.00]"]
     (alone,) = comparison_lines(summary_of(choices=choices[:1], comparisons=compared))
-    assert alone == f"{found[0]} for other rows; one seed says nothing of others"
+    assert alone == "sparse_teacher minus random: +0.50 points on dev, one run: no interval for other seeds"
+
+
+@pytest.mark.parametrize(
+    ("scores", "best", "search", "said"),
+    [
+        ((0.8, 0.85), 1, "exhaustive", "best distilled student on the selection part (200 rows)"),
+        (
+            (0.84, 0.85),
+            0,
+            "exhaustive",
+            "chosen: the dense teacher's student, within one standard error of the best",
+        ),
+        ((0.9, 0.85), 1, "none", "student of the only candidate: search.mode is none"),
+    ],
+)
+def test_the_star_says_why(scores, best, search, said):
+    dense = model("dense teacher", "a", 0.99, None)
+    undistilled = model("student, not distilled", "b", 0.95, None)
+    students = [model("of dense", "c", scores[0], 0.0), model("of sparse", "d", scores[1], 0.2)]
+    summary = replace(summary_of(dense, undistilled, *students), best=students[best], search=search, selection_rows=200)
+    assert choice_text(summary).startswith(said)
