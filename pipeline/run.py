@@ -83,6 +83,8 @@ def run(settings: RunSettings, config: str, options: RunOptions) -> None:
     display.console.print(summary_table(summary))
     for line in comparison_lines(summary):
         display.console.print(line, highlight=False)
+    for line in summary.alarms or ():
+        display.console.print(f"warning: {line}", highlight=False)
     display.console.print(f"The best student is in {folder.student.path}, all numbers in {folder.summary.path}")
 
 

@@ -131,6 +131,7 @@ def _headline(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[str]
         if entry.control == DENSE:
             difference = f"{entry.points.value:+.2f} points on dev, {certainty(summary, entry)}"
             lines.append(f"Sparse teacher minus dense teacher: {difference}.")
+    lines += [f"Warning: {line}." for line in summary.alarms or ()]
     return lines
 
 

@@ -182,6 +182,7 @@ class Summary:
         best_by_method: The best student of each method on the selection part, for each seed.
         comparisons: The sparse teacher's student against those of the other methods.
         selection_rows: Number of rows of the selection part.
+        alarms: What looks wrong, one line each with what to do.
     """
 
     task: str
@@ -193,6 +194,7 @@ class Summary:
     best_by_method: list[Choice]
     comparisons: list[Comparison]
     selection_rows: int | None = None
+    alarms: list[str] | None = None
 
     @property
     def metrics(self) -> list[str]:

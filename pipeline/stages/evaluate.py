@@ -11,6 +11,7 @@ from torch import Tensor
 from datamodules import GLUEDataModule
 from lightning_modules import FinetuningModule
 from pipeline.execution.manifest import Manifest
+from pipeline.results.alarms import Answers, run_alarms
 from pipeline.results.choice import choose, eligible
 from pipeline.results.comparison import best_by_method, compare
 from pipeline.results.measure import evaluate, size
@@ -72,7 +73,8 @@ def summarize(settings: RunSettings, manifest: Manifest, trained: Sequence[Train
         gc.collect()
     best_of_seeds = best_by_method(models, settings.baselines)
     students = eligible(models, fixed=settings.search.mode == "none")
-    best = choose(students, predicted, selection_labels, problem.score_function(data.metrics))
+    metric = problem.score_function(data.metrics)
+    best = choose(students, predicted, selection_labels, metric)
     logits: dict[str, Tensor] = {}
     measured = []
     for model in models:
@@ -82,6 +84,16 @@ def summarize(settings: RunSettings, manifest: Manifest, trained: Sequence[Train
         logits[model.folder], labels = evaluation.logits, evaluation.labels
         gc.collect()
     write_tensors(folder.dev_logits.path, {**logits, "labels": labels})
+    alarms = run_alarms(
+        measured,
+        students,
+        best,
+        Answers(selection_labels, predicted),
+        Answers(labels, {name: problem.predictions(values) for name, values in logits.items()}),
+        problem,
+        metric,
+        given=settings.finetuning.epochs == 0,
+    )
     return Summary(
         task=data.task.name,
         metric=SCORE,
@@ -92,6 +104,7 @@ def summarize(settings: RunSettings, manifest: Manifest, trained: Sequence[Train
         best_by_method=best_of_seeds,
         comparisons=compare(best_of_seeds, logits, labels, problem, data.metrics),
         selection_rows=len(selection_labels),
+        alarms=alarms,
     )
 
 

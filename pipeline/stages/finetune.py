@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback
 
+from datamodules import GLUEDataModule
+from lightning_modules import FinetuningModule
+from pipeline.results.alarms import teacher_alarms
+from pipeline.results.measure import evaluate
+from pipeline.run_folder import MODEL
 from pipeline.settings import RunSettings
 from pipeline.stages.fit import run_fit
 
 __all__ = ["finetune"]
+
+_log = logging.getLogger(__name__)
 
 
 def finetune(
@@ -34,3 +42,15 @@ def finetune(
     arguments = {"model_name_or_path": settings.model_name_or_path, **fit.optimization()}
     extra = [] if expected is None else [{"class_path": "callbacks.ExpectedModel", "init_args": dict(expected)}]
     run_fit(settings, folder, fit, "lightning_modules.FinetuningModule", arguments, callbacks, resume, extra)
+    for line in _alarms(settings, folder / MODEL):
+        _log.warning("warning: %s", line)
+
+
+def _alarms(settings: RunSettings, teacher: Path) -> list[str]:
+    """What is wrong with the teacher, before students are distilled from it for hours."""
+    data = GLUEDataModule(model_name_or_path=str(teacher), seed=settings.seed, **settings.data)
+    module = FinetuningModule(str(teacher), data.label_names, data.metrics, kind=data.kind)
+    found, problem = evaluate(module, data, settings, "selection"), data.task.problem
+    metric = problem.score_function(data.metrics)
+    given = settings.finetuning.epochs == 0
+    return teacher_alarms(problem.predictions(found.logits), found.labels, problem, metric, given=given)

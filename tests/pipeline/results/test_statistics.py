@@ -107,13 +107,12 @@ def test_coverage_where_there_is_no_difference(seeds, rows, seed_noise, row_nois
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("row_noise", [0.0, 0.1])
-@pytest.mark.parametrize("seed_noise", [0.0, 0.005, 0.02])
+@pytest.mark.parametrize("seed_noise", [0.005, 0.02])
 @pytest.mark.parametrize("rows", [400, 8000])
 @pytest.mark.parametrize("seeds", [2, 3, 5])
-def test_coverage_is_near_95_percent_everywhere(seeds, rows, seed_noise, row_noise):
-    """Three standard errors of 300 simulations below 95 %; with seeds that hardly differ it is up to 99 %."""
-    assert coverage(seeds, rows, seed_noise, row_noise, number=300, draws=60) >= 0.95 - 3 * 0.0126
+def test_coverage_is_near_95_percent_everywhere(seeds, rows, seed_noise):
+    """At least three standard errors of 150 simulations below 95 %."""
+    assert coverage(seeds, rows, seed_noise, row_noise=0.1, number=150, draws=40) >= 0.95 - 3 * 0.018
 
 
 def test_what_does_not_belong_together_is_refused():

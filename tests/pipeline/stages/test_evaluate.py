@@ -27,7 +27,7 @@ def summarized(tiny_task, tmp_path, monkeypatch):
             read.append(part)
             # On dev the order is reversed.
             score = scores.get(name, 0.0) * (1 if part == "selection" else -1)
-            return Evaluation({"score": score}, torch.zeros(4, 2), torch.zeros(4, dtype=torch.long))
+            return Evaluation({"score": score}, torch.zeros(400, 2), torch.zeros(400, dtype=torch.long))
 
         monkeypatch.setattr(stage, "evaluate", evaluate)
         options = ["--model_name_or_path", str(tiny_task.encoder), "--student.sparsity", "0.5", "--data.task", "sst2"]
