@@ -159,7 +159,7 @@ def test_the_page_has_all_parts_and_pictures(finished):
     table, cell = Table(docs / "results.csv"), read_plan(finished / "plan.yaml")[0]
     values = [100 * value for value in values_of(table, cell, cell.searches[0], "sparse_teacher")]
     assert f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}" in page
-    assert "| sparse_teacher minus dense_teacher_best_of_k | sst2, 70 % |" in page
+    assert "| dense_or_sparse_teacher minus dense_teacher_best_of_k | sst2, 70 % |" in page
     treated, control = (
         values_of(table, cell, cell.searches[0], method, UNUSED) for method in ("sparse_teacher", "dense_teacher")
     )
