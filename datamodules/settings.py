@@ -4,6 +4,7 @@ from typing import Literal, get_args
 
 from datamodules.tasks.own import open_task
 from stark.errors import StarkError
+from stark.problems.score_names import score_names
 
 __all__ = ["DataSettings", "SegmentIds", "Selection"]
 
@@ -38,6 +39,7 @@ class DataSettings:
         labelled_limit: int | None = None,
         use_unlabelled: bool = False,
         expected_content: dict[str, str] | None = None,
+        select_by: str | None = None,
     ) -> None:
         """Check the arguments; nothing is read yet.
 
@@ -72,6 +74,8 @@ class DataSettings:
                 regression), and only a teacher gives them a target; `stark run` uses them in its distillations.
             expected_content: The value that `digest` must return for each split. `stark run` sets it, so that all of
                 its stages read the same rows.
+            select_by: The one of the task's metrics by which epochs and models are chosen; None for the mean of all
+                of them but errors (mae, rmse).
 
         Raises:
             StarkError: An argument is out of range.
@@ -81,6 +85,8 @@ class DataSettings:
         self.label_names: list[str] = list(self.task.label_names)
         self.kind = self.task.kind
         self.metrics: list[str] = list(self.task.metrics)
+        self.select_by = select_by
+        self.score_metrics: list[str] = score_names(self.metrics, select_by)
         for name, value, least in (
             ("max_length", max_length, 4),
             ("batch_size", batch_size, 1),

@@ -43,6 +43,7 @@ from stark.forward.lean_training import HasTokenIds, UsedRows, cheap_dropout_, f
 from stark.model_folders.input_checks import HasInputs, check_inputs, check_tokenizer_limit
 from stark.model_folders.model_folder import labels_of
 from stark.problems.metrics import computed, score_of
+from stark.problems.score_names import score_names
 from stark.problems.table import problem_for
 from stark.processes import all_gather_object
 
@@ -75,6 +76,7 @@ class ClassificationModule(LightningModule):
         weight_decay: Weight decay of the matrices.
         warmup_proportion: Fraction of the phase's steps in which the learning rate rises.
         kind: Name of the kind of label, see `problem_for`; linked from the data.
+        score_metrics: Names of the metrics whose mean is ``val/score``; None for all but errors. Linked from the data.
     """
 
     #: The trained network; in distillation the student.
@@ -90,6 +92,7 @@ class ClassificationModule(LightningModule):
         weight_decay: float = 0.01,
         warmup_proportion: float = 0.1,
         kind: str | None = None,
+        score_metrics: list[str] | None = None,
     ) -> None:
         """Store the settings; subclasses load the classifier."""
         super().__init__()
@@ -104,6 +107,7 @@ class ClassificationModule(LightningModule):
         self.warmup_proportion = warmup_proportion
         #: The kind of label.
         self.problem = problem_for(self.label_names, kind)
+        self.score_metrics = score_names(metrics) if score_metrics is None else list(score_metrics)
         self.val_metrics = self.problem.build_metrics(metrics)
         self.test_metrics = self.val_metrics.clone()
         #: First epoch of the current phase, and the epoch after its last one (None: the end of the fit).
@@ -218,7 +222,7 @@ class ClassificationModule(LightningModule):
         # All processes have the same values already. Lightning wants a reduction: the maximum does not round.
         same: dict[str, Any] = {"sync_dist": True, "reduce_fx": "max"}
         self.log_dict({f"{prefix}/{name}": value for name, value in values.items()}, **same)
-        self.log(f"{prefix}/score", score := score_of(values), prog_bar=True, **same)
+        self.log(f"{prefix}/score", score := score_of(values, self.score_metrics), prog_bar=True, **same)
         return score
 
     # Optimization

@@ -49,6 +49,7 @@ class DistillationModule(ClassificationModule):
         temperature: Temperature of `SoftTargets`, as an alternative to ``loss``.
         distillation_weight: Weight of `SoftTargets`, as an alternative to ``loss``.
         kind: Name of the kind of label, see `problem_for`; linked from the data.
+        score_metrics: Names of the metrics whose mean is ``val/score``; None for all but errors. Linked from the data.
 
     Raises:
         StarkError: If a model cannot be loaded, has other labels, or the tokenizers of the two differ.
@@ -67,9 +68,10 @@ class DistillationModule(ClassificationModule):
         temperature: float | None = None,
         distillation_weight: float | None = None,
         kind: str | None = None,
+        score_metrics: list[str] | None = None,
     ) -> None:
         """Load both models."""
-        super().__init__(label_names, metrics, learning_rate, weight_decay, warmup_proportion, kind)
+        super().__init__(label_names, metrics, learning_rate, weight_decay, warmup_proportion, kind, score_metrics)
         asked = {"temperature": temperature, "weight": distillation_weight}
         given = {name: value for name, value in asked.items() if value is not None}
         if loss is not None and given:

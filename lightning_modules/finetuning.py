@@ -25,6 +25,7 @@ class FinetuningModule(ClassificationModule):
         weight_decay: Weight decay of the matrices.
         warmup_proportion: Fraction of the steps in which the learning rate rises.
         kind: Name of the kind of label, see `problem_for`; linked from the data.
+        score_metrics: Names of the metrics whose mean is ``val/score``; None for all but errors. Linked from the data.
 
     Raises:
         StarkError: If the model cannot be loaded, or has other labels.
@@ -39,9 +40,10 @@ class FinetuningModule(ClassificationModule):
         weight_decay: float = 0.01,
         warmup_proportion: float = 0.1,
         kind: str | None = None,
+        score_metrics: list[str] | None = None,
     ) -> None:
         """Load the model."""
-        super().__init__(label_names, metrics, learning_rate, weight_decay, warmup_proportion, kind)
+        super().__init__(label_names, metrics, learning_rate, weight_decay, warmup_proportion, kind, score_metrics)
         self.save_hyperparameters()
         self.classifier = load_classifier(model_name_or_path, label_names=self.label_names, kind=kind)
         self.tokenizer = load_tokenizer(model_name_or_path)

@@ -13,6 +13,7 @@ from datamodules.tasks.glue import find_task
 from datamodules.tasks.record_format import RecordFormat, record_format
 from datamodules.tasks.task import SPLITS, Task
 from stark.errors import StarkError, StarkFileNotFoundError
+from stark.problems.score_names import score_names
 from stark.storage import compose_yaml
 
 __all__ = ["OwnTask", "is_description", "open_task", "read_own_task"]
@@ -72,8 +73,8 @@ def read_own_task(path: Path, data_dir: str | None = None) -> OwnTask:
     - ``label``: column of the label.
     - ``labels``: the values of the label column, in the order of the ids; a single value is the name of a score.
     - optionally ``kind``: the kind of label, which is classification, regression, or a registered one.
-    - optionally ``metrics``: some of accuracy, f1 (of the second of two labels) and matthews_corrcoef; for scores
-      pearson and spearmanr.
+    - optionally ``metrics``: some of accuracy, f1 (of the second of two labels), macro_f1, weighted_f1,
+      balanced_accuracy and matthews_corrcoef; for scores pearson and spearmanr, and the errors mae and rmse.
 
     The format of the files is found from their endings and content. If that is not right, set ``delimiter`` (a
     character), ``quoting`` (none: quotation marks are text, and each line is a row; standard: a quoted field may span
@@ -132,6 +133,10 @@ def read_own_task(path: Path, data_dir: str | None = None) -> OwnTask:
                 f"{path}, line {entries['metrics'].line}: metric {metric!r} is not for {len(labels)} labels, choose "
                 f"out of {', '.join(known)}"
             )
+    try:
+        score_names(metrics)
+    except StarkError as error:
+        raise StarkError(f"{path}, line {entries['metrics'].line}: {error}") from error
     folder = path.parent if data_dir is None else Path(data_dir).expanduser()
     files = {split: folder / values[split] for split in SPLITS if split in values}
     return OwnTask(

@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 from pathlib import Path
 from typing import Any, get_args
@@ -128,7 +128,9 @@ class StarkCLI(LightningCLI):
         parser.link_arguments("model", "data.model_name_or_path", compute_fn=_tokenizer_source)
         for name in ("label_names", "metrics"):
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
-        parser.link_arguments("data", "model.init_args.kind", compute_fn=_kind, apply_on="instantiate")
+        for name in ("kind", "score_metrics"):
+            read = partial(_known, name=name)
+            parser.link_arguments("data", f"model.init_args.{name}", compute_fn=read, apply_on="instantiate")
 
     def before_instantiate_classes(self) -> None:
         """Refuse unsupported strategies before Lightning builds them and fails otherwise; store the plugins' paths."""
@@ -244,9 +246,9 @@ def _seed(seed: bool | int) -> int:
     return _DEFAULT_SEED if isinstance(seed, bool) else seed
 
 
-def _kind(data: LightningDataModule) -> str | None:
-    """The kind of label of a data module; None, which means by the label names, for a module without this attribute."""
-    return getattr(data, "kind", None)
+def _known(data: LightningDataModule, name: str) -> Any:  # noqa: ANN401 - of any attribute
+    """An attribute of a data module; None for a user's own data module that does not have it."""
+    return getattr(data, name, None)
 
 
 def _tokenizer_source(model: Namespace | None) -> str:

@@ -81,7 +81,7 @@ def card_of(
     check_labels(folder, task)
     tensors = read_output(run, names.dev_logits.name)
     models = {"teacher": [dense], "this model": [entry.folder]}
-    measured = measure_models(run, models, tensors, tensors["labels"], task.problem, task.metrics)
+    measured = measure_models(run, models, tensors, tensors["labels"], task.problem, summary.metrics_of_score)
     entries = [next(model for model in summary.models if model.folder == found.folder) for found in measured]
     with one_line_errors(folder):
         config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)

@@ -61,7 +61,7 @@ def measured_of(record: RunRecord) -> list[MeasuredModel]:
             models[name] = sorted(folders, key=lambda folder: folder != best)
     models = dict(sorted(models.items(), key=lambda model: best in model[1]))
     problem = problem_of(config_of(record.folder / best))
-    return measure_models(record.folder, models, tensors, tensors["labels"], problem, record.summary.metrics)
+    return measure_models(record.folder, models, tensors, tensors["labels"], problem, record.summary.metrics_of_score)
 
 
 def page_of_run(record: RunRecord) -> Page:

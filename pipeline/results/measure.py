@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -22,7 +23,7 @@ from stark.errors import StarkError
 from stark.forward.classifying import classify
 from stark.problems.metrics import computed, score_of
 
-__all__ = ["Evaluation", "count_flops", "evaluate", "size"]
+__all__ = ["Evaluation", "count_flops", "evaluate", "module_of", "size"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,21 @@ class Evaluation:
     values: dict[str, float]
     logits: Tensor
     labels: Tensor
+
+
+def module_of(folder: Path, data: GLUEDataModule) -> FinetuningModule:
+    """Load a model folder to evaluate it.
+
+    Args:
+        folder: The model folder.
+        data: The data module that gives the labels and the metrics.
+
+    Returns:
+        A module with the model.
+    """
+    return FinetuningModule(
+        str(folder), data.label_names, data.metrics, kind=data.kind, score_metrics=data.score_metrics
+    )
 
 
 def evaluate(
@@ -84,7 +100,7 @@ def evaluate(
     metrics = problem.build_metrics(data.metrics)
     metrics.update(problem.predictions(logits), labels)
     values = computed(metrics)
-    found = {**values, SCORE: score_of(values)}
+    found = {**values, SCORE: score_of(values, data.score_metrics)}
     return Evaluation({name: float(value) for name, value in found.items()}, logits, labels)
 
 

@@ -183,6 +183,7 @@ class Summary:
         comparisons: The sparse teacher's student against those of the other methods.
         selection_rows: Number of rows of the selection part.
         alarms: What looks wrong, one line each with what to do.
+        score_metrics: Names of the metrics whose mean is the score; None, from earlier versions, for all.
     """
 
     task: str
@@ -195,11 +196,17 @@ class Summary:
     comparisons: list[Comparison]
     selection_rows: int | None = None
     alarms: list[str] | None = None
+    score_metrics: list[str] | None = None
 
     @property
     def metrics(self) -> list[str]:
         """Names of the task's metrics."""
         return [name for name in self.models[0].dev if name != SCORE]
+
+    @property
+    def metrics_of_score(self) -> list[str]:
+        """Names of the metrics whose mean is the score."""
+        return self.score_metrics or self.metrics
 
     @property
     def has_seeds(self) -> bool:

@@ -9,12 +9,11 @@ from dataclasses import replace
 from torch import Tensor
 
 from datamodules import GLUEDataModule
-from lightning_modules import FinetuningModule
 from pipeline.execution.manifest import Manifest
 from pipeline.results.alarms import Answers, run_alarms
 from pipeline.results.choice import choose, eligible
 from pipeline.results.comparison import best_by_method, compare
-from pipeline.results.measure import evaluate, size
+from pipeline.results.measure import evaluate, module_of, size
 from pipeline.results.summary import SCORE, Asked, Model, Summary, Trained
 from pipeline.run_folder import RunFolder
 from pipeline.settings import RunSettings
@@ -45,7 +44,7 @@ def summarize(settings: RunSettings, manifest: Manifest, trained: Sequence[Train
     models = []
     for item in trained:
         place = folder.at(item.stage).model
-        module = FinetuningModule(str(place.path), data.label_names, data.metrics, kind=data.kind)
+        module = module_of(place.path, data)
         selection = evaluate(module, data, settings, "selection")
         predicted[place.name], selection_labels = problem.predictions(selection.logits), selection.labels
         counted = size(module.classifier, dense)
@@ -73,12 +72,12 @@ def summarize(settings: RunSettings, manifest: Manifest, trained: Sequence[Train
         gc.collect()
     best_of_seeds = best_by_method(models, settings.baselines)
     students = eligible(models, fixed=settings.search.mode == "none")
-    metric = problem.score_function(data.metrics)
+    metric = problem.score_function(data.score_metrics)
     best = choose(students, predicted, selection_labels, metric)
     logits: dict[str, Tensor] = {}
     measured = []
     for model in models:
-        module = FinetuningModule(str(folder.at(model.folder).path), data.label_names, data.metrics, kind=data.kind)
+        module = module_of(folder.at(model.folder).path, data)
         evaluation = evaluate(module, data, settings, "dev")
         measured.append(replace(model, dev=evaluation.values))
         logits[model.folder], labels = evaluation.logits, evaluation.labels
@@ -102,9 +101,10 @@ def summarize(settings: RunSettings, manifest: Manifest, trained: Sequence[Train
         models=measured,
         best=next(model for model in measured if model.folder == best.folder),
         best_by_method=best_of_seeds,
-        comparisons=compare(best_of_seeds, logits, labels, problem, data.metrics),
+        comparisons=compare(best_of_seeds, logits, labels, problem, data.score_metrics),
         selection_rows=len(selection_labels),
         alarms=alarms,
+        score_metrics=data.score_metrics,
     )
 
 

@@ -10,9 +10,8 @@ from typing import Any
 from pytorch_lightning import Callback
 
 from datamodules import GLUEDataModule
-from lightning_modules import FinetuningModule
 from pipeline.results.alarms import teacher_alarms
-from pipeline.results.measure import evaluate
+from pipeline.results.measure import evaluate, module_of
 from pipeline.run_folder import MODEL
 from pipeline.settings import RunSettings
 from pipeline.stages.fit import run_fit
@@ -49,8 +48,8 @@ def finetune(
 def _alarms(settings: RunSettings, teacher: Path) -> list[str]:
     """What is wrong with the teacher, before students are distilled from it for hours."""
     data = GLUEDataModule(model_name_or_path=str(teacher), seed=settings.seed, **settings.data)
-    module = FinetuningModule(str(teacher), data.label_names, data.metrics, kind=data.kind)
+    module = module_of(teacher, data)
     found, problem = evaluate(module, data, settings, "selection"), data.task.problem
-    metric = problem.score_function(data.metrics)
+    metric = problem.score_function(data.score_metrics)
     given = settings.finetuning.epochs == 0
     return teacher_alarms(problem.predictions(found.logits), found.labels, problem, metric, given=given)

@@ -59,4 +59,5 @@ def predict_students(
     def choose(candidate: Candidate, found: UnitScores) -> UnitMasks:
         return choose_units(teacher, score_of(settings, candidate), found, candidate.sparsity, budget)
 
-    return predict(candidates, settings.search, held_out, teacher, student, data.task.problem, data.metrics, choose)
+    problem, metrics = data.task.problem, data.score_metrics
+    return predict(candidates, settings.search, held_out, teacher, student, problem, metrics, choose)

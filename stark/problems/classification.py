@@ -36,7 +36,8 @@ class Classification(Problem):
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of the metrics; F1 is that of the second of two classes."""
-        return ("accuracy", "f1", "matthews_corrcoef") if self.num_labels == 2 else ("accuracy", "matthews_corrcoef")
+        common = ("matthews_corrcoef", "macro_f1", "weighted_f1", "balanced_accuracy")
+        return ("accuracy", "f1", *common) if self.num_labels == 2 else ("accuracy", *common)
 
     def task_loss(self, logits: Tensor, labels: Tensor, reduction: Reduction = "mean") -> Tensor:
         """Cross-entropy; see `Problem.task_loss`.

@@ -11,20 +11,25 @@ from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import BinaryF1Score, MulticlassAccuracy, MulticlassConfusionMatrix
 from torchmetrics.functional.classification import binary_f1_score, multiclass_confusion_matrix
-from torchmetrics.regression import SpearmanCorrCoef
+from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError, SpearmanCorrCoef
 from torchmetrics.utilities import dim_zero_cat
 
 from stark.errors import StarkError
+from stark.problems.score_names import score_names
 
 __all__ = ["build_metrics", "computed", "correlation", "score_function", "score_of"]
 
 
-class _Matthews(MulticlassConfusionMatrix):
-    """Matthews' correlation; torchmetrics' is an integer or not 0 if predictions are constant or all correct."""
+class _OfConfusion(MulticlassConfusionMatrix):
+    """A metric that is a function of the confusion matrix."""
+
+    def __init__(self, formula: Callable[[Tensor], Tensor], num_classes: int) -> None:
+        super().__init__(num_classes=num_classes)
+        self._formula = formula
 
     def compute(self) -> Tensor:
-        """Return the correlation of all rows."""
-        return _matthews(self.confmat).to(self.confmat.device, torch.float32)
+        """Return the metric of all rows."""
+        return self._formula(self.confmat).to(self.confmat.device, torch.float32)
 
 
 class _Spearman(SpearmanCorrCoef):
@@ -108,6 +113,55 @@ def _matthews(confusion: Tensor) -> Tensor:
     return (counts.trace() * rows - labels @ predicted) / spread.sqrt()
 
 
+def _f1_by_class(confusion: Tensor) -> tuple[Tensor, Tensor]:
+    """F1 of each class, and its number of rows, of the classes that occur among labels or predictions."""
+    counts = confusion.cpu().double()
+    rows, predicted = counts.sum(1), counts.sum(0)
+    occurs = rows + predicted > 0
+    return (2 * counts.diagonal()[occurs] / (rows + predicted)[occurs]), rows[occurs]
+
+
+def _macro_f1(confusion: Tensor) -> Tensor:
+    """The mean over classes of F1, as in scikit-learn.
+
+    Examples:
+        >>> _macro_f1(torch.tensor([[2, 0], [1, 1]])).item()  # (4/5 + 2/3) / 2
+        0.7333333333333334
+    """
+    return _f1_by_class(confusion)[0].mean()
+
+
+def _weighted_f1(confusion: Tensor) -> Tensor:
+    """The mean over rows of their class's F1, as in scikit-learn.
+
+    Examples:
+        >>> _weighted_f1(torch.tensor([[2, 0], [1, 1]])).item()
+        0.7333333333333334
+    """
+    scores, rows = _f1_by_class(confusion)
+    return scores @ rows / rows.sum()
+
+
+def _balanced_accuracy(confusion: Tensor) -> Tensor:
+    """The mean over classes of recall, of the classes that occur among labels, as in scikit-learn.
+
+    Examples:
+        >>> _balanced_accuracy(torch.tensor([[2, 0], [1, 1]])).item()  # (1 + 1/2) / 2
+        0.75
+    """
+    counts = confusion.cpu().double()
+    rows = counts.sum(1)
+    return (counts.diagonal()[rows > 0] / rows[rows > 0]).mean()
+
+
+_OF_CONFUSION = {
+    "matthews_corrcoef": _matthews,
+    "macro_f1": _macro_f1,
+    "weighted_f1": _weighted_f1,
+    "balanced_accuracy": _balanced_accuracy,
+}
+
+
 def _ranks(values: Tensor) -> Tensor:
     _, places, counts = values.unique(return_inverse=True, return_counts=True)
     mean: Tensor = counts.cumsum(0) - (counts - 1) / 2
@@ -118,7 +172,8 @@ def build_metrics(names: list[str], num_labels: int) -> MetricCollection:
     """Build torchmetrics under GLUE's names.
 
     Args:
-        names: Names out of accuracy, f1, matthews_corrcoef, pearson, spearmanr.
+        names: Names out of accuracy, f1, matthews_corrcoef, macro_f1, weighted_f1, balanced_accuracy; pearson,
+            spearmanr, mae, rmse.
         num_labels: Number of label names; 1 means regression.
 
     Returns:
@@ -137,9 +192,11 @@ def build_metrics(names: list[str], num_labels: int) -> MetricCollection:
     known: dict[str, Callable[[], Metric]] = {
         "accuracy": lambda: MulticlassAccuracy(num_classes=classes, average="micro"),
         "f1": BinaryF1Score,  # GLUE's F1 is that of class 1
-        "matthews_corrcoef": lambda: _Matthews(num_classes=classes),
+        **{name: partial(_OfConfusion, formula, classes) for name, formula in _OF_CONFUSION.items()},
         "pearson": _Pearson,
         "spearmanr": _Spearman,
+        "mae": MeanAbsoluteError,
+        "rmse": partial(MeanSquaredError, squared=False),
     }
     for name in names:
         if name not in known:
@@ -164,16 +221,17 @@ def computed(metrics: MetricCollection) -> dict[str, Tensor]:
     return dict(metrics.compute())
 
 
-def score_of(values: Mapping[str, Tensor]) -> Tensor:
-    """The score of a task, by which checkpoints and candidates are chosen: the mean of its metrics.
+def score_of(values: Mapping[str, Tensor], names: Sequence[str]) -> Tensor:
+    """The score of a task: the mean of some of its metrics.
 
     Args:
         values: Values that `computed` returned.
+        names: Names that `score_names` returned.
 
     Returns:
         A scalar.
     """
-    return torch.stack(list(values.values())).mean()
+    return torch.stack([values[name] for name in names]).mean()
 
 
 def score_function(names: Sequence[str], num_labels: int) -> Callable[[Tensor, Tensor], float]:
@@ -190,13 +248,18 @@ def score_function(names: Sequence[str], num_labels: int) -> Callable[[Tensor, T
     known: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
         "accuracy": lambda predicted, labels: (predicted == labels).double().mean(),
         "f1": partial(binary_f1_score, validate_args=False),
-        "matthews_corrcoef": lambda predicted, labels: _matthews(confusion(predicted, labels)),
+        **{
+            name: lambda predicted, labels, formula=formula: formula(confusion(predicted, labels))  # type: ignore[misc]
+            for name, formula in _OF_CONFUSION.items()
+        },
         "pearson": correlation,
         "spearmanr": _rank_correlation,
     }
 
+    chosen = score_names(names)
+
     def score(predicted: Tensor, labels: Tensor) -> float:
-        values = [float(known[name](predicted, labels)) for name in names]
+        values = [float(known[name](predicted, labels)) for name in chosen]
         return sum(values) / len(values)
 
     return score

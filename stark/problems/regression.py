@@ -39,12 +39,12 @@ class Regression(Problem):
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of the metrics."""
-        return ("pearson", "spearmanr")
+        return ("pearson", "spearmanr", "mae", "rmse")
 
     @property
     def default_metrics(self) -> tuple[str, ...]:
         """Both correlations."""
-        return self.metrics
+        return self.metrics[:2]
 
     def task_loss(self, logits: Tensor, labels: Tensor, reduction: Reduction = "mean") -> Tensor:
         """Squared error; see `Problem.task_loss`.

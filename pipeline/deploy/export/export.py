@@ -218,7 +218,7 @@ def _check(
     labels = torch.cat([batch["labels"] for batch in batches])
     logits = {name: torch.cat([answer(batch) for batch in batches]) for name, answer in answers.items()}
     problem = data.task.problem
-    score = problem.score_function(data.metrics)
+    score = problem.score_function(data.score_metrics)
     found: dict[str, dict[str, Latency]] = {name: {} for name in answers}
     for rows, length in _SHAPES:
         if length <= data.max_length:

@@ -13,7 +13,7 @@ from pipeline.stages import evaluate as stage
 @pytest.fixture
 def summarized(tiny_task, tmp_path, monkeypatch):
     """Function from the mode of the search and the students' selection scores to the summary."""
-    monkeypatch.setattr(stage, "FinetuningModule", lambda folder, *_, **__: type("Module", (), {"classifier": folder}))
+    monkeypatch.setattr(stage, "module_of", lambda folder, _: type("Module", (), {"classifier": str(folder)}))
     monkeypatch.setattr(stage, "load_classifier", str)
     monkeypatch.setattr(stage, "size", lambda *_: Size(2, 1, Removed(0.5, 0.5)))
     names = ("finetune", "prune", "trial", "distill/0.5_0.1", "distill/1_0.1", "again")

@@ -35,8 +35,9 @@ def test_agreement_is_the_share_of_equal_predictions():
 def test_strata_are_the_classes_and_metrics_those_that_are_defined():
     labels = torch.tensor([2, 0, 1])
     assert problem(3).strata(labels).tolist() == [2, 0, 1]
-    assert problem(2).metrics == ("accuracy", "f1", "matthews_corrcoef")
-    assert problem(3).metrics == ("accuracy", "matthews_corrcoef")
+    more = ("matthews_corrcoef", "macro_f1", "weighted_f1", "balanced_accuracy")
+    assert problem(2).metrics == ("accuracy", "f1", *more)
+    assert problem(3).metrics == ("accuracy", *more)
 
 
 def test_calibration_is_torchmetrics():

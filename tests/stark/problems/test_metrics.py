@@ -11,11 +11,17 @@ import torch
 
 from datamodules import find_task
 from stark.problems.metrics import build_metrics, computed, score_function, score_of
+from stark.problems.score_names import score_names
 
 ORACLES = {
     "accuracy": sklearn.metrics.accuracy_score,
     "f1": sklearn.metrics.f1_score,
     "matthews_corrcoef": sklearn.metrics.matthews_corrcoef,
+    "macro_f1": lambda labels, predictions: sklearn.metrics.f1_score(labels, predictions, average="macro"),
+    "weighted_f1": lambda labels, predictions: sklearn.metrics.f1_score(labels, predictions, average="weighted"),
+    "balanced_accuracy": sklearn.metrics.balanced_accuracy_score,
+    "mae": sklearn.metrics.mean_absolute_error,
+    "rmse": sklearn.metrics.root_mean_squared_error,
     "pearson": lambda labels, predictions: scipy.stats.pearsonr(labels, predictions).statistic,
     "spearmanr": lambda labels, predictions: scipy.stats.spearmanr(labels, predictions).statistic,
 }
@@ -38,12 +44,41 @@ def test_metrics_are_sklearns(task):
         assert value.item() == pytest.approx(ORACLES[name](labels, predictions), abs=1e-6)
 
 
+@pytest.mark.parametrize("num_labels", [2, 3, 7])
+@pytest.mark.parametrize("name", ["macro_f1", "weighted_f1", "balanced_accuracy", "matthews_corrcoef"])
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+def test_metrics_of_unequal_classes_are_sklearns(name, num_labels):
+    """Also where a class has no row, is never predicted, or neither."""
+    generator = np.random.default_rng(num_labels)
+    for rows in (3, 9, 200):
+        labels = generator.choice(num_labels, size=rows, p=np.arange(1, num_labels + 1) / sum(range(num_labels + 1)))
+        predictions = generator.integers(num_labels, size=rows)
+        metrics = build_metrics([name], num_labels)
+        metrics.update(torch.from_numpy(predictions), torch.from_numpy(labels))
+        expected = pytest.approx(ORACLES[name](labels, predictions), abs=1e-6)
+        assert metrics.compute()[name].item() == expected
+        assert score_function([name], num_labels)(torch.from_numpy(predictions), torch.from_numpy(labels)) == expected
+
+
+@pytest.mark.parametrize("name", ["mae", "rmse"])
+def test_errors_are_sklearns_and_no_part_of_the_score(name):
+    labels, predictions = np.random.default_rng(0).random((2, 50))
+    metrics = build_metrics(["pearson", name], 1)
+    metrics.update(torch.from_numpy(predictions), torch.from_numpy(labels))
+    values = computed(metrics)
+    assert values[name].item() == pytest.approx(ORACLES[name](labels, predictions), abs=1e-6)
+    assert score_of(values, score_names(list(values))) == values["pearson"]
+
+
 def test_an_unknown_metric_is_refused():
-    with pytest.raises(ValueError, match="unknown metric 'recall': choose out of accuracy, f1"):
+    with pytest.raises(ValueError, match="unknown metric 'recall': choose out of accuracy, balanced_accuracy, f1"):
         build_metrics(["accuracy", "recall"], 2)
 
 
-CLASSES = {"accuracy": (2, 3), "f1": (2,), "matthews_corrcoef": (2, 3)}
+CLASSES = {
+    "f1": (2,),
+    **dict.fromkeys(("accuracy", "matthews_corrcoef", "macro_f1", "weighted_f1", "balanced_accuracy"), (2, 3)),
+}
 
 
 def scored_both_ways(name, num_labels, predicted, labels):
@@ -51,7 +86,7 @@ def scored_both_ways(name, num_labels, predicted, labels):
     metrics = build_metrics([name], num_labels)
     for part in torch.arange(len(labels)).split(4):
         metrics.update(predicted[part], labels[part])
-    found = score_of(computed(metrics)).item()
+    found = score_of(computed(metrics), [name]).item()
     assert score_function([name], num_labels)(predicted, labels) == pytest.approx(found, abs=1e-6)
     return found
 
@@ -123,4 +158,4 @@ def test_the_quick_score_is_that_of_the_metrics(names, num_labels):
     metrics = build_metrics(names, num_labels)
     metrics.update(predicted, labels)
     score = score_function(names, num_labels)
-    assert score(predicted, labels) == pytest.approx(float(score_of(computed(metrics))))
+    assert score(predicted, labels) == pytest.approx(float(score_of(computed(metrics), names)))
