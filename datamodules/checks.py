@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 
 import torch
+from torch import Tensor
 
 from datamodules.tasks.task import Task
 from datamodules.tokens.columns import TokenColumns
@@ -17,19 +18,24 @@ __all__ = ["doubts_of", "same_rows", "warn_of_doubts"]
 _log = logging.getLogger(__name__)
 
 _MOST_NAMES = 5
+# The share of rows that is reported if it is cut.
+_LONG = 0.01
+# Scores with a standard deviation or a mean beyond this factor are trained badly.
+_FAR = 8.0
 
 
-def doubts_of(parts: Mapping[str, TokenColumns], problem: Problem) -> list[str]:
-    """Return a sentence for each problem with the labels of parts.
+def doubts_of(parts: Mapping[str, TokenColumns], problem: Problem, max_length: int) -> list[str]:
+    """Return a sentence for each problem with the labels and the lengths of parts.
 
     Args:
         parts: Rows by the name of their part.
         problem: The kind of label.
+        max_length: Number of tokens at which rows are cut.
 
     Examples:
         >>> from stark.problems.table import problem_for
         >>> rows = TokenColumns({}, torch.zeros(3), torch.ones(3), {"labels": torch.tensor([0, 1, 1])})
-        >>> doubts_of({"dev": rows}, problem_for(["a", "b", "c"]))
+        >>> doubts_of({"dev": rows}, problem_for(["a", "b", "c"]), 128)
         ["dev has no row of 'c'"]
     """
     doubts = []
@@ -43,7 +49,23 @@ def doubts_of(parts: Mapping[str, TokenColumns], problem: Problem) -> list[str]:
             more = f" and {len(missing) - _MOST_NAMES} more" if len(missing) > _MOST_NAMES else ""
             named = ", ".join(repr(problem.label_names[label]) for label in missing[:_MOST_NAMES])
             doubts.append(f"{name} has no row of {named}{more}")
+        elif not problem.has_classes and name == "train" and (told := _scale_of(labels[problem.is_labelled(labels)])):
+            doubts.append(f"{name} has scores with {told}: divide them so that their standard deviation is about 1")
+        long = int((rows.lengths >= max_length).sum())
+        if long >= _LONG * len(rows.lengths):
+            doubts.append(
+                f"{name} has {long:,} of {len(rows.lengths):,} rows of {max_length} tokens or more, which are cut "
+                "there: raise data.max_length if the encoder has more positions"
+            )
     return doubts
+
+
+def _scale_of(scores: Tensor) -> str:
+    """The scale of scores that are hard to learn; empty for others. A new head starts at 0 and moves in small steps."""
+    mean, spread = float(scores.mean()), float(scores.std())
+    if 1 / _FAR <= spread <= _FAR and abs(mean) <= _FAR * max(spread, 1.0):
+        return ""
+    return f"mean {mean:.3g} and standard deviation {spread:.3g}"
 
 
 def same_rows(first: TokenColumns, second: TokenColumns) -> bool:
@@ -58,17 +80,20 @@ def same_rows(first: TokenColumns, second: TokenColumns) -> bool:
     return _texts(first) == _texts(second)
 
 
-def warn_of_doubts(task: Task, parts: Mapping[str, TokenColumns], splits: Mapping[str, TokenColumns]) -> None:
+def warn_of_doubts(
+    task: Task, parts: Mapping[str, TokenColumns], splits: Mapping[str, TokenColumns], max_length: int
+) -> None:
     """Log a warning for each reason to doubt a score on these rows, once per process.
 
     Args:
         task: The rows' task.
         parts: Parts of train by their names.
         splits: The splits that have been read; dev is checked if it is one of them.
+        max_length: Number of tokens at which rows are cut.
     """
     dev = splits.get("dev")
     parts = {name: rows for name, rows in parts.items() if rows is not dev} | ({} if dev is None else {"dev": dev})
-    doubts = doubts_of(parts, task.problem)
+    doubts = doubts_of(parts, task.problem, max_length)
     if dev is not None and "train" in splits and same_rows(splits["train"], dev):
         doubts.append("dev has the same texts as train, so that a score on it does not hold for other rows")
     for doubt in doubts:

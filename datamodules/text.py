@@ -107,7 +107,9 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
         rows = self._rows("train")
         world_size, rank = self._processes()
         if rank == 0:
-            warn_of_doubts(self.task, {"train": rows, "the selection part": self._rows("selection")}, self._splits)
+            warn_of_doubts(
+                self.task, {"train": rows, "the selection part": self._rows("selection")}, self._splits, self.max_length
+            )
         sampler = EpochBatchSampler(self._form(rows.lengths), num_replicas=world_size, rank=rank)
         return self._loader(rows, "train", batch_sampler=sampler)
 
@@ -119,7 +121,7 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
         """Return this process's batches of GLUE's dev split."""
         rows = self._split("dev")
         if self._processes()[1] == 0:
-            warn_of_doubts(self.task, {}, self._splits)
+            warn_of_doubts(self.task, {}, self._splits, self.max_length)
         return self._evaluation_loader(rows, "test")
 
     def predict_dataloader(self) -> LazyDataLoader:

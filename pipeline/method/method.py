@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from datamodules import GLUEDataModule
 from pipeline.execution.manifest import Manifest
@@ -92,7 +93,8 @@ class Method:
     def _end(self, trained: Sequence[Trained]) -> list[Stage]:
         """The last stages, which evaluate all models and copy the best student."""
         folder, settings, manifest, first = self._folder, self._settings, self._manifest, self._first
-        asked = {"search.mode": settings.search.mode, "seeds": settings.seeds, "baselines": settings.baselines}
+        asked: dict[str, Any] = {"search.mode": settings.search.mode, "seeds": settings.seeds}
+        asked |= {"baselines": settings.baselines, "finetuning.epochs": settings.finetuning.epochs}
         own = [item.stage for item in trained if item.seed is not None and item.baseline is None]
         cut = [item.teacher for item in trained if item.teacher is not None]
         return [

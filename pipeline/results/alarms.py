@@ -203,7 +203,8 @@ def _about_classes(teacher: Model, best: Model, dev: Answers, problem: Problem) 
     if not lost:
         return []
     named = ", ".join(lost[:_MOST_NAMES]) + (f" and {len(lost) - _MOST_NAMES} more" if len(lost) > _MOST_NAMES else "")
+    classes = "1 class" if len(lost) == 1 else f"{len(lost)} classes"
     return [
-        f"the chosen student finds no row of {len(lost)} classes on dev: {named}: keep more of it "
+        f"the chosen student finds no row of {classes} on dev: {named}: keep more of it "
         "(student.sparsity), or give these classes more rows"
     ]

@@ -101,4 +101,4 @@ def test_classes_that_the_student_lost():
     lost = torch.where(FINE[2] == 2, 0, FINE[2])
     (line,) = alarms([*FINE[:2], lost, right_on(0.5)], best=2)
     found = int((FINE[0][LABELS == 2] == 2).sum())
-    assert f"no row of 1 classes on dev: {problem(3).label_names[2]!r} (of 100 rows the teacher finds {found})" in line
+    assert f"no row of 1 class on dev: {problem(3).label_names[2]!r} (of 100 rows the teacher finds {found})" in line
