@@ -32,7 +32,8 @@ commands:
   push         a model folder onto the Hugging Face hub
   sample-data  generate small GLUE tasks and a tiny encoder
 
-`stark COMMAND --help` lists the options; configs/ has a YAML for each stage, whose first line is its command.
+`stark COMMAND --help` lists the options, `stark --version` prints the version. configs/ has a YAML for each stage,
+whose first line is its command.
 """
 
 
@@ -60,6 +61,11 @@ def main(args: list[str] | None = None) -> None:
 def _run(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_HELP, end="")
+        return
+    if arguments[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"stark-lightning {version('stark-lightning')}")
         return
     # The help must not wait for the heavy imports.
     from pipeline.commands.dispatch import run_command

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -346,3 +347,8 @@ class TestExistingFolder:
         # Another task has other labels, which are a setting of the model.
         assert ("model.label_names" if option == "data.task" else option) in message
         assert (fitted / "runs/a/config.yaml").read_text() == config
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    main(["--version"])
+    assert capsys.readouterr().out == f"stark-lightning {version('stark-lightning')}\n"

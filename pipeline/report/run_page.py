@@ -12,6 +12,7 @@ from pipeline.deploy.export.opening import check_exported
 from pipeline.deploy.model_data import config_of
 from pipeline.execution.belongings import EXPORT_CHECK
 from pipeline.execution.outputs import read_output
+from pipeline.report.answer import answer, export_answer, paired_difference
 from pipeline.report.measuring import Kept, MeasuredModel, kept_of, measure_models, told_shape
 from pipeline.report.page import Number, Page, Table
 from pipeline.report.pictures import (
@@ -126,13 +127,24 @@ def _headline(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[str]
         else f"a teacher of sparsity {best.teacher_sparsity:g}{'' if best.lam is None else f' at lam {best.lam:g}'}"
     )
     chosen = chosen_of(record, measured)
-    lines = [asked, f"Chosen on the selection part: the student of {made}{_is_worth(chosen)}."]
+    lines = [] if chosen is None else [_answer(record, summary, measured[0], chosen)]
+    exported = f"{RunFolder(record.folder).student.name}-"
+    lines += [export_answer(name, check) for name, check in _exports(record.folder) if name.startswith(exported)]
+    lines += [asked, f"Chosen on the selection part: the student of {made}{_is_worth(chosen)}."]
     for entry in summary.comparisons:
         if entry.control == DENSE:
             difference = f"{entry.points.value:+.2f} points on dev, {certainty(summary, entry)}"
             lines.append(f"Sparse teacher minus dense teacher: {difference}.")
     lines += [f"Warning: {line}." for line in summary.alarms or ()]
     return lines
+
+
+def _answer(record: RunRecord, summary: Summary, teacher: MeasuredModel, chosen: MeasuredModel) -> str:
+    tensors = read_output(record.folder, RunFolder(record.folder).dev_logits.name)
+    problem = problem_of(config_of(record.folder / chosen.folder))
+    predictions = {model.folder: problem.predictions(tensors[model.folder]) for model in (teacher, chosen)}
+    metric = problem.score_function(summary.metrics_of_score)
+    return answer(teacher, chosen, paired_difference(teacher, chosen, predictions, tensors["labels"], metric))
 
 
 def _is_worth(model: MeasuredModel | None) -> str:
@@ -250,13 +262,20 @@ def _tables(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[Table]
     return tables
 
 
+def _exports(root: Path) -> list[tuple[str, Check]]:
+    """Exported folders of a run, and what was measured when they were exported."""
+    found = []
+    for file in sorted([*root.glob(f"*/{EXPORT_CHECK}"), *root.glob(f"*/*/{EXPORT_CHECK}")]):
+        check_exported(file.parent)
+        found.append((str(file.parent.relative_to(root)), read_check(file.parent)))
+    return found
+
+
 def _exported(root: Path) -> Table | None:
     """What `stark export` found, and the dense teacher in the same form beside each student with weights of 8 bits."""
     rows = []
-    for file in sorted([*root.glob(f"*/{EXPORT_CHECK}"), *root.glob(f"*/*/{EXPORT_CHECK}")]):
-        check_exported(file.parent)
-        check = read_check(file.parent)
-        name, form = str(file.parent.relative_to(root)), f"{check.format}, int8" if check.int8 else check.format
+    for name, check in _exports(root):
+        form = f"{check.format}, int8" if check.int8 else check.format
         alone = "" if check.alone is None else f"{check.alone.changed} of {check.alone.rows}"
         rows.append([name, form, *_form_cells(check), f"{check.changed} of {check.rows}", alone])
         if check.teacher is not None:

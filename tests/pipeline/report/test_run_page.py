@@ -14,9 +14,10 @@ def test_a_finished_run_is_told_in_full(pruned_run, quick):
     page = page_of_run(read_run(pruned_run))
     summary = read(pruned_run)
     assert page.title == "tiny: sst2"
+    assert page.headline[0].startswith("The student is 1.0 times as fast as its teacher (1 row of")
     points = 100 * summary["comparisons"][0]["points"]["value"]
-    assert f"{points:+.2f} points on dev, one run: no interval for other seeds." in page.headline[2]
-    assert page.headline[3:] == [f"Warning: {line}." for line in summary["alarms"]]
+    assert f"{points:+.2f} points on dev, one run: no interval for other seeds." in page.headline[3]
+    assert page.headline[4:] == [f"Warning: {line}." for line in summary["alarms"]]
     assert [picture.title.split()[0] for picture in page.pictures] == [
         *("Score", "Score", "The", "Heads", "Scores", "Training", "Seconds")
     ]
