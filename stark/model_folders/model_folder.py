@@ -16,7 +16,7 @@ import transformers
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -150,7 +150,8 @@ def load_classifier(
     Args:
         path: A local folder (a model folder or any other that transformers can load) or, if a string, an id on the hub.
         label_names: Names of the classes in the order of their numbers; a single name means regression. None keeps the
-            stored classifier. A stored classifier with the same names is kept. One of the same size that only has
+            stored classifier. A stored classifier with the same names is kept; its outputs are put into this order, and
+            names may differ in case. One of the same size that only has
             transformers' default names ("LABEL_0") is kept, too, and gets these names. A plain pretrained encoder gets
             a new classifier, drawn from torch's current random state.
         kind: Name of the kind of label, see `problem_for`; only with label names.
@@ -186,13 +187,17 @@ def load_classifier(
         _check_encoder(model, missing | mismatched | set(loaded["unexpected_keys"]))
         has_classifier = not missing
         if has_classifier and label_names is not None and list(label_names) != stored_names:
-            if any(name != f"LABEL_{number}" for number, name in enumerate(stored_names)):
+            if (order := _order(stored_names, label_names)) is not None:
+                _reorder_(model, order)
+                _log.warning("%s: its labels %s are taken as %s, by their names", path, stored_names, list(label_names))
+            elif any(name != f"LABEL_{number}" for number, name in enumerate(stored_names)):
                 raise StarkError(
-                    f"its classifier has the labels {stored_names}, not {list(label_names)}: name the task's labels in "
-                    "the model's order, or take a model of this task"
+                    f"its classifier has the labels {stored_names}, not {list(label_names)}: name the task's labels as "
+                    "the model does, or take a model of this task"
                 )
-            action = "replaced by a new one" if mismatched else "taken"
-            _log.warning("%s: its classifier has no label names; it is %s for %s", path, action, list(label_names))
+            else:
+                action = "replaced by a new one" if mismatched else "taken"
+                _log.warning("%s: its classifier has no label names; it is %s for %s", path, action, list(label_names))
         if (missing or mismatched) and (label_names is None or not new_head):
             raise StarkError("it has no trained classifier for these labels" if label_names else "it has no classifier")
     for parameter in model.parameters():
@@ -204,6 +209,23 @@ def load_classifier(
     if Path(path).is_dir():
         classifier.name_or_path = str(Path(path).resolve())
     return classifier
+
+
+def _order(stored: Sequence[str], wanted: Sequence[str]) -> list[int] | None:
+    """Numbers of the stored labels in the order of the wanted ones; None if they are not the same names."""
+    known = {name.strip().casefold(): number for number, name in enumerate(stored)}
+    asked = [name.strip().casefold() for name in wanted]
+    if len(known) < len(stored) or sorted(known) != sorted(asked):
+        return None
+    return [known[name] for name in asked]
+
+
+def _reorder_(model: PreTrainedModel, order: Sequence[int]) -> None:
+    """Put a classifier's outputs into another order: the rows of its last linear layer."""
+    head = model.get_submodule("classifier")
+    *_, last = (module for module in head.modules() if isinstance(module, nn.Linear))
+    for parameter in last.parameters():
+        parameter.data = parameter.data[list(order)]
 
 
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:

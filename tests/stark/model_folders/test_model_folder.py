@@ -59,6 +59,21 @@ def test_reloading_is_bit_identical(family, shrunk, tmp_path, capfd):
     assert "".join(capfd.readouterr()) == ""
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_labels_in_another_order_or_case_are_taken_by_their_names(family, tmp_path, caplog):
+    model = named_classifier(family=family).eval()
+    folder = save_classifier(model, tmp_path / "model")
+    loaded = load_classifier(folder, label_names=["Contradiction", "entailment", "NEUTRAL"], new_head=False)
+    torch.testing.assert_close(logits(loaded), logits(model)[:, [2, 0, 1]], rtol=0, atol=1e-6)
+    assert loaded.config.id2label == {0: "Contradiction", 1: "entailment", 2: "NEUTRAL"}
+    (line,) = caplog.messages
+    assert line.endswith(f"its labels {NAMES} are taken as ['Contradiction', 'entailment', 'NEUTRAL'], by their names")
+    again = save_classifier(loaded, tmp_path / "again")
+    assert torch.equal(logits(load_classifier(again)), logits(loaded))
+    with pytest.raises(ValueError, match="name the task's labels as the model does"):
+        load_classifier(folder, label_names=["entailment", "neutral", "other"])
+
+
 def test_float16_weights_come_back_as_float32(tmp_path):
     folder = save_classifier(named_classifier().half(), tmp_path / "model")
     assert {parameter.dtype for parameter in load_classifier(folder).parameters()} == {torch.float32}
@@ -190,7 +205,7 @@ def test_unnamed_classifier_is_taken_if_it_fits_and_replaced_if_not(tmp_path, ca
     assert logging.getLogger("transformers").level != logging.ERROR
 
 
-@pytest.mark.parametrize("names", [NAMES[::-1], ["no", "yes"]])
+@pytest.mark.parametrize("names", [[*NAMES[:2], "other"], ["no", "yes"]])
 def test_other_label_names_are_refused(names, tmp_path):
     folder = save_classifier(named_classifier(), tmp_path / "model")
     with pytest.raises(ValueError, match="labels") as error:
