@@ -40,7 +40,7 @@ class OwnSource:
     def rows(self, split: str) -> Rows:
         """Return the rows of a split, without labels for test; a warning gives the number of empty texts."""
         path, task, labelled = self._file(split), self.task, split != "test"
-        ids = {name: number for number, name in enumerate(task.label_names)} if task.problem.has_classes else {}
+        ids = {code: number for number, code in enumerate(task.codes)} if task.problem.has_classes else {}
         texts: tuple[list[str], ...] = tuple([] for _ in task.texts)
         labels: list[float] = []
         empty: list[int] = []
@@ -73,6 +73,8 @@ class OwnSource:
     def _identity(self, file: str, split: str) -> str:
         """Return a digest of a file's content, its format, and the meaning of its columns."""
         meaning: tuple[object, ...] = (self.task.texts, self.task.label, self.task.label_names, self.task.metrics)
+        if self.task.codes != self.task.label_names:
+            meaning = (*meaning, self.task.codes)
         form = self.task.formats[split]
         # CSV and JSON lines without format keys keep the digest that they had before these keys existed.
         if form not in (RecordFormat(), RecordFormat(json_lines=True)):

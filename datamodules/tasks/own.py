@@ -43,6 +43,7 @@ class OwnTask(Task):
     files: Mapping[str, Path]
     formats: Mapping[str, RecordFormat]
     label: str
+    codes: tuple[str, ...]
 
 
 def open_task(name: str, data_dir: str | None = None) -> Task:
@@ -71,7 +72,8 @@ def read_own_task(path: Path, data_dir: str | None = None) -> OwnTask:
     - ``train``, ``dev`` and optionally ``test``: files, which are .csv, .tsv or .jsonl, or compressed, such as .csv.gz.
     - ``text`` and optionally ``text_pair``: columns of the texts.
     - ``label``: column of the label.
-    - ``labels``: the values of the label column, in the order of the ids; a single value is the name of a score.
+    - ``labels``: the values of the label column, in the order of the ids; a single value is the name of a score. A
+      mapping names coded labels: ``{0: ham, 1: spam}``.
     - optionally ``kind``: the kind of label, which is classification, regression, or a registered one.
     - optionally ``metrics``: some of accuracy, f1 (of the second of two labels), macro_f1, weighted_f1,
       balanced_accuracy and matthews_corrcoef; for scores pearson and spearmanr, and the errors mae and rmse.
@@ -107,7 +109,8 @@ def read_own_task(path: Path, data_dir: str | None = None) -> OwnTask:
     for key, entry in entries.items():
         if key not in _KEYS:
             raise StarkError(f"{path}, line {entry.line}: unknown key {key!r}, choose out of {', '.join(_KEYS)}")
-        if isinstance(entry.value, list) != (key in _LISTS):
+        is_mapping = isinstance(entry.value, dict)
+        if (is_mapping and key != "labels") or (not is_mapping and isinstance(entry.value, list) != (key in _LISTS)):
             kinds = {"a list": _LISTS, "a file": SPLITS, "a column": _COLUMNS, "a word": ("kind", *_FORMAT)}
             kind = next(kind for kind, keys in kinds.items() if key in keys)
             raise StarkError(f"{path}, line {entry.line}: {key} is {entry.value!r}, not {kind}")
@@ -115,7 +118,8 @@ def read_own_task(path: Path, data_dir: str | None = None) -> OwnTask:
         if key not in entries:
             raise StarkError(f"{path}: no {key}, it needs {', '.join(_REQUIRED)}")
     values: dict[str, Any] = {key: entry.value for key, entry in entries.items()}
-    labels = tuple(values["labels"])
+    coded = values["labels"]
+    labels = tuple(coded.values() if isinstance(coded, dict) else coded)
     if not labels or len(set(labels)) < len(labels):
         raise StarkError(f"{path}, line {entries['labels'].line}: labels are {list(labels)}: name each one once")
     # Imported here because it imports torch, which is not needed to read a command's options.
@@ -151,13 +155,14 @@ def read_own_task(path: Path, data_dir: str | None = None) -> OwnTask:
         files=files,
         formats={split: _format(path, entries, split) for split in files},
         label=values["label"],
+        codes=tuple(coded),
     )
 
 
 class _Entry(NamedTuple):
     """A key's value as written in the file, and the line of the key."""
 
-    value: str | list[str]
+    value: str | list[str] | dict[str, str]
     line: int
 
 
@@ -179,6 +184,9 @@ def _entries(path: Path) -> dict[str, _Entry]:
             if key in entries:
                 raise StarkError(f"the key {key!r} is there twice")
             _refuse_tags(value_node)
+            if isinstance(value_node, yaml.MappingNode) and key == "labels":
+                entries[key] = _Entry(_words(value_node), line)
+                continue
             if not isinstance(value_node, yaml.SequenceNode):
                 if not _is_null(value_node):
                     entries[key] = _Entry(_word(value_node), line)
@@ -190,6 +198,19 @@ def _entries(path: Path) -> dict[str, _Entry]:
         except ValueError as error:
             raise StarkError(f"{path}, line {line}: {error}") from error
     return entries
+
+
+def _words(node: yaml.MappingNode) -> dict[str, str]:
+    """Return a mapping of words."""
+    found: dict[str, str] = {}
+    for key_node, value_node in node.value:
+        code = _word(key_node)
+        if code in found or _is_null(key_node) or _is_null(value_node):
+            raise StarkError(
+                f"labels name {code!r} twice, or have a null: name each code once, and put a null in quotes"
+            )
+        found[code] = _word(value_node)
+    return found
 
 
 def _is_null(node: yaml.Node) -> bool:

@@ -37,6 +37,23 @@ def test_batches_are_those_of_glue(task, ending, tiny_task, tmp_path):
             assert all(torch.equal(first[key], second[key]) for key in first)
 
 
+def test_coded_labels_have_names(tmp_path):
+    (tmp_path / "a.csv").write_text("body,stars\nx,5\ny,01\nz,5\n")
+    path, description = tmp_path / "mine.yaml", "{{train: a.csv, dev: a.csv, text: body, label: stars, labels: {}}}"
+    path.write_text(description.format("{01: bad, 5: good}"))
+    task = open_task(str(path))
+    assert task.label_names == ("bad", "good")
+    source = open_source(task, None)
+    assert source.rows("train").labels == [1, 0, 1]
+    path.write_text(description.format("{5: bad, 01: good}"))
+    other = open_source(open_task(str(path)), None)
+    assert other.rows("train").labels == [0, 1, 0]
+    assert other.digest("train") != source.digest("train")
+    path.write_text(description.format("{5: bad, 1: good}"))
+    with pytest.raises(ValueError, match="label '01' is not one of 5, 1"):
+        open_source(open_task(str(path)), None).rows("train")
+
+
 def test_what_columns_mean_is_part_of_the_content(tiny_task, tmp_path):
     path = write_own("sst2", tiny_task, tmp_path, "csv")
     first = open_source(open_task(str(path)), None).digest("train")
