@@ -158,7 +158,7 @@ def sparsity_picture(summary: Summary) -> Picture | None:
         summary: The results of the run.
 
     Returns:
-        The picture; None where no student of a sparse teacher was trained.
+        The picture; None where students of sparse teachers were trained at fewer than two sparsities.
     """
     found: dict[float | None, dict[float, list[float]]] = {}
     dense = []
@@ -169,16 +169,16 @@ def sparsity_picture(summary: Summary) -> Picture | None:
                 dense.append(score)
             else:
                 found.setdefault(model.lam, {}).setdefault(model.teacher_sparsity, []).append(score)
-    if not found:
-        return None
+    if len({sparsity for points in found.values() for sparsity in points}) < 2:
+        return None  # there is no line to draw
     with _figure(3.4) as (figure, axes):
         for lam, points in sorted(found.items(), key=lambda item: item[0] or 0.0):
             places = sorted(points)
             means = [statistics.mean(points[place]) for place in places]
             spread = [statistics.stdev(points[place]) if len(points[place]) > 1 else 0 for place in places]
-            label = "sparse teacher" if lam is None else f"lam {lam:g}"
+            label = "of sparse teacher" if lam is None else f"of sparse, lam {lam:g}"
             axes.errorbar(places, means, yerr=spread, marker="o", capsize=2, label=label)
-        axes.axhline(statistics.mean(dense), color=_TEXT, linestyle="--", linewidth=1, label="dense teacher")
+        axes.axhline(statistics.mean(dense), color=_TEXT, linestyle="--", linewidth=1, label="of dense teacher")
         axes.set(xlabel="sparsity of the teacher", ylabel="score on dev, hundredths")
         axes.set_xticks(sorted({place for points in found.values() for place in points}))
         axes.grid(alpha=0.25)

@@ -28,10 +28,7 @@ def summary_table(summary: Summary) -> Table:
         pad_edge=False,
         padding=0,
         title=f"{summary.task}, seed {summary.seed}, search {summary.search}",
-        caption=f"* {choice_text(summary)}\n"
-        f"teacher: {teacher}\n"
-        f"student: {student}\n"
-        f"removed: {best.achieved.heads:.0%} of the heads, {best.achieved.neurons:.0%} of the neurons",
+        caption=f"* {choice_text(summary)}\nteacher: {teacher}\nstudent: {student}\n" + _shape(best),
         caption_justify="left",
     )
     table.add_column("model")
@@ -78,6 +75,12 @@ def choice_text(summary: Summary) -> str:
         return f"best distilled student on {part}"
     kind = "a sparse teacher's" if summary.best.teacher_sparsity else "the dense teacher's"
     return f"chosen: {kind} student, within one standard error of the best on {part}"
+
+
+def _shape(best: Model) -> str:
+    if best.asked.layers is not None:
+        return f"kept: {best.asked.layers} layers of the encoder"
+    return f"removed: {best.achieved.heads:.0%} of the heads, {best.achieved.neurons:.0%} of the neurons"
 
 
 def _parameters(model: Model) -> str:

@@ -76,8 +76,9 @@ def test_scores_by_sparsity():
 
     models = [model(0.0, None, 0.7), model(0.1, 0.5, 0.8), model(0.3, 0.5, 0.75), model(0.3, 1.0, 0.6)]
     picture = sparsity_picture(summary_of(*models, model(0.1, 0.5, 0.1, "random"), model(None, None, 0.9)))
-    assert {"lam 0.5", "lam 1", "dense teacher", "0.1", "0.3"} <= texts(picture)
-    assert sparsity_picture(summary_of(*models[:1])) is None
+    assert {"of sparse, lam 0.5", "of sparse, lam 1", "of dense teacher", "0.1", "0.3"} <= texts(picture)
+    for few in (models[:1], models[:2]):
+        assert sparsity_picture(summary_of(*few)) is None  # a single dot says nothing
 
 
 def test_seconds_are_added_up(tmp_path):

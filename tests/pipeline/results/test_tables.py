@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.results.statistics import Estimate
-from pipeline.results.summary import Choice, Comparison, Model, Removed
+from pipeline.results.summary import Asked, Choice, Comparison, Model, Removed
 from pipeline.results.tables import choice_text, comparison_lines, summary_table
 from tests.pipeline.runs import model_of, summary_of
 
@@ -40,6 +40,13 @@ def test_table_marks_the_best_and_shows_every_number():
     assert "teacher: 2.35 M parameters, 1.50 M in the encoder" in text
     assert "student: 1.23 M parameters, 0.50 M in the encoder" in text
     assert "removed: 69% of the heads, 70% of the neurons" in text
+
+
+def test_layers_that_were_kept_are_named():
+    student = model("student", "b", 0.8, 0.0, asked=Asked(None, 4))
+    text = shown([model("dense teacher", "a", 0.9, None), student])
+    assert "kept: 4 layers of the encoder" in text
+    assert "removed" not in text
 
 
 @pytest.mark.parametrize(
