@@ -29,7 +29,7 @@ from pipeline.report.reading import RunRecord
 from pipeline.report.wording import environment, ranked_by, score_text, shape_text
 from pipeline.results.comparison import DENSE, SPARSE
 from pipeline.results.latency import device_text, spread_text, threads_text
-from pipeline.results.summary import Summary
+from pipeline.results.summary import ClassScore, Summary
 from pipeline.results.tables import certainty, choice_text
 from pipeline.run_folder import RunFolder
 from stark.problems.table import problem_of
@@ -256,6 +256,8 @@ def _tables(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[Table]
         tables.append(exported)
     if record.summary is not None:
         tables.append(_students(record.summary))
+        if record.summary.classes is not None:
+            tables.append(_classes(record.summary.classes))
         if record.summary.comparisons:
             tables.append(_comparisons(record.summary))
     tables.append(Table("Environment of this report", ["", ""], list(environment().items())))
@@ -315,6 +317,21 @@ def _students(summary: Summary) -> Table:
         )
     header = ["", "seed", "lam", "teacher sparsity", "selection", *(f"dev {name}" for name in metrics), "seconds"]
     return Table("All students", header, rows, f"* {choice_text(summary)}. Metrics in hundredths.")
+
+
+def _classes(classes: Sequence[ClassScore]) -> Table:
+    rows = [
+        [
+            entry.label,
+            f"{entry.rows:,}",
+            *(f"{100 * value:.1f}" for value in (entry.precision, entry.recall, entry.teacher_recall)),
+        ]
+        for entry in classes
+    ]
+    note = (
+        "The chosen student on dev, in hundredths. Precision: the share of its predictions of the class that are right."
+    )
+    return Table("Classes", ["", "rows", "precision", "recall", "recall of the teacher"], rows, note)
 
 
 def _comparisons(summary: Summary) -> Table:

@@ -13,7 +13,19 @@ from pipeline.results.statistics import Estimate
 from pipeline.run_folder import RunFolder
 from stark.storage import DamagedError, write_json
 
-__all__ = ["SCHEMA", "SCORE", "Asked", "Choice", "Comparison", "Model", "Removed", "Size", "Summary", "Trained"]
+__all__ = [
+    "SCHEMA",
+    "SCORE",
+    "Asked",
+    "Choice",
+    "ClassScore",
+    "Comparison",
+    "Model",
+    "Removed",
+    "Size",
+    "Summary",
+    "Trained",
+]
 
 Kind = TypeVar("Kind")
 
@@ -169,6 +181,25 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class ClassScore:
+    """How well a student finds a class.
+
+    Args:
+        label: Name of the class.
+        rows: Number of rows that have it.
+        precision: Of the rows that the student takes for it, the fraction that has it; 0 if there are none.
+        recall: Of the rows that have it, the fraction that the student takes for it; 0 if there are none.
+        teacher_recall: The same of the dense teacher.
+    """
+
+    label: str
+    rows: int
+    precision: float
+    recall: float
+    teacher_recall: float
+
+
+@dataclass(frozen=True)
 class Summary:
     """The results of a run.
 
@@ -184,6 +215,7 @@ class Summary:
         selection_rows: Number of rows of the selection part.
         alarms: What looks wrong, one line each with what to do.
         score_metrics: Names of the metrics whose mean is the score; None, from earlier versions, for all.
+        classes: How well the chosen student finds each class of dev; None for scores.
     """
 
     task: str
@@ -197,6 +229,7 @@ class Summary:
     selection_rows: int | None = None
     alarms: list[str] | None = None
     score_metrics: list[str] | None = None
+    classes: list[ClassScore] | None = None
 
     @property
     def metrics(self) -> list[str]:

@@ -12,6 +12,7 @@ from datamodules import GLUEDataModule
 from pipeline.execution.manifest import Manifest
 from pipeline.results.alarms import Answers, run_alarms
 from pipeline.results.choice import choose, eligible
+from pipeline.results.classes import class_scores
 from pipeline.results.comparison import best_by_method, compare
 from pipeline.results.measure import evaluate, module_of, size
 from pipeline.results.summary import SCORE, Asked, Model, Summary, Trained
@@ -83,12 +84,13 @@ def summarize(settings: RunSettings, manifest: Manifest, trained: Sequence[Train
         logits[model.folder], labels = evaluation.logits, evaluation.labels
         gc.collect()
     write_tensors(folder.dev_logits.path, {**logits, "labels": labels})
+    said = {name: problem.predictions(values) for name, values in logits.items()}
     alarms = run_alarms(
         measured,
         students,
         best,
         Answers(selection_labels, predicted),
-        Answers(labels, {name: problem.predictions(values) for name, values in logits.items()}),
+        Answers(labels, said),
         problem,
         metric,
         given=settings.finetuning.epochs == 0,
@@ -105,6 +107,7 @@ def summarize(settings: RunSettings, manifest: Manifest, trained: Sequence[Train
         selection_rows=len(selection_labels),
         alarms=alarms,
         score_metrics=data.score_metrics,
+        classes=class_scores(said[best.folder], said[models[0].folder], labels, problem),
     )
 
 
