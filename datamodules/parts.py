@@ -29,7 +29,7 @@ class Cuts(Protocol):
 
 
 def cut_train(labels: Tensor, task: Task, cuts: Cuts) -> dict[str, Tensor]:
-    """Cut train into the rows to train on and the selection part.
+    """Cut train into the rows to train on and the selection part, all of whose rows have a label.
 
     Args:
         labels: Labels of all rows of train.
@@ -47,19 +47,22 @@ def cut_train(labels: Tensor, task: Task, cuts: Cuts) -> dict[str, Tensor]:
         kept = _choose(labels, cuts.train_limit, "train_limit", task, cuts)
     if cuts.selection == "validation":
         return {"train": kept}
-    size = round(cuts.selection_fraction * len(kept))
-    if not 0 < size < len(kept):
+    labelled = task.problem.is_labelled(labels[kept]).nonzero().flatten()
+    size = round(cuts.selection_fraction * len(labelled))
+    if not 0 < size < len(labelled):
         raise StarkError(
-            f"selection_fraction is {cuts.selection_fraction}: of {len(kept)} rows of train that makes a selection "
-            f"part of {size} rows and leaves {len(kept) - size} to train on"
+            f"selection_fraction is {cuts.selection_fraction}: of {len(labelled)} rows of train that makes a selection "
+            f"part of {size} rows and leaves {len(labelled) - size} to train on"
         )
     chosen = torch.zeros(len(kept), dtype=torch.bool)
-    chosen[_choose(labels[kept], size, "selection", task, cuts)] = True
+    chosen[labelled[_choose(labels[kept][labelled], size, "selection", task, cuts)]] = True
     return {"train": kept[~chosen], "selection": kept[chosen]}
 
 
 def limit_labels(rows: TokenColumns, task: Task, cuts: Cuts) -> TokenColumns:
     """Keep at most ``labelled_limit`` labelled rows; drop the others, or only their labels.
+
+    Rows that have no label in the file are dropped as well, or stay as they are.
 
     Args:
         rows: Rows to train on.
@@ -71,9 +74,11 @@ def limit_labels(rows: TokenColumns, task: Task, cuts: Cuts) -> TokenColumns:
         an unlabelled row.
     """
     labels = rows.fields["labels"]
-    if cuts.labelled_limit is None or cuts.labelled_limit >= len(rows):
+    chosen = task.problem.is_labelled(labels).nonzero().flatten()
+    if cuts.labelled_limit is not None and cuts.labelled_limit < len(chosen):
+        chosen = chosen[_choose(labels[chosen], cuts.labelled_limit, "labelled_limit", task, cuts)]
+    elif len(chosen) == len(rows):
         return rows
-    chosen = _choose(labels, cuts.labelled_limit, "labelled_limit", task, cuts)
     if not cuts.use_unlabelled:
         return rows.select(chosen)
     known = torch.full_like(labels, task.problem.unlabelled)

@@ -38,12 +38,16 @@ class OwnSource:
         return self._identity(file_digest(self._file(split)), split)
 
     def rows(self, split: str) -> Rows:
-        """Return the rows of a split, without labels for test; a warning gives the number of empty texts."""
+        """Return the rows of a split, without labels for test; warnings give the number of empty texts and labels.
+
+        An empty label in train marks a row without a label. In dev it is an error.
+        """
         path, task, labelled = self._file(split), self.task, split != "test"
         ids = {code: number for number, code in enumerate(task.codes)} if task.problem.has_classes else {}
         texts: tuple[list[str], ...] = tuple([] for _ in task.texts)
         labels: list[float] = []
         empty: list[int] = []
+        unlabelled = 0
         with path.open("rb", buffering=0) as file:
             hashing = HashingReader(file)
             try:
@@ -56,11 +60,17 @@ class OwnSource:
                         if not all(text.strip() for text in read):
                             empty.append(row.line)
                         if labelled:
-                            labels.append(_label(row, task, ids))
+                            has_label = split != "train" or _has_label(row, task, ids)
+                            unlabelled += not has_label
+                            labels.append(_label(row, task, ids) if has_label else task.problem.unlabelled)
                     notes = records.notes
             except ValueError as error:
                 raise StarkError(f"{path}, {error}" if str(error).startswith("line") else f"{path}: {error}") from error
             digest = hashing.digest()
+        if unlabelled == len(texts[0]) and labelled and texts[0]:
+            raise StarkError(f"{path}: no row has a label in its column {task.label!r}")
+        if unlabelled:
+            _log.warning("%s: %s of %s rows have no label: only distillation uses them", path, unlabelled, len(labels))
         if not texts[0]:
             raise StarkError(f"{path}: no rows in it (the {split} split of task {task.name!r})")
         for note in notes:
@@ -99,6 +109,15 @@ def _texts(row: Record | BadRecord, columns: tuple[str, ...]) -> list[str]:
         return [row.text(column) for column in columns]
     except ValueError as error:
         raise StarkError(f"line {row.line}: {error}") from error
+
+
+def _has_label(row: Record | BadRecord, task: OwnTask, ids: Mapping[str, int]) -> bool:
+    assert isinstance(row, Record)  # _texts has read it
+    try:
+        value = row.cell(task.label)
+    except ValueError as error:
+        raise StarkError(f"line {row.line}: {error}") from error
+    return value is not None and (spelled(value).strip() != "" or spelled(value) in ids)
 
 
 def _label(row: Record | BadRecord, task: OwnTask, ids: Mapping[str, int]) -> float:

@@ -64,7 +64,7 @@ def answer(teacher: MeasuredModel, student: MeasuredModel, difference: Estimate)
 
 
 def export_answer(name: str, check: Check) -> str:
-    """What an exported form of the student adds to that.
+    """The same for an exported form of the student.
 
     Args:
         name: Name of the exported folder.

@@ -1,4 +1,4 @@
-"""`stark card`: a model card from what the run and the model folder tell."""
+"""`stark card`: a model card from the results of the run and the model folder."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _RECIPE = ("seed", "seeds", "finetuning", "student", "distillation", "teacher", 
 
 
 def card(options: Namespace) -> None:
-    """Run `stark card`.
+    """Run the command `stark card`.
 
     Args:
-        options: Its command line, parsed.
+        options: The parsed command line.
 
     Raises:
-        StarkError: If the model is none of a finished run.
-        StarkFileExistsError: If the file is there and is not an unchanged card.
+        StarkError: If the model does not belong to a finished run.
+        StarkFileExistsError: If the file exists and is not an unchanged card.
     """
     folder = Path(options.model)
     target = Path(options.output) if options.output else folder / "README.md"
@@ -69,7 +69,7 @@ def card_of(
         The card, with the hub's metadata.
 
     Raises:
-        StarkError: If the model is none of a finished run.
+        StarkError: If the model does not belong to a finished run.
     """
     run, entry = entry_of(folder)
     names = RunFolder(run)
@@ -154,10 +154,10 @@ def entry_of(folder: Path) -> tuple[Path, Model]:
         folder: Folder of the model.
 
     Returns:
-        The run's folder and the measured model; for ``student`` the chosen one.
+        The run's folder and the measured model. For ``student`` this is the chosen model.
 
     Raises:
-        StarkError: If there is no such run, or it is not finished, or did not measure the model.
+        StarkError: If there is no such run, it is not finished, or it did not measure the model.
     """
     run = run_of(folder)
     if run is None:
@@ -210,7 +210,7 @@ def _seeds(summary: Summary) -> str:
 
 
 def _lineage(base: str, settings: Mapping[str, Any], entry: Model, *, is_teacher: bool) -> Sequence[str]:
-    # Of a folder the name alone: its path says where on whose machine it lay.
+    # Only the name of a folder: its path would reveal a place on somebody's machine.
     name = base if _is_on_hub(base) else Path(base).resolve().name
     lines = [f"{as_code(name)}, finetuned: the dense teacher"]
     if (lost := entry.teacher_achieved) is not None:

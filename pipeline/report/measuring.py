@@ -1,4 +1,4 @@
-"""What the models of a report are measured by: scores with intervals, size, work, latency, memory, calibration."""
+"""Measurements of the models in a report: score with interval, size, FLOPs, latency, memory and calibration."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _BINS = 15
 
 @dataclass(frozen=True)
 class Kept:
-    """Which units of the dense model a model has.
+    """The units of the dense model that a model still has.
 
     Args:
-        heads: Per layer a boolean tensor.
-        neurons: The same.
+        heads: One boolean tensor per layer.
+        neurons: One boolean tensor per layer.
     """
 
     heads: list[Tensor]
@@ -50,16 +50,16 @@ class MeasuredModel:
     """A model of a report.
 
     Args:
-        name: For a person.
+        name: Name that is shown.
         folder: The model's folder in the run.
         score: Score on the development set, with an interval for other rows (and seeds, where there are several).
         parameters: Number of parameters of the whole model.
-        encoder_parameters: Without embeddings, pooler and classifier.
+        encoder_parameters: Number of parameters without embeddings, pooler and classifier.
         megabytes: Size of its weights' file in MB.
         tokens: Length of the longest rows that it was measured with, `TOKENS` or fewer.
-        gflops: GFLOPs of one row of so many tokens, all of which all layers compute.
+        gflops: GFLOPs of one row of this length, if every layer computes all tokens.
         latency: Latency by device and shape, ``{"cpu": {(1, 32): ...}}``.
-        memory: Peak of a process that classifies 32 rows of so many tokens, in MB, libraries included.
+        memory: Peak memory of a process that classifies 32 rows of this length, in MB, including libraries.
         calibration: Expected calibration error on dev in 15 bins; None for regression.
     """
 
@@ -84,18 +84,18 @@ def measure_models(
     problem: Problem,
     metrics: Sequence[str],
 ) -> list[MeasuredModel]:
-    """Measure models in turns.
+    """Measure models, in turns for the latency.
 
     Args:
         root: Folder of the run.
-        models: A folder for each seed, by name; speed and size are those of the first.
-        logits: What they say of dev, by folder.
+        models: One folder per seed, by name of the model. Latency and size are measured on the first one.
+        logits: Their logits for the development set, by folder.
         labels: Labels of the development set.
         problem: The kind of label.
         metrics: Names of the task's metrics.
 
     Returns:
-        What was found, in their order.
+        The measured models, in the order of ``models``.
     """
     loaded = {name: load_classifier(root / folders[0]) for name, folders in models.items()}
     tokens = min(TOKENS, *(most_tokens(model.config) for model in loaded.values()))
@@ -132,20 +132,20 @@ def measure_models(
 
 
 def told_shape(device: str, tokens: int = TOKENS) -> tuple[int, int]:
-    """The shape whose latency stands for a device: on the CPU that of a single row, on a GPU that of a full batch.
+    """The shape that is reported first for a device: a single row on a CPU, a full batch on a GPU.
 
     Args:
-        device: Device of the latency.
+        device: Device on which the latency was measured.
         tokens: Length of the rows that the models were measured with.
 
     Returns:
-        Rows and tokens.
+        Number of rows and of tokens.
     """
     return (1 if device == "cpu" else _GPU_ROWS), tokens
 
 
 def kept_of(root: Path, dense: str, models: Mapping[str, str]) -> dict[str, Kept]:
-    """Which units of the dense teacher models have.
+    """Find the units of the dense teacher that models still have.
 
     Args:
         root: Folder of the run.
@@ -153,7 +153,7 @@ def kept_of(root: Path, dense: str, models: Mapping[str, str]) -> dict[str, Kept
         models: Folders by name.
 
     Returns:
-        By name; models that dropped layers are left out.
+        The units by name of the model. Models that dropped layers are left out.
     """
     original = kept_units(load_classifier(root / dense))
     found = {}
@@ -182,7 +182,7 @@ print(json.dumps(next(line.split()[1] for line in open("/proc/self/status") if l
 
 
 def _memory(folder: Path, tokens: int = TOKENS) -> float:
-    """Peak of a process of its own, as this one has had other models; 0 where the system does not tell."""
+    """Peak memory of a separate process, as this one has other models in memory; 0 if the system does not report it."""
     if not Path("/proc/self/status").is_file():
         return 0.0
     command = [sys.executable, "-P", "-c", _MEMORY, str(folder.resolve()), str(torch.get_num_threads()), str(tokens)]

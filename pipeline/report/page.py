@@ -1,4 +1,4 @@
-"""A page from its parts: HTML that needs nothing from outside, and the same as Markdown."""
+"""Renders a page as one HTML file without external resources, and as Markdown."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from stark.storage import check_output, is_signed, signed, write_output
 
 __all__ = ["Number", "Page", "Table", "check_page", "write_page"]
 
-# Readable on white and on near-black, for pictures that a page only refers to.
+# Readable on white and on near-black, for pictures in separate files.
 _GREY = "#808791"
 
 
 @dataclass(frozen=True)
 class Number:
-    """A number that is looked at first.
+    """A number at the top of a page.
 
     Args:
-        value: The number as it is written.
-        what: What it is.
+        value: The number as text.
+        what: Its meaning.
     """
 
     value: str
@@ -39,10 +39,10 @@ class Table:
     """A table.
 
     Args:
-        title: Above it.
+        title: Title above the table.
         header: Names of its columns.
-        rows: Their cells, as they are written.
-        note: Below it.
+        rows: The cells as text.
+        note: Note below the table.
     """
 
     title: str
@@ -53,16 +53,16 @@ class Table:
 
 @dataclass(frozen=True)
 class Page:
-    """What a page has, in its order.
+    """The content of a page, from top to bottom.
 
     Args:
         title: Title of the page.
         headline: Sentences.
         numbers: Numbers at the top of the page.
-        pictures: Next.
-        tables: Then.
+        pictures: Pictures.
+        tables: Tables.
         command: Command that repeats the run.
-        settings: All of them, as YAML.
+        settings: All settings, as YAML.
     """
 
     title: str
@@ -75,7 +75,7 @@ class Page:
 
 
 def check_page(target: Path, *, overwrite: bool = False) -> None:
-    """Find out whether a page may be written, before anything is measured for it.
+    """Check that a page may be written, before anything is measured for it.
 
     Args:
         target: The HTML file that the user named.
@@ -83,7 +83,7 @@ def check_page(target: Path, *, overwrite: bool = False) -> None:
 
     Raises:
         StarkError: If the name does not end in ``.html``.
-        StarkFileExistsError: If one of its files is there and is not of an earlier page.
+        StarkFileExistsError: If one of its files exists and does not belong to an earlier page.
     """
     if target.suffix != ".html":
         raise StarkError(
@@ -99,12 +99,12 @@ def write_page(page: Page, target: Path, *, overwrite: bool = False) -> list[Pat
 
     Args:
         page: Its content.
-        target: Such as ``runs/mrpc/report.html``; the Markdown lies beside it as ``report.md``, and its pictures in
+        target: Such as ``runs/mrpc/report.html``. The Markdown is ``report.md`` in the same folder, its pictures are in
             ``report_pictures/``.
         overwrite: As in `check_page`.
 
     Returns:
-        HTML and Markdown.
+        The HTML file and the Markdown file.
 
     Raises:
         StarkError: As in `check_page`.
@@ -131,5 +131,5 @@ def write_page(page: Page, target: Path, *, overwrite: bool = False) -> list[Pat
 
 
 def _files_of(target: Path) -> tuple[Path, Path]:
-    """The Markdown beside a page, and the folder of its pictures."""
+    """The Markdown file of a page, and the folder of its pictures."""
     return target.with_suffix(".md"), target.with_name(f"{target.stem}_pictures")

@@ -1,4 +1,4 @@
-"""The pictures of a report: SVG that takes the page's colour of text, so that it is readable in light and dark."""
+"""The pictures of a report, as SVG in the text colour of the page, so that they are readable in light and dark mode."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ __all__ = [
     "unit_picture",
 ]
 
-# Stands for the page's own colour, which matplotlib cannot name.
+# Placeholder for the page's text colour, which matplotlib cannot name.
 _TEXT = "#010203"
-# Seen as well on white as on near-black; told apart without red and green.
+# Visible on white and on near-black, and distinguishable without red and green.
 _COLORS = ("#3f7fd0", "#d9822b", "#8f63c7", "#2aa198", "#c2497f", "#8a8f98", "#b59b00")
 _WIDTH = 7.0
 _LONGEST = 30
@@ -46,8 +46,8 @@ class Picture:
     """A picture.
 
     Args:
-        title: What it shows.
-        svg: The picture as it stands in a page.
+        title: Title of the picture.
+        svg: The SVG that is placed in a page.
     """
 
     title: str
@@ -62,9 +62,9 @@ def _figure(height: float, columns: int = 1) -> Iterator[tuple[Figure, Any]]:
         "axes.spines.top": False,
         "axes.spines.right": False,
         "font.size": 10,
-        # Text stays text: it can be searched for, and takes the page's font.
+        # Text stays text, so that it can be searched for and takes the page's font.
         "svg.fonttype": "none",
-        # Dollar signs in names are no formulas.
+        # Dollar signs in names do not start formulas.
         "text.parse_math": False,
         "svg.hashsalt": "stark",
         "legend.frameon": False,
@@ -79,7 +79,7 @@ def _drawn(figure: Figure, title: str) -> Picture:
     figure.savefig(written, format="svg", transparent=True, metadata={"Date": None})
     svg = written.getvalue()
     svg = svg[svg.index("<svg") :].replace(_TEXT, "currentColor")
-    # Names that pictures of one page would share.
+    # Ids must differ between the pictures of one page.
     prefix = f"p{next(_NUMBERS)}-"
     svg = re.sub(r'\bid="', f'id="{prefix}', svg)
     svg = re.sub(r'((?:xlink:)?href=")#', rf"\1#{prefix}", svg)
@@ -91,13 +91,13 @@ def _drawn(figure: Figure, title: str) -> Picture:
 
 
 def score_picture(models: Sequence[MeasuredModel]) -> Picture:
-    """Scores on dev with their intervals.
+    """Draw scores on dev with their intervals.
 
     Args:
         models: One model or more.
 
     Returns:
-        A bar for each.
+        A picture with one bar per model.
     """
     with _figure(0.9 + 0.42 * len(models)) as (figure, axes):
         for place, model in enumerate(reversed(models)):
@@ -115,12 +115,12 @@ def score_picture(models: Sequence[MeasuredModel]) -> Picture:
 
 
 def _short(name: str) -> str:
-    """The end of a long name, such as a path, which would leave no room for what it names."""
+    """The end of a long name, such as a path, which would otherwise leave no room for the bars."""
     return name if len(name) <= _LONGEST else f"…{name[1 - _LONGEST :]}"
 
 
 def latency_picture(models: Sequence[MeasuredModel], device: str, shape: tuple[int, int]) -> Picture:
-    """Score against latency; the size of a point is that of the encoder.
+    """Draw score against latency; the area of a point is the size of the encoder.
 
     Args:
         models: One model or more.
@@ -128,7 +128,7 @@ def latency_picture(models: Sequence[MeasuredModel], device: str, shape: tuple[i
         shape: Rows and tokens.
 
     Returns:
-        A point for each.
+        A picture with one point per model.
     """
     most = max(model.encoder_parameters for model in models)
     with _figure(3.4) as (figure, axes):
@@ -152,7 +152,7 @@ def latency_picture(models: Sequence[MeasuredModel], device: str, shape: tuple[i
 
 
 def sparsity_picture(summary: Summary) -> Picture | None:
-    """Score on dev against the teacher's sparsity, a line for each lam.
+    """Draw score on dev against the teacher's sparsity, with one line per lam.
 
     Args:
         summary: The results of the run.
@@ -187,13 +187,13 @@ def sparsity_picture(summary: Summary) -> Picture | None:
 
 
 def kept_picture(models: Mapping[str, Kept]) -> Picture:
-    """Which heads each layer kept, and how many of its neurons.
+    """Draw which heads each layer kept, and how many of its neurons.
 
     Args:
         models: One model or more, by name.
 
     Returns:
-        A row of two plots for each.
+        A picture with a row of two plots per model.
     """
     shown = list(models.items())
     layers = len(shown[0][1].heads)
@@ -218,19 +218,19 @@ def kept_picture(models: Mapping[str, Kept]) -> Picture:
 
 
 def _two_colors() -> Any:  # noqa: ANN401 - matplotlib's
-    # Removed ones are the same grey in both schemes.
+    # Removed heads have the same grey in light and dark mode.
     colors: Any = [(0.54, 0.56, 0.6, 0.18), _COLORS[0]]
     return mpl.colors.ListedColormap(colors)
 
 
 def unit_picture(units: Mapping[str, UnitScatter]) -> Picture:
-    """Expressiveness against friendliness of each unit of the teacher.
+    """Draw expressiveness against friendliness for each unit of the teacher.
 
     Args:
         units: Scores of ``heads`` and ``neurons``.
 
     Returns:
-        Two scatter plots, a colour for each layer.
+        A picture with two scatter plots and one colour per layer.
     """
     with _figure(3.6, columns=2) as (figure, both):
         for axes, (kind, scatter) in zip(both, units.items(), strict=True):
@@ -238,7 +238,7 @@ def unit_picture(units: Mapping[str, UnitScatter]) -> Picture:
             for layer, (x, y) in enumerate(zip(scatter.expressiveness, scatter.friendliness, strict=True)):
                 color = mpl.colormaps["plasma"](0.3 + 0.6 * layer / max(layers - 1, 1))
                 size = 25 if kind == "heads" else 3
-                # As pixels: thousands of points make a page of megabytes as shapes.
+                # As pixels, because thousands of points as shapes would make the page megabytes large.
                 axes.scatter(x.numpy(), y.numpy(), s=size, color=color, label=f"{layer}", rasterized=True)
             axes.set(xlabel="expressiveness", ylabel="friendliness", title=kind)
             if kind == "neurons":
@@ -249,13 +249,13 @@ def unit_picture(units: Mapping[str, UnitScatter]) -> Picture:
 
 
 def curve_picture(curves: Sequence[Curve]) -> Picture:
-    """Training loss and score on the selection part of each fit.
+    """Draw the training loss and the score on the selection part of each fit.
 
     Args:
         curves: One curve or more.
 
     Returns:
-        Two plots.
+        A picture with two plots.
     """
     with _figure(3.6, columns=2) as (figure, (losses, scores)):
         main = [curve for curve in curves if kind_of(curve.stage) not in (DISTILL, BASELINES)][:4]
@@ -274,7 +274,7 @@ def curve_picture(curves: Sequence[Curve]) -> Picture:
             axes.grid(alpha=0.25)
         if len(curves) > len(main):
             losses.plot([], [], color=_COLORS[5], alpha=0.6, label="other fits")
-        # A short fit may have no loss that was logged.
+        # A short fit may have logged no loss.
         named = next((axes for axes in (losses, scores) if axes.get_legend_handles_labels()[1]), None)
         if named is not None:
             named.legend(fontsize="small")
@@ -282,13 +282,13 @@ def curve_picture(curves: Sequence[Curve]) -> Picture:
 
 
 def seconds_picture(record: RunRecord) -> Picture:
-    """How long each kind of stage took.
+    """Draw how long each kind of stage took.
 
     Args:
         record: The run.
 
     Returns:
-        A bar for each kind.
+        A picture with one bar per kind.
     """
     seconds: dict[str, list[float]] = {}
     for name, stage in record.stages.items():

@@ -1,4 +1,4 @@
-"""What a run's folder tells, be the run finished or not."""
+"""Reads a run's folder, finished or not."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _DRAWN = [part.name for part in Knowledgeableness().parts]
 
 @dataclass(frozen=True)
 class Curve:
-    """How a fit went.
+    """The course of a fit.
 
     Args:
-        stage: Its name.
-        losses: Step and training loss.
-        scores: Step and score on the selection part.
+        stage: Name of its stage.
+        losses: Pairs of step and training loss.
+        scores: Pairs of step and score on the selection part.
     """
 
     stage: str
@@ -44,7 +44,7 @@ class UnitScatter:
 
     Args:
         expressiveness: One tensor per layer.
-        friendliness: The same.
+        friendliness: One tensor per layer.
     """
 
     expressiveness: list[Tensor]
@@ -53,15 +53,15 @@ class UnitScatter:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run.
+    """The content of a run's folder.
 
     Args:
-        folder: Its folder.
+        folder: The folder.
         settings: Content of its ``config.yaml``.
-        stages: Those that were begun.
+        stages: Records of the stages that were started.
         curves: Curves of its fits, in the order of the stages.
-        units: Scores of ``heads`` and ``neurons`` for the first seed, once they are there.
-        summary: Its results; None until it is finished.
+        units: Scores of ``heads`` and ``neurons`` for the first seed; empty until they exist.
+        summary: Its results; None until the run is finished.
         config: Text of its ``config.yaml``.
     """
 
@@ -80,7 +80,7 @@ class RunRecord:
 
     @property
     def is_finished(self) -> bool:
-        """Whether it has come to its end, and nothing was begun since."""
+        """Whether it is finished and no stage was started since."""
         return self.summary is not None and all(record.finished for record in self.stages.values())
 
 
@@ -91,10 +91,10 @@ def read_run(folder: Path) -> RunRecord:
         folder: Such as ``runs/mrpc``.
 
     Returns:
-        What is there by now.
+        The content that exists so far.
 
     Raises:
-        StarkError: If it is no run of `stark run`, or a file is damaged.
+        StarkError: If it is not the folder of a run, or a file is damaged.
     """
     run = RunFolder(folder)
     if not run.is_run:
@@ -114,7 +114,7 @@ def read_run(folder: Path) -> RunRecord:
 
 
 def _curve(folder: Path, stage: str) -> Curve | None:
-    # metrics.0.csv, metrics.1.csv, ... are from before interruptions; a later file counts where steps were repeated.
+    # metrics.0.csv, metrics.1.csv, ... are from before interruptions. For repeated steps the later file counts.
     files = sorted((*(folder / stage).glob(METRICS), *(folder / stage).glob(earlier_metrics("*"))), key=_age)
     losses: dict[int, float] = {}
     scores: dict[int, float] = {}
@@ -139,7 +139,7 @@ def _age(file: Path) -> float:
 
 def _rows(file: Path) -> Iterator[dict[str, str]]:
     with file.open(newline="", encoding="utf-8", errors="replace") as opened:
-        # The fit may be writing its last line just now.
+        # The fit may be writing its last line at this moment.
         yield from csv.DictReader(line for line in opened if line.endswith("\n"))
 
 

@@ -1,4 +1,4 @@
-"""What the page of a run says."""
+"""The page of a run."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ _NAMES = {DENSE: "student of dense teacher", SPARSE: "student of sparse teacher"
 
 
 def measured_of(record: RunRecord) -> list[MeasuredModel]:
-    """Measure the dense teacher, its student, and the sparse teacher's.
+    """Measure the dense teacher, its student, and the student of the sparse teacher.
 
     Args:
         record: A finished run.
 
     Returns:
-        The models, the student that the run chose last; none if the run is not finished.
+        The models, with the chosen student last; empty if the run is not finished.
     """
     if record.summary is None:
         return []
@@ -58,7 +58,7 @@ def measured_of(record: RunRecord) -> list[MeasuredModel]:
     for method, name in _NAMES.items():
         folders = [choice.students[method] for choice in choices if method in choice.students]
         if folders:
-            # The chosen one first, by whose files size and speed are measured.
+            # The chosen student first, because latency and size are measured on the first one.
             models[name] = sorted(folders, key=lambda folder: folder != best)
     models = dict(sorted(models.items(), key=lambda model: best in model[1]))
     problem = problem_of(config_of(record.folder / best))
@@ -69,7 +69,7 @@ def page_of_run(record: RunRecord) -> Page:
     """Make the page of a run.
 
     Args:
-        record: The run; parts that an unfinished one lacks are left out.
+        record: The run. Parts that an unfinished run lacks are left out.
 
     Returns:
         The page.
@@ -77,7 +77,7 @@ def page_of_run(record: RunRecord) -> Page:
     measured = measured_of(record)
     name = str(record.settings["name"])
     root = record.folder.resolve().parents[len(Path(name).parts) - 1]
-    # Absolute, so that it works from any folder, and with the root, as the run may have been moved.
+    # Absolute, so that it works from any folder, and with the root, because the run may have been moved.
     command = shlex.join(
         ["stark", "run", "--config", str(RunFolder(record.folder.resolve()).config), "--root", str(root)]
     )
@@ -100,7 +100,7 @@ def chosen_of(record: RunRecord, measured: Sequence[MeasuredModel]) -> MeasuredM
         measured: The models that `measured_of` returned.
 
     Returns:
-        One of them; None if the run is not finished.
+        One of the models; None if the run is not finished.
     """
     if record.summary is None:
         return None
@@ -194,7 +194,7 @@ def _lams(teacher: Mapping[str, Any]) -> str:
 
 
 def _kept(record: RunRecord) -> dict[str, Kept]:
-    """The student, and the sparse teacher that was chosen."""
+    """The units of the student and of the chosen sparse teacher."""
     run = RunFolder(record.folder)
     models = {"student": run.initial_student.name}
     measured = [] if record.summary is None else record.summary.models
@@ -274,7 +274,7 @@ def _exports(root: Path) -> list[tuple[str, Check]]:
 
 
 def _exported(root: Path) -> Table | None:
-    """What `stark export` found, and the dense teacher in the same form beside each student with weights of 8 bits."""
+    """The measurements of `stark export`; for students with 8-bit weights also those of the dense teacher."""
     rows = []
     for name, check in _exports(root):
         form = f"{check.format}, int8" if check.int8 else check.format

@@ -1,4 +1,4 @@
-"""What the page about several runs says."""
+"""The page about several runs."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ __all__ = ["page_of_runs"]
 
 
 def page_of_runs(records: Sequence[RunRecord]) -> Page:
-    """Make the page that sets runs side by side.
+    """Make the page that compares runs.
 
     Args:
-        records: Two runs or more; those that are not finished are only named.
+        records: Two or more runs. Unfinished runs are only named.
 
     Returns:
-        The page; scores of different tasks are in pictures of their own.
+        The page. Scores of different tasks are in separate pictures.
     """
     measured = {_name(record): measured_of(record) for record in records}
     finished = [record for record in records if measured[_name(record)]]
@@ -107,7 +107,7 @@ def _gap(summary: Summary) -> str:
 
 
 def _settings(records: Sequence[RunRecord]) -> Table:
-    """What differs between the runs' settings, beside their names."""
+    """The settings that differ between the runs, apart from their names."""
     flat = {_name(record): dict(_flat(record.settings)) for record in records}
     known = dict.fromkeys(key for values in flat.values() for key in values if key not in ("name", "root"))
     rows = []

@@ -1,4 +1,4 @@
-"""How reports and cards write what was measured, and on which machine."""
+"""Texts that reports and cards share: scores, shapes and the machine."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def environment() -> dict[str, str]:
 
 
 def shape_text(student: Mapping[str, Any]) -> str:
-    """What a student was asked to lose or keep.
+    """The requested shape of a student.
 
     Args:
-        student: The settings of that name.
+        student: The settings ``student``.
     """
     if student["layers"] is not None:
         return f"{student['layers']} layers kept"

@@ -1,4 +1,4 @@
-"""What looks wrong in the results of a run: one line each, with what to do about it."""
+"""Warnings about the results of a run: one line each, with what to do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stark.problems.problem import Problem
 
 __all__ = ["Answers", "run_alarms", "teacher_alarms"]
 
-# Below these differences of scores an alarm would be about noise.
+# Smaller differences of scores are noise.
 _FAR_ABOVE, _PERMUTED, _TOO_SMALL = 0.02, 0.1, 0.01
 _ROWS_OF_A_CLASS = 5
 _MOST_NAMES = 5
@@ -33,23 +33,23 @@ class Answers(NamedTuple):
     predictions: Mapping[str, Tensor]
 
     def pair(self, control: Model, treated: Model, metric: Metric) -> Cell:
-        """Two models on these rows."""
+        """The predictions of two models for these rows."""
         first, second = (self.predictions[model.folder][None] for model in (control, treated))
         return Cell("", "", self.labels, first, second, metric)
 
 
 def teacher_alarms(predictions: Tensor, labels: Tensor, problem: Problem, metric: Metric, *, given: bool) -> list[str]:
-    """Look at the dense teacher, before students are distilled from it.
+    """Check the dense teacher, before students are distilled from it.
 
     Args:
         predictions: Its predictions for rows of the selection part, ``(rows,)``.
         labels: Their labels.
         problem: The kind of label.
         metric: The task's score.
-        given: Whether the user brought it along, already finetuned.
+        given: Whether the user provided it, already finetuned.
 
     Returns:
-        Alarms about a teacher that is no better than a constant answer, and about labels in another order.
+        Warnings about a teacher that is no better than a constant answer, and about labels in another order.
     """
     found = []
     score = metric(predictions, labels)
@@ -73,7 +73,7 @@ def teacher_alarms(predictions: Tensor, labels: Tensor, problem: Problem, metric
 
 
 def _better_order(predictions: Tensor, labels: Tensor, problem: Problem) -> str:
-    """The permutation of labels under which a teacher is right far more often; empty if there is none."""
+    """The permutation of labels that makes far more of a teacher's predictions right; empty if there is none."""
     confusion = torch.zeros(problem.num_labels, problem.num_labels, dtype=torch.long)
     confusion.index_put_(
         (predictions.long(), labels.long()), torch.ones_like(labels, dtype=torch.long), accumulate=True
@@ -102,20 +102,20 @@ def run_alarms(
     *,
     given: bool,
 ) -> list[str]:
-    """Look at the results of a run.
+    """Check the results of a run.
 
     Args:
         models: Its models: the dense teacher, the student before distillation, then all others.
-        students: Those that could be chosen, of each seed the dense teacher's first.
+        students: The students that could be chosen; for each seed, that of the dense teacher comes first.
         best: The chosen student.
         selection: Predictions for the selection part.
         dev: Predictions for dev.
         problem: The kind of label.
         metric: The task's score.
-        given: Whether the user brought the teacher along, already finetuned.
+        given: Whether the user provided the teacher, already finetuned.
 
     Returns:
-        The alarms.
+        The warnings.
     """
     teacher = models[0]
     found = teacher_alarms(selection.predictions[teacher.folder], selection.labels, problem, metric, given=given)
@@ -164,7 +164,7 @@ def _about_scores(
     models: Sequence[Model], students: Sequence[Model], best: Model, dev: Answers, metric: Metric
 ) -> list[str]:
     def gained(control: Model, treated: Model) -> float:
-        """By how much a model is better on dev, if that is more than two standard errors; else 0."""
+        """The gain of a model on dev if it exceeds two standard errors, else 0."""
         pair = dev.pair(control, treated, metric)
         value = float(pair.differences(torch.arange(len(dev.labels))).mean())
         return value if abs(value) > 2 * standard_error(pair) else 0.0

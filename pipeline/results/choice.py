@@ -1,4 +1,4 @@
-"""Which student of a run is recommended, by the selection part alone."""
+"""Chooses a student of a run, by the selection part alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def eligible(models: Sequence[Model], *, fixed: bool = False) -> list[Model]:
         fixed: Whether the run has no search, so that only students of sparse teachers are taken, if there are any.
 
     Returns:
-        The students in their order: for each seed that of the dense teacher first.
+        The students; for each seed, that of the dense teacher comes first.
     """
     students = [model for model in models if model.seed is not None and model.baseline is None]
     sparse = [model for model in students if model.teacher_sparsity]
@@ -38,7 +38,7 @@ def choose(students: Sequence[Model], predictions: Mapping[str, Tensor], labels:
     Source: the one-standard-error rule of Breiman et al., 1984, "Classification and Regression Trees", for paired rows.
 
     Args:
-        students: The students of which one is chosen.
+        students: The students to choose from.
         predictions: Predictions for the rows of the selection part, ``(rows,)``, by model folder.
         labels: Labels of these rows.
         metric: The task's score.

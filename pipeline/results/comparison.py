@@ -1,4 +1,4 @@
-"""What the sparse teacher's student is compared with: the best of each method by seed, and how sure a difference is."""
+"""Compares the sparse teacher's student with the best student of each other method, with intervals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["DENSE", "EITHER", "SPARSE", "best_by_method", "compare"]
 DENSE, SPARSE = "dense_teacher", "sparse_teacher"
 BEST_OF_K = "dense_teacher_best_of_k"
 EITHER = "dense_or_sparse_teacher"
-"""The better of the two teachers' students on the selection part: the method with the choice that a run has."""
+"""The better of the dense and the sparse teacher's student on the selection part, as a run chooses it."""
 
 
 def best_by_method(models: Sequence[Model], baselines: Sequence[str]) -> list[Choice]:
@@ -31,7 +31,7 @@ def best_by_method(models: Sequence[Model], baselines: Sequence[str]) -> list[Ch
         baselines: Names of the run's baselines.
 
     Returns:
-        A choice for each seed; without candidates there is no sparse teacher.
+        A choice for each seed. Without candidates it has no sparse teacher.
     """
     found = []
     for seed in dict.fromkeys(model.seed for model in models if model.seed is not None):
@@ -59,7 +59,7 @@ def compare(
     problem: Problem,
     metrics: Sequence[str],
 ) -> list[Comparison]:
-    """The sparse teacher's student against each other method's, on the same rows and seeds.
+    """Compare the sparse teacher's student with that of each other method, on the same rows and seeds.
 
     Against the best of k it is the better one of the sparse and the dense teacher's student, so that both have as many
     students to choose from.
@@ -72,7 +72,7 @@ def compare(
         metrics: Names of the task's metrics.
 
     Returns:
-        A comparison for each control; for classes with the p-value of McNemar's test by seed.
+        A comparison for each control. For classes it has the p-value of McNemar's test for each seed.
     """
     if not best or SPARSE not in best[0].students:
         return []

@@ -1,4 +1,4 @@
-"""How long models take to answer, measured in turns so that all meet the same machine."""
+"""Latency of models, measured in turns so that all models run under the same conditions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds of a call.
+    """Latency of a call in milliseconds.
 
     Args:
         median: Median of the rounds.
@@ -33,7 +33,7 @@ class Latency:
 
 
 def measure_latency(models: Mapping[str, Callable[[Batch], Tensor]], rows: int, length: int) -> dict[str, Latency]:
-    """Time one batch, wall time, with as many threads as torch has now.
+    """Measure the wall time of one batch, with the current number of torch threads.
 
     Args:
         models: By name; what is called has to bring its own number of threads to torch's. A GPU's answer counts when
@@ -42,9 +42,9 @@ def measure_latency(models: Mapping[str, Callable[[Batch], Tensor]], rows: int, 
         length: Tokens of each row; none is padding.
 
     Returns:
-        By name.
+        The latencies by name of the model.
     """
-    # Here, as it loads torch's compiler of extensions, which has a word to say where CUDA is installed without a GPU.
+    # Imported here because it prints a warning where CUDA is installed without a GPU.
     from torch.utils.benchmark import Timer
 
     inputs = torch.ones(rows, length, dtype=torch.long)
@@ -53,20 +53,20 @@ def measure_latency(models: Mapping[str, Callable[[Batch], Tensor]], rows: int, 
     for turn in range(_ROUNDS):
         for name in list(models) if turn % 2 == 0 else reversed(list(models)):
             names = {"model": models[name], "batch": batch}
-            # Without the copy, calls on a GPU would be queued, and the next begun before the last one has answered.
+            # Without the copy, calls on a GPU would be queued, and the next one would start too early.
             timer = Timer("model(batch).cpu()", globals=names, num_threads=torch.get_num_threads())
             found[name].append(1000 * timer.blocked_autorange(min_run_time=_SECONDS).median)
     return {name: Latency(statistics.median(times), min(times), max(times)) for name, times in found.items()}
 
 
 def spread_text(latency: Latency) -> str:
-    """How a latency is written.
+    """Format a latency.
 
     Args:
         latency: The latency.
 
     Returns:
-        Milliseconds with their spread, a decimal more below 10.
+        Milliseconds with their range; values below 10 have one more decimal.
 
     Examples:
         >>> spread_text(Latency(8.214, 7.9, 30.0)), spread_text(Latency(53.26, 51.0, 60.1))
@@ -77,13 +77,13 @@ def spread_text(latency: Latency) -> str:
 
 
 def threads_text() -> str:
-    """How many threads torch has now."""
+    """The number of torch threads, as text."""
     number = torch.get_num_threads()
     return "one thread" if number == 1 else f"{number} threads"
 
 
 def device_text(device: str) -> str:
-    """What a device is called.
+    """The name of a device, as text.
 
     Args:
         device: Name of a torch device.

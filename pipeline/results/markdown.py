@@ -1,4 +1,4 @@
-"""Text of others in Markdown pages: names, labels and paths are shown as they are, whatever marks they hold."""
+"""Escapes names, labels and paths for Markdown pages, so that they are shown unchanged."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 __all__ = ["as_code", "as_text", "fence_of"]
 
-# What begins HTML, a code span or an escape, ends a cell, or turns brackets before it into a link or a picture.
+# Characters that begin HTML, a code span or an escape, end a cell, or turn brackets before them into a link.
 _MARKS = re.compile(r"[&<`\\|]|(?<=\])(?=[(\[:])")
 
 
@@ -14,7 +14,7 @@ def as_text(text: str) -> str:
     r"""Write a text into a sentence or a cell of a table.
 
     Args:
-        text: The text; of its line breaks become spaces.
+        text: The text. Its line breaks become spaces.
 
     Returns:
         Markdown in which no part of the text is HTML, a link, a picture or the end of a cell.

@@ -1,4 +1,4 @@
-"""What a model folder is worth: its metrics and its size."""
+"""Metrics and size of a model folder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["Evaluation", "count_flops", "evaluate", "module_of", "size"]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model says of a part of the data.
+    """The outputs of a model for a part of the data.
 
     Args:
         values: Metrics under GLUE's names, and their mean as ``score``.
@@ -62,9 +62,9 @@ def evaluate(
     """Evaluate a model.
 
     Args:
-        module: With the model.
+        module: The module with the model.
         data: The run's data module; its tokenizer is the model's.
-        settings: The run's precision and accelerator.
+        settings: The run's settings; precision and accelerator are used.
         part: The selection part, or GLUE's dev split.
 
     Returns:
@@ -105,14 +105,14 @@ def evaluate(
 
 
 def size(model: PreTrainedModel, dense: PreTrainedModel) -> Size:
-    """Count a model's parameters and what it lost against the dense model.
+    """Count a model's parameters, and the units that it lost compared with the dense model.
 
     Args:
         model: A classifier.
-        dense: The dense one that it was cut from.
+        dense: The dense model from which it was cut.
 
     Returns:
-        The counts, and the fractions of heads and of neurons that are gone, dropped layers included.
+        The counts, and the fractions of heads and of neurons that were removed, including dropped layers.
     """
     parameters, encoder = count_parameters(model)
     heads, neurons = _units(model)
@@ -121,7 +121,7 @@ def size(model: PreTrainedModel, dense: PreTrainedModel) -> Size:
 
 
 def count_flops(model: PreTrainedModel, rows: int, length: int, *, training: bool = False) -> int:
-    """Count the matrix products of a batch.
+    """Count the floating point operations of the matrix products of a batch.
 
     Args:
         model: A classifier.
@@ -137,7 +137,7 @@ def count_flops(model: PreTrainedModel, rows: int, length: int, *, training: boo
     device = next(model.parameters()).device
     inputs: Tensor = torch.ones(rows, length, dtype=torch.long, device=device)
     batch = {"input_ids": inputs, "attention_mask": inputs}
-    # Not every fused attention kernel is known to the counter.
+    # The counter does not know every fused attention kernel.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, torch.set_grad_enabled(training):
         if training:
             classify(counted, batch).sum().backward()

@@ -1,4 +1,4 @@
-"""How certain a difference between two ways of making students is: confidence intervals, and McNemar's test."""
+"""Confidence intervals for scores and their differences, and McNemar's test."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from stark.errors import StarkError
 __all__ = ["Cell", "Estimate", "Metric", "estimate_difference", "estimate_score", "mcnemar", "standard_error"]
 
 Metric = Callable[[Tensor, Tensor], float]
-"""From predictions and labels, each ``(rows,)``, to a number."""
+"""Function of predictions and labels, each ``(rows,)``, that returns a number."""
 
 _LEVEL = 0.95
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What two methods predict for the evaluation rows of a task, with one shape of student.
+    """The predictions of two methods for the evaluation rows of a task, with one shape of student.
 
     Args:
         task: Cells of a task have the same rows; these are drawn together.
-        student: Such as ``70 %``.
+        student: Shape of the student, such as ``70 %``.
         labels: ``(rows,)``.
-        control: Predictions of the one method, ``(seeds, rows)``.
-        treated: Predictions of the other one, ``(seeds, rows)``, with the same seeds in the same order.
+        control: Predictions of the first method, ``(seeds, rows)``.
+        treated: Predictions of the second method, ``(seeds, rows)``, with the same seeds in the same order.
         metric: Metric of the task.
     """
 
@@ -44,13 +44,13 @@ class Cell:
     metric: Metric
 
     def __post_init__(self) -> None:
-        """Check that the two belong together."""
+        """Check that both have the same shape."""
         if self.control.shape != self.treated.shape or self.control.shape[1:] != self.labels.shape:
             shapes = [tuple(tensor.shape) for tensor in (self.control, self.treated, self.labels)]
             raise StarkError(f"{self.task}, {self.student}: predictions and labels have the shapes {shapes}")
 
     def differences(self, rows: Tensor) -> Tensor:
-        """Treated minus control on some rows, each as often as it is given, ``(seeds,)``."""
+        """Treated minus control for each seed, ``(seeds,)``, on the given rows, which may repeat."""
         labels = self.labels[rows]
         pairs = zip(self.treated[:, rows], self.control[:, rows], strict=True)
         values = [self.metric(treated, labels) - self.metric(control, labels) for treated, control in pairs]
@@ -176,14 +176,14 @@ def standard_error(cell: Cell, draws: int = 200, seed: int = 0) -> float:
 
 
 class _Task(NamedTuple):
-    """What has the same rows: their number, and from numbers of rows to a value per seed, ``(seeds,)``."""
+    """A task: its number of rows, and a function from row numbers to one value per seed, ``(seeds,)``."""
 
     rows: int
     values: Callable[[Tensor], Tensor]
 
 
 def _interval(tasks: Sequence[_Task], draws: int, generator: torch.Generator) -> Estimate:
-    """The sum over tasks of the mean over seeds."""
+    """Estimate the sum over tasks of the mean over seeds."""
     value, of_rows, by_seeds = 0.0, 0.0, list[tuple[float, int]]()
     total = torch.zeros(draws, dtype=torch.float64)
     for task in tasks:

@@ -1,4 +1,4 @@
-"""``summary.json``: what a run found, with a name and a type for each of its values."""
+"""``summary.json``: the results of a run, with a name and a type for each value."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ Kind = TypeVar("Kind")
 
 SCHEMA = 2
 SCORE = "score"
-"""The mean of a task's metrics, among a model's numbers."""
+"""Key of the mean of a task's metrics."""
 
-# What the file says otherwise than the classes: its version, and choices, which are flat.
+# Keys of the file that differ from the fields of the classes: its version, and choices, which are flat.
 _SCHEMA, _CHOICES, _SEED, _STUDENTS = "schema", "best_by_method", "seed", "students"
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A model of a run that is to be measured.
+    """A trained model of a run, before it is measured.
 
     Args:
-        name: For a person.
-        stage: Name of the stage that leaves it, in the folder ``model``.
-        seed: Seed of its repetition; None for what all repetitions share.
+        name: Name that is shown.
+        stage: Name of the stage that wrote the model to ``<stage>/model``.
+        seed: Seed of its repetition; None for models that all repetitions share.
         teacher_sparsity: Sparsity of its teacher; None for a model without one.
-        lam: Weight in the score of its teacher's units, if that has one.
+        lam: Weight of expressiveness in the score of its teacher's units, if there is one.
         teacher: Folder of its sparse teacher.
-        baseline: Name of the baseline that it belongs to; it is never chosen.
+        baseline: Name of its baseline; models of baselines are never chosen.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Asked:
-    """The size that a model was to have.
+    """The requested size of a model.
 
     Args:
         sparsity: Fraction of heads and neurons to remove; None where layers are dropped.
@@ -75,7 +75,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Removed:
-    """What a model lacks of the dense model, dropped layers included.
+    """The fractions of units that a model lost compared with the dense model, including dropped layers.
 
     Args:
         heads: Fraction of the heads.
@@ -93,7 +93,7 @@ class Size:
     Args:
         parameters: Number of all parameters.
         encoder_parameters: Number of parameters without embeddings, pooler and classifier.
-        achieved: What it lacks of the dense model.
+        achieved: Fractions of units that it lost.
     """
 
     parameters: int
@@ -106,20 +106,20 @@ class Model:
     """A measured model of a run.
 
     Args:
-        name: For a person.
-        folder: The model folder, by its path in the run's folder.
-        asked: The size that it was to have.
-        seed: Seed of its repetition; None for what all repetitions share.
+        name: Name that is shown.
+        folder: The model folder, relative to the run's folder.
+        asked: The requested size.
+        seed: Seed of its repetition; None for models that all repetitions share.
         teacher_sparsity: Sparsity of its teacher; None for a model without one.
-        lam: Weight in the score of its teacher's units, if that has one.
-        baseline: Name of the baseline that it belongs to; it is never chosen.
+        lam: Weight of expressiveness in the score of its teacher's units, if there is one.
+        baseline: Name of its baseline; models of baselines are never chosen.
         seconds: Seconds of its training.
-        teacher_folder: Model folder of its sparse teacher, by its path in the run's folder.
+        teacher_folder: Model folder of its sparse teacher, relative to the run's folder.
         selection: Metrics on the selection part, and their mean as ``score``.
         parameters: Number of all parameters.
         encoder_parameters: Number of parameters without embeddings, pooler and classifier.
-        achieved: What it lacks of the dense model.
-        teacher_achieved: What its sparse teacher lacks of the dense model.
+        achieved: Fractions of units that it lost.
+        teacher_achieved: Fractions of units that its sparse teacher lost.
         dev: Metrics on dev, and their mean as ``score``.
     """
 

@@ -57,8 +57,7 @@ def distill(
         extra.append({"class_path": "callbacks.TeacherRestoring", "init_args": dict(restoring)})
     if pause_after is not None:
         extra.append({"class_path": "callbacks.Pause", "init_args": {"epochs": pause_after}})
-    if settings.data["labelled_limit"] is not None:
-        settings = replace(settings, data={**settings.data, "use_unlabelled": True})
+    settings = replace(settings, data={**settings.data, "use_unlabelled": True})
     run_fit(settings, folder, fit, "lightning_modules.DistillationModule", arguments, callbacks, resume, extra)
     if pause_after is None and fit.loss is not None and not (folder / LOSS_WEIGHTS).is_file():
         write_tensors(folder / LOSS_WEIGHTS, {})  # it has no parameters, but scoring reads the file
@@ -78,10 +77,9 @@ def train_alone(
     """
     fit: FitSettings = settings.distillation
     arguments = {"model_name_or_path": str(student), **fit.optimization()}
-    if settings.data["labelled_limit"] is not None:
-        # The epochs of a distillation also contain the unlabelled rows, so that they have more steps.
-        labelled, every = (_train_rows(settings, student, use_unlabelled) for use_unlabelled in (False, True))
-        fit = replace(fit, epochs=max(1, round(fit.epochs * every / labelled)))
+    # The epochs of a distillation also contain the unlabelled rows, so that they may have more steps.
+    labelled, every = (_train_rows(settings, student, use_unlabelled) for use_unlabelled in (False, True))
+    fit = replace(fit, epochs=max(1, round(fit.epochs * every / labelled)))
     run_fit(settings, folder, fit, "lightning_modules.FinetuningModule", arguments, callbacks, resume)
 
 

@@ -57,3 +57,25 @@ def test_rows_lose_their_labels_or_go(task):
     assert every.fields["idx"][known].tolist() == left.fields["idx"].tolist()
     assert every.fields["labels"][known].tolist() == left.fields["labels"].tolist()
     assert limit_labels(rows, find_task(task), cuts(labelled_limit=100)) is rows
+
+
+@pytest.mark.parametrize("task", ["sst2", "stsb"])
+def test_rows_without_a_label_are_never_selected_and_only_distilled_on(task):
+    problem = find_task(task).problem
+    labels = LABELS.to(problem.label_dtype)
+    labels[::4] = problem.unlabelled
+    parts = cut_train(labels, find_task(task), cuts(selection_fraction=0.2))
+    assert len(parts["selection"]) == 15  # a fifth of the labelled rows
+    assert problem.is_labelled(labels[parts["selection"]]).all()
+    assert len(parts["train"]) == 85
+    rows = TokenColumns.from_tensors(
+        {"input_ids": torch.zeros(85, dtype=torch.int32), "lengths": torch.ones(85, dtype=torch.int64)}
+        | {"idx": parts["train"], "labels": labels[parts["train"]]}
+    )
+    left = limit_labels(rows, find_task(task), cuts())
+    every = limit_labels(rows, find_task(task), cuts(use_unlabelled=True))
+    assert (len(left), len(every)) == (60, 85)
+    assert problem.is_labelled(left.fields["labels"]).all()
+    assert torch.equal(every.fields["labels"].nan_to_num(-1.0), rows.fields["labels"].nan_to_num(-1.0))
+    few = limit_labels(rows, find_task(task), cuts(labelled_limit=10, use_unlabelled=True))
+    assert int(problem.is_labelled(few.fields["labels"]).sum()) == 10

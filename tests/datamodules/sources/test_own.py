@@ -54,6 +54,28 @@ def test_coded_labels_have_names(tmp_path):
         open_source(open_task(str(path)), None).rows("train")
 
 
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_an_empty_label_of_train_is_none(ending, tmp_path, caplog):
+    rows = [("a", "good"), ("b", ""), ("c", "bad"), ("d", None), ("e", " ")]
+    if ending == "csv":
+        text = "body,stars\n" + "".join(f"{body},{stars or ''}\n" for body, stars in rows)
+    else:
+        text = "".join(json.dumps({"body": body, "stars": stars}) + "\n" for body, stars in rows)
+    (tmp_path / f"a.{ending}").write_text(text)
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        f"{{train: a.{ending}, dev: a.{ending}, text: body, label: stars, labels: [bad, good]}}"
+    )
+    source = open_source(open_task(str(path)), None)
+    assert source.rows("train").labels == [1, -100, 0, -100, -100]
+    assert caplog.messages == [f"{tmp_path}/a.{ending}: 3 of 5 rows have no label: only distillation uses them"]
+    with pytest.raises(ValueError, match=r"line \d: "):
+        source.rows("dev")
+    (tmp_path / f"a.{ending}").write_text(text.replace("good", "").replace("bad", ""))
+    with pytest.raises(ValueError, match="no row has a label in its column 'stars'"):
+        open_source(open_task(str(path)), None).rows("train")
+
+
 def test_what_columns_mean_is_part_of_the_content(tiny_task, tmp_path):
     path = write_own("sst2", tiny_task, tmp_path, "csv")
     first = open_source(open_task(str(path)), None).digest("train")
