@@ -63,9 +63,7 @@ def test_an_empty_label_of_train_is_none(ending, tmp_path, caplog):
         text = "".join(json.dumps({"body": body, "stars": stars}) + "\n" for body, stars in rows)
     (tmp_path / f"a.{ending}").write_text(text)
     path = tmp_path / "mine.yaml"
-    path.write_text(
-        f"{{train: a.{ending}, dev: a.{ending}, text: body, label: stars, labels: [bad, good]}}"
-    )
+    path.write_text(f"{{train: a.{ending}, dev: a.{ending}, text: body, label: stars, labels: [bad, good]}}")
     source = open_source(open_task(str(path)), None)
     assert source.rows("train").labels == [1, -100, 0, -100, -100]
     assert caplog.messages == [f"{tmp_path}/a.{ending}: 3 of 5 rows have no label: only distillation uses them"]
@@ -169,7 +167,7 @@ def test_labels_of_json_are_what_is_written(tmp_path):
     for labels, values in (("[true, false]", ("true", "false")), ("[1.10, 1]", ("1.10", "1"))):
         lines = "".join(f'{{"body": "x", "stars": {value}}}\n' for value in values)
         assert rows_of(tmp_path, lines, "a.jsonl", labels=labels).labels == [0, 1]
-    for value in ("null", '["no"]', "{}"):
+    for value in ('["no"]', "{}"):
         with pytest.raises(ValueError, match=r"a\.jsonl, line 2: stars is .*, not a label"):
             rows_of(
                 tmp_path,
@@ -183,7 +181,7 @@ def test_labels_of_json_are_what_is_written(tmp_path):
         rows_of(tmp_path, '{"body": "x"}', "a.jsonl")
 
 
-@pytest.mark.parametrize("score", ["1e39", "-4e38", "1_000", "inf", "", "five"])
+@pytest.mark.parametrize("score", ["1e39", "-4e38", "1_000", "inf", "five"])
 def test_scores_are_numbers_that_can_be_learned(score, tmp_path):
     with pytest.raises(
         ValueError, match=rf"a\.csv, line 3: score '{score}' is not a number, or not one that a float32"
