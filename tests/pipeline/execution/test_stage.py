@@ -138,11 +138,16 @@ def prepared(task, folder, reads, *more):
 @pytest.mark.parametrize(
     ("more", "kinds"),
     [
-        (
+        pytest.param(
             ("--search.mode", "predict", "--baselines", f"[{','.join(BASELINES)}]"),
             {"trial", "sparsify", "search", "distill", "score_baselines", "baselines"},
+            marks=pytest.mark.slow,
         ),
-        (("--search.mode", "predict", "--scoring.split", "validation"), {"trial", "sparsify", "search", "distill"}),
+        pytest.param(
+            ("--search.mode", "predict", "--scoring.split", "validation"),
+            {"trial", "sparsify", "search", "distill"},
+            marks=pytest.mark.slow,
+        ),
         (("--search.mode", "halving", "--distillation.epochs", "2"), {"trial", "sparsify", "search", "distill"}),
         (
             (

@@ -44,6 +44,7 @@ def plugin(tmp_path):
     return ["--plugins", str(file), "--distillation.loss", "run_losses.HiddenStates"]
 
 
+@pytest.mark.slow  # tests/test_extending.py has a shorter one
 def test_a_run_trains_and_scores_with_it(plugin, tiny_task, tmp_path):
     main(options(tiny_task, tmp_path, "--teacher.sparsities", "[0.2]", *plugin))
     run = tmp_path / "tiny"
