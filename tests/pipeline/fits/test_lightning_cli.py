@@ -90,6 +90,9 @@ def test_loggers_as_documented_leave_checkpoints_where_they_are(title, left, fit
     main([*fit, "--config", "logger.yaml", "--trainer.max_epochs", "1"])
     wandb.finish()  # otherwise the next test would use this run
     assert {file.name for file in (tmp_path / "fit/checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    deadline = time.monotonic() + 20  # W&B writes its file from another process
+    while not list(tmp_path.glob(left)) and time.monotonic() < deadline:
+        time.sleep(0.1)
     assert list(tmp_path.glob(left))
     assert {file.parent for file in tmp_path.rglob("*.ckpt")} == {tmp_path / "fit/checkpoints"}
 

@@ -57,7 +57,7 @@ def test_all_are_reported_and_none_is_chosen(compared):
     }
     assert summary["best"]["baseline"] is None
     (best,) = summary["best_by_method"]
-    assert set(best) == {"seed", "dense_teacher", "sparse_teacher", *get_args(Baseline)}
+    assert set(best) == {"seed", "dense_teacher", "sparse_teacher", "dense_or_sparse_teacher", *get_args(Baseline)}
     assert best["dense_teacher"] == "trial/model"
     controls = [comparison["control"] for comparison in summary["comparisons"]]
     assert controls == ["dense_teacher", *get_args(Baseline)]
