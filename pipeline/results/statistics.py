@@ -91,7 +91,7 @@ def estimate_difference(cells: Sequence[Cell], draws: int = 1000, seed: int = 0)
     What was done once, such as the finetuning of the teacher, is taken as it is: no interval holds for another teacher.
 
     Source: the variance components of a crossed design, see Owen, 2007, "The pigeonhole bootstrap". That bootstrap was
-    used here before. Its percentiles are too narrow with few seeds: in simulations they covered 67 to 90 % with two or
+    used here before. Its percentiles are too narrow with few seeds: in simulations they covered 70 to 88 % with two or
     three seeds on thousands of rows. The interval above covered 94 to 98 % with 2 to 5 seeds and 400 to 8,000 rows
     (`tests/pipeline/results/test_statistics.py`).
 
