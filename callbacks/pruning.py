@@ -17,7 +17,7 @@ from stark.choices import ScoreReduction, ScoringSplit
 from stark.encoders.layers import kept_units
 from stark.encoders.units import KeptUnits
 from stark.errors import StarkTypeError
-from stark.pruning import prune
+from stark.pruning import prune_
 from stark.scores.expressiveness import Expressiveness
 from stark.scores.score import Score, check_score
 from stark.scores.scoring import score_units
@@ -84,7 +84,7 @@ class Pruning(Callback):
             raise StarkTypeError(f"Pruning needs a ClassificationModule, got {type(pl_module).__name__}")
         scores = self._score(trainer, pl_module)
         before = kept_units(pl_module.classifier)
-        pl_module.classifier = prune(
+        pl_module.classifier = prune_(
             pl_module.classifier, self.score, scores, self.sparsity, self.budget, self.round_to
         )
         log_pruning(before, kept_units(pl_module.classifier), self.sparsity)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from stark.problems.problem import Problem
     from stark.problems.regression import Regression
     from stark.problems.table import problem_for, problem_of, register_problem
-    from stark.pruning import choose_units, prune
+    from stark.pruning import choose_units, prune_
     from stark.scores.expressiveness import Expressiveness
     from stark.scores.friendliness import Friendliness, KLFriendliness, SignedFriendliness
     from stark.scores.knowledgeableness import Knowledgeableness
@@ -80,7 +80,7 @@ __all__ = [
     "load_tokenizer",
     "problem_for",
     "problem_of",
-    "prune",
+    "prune_",
     "register_family",
     "register_problem",
     "save_classifier",

@@ -11,7 +11,7 @@ from stark.encoders.units import UnitMasks
 from stark.scores.score import Score
 from stark.scores.unit_scores import UnitScores
 
-__all__ = ["choose_units", "prune"]
+__all__ = ["choose_units", "prune_"]
 
 
 def choose_units(
@@ -40,7 +40,7 @@ def choose_units(
     return UnitMasks(heads, round_masks(neurons, values.neurons, round_to))
 
 
-def prune(
+def prune_(
     model: PreTrainedModel,
     score: Score,
     scores: UnitScores,

@@ -11,7 +11,7 @@ from pipeline.search.candidates import Candidate
 from pipeline.search.prediction import HeldOut, Prediction, cross_fit, folds, predict
 from pipeline.settings import RunSettings
 from pipeline.stages.loss import trained_loss
-from pipeline.stages.ranking import score_of, teacher_budget, teacher_score
+from pipeline.stages.ranking import budget_of, score_of, teacher_score
 from pipeline.stages.scorer import on_device, scorer
 from stark.encoders.units import UnitMasks
 from stark.pruning import choose_units
@@ -46,7 +46,7 @@ def predict_students(
     data.prepare_data()
     data.setup("fit")
     batches = list(scoring_batches(data, "selection", reduction, trainer.strategy.root_device))
-    score, budget = teacher_score(settings), teacher_budget(settings)
+    score, budget = teacher_score(settings), budget_of(settings, "teacher")
     loss = trained_loss(settings.distillation, student, teacher, trial.parent)
     if split == "selection" or (split, data.selection) == ("validation", "validation"):
         held_out = cross_fit(

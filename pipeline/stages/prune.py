@@ -10,12 +10,12 @@ from callbacks.pruning import log_pruning
 from pipeline.run_folder import MODEL, STUDENT_SCORES
 from pipeline.settings import RunSettings
 from pipeline.stages.leaving import log_pictures, save_model
-from pipeline.stages.ranking import student_budget, student_score
+from pipeline.stages.ranking import budget_of, student_score
 from pipeline.stages.scorer import batches_for_scoring, scorer
 from stark.encoders.layer_dropping import drop_layers
 from stark.encoders.layers import kept_units
 from stark.model_folders.model_folder import load_classifier, load_tokenizer
-from stark.pruning import prune
+from stark.pruning import prune_
 from stark.scores.scoring import score_units
 
 __all__ = ["cut_student"]
@@ -45,7 +45,7 @@ def cut_student(settings: RunSettings, folder: Path, dense: Path) -> None:
         )
         scores.save(folder / STUDENT_SCORES)
         before = kept_units(model)
-        model = prune(model, score, scores, student.sparsity, student_budget(settings), student.round_to)
+        model = prune_(model, score, scores, student.sparsity, budget_of(settings, "student"), student.round_to)
         log_pruning(before, kept_units(model), student.sparsity)
     save_model(model, folder / MODEL, load_tokenizer(dense))
     log_pictures(settings, folder, lambda figures: figures.mask_figures(folder / MODEL, dense))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pipeline.parsing.objects import build
 from pipeline.search.candidates import Candidate, RankedTeacher
 from pipeline.settings import RunSettings
@@ -16,12 +18,11 @@ from stark.scores.score import GradientScore, Score, check_score
 
 __all__ = [
     "RANKINGS",
+    "budget_of",
     "check_rankings",
     "extra_parts",
     "score_of",
-    "student_budget",
     "student_score",
-    "teacher_budget",
     "teacher_score",
 ]
 
@@ -55,38 +56,21 @@ def student_score(settings: RunSettings) -> Score:
     return check_score(score, "student.score")
 
 
-def student_budget(settings: RunSettings) -> Budget | None:
-    """The budget of the student; None for the default of `choose_units`.
+def budget_of(settings: RunSettings, part: Literal["student", "teacher"]) -> Budget | None:
+    """The budget of the student or of the sparse teachers.
 
     Args:
         settings: The run's settings.
+        part: Whose budget it is.
 
     Returns:
-        The budget.
+        The budget; None for the default of `choose_units`.
 
     Raises:
         SystemExit: With status 2 if there is no such class, or its arguments are wrong.
     """
-    return _budget("student.budget", settings.student.budget)
-
-
-def teacher_budget(settings: RunSettings) -> Budget | None:
-    """The budget of the sparse teachers; None for the default of `choose_units`.
-
-    Args:
-        settings: The run's settings.
-
-    Returns:
-        The budget.
-
-    Raises:
-        SystemExit: With status 2 if there is no such class, or its arguments are wrong.
-    """
-    return _budget("teacher.budget", settings.teacher.budget)
-
-
-def _budget(key: str, described: str | dict[str, object] | None) -> Budget | None:
-    return None if described is None else build(Budget, key, described)  # type: ignore[type-abstract]
+    described = (settings.student if part == "student" else settings.teacher).budget
+    return None if described is None else build(Budget, f"{part}.budget", described)  # type: ignore[type-abstract]
 
 
 def teacher_score(settings: RunSettings) -> Score:
@@ -147,7 +131,7 @@ def check_rankings(settings: RunSettings, loss: Loss) -> None:
         SystemExit: With status 2 if there is no such class, or its arguments are wrong.
     """
     student_score(settings)
-    student_budget(settings)
-    teacher_budget(settings)
+    budget_of(settings, "student")
+    budget_of(settings, "teacher")
     for score in (teacher_score(settings), *(RANKINGS[name]() for name in settings.baselines if name in RANKINGS)):
         score.check(loss)

@@ -11,11 +11,10 @@ from pipeline.settings import RunSettings
 from pipeline.stages.leaving import log_pictures, save_model
 from pipeline.stages.loss import trained_loss
 from pipeline.stages.ranking import (
+    budget_of,
     extra_parts,
     score_of,
-    student_budget,
     student_score,
-    teacher_budget,
     teacher_score,
 )
 from pipeline.stages.scorer import batches_for_scoring, on_device, scorer
@@ -23,7 +22,7 @@ from stark.encoders.cutting import shrink_
 from stark.encoders.layer_dropping import drop_layers
 from stark.encoders.layers import encoder_layers
 from stark.model_folders.model_folder import load_classifier, load_tokenizer
-from stark.pruning import choose_units, prune
+from stark.pruning import choose_units, prune_
 from stark.scores.score import Distilled, Score
 from stark.scores.scoring import score_units
 from stark.scores.unit_scores import UnitScores
@@ -79,7 +78,7 @@ def cut_teacher(
         teacher: The sparse teacher.
     """
     model, score = load_classifier(dense), score_of(settings, teacher)
-    masks = choose_units(model, score, score.read(scores, model), teacher.sparsity, teacher_budget(settings))
+    masks = choose_units(model, score, score.read(scores, model), teacher.sparsity, budget_of(settings, "teacher"))
     save_model(shrink_(model, masks), folder, load_tokenizer(dense))
     log_pictures(settings, folder, lambda figures: figures.mask_figures(folder, dense))
 
@@ -105,5 +104,5 @@ def cut_assistant(settings: RunSettings, folder: Path, dense: Path, scores: Path
         assert student.sparsity is not None  # StudentSettings checks it
         score = student_score(settings)
         parts = score.read(scores, model)
-        model = prune(model, score, parts, student.sparsity / 2, student_budget(settings), student.round_to)
+        model = prune_(model, score, parts, student.sparsity / 2, budget_of(settings, "student"), student.round_to)
     save_model(model, folder, load_tokenizer(dense))

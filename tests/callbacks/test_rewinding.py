@@ -7,7 +7,7 @@ from callbacks import Pruning, Rewinding, SaveModelFolder, TeacherSparsification
 from callbacks.scoring import scoring_batches
 from stark.encoders.layers import kept_units
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
-from stark.pruning import prune
+from stark.pruning import prune_
 from stark.scores.expressiveness import Expressiveness
 from stark.scores.scoring import score_units
 from tests.tasks import Scored, best_weights, differences, fit, make_trainer
@@ -42,7 +42,7 @@ def pruned_folder(task, folder):
     data.setup("fit")
     batches = scoring_batches(data, "selection", "example", torch.device("cpu"))
     scores = score_units(model, batches, [Expressiveness()])
-    return save_classifier(prune(model, Expressiveness(), scores, 0.5), folder, load_tokenizer(task.teacher))
+    return save_classifier(prune_(model, Expressiveness(), scores, 0.5), folder, load_tokenizer(task.teacher))
 
 
 def test_one_fit_gives_the_bits_of_chained_fits(tiny_task, tmp_path):

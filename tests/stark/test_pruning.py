@@ -10,7 +10,7 @@ from stark.encoders.cutting import shrink_
 from stark.encoders.layers import kept_units
 from stark.encoders.masking import unit_masks
 from stark.model_folders.model_folder import load_classifier
-from stark.pruning import prune
+from stark.pruning import prune_
 from stark.scores.expressiveness import Expressiveness
 from stark.scores.scoring import score_units
 from tests.tiny import GOLDEN_CASES, golden, golden_masks
@@ -21,7 +21,7 @@ def pruned_by_hand(task, sparsity, split="selection", reduction="example", round
     data.setup("fit")
     batches = scoring_batches(data, split, reduction, torch.device("cpu"))
     scores = score_units(model, batches, [Expressiveness()], reduction=reduction)
-    return prune(model, Expressiveness(), scores, sparsity, round_to=round_to)
+    return prune_(model, Expressiveness(), scores, sparsity, round_to=round_to)
 
 
 @pytest.mark.parametrize("level", ["10", "50", "70", "90"])
@@ -30,7 +30,7 @@ def test_pruned_models_keep_the_units_that_the_released_code_keeps(name, level):
     case = golden(name)
     masked, masks = copy.deepcopy(case.teacher), golden_masks(case, level, rounded=False)
     scores = score_units(case.teacher, case.batches, [Expressiveness()], reduction="batch")
-    student = prune(case.teacher, Expressiveness(), scores, int(level) / 100, round_to=1)
+    student = prune_(case.teacher, Expressiveness(), scores, int(level) / 100, round_to=1)
     assert [len(kept) for kept in kept_units(student).heads] == [int(mask.sum()) for mask in masks[0]]
     assert kept_units(student) == kept_units(shrink_(copy.deepcopy(masked), masks))
     inputs = {name: tensor for name, tensor in case.batches[0].items() if name != "labels"}

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[3]
 # A command that prints, opens a file, prints again, and writes a result at its end.
 WORK = """
 import os, sys, time
+import cli  # so that this process is the command, which imports torch only when it works
 from pipeline.parsing.streams import standard_streams
 with standard_streams(sys.argv[1]):
     for number in range(3):

@@ -118,7 +118,7 @@ def test_of_two_that_make_the_same_folder_the_first_stays(tmp_path):
 
 
 KILLED = """
-import os, signal
+import cli, os, signal  # cli: as in the command, `stark` then imports no model
 from pathlib import Path
 from stark.storage.files import new_file, new_folder
 

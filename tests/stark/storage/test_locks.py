@@ -10,7 +10,7 @@ import pytest
 from stark.storage import folder_lock
 
 HOLD = """
-import sys, time
+import cli, sys, time  # cli: as in the command, `stark` then imports no model
 from pathlib import Path
 from stark.storage import folder_lock
 
