@@ -5,40 +5,32 @@ No line is lost: each one is a row, is part of a row that spans several lines, i
 
 from __future__ import annotations
 
-import codecs
 import csv
 import gzip
-import io
 import json
 import re
 import shutil
 import tempfile
-import zlib
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import BinaryIO, NamedTuple, cast
 
+from datamodules.sources.lines import Line, Lines, decoded, is_unicode, numbered_lines
 from datamodules.tasks.record_format import Quoting, RecordFormat
 from stark.errors import StarkError
 
-__all__ = ["BadRecord", "Record", "Records", "is_unicode", "open_records", "spelled"]
+__all__ = ["BadRecord", "Record", "Records", "open_records", "spelled"]
 
 # Longer than any text; the csv module's default is 131,072 characters.
 _LONGEST_FIELD = 10_000_000
-_BYTE_ORDER_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _NEEDS_QUOTES = re.compile(r'["\r]')
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 _USUAL_DELIMITERS = ",;\t|"
 _MOST_NAMES = 20
-# Exceptions that gzip raises for a damaged file.
-_DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error)
 _CHOICE = "set quoting to none if quotation marks are text"
 _UNCLOSED = f"a quotation mark that is opened here is never closed: {_CHOICE}"
 _UNDOUBLED = 'text after a closing quotation mark (within a quoted field it is written twice, "")'
-
-Line = tuple[int, str]
 
 
 class Record(NamedTuple):
@@ -124,7 +116,7 @@ class Records:
         Raises:
             StarkError: The names of a table's columns cannot be read.
         """
-        self._lines, self._form, self._encoding, self._is_guessed = _Lines(lines), form, encoding, is_guessed
+        self._lines, self._form, self._encoding, self._is_guessed = Lines(lines), form, encoding, is_guessed
         self._spanning, self._first_spanning = 0, ""
         self._start = 1
         self.columns: tuple[str, ...] | None = None
@@ -349,12 +341,12 @@ def open_records(stream: BinaryIO, form: RecordFormat) -> Iterator[Records]:
                 kept.seek(0)
                 stream = kept
             start = stream.tell()
-            with _decoded(stream, form.encoding) as (text, _):
-                quoting, is_guessed = _tab_quoting(_lines(text))
+            with decoded(stream, form.encoding) as (text, _):
+                quoting, is_guessed = _tab_quoting(numbered_lines(text))
             form = replace(form, quoting=quoting)
             stream.seek(start)
-        with _decoded(stream, form.encoding) as (text, encoding):
-            yield Records(_lines(text), form, encoding, is_guessed=is_guessed)
+        with decoded(stream, form.encoding) as (text, encoding):
+            yield Records(numbered_lines(text), form, encoding, is_guessed=is_guessed)
 
 
 def spelled(value: object) -> str:
@@ -369,17 +361,6 @@ def spelled(value: object) -> str:
     return str(value) if isinstance(value, _Written) else json.dumps(value, ensure_ascii=False)
 
 
-def is_unicode(text: str) -> bool:
-    """Whether a text can be encoded as UTF-8; halves of surrogate pairs cannot."""
-    if text.isascii():
-        return True
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 class _Written(float):
     """A JSON number that keeps its spelling in the file."""
 
@@ -392,67 +373,6 @@ class _Written(float):
 
     def __str__(self) -> str:
         return self.text
-
-
-class _Lines:
-    """Lines that can be put back."""
-
-    def __init__(self, lines: Iterator[Line]) -> None:
-        self._lines, self._ahead = lines, deque[Line]()
-
-    def __iter__(self) -> Iterator[Line]:
-        return self
-
-    def __next__(self) -> Line:
-        return self._ahead.popleft() if self._ahead else next(self._lines)
-
-    def put_back(self, lines: Sequence[Line]) -> None:
-        self._ahead.extendleft(reversed(lines))
-
-
-@contextmanager
-def _decoded(stream: BinaryIO, encoding: str | None) -> Iterator[tuple[io.TextIOWrapper, str]]:
-    """The text of a stream and its encoding; bytes that cannot be decoded become surrogates."""
-    buffered: Any = stream if hasattr(stream, "peek") else io.BufferedReader(cast(io.RawIOBase, stream))
-    try:
-        if encoding is None:
-            encoding = "utf-16" if buffered.peek(2).startswith(_BYTE_ORDER_MARKS) else "utf-8-sig"
-        errors = "surrogatepass" if encoding.startswith(("utf-16", "utf-32")) else "surrogateescape"
-        text = io.TextIOWrapper(buffered, encoding=encoding, errors=errors, newline="")
-    except _DAMAGED as error:
-        raise _unreadable(error, 1) from error
-    try:
-        yield text, encoding
-    finally:
-        text.detach()
-        if buffered is not stream:
-            buffered.detach()
-
-
-def _lines(text: io.TextIOWrapper) -> Iterator[Line]:
-    """Yield number and text of each line; lines end with line feeds, or with carriage returns as on old Macs."""
-    number, held = 0, ""
-    try:
-        first = next(text, "")
-        second = next(text, "")
-        # All carriage returns before a line feed are part of the line end: two conversions give \r\r\n.
-        ends_at_returns = first.endswith("\r") and not second.endswith("\n")
-        for pieces in ((first, second), text):
-            for piece in pieces:
-                held += piece
-                if held and (not held.endswith("\r") or ends_at_returns):
-                    number, line, held = number + 1, held, ""
-                    yield number, line
-    except (UnicodeDecodeError, *_DAMAGED) as error:
-        raise _unreadable(error, number + 1) from error
-    if held:
-        yield number + 1, held
-
-
-def _unreadable(error: Exception, number: int) -> ValueError:
-    if isinstance(error, UnicodeDecodeError):
-        return StarkError(f"line {number} or one after it: not {error.encoding} ({error.reason})")
-    return StarkError(f"line {number} or one after it: the compressed file is damaged or cut ({error})")
 
 
 def _tab_quoting(lines: Iterator[Line]) -> tuple[Quoting, bool]:

@@ -18,7 +18,8 @@ from typing import Any, BinaryIO
 from jsonargparse import Namespace
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from datamodules.sources.records import BadRecord, Record, Records, is_unicode, open_records, spelled
+from datamodules.sources.lines import is_unicode
+from datamodules.sources.records import BadRecord, Record, Records, open_records, spelled
 from datamodules.sources.source import empty_texts_note
 from datamodules.tasks.record_format import RecordFormat, record_format
 from pipeline.deploy.classifier import Classified, Classifier, open_classifier
