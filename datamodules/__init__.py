@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from datamodules.glue import GLUEDataModule
     from datamodules.sample import sample_vocabulary, write_sample_data
     from datamodules.sources.hub import GLUE_HUB_ID
+    from datamodules.sources.opening import open_task, read_own_task
     from datamodules.submission import write_submission
+    from datamodules.tasks.description import is_description
     from datamodules.tasks.glue import TASKS, GLUETask, Layout, find_task
-    from datamodules.tasks.own import OwnTask, is_description, open_task, read_own_task
+    from datamodules.tasks.own import OwnTask
     from datamodules.tasks.task import Task
     from datamodules.text import TextDataModule
     from datamodules.tokens.columns import TokenColumns

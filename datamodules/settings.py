@@ -2,7 +2,7 @@
 
 from typing import Literal, get_args
 
-from datamodules.tasks.own import open_task
+from datamodules.sources.opening import open_task
 from stark.errors import StarkError
 from stark.problems.score_names import score_names
 

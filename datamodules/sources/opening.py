@@ -1,4 +1,4 @@
-"""Choosing a task's source of rows: original files, the hub's data set, a folder saved from it, or a user's files."""
+"""Opening a task by its name, and its source of rows: original files, the hub's data set, or a user's files."""
 
 from pathlib import Path
 
@@ -7,11 +7,69 @@ from datamodules.sources.glue_tsv import find_folder
 from datamodules.sources.hub import HubSource, SavedSource, saved_folder
 from datamodules.sources.own import OwnSource
 from datamodules.sources.source import Source
-from datamodules.tasks.glue import GLUETask
-from datamodules.tasks.own import OwnTask
+from datamodules.tasks.description import is_description, read_description
+from datamodules.tasks.glue import GLUETask, find_task
+from datamodules.tasks.own import OwnTask, own_task
 from datamodules.tasks.task import Task
 
-__all__ = ["open_source"]
+__all__ = ["open_source", "open_task", "read_own_task"]
+
+
+def open_task(name: str, data_dir: str | None = None) -> Task:
+    """Return GLUE's task of a name, or the one that a YAML file describes.
+
+    Args:
+        name: Such as ``mrpc`` or ``reviews.yaml``.
+        data_dir: Folder of the files that the YAML names; None for the YAML's folder.
+
+    Raises:
+        StarkError: There is no such task, or the file is wrong.
+    """
+    return read_own_task(Path(name), data_dir) if is_description(name) else find_task(name)
+
+
+def read_own_task(path: Path, data_dir: str | None = None) -> OwnTask:
+    """Read the description of a task.
+
+    The YAML file has these keys:
+
+    - ``train``, ``dev`` and optionally ``test``: files, which are .csv, .tsv or .jsonl, or compressed, such as .csv.gz.
+    - ``text`` and optionally ``text_pair``: columns of the texts.
+    - ``label``: column of the label.
+    - ``labels``: the values of the label column, in the order of the ids; a single value is the name of a score. A
+      mapping names coded labels: ``{0: ham, 1: spam}``.
+    - optionally ``kind``: the kind of label, which is classification, regression, or a registered one.
+    - optionally ``metrics``: some of accuracy, f1 (of the second of two labels), macro_f1, weighted_f1,
+      balanced_accuracy and matthews_corrcoef; for scores pearson and spearmanr, and the errors mae and rmse.
+
+    The format of the files is found from their endings and content. If that is not right, set ``delimiter`` (a
+    character), ``quoting`` (none: quotation marks are text, and each line is a row; standard: a quoted field may span
+    lines), ``encoding`` (such as latin-1; default: UTF-8, or UTF-16 with its byte order mark) or ``header: false`` (the
+    first line is a row; the columns are then called 0, 1, ...).
+
+    All values are read as text, exactly as they are written: ``no`` is no, ``01`` is 01, ``1.10`` is 1.10. JSON's true
+    and 1.0 are the texts true and 1.0.
+
+    Args:
+        path: Path of the YAML file; the task's name is the file's name without the ending.
+        data_dir: Folder of the files; None for the YAML's folder.
+
+    Returns:
+        The task; no file of rows is read yet.
+
+    Raises:
+        StarkError: The file is not a valid description; the message names file and line.
+
+    Examples:
+        >>> import tempfile
+        >>> text = "{train: a.csv, dev: b.csv, text: body, label: stars, labels: [no, yes]}"
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "reviews.yaml").write_text(text)
+        ...     task = read_own_task(Path(folder, "reviews.yaml"))
+        >>> task.name, task.texts, task.label_names, task.metrics, task.splits
+        ('reviews', ('body',), ('no', 'yes'), ('accuracy',), ('train', 'dev'))
+    """
+    return own_task(read_description(path, data_dir))
 
 
 def open_source(task: Task, data_dir: str | None) -> Source:

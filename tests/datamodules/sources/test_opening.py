@@ -4,10 +4,9 @@ import pytest
 
 from datamodules.sources.glue_files import TSVSource
 from datamodules.sources.hub import HubSource
-from datamodules.sources.opening import open_source
+from datamodules.sources.opening import open_source, read_own_task
 from datamodules.sources.own import OwnSource
 from datamodules.tasks.glue import find_task
-from datamodules.tasks.own import read_own_task
 
 
 def test_a_glue_task_has_the_hub_or_the_files_of_a_folder(sample_dir):

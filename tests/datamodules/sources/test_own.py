@@ -8,7 +8,7 @@ import torch
 
 from datamodules import GLUEDataModule, open_task
 from datamodules.sources.opening import open_source
-from tests.datamodules.tasks.test_own import GOOD
+from tests.datamodules.tasks.test_description import GOOD
 from tests.own import write_own
 
 

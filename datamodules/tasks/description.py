@@ -1,0 +1,213 @@
+"""Descriptions of user-defined tasks: a YAML file that names the files of rows and the meaning of the columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from datamodules.tasks.record_format import RecordFormat, record_format
+from datamodules.tasks.task import SPLITS
+from stark.errors import StarkError, StarkFileNotFoundError
+from stark.storage import compose_yaml
+
+__all__ = ["Description", "is_description", "read_description"]
+
+
+_REQUIRED = ("train", "dev", "text", "label", "labels")
+_COLUMNS = ("text", "text_pair", "label")
+_FORMAT = ("delimiter", "quoting", "encoding", "header")
+_KEYS = (*_REQUIRED, "test", "text_pair", "kind", "metrics", *_FORMAT)
+_LISTS = ("labels", "metrics")
+_USUAL_TAGS = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"))
+# Texts that YAML reads as null if they are not in quotation marks.
+_NULLS = ("", "~", "null", "Null", "NULL")
+_ENDINGS = (".yaml", ".yml")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What a user's YAML file says of a task; see `read_own_task` for its keys.
+
+    Attributes:
+        path: Path of the YAML file.
+        lines: Line of each key in it.
+        files: File of each split that exists.
+        formats: Format of each of these files.
+        texts: Columns of the texts.
+        label: Column of the label.
+        labels: Name of each value of that column, in the order of the ids.
+        kind: Name of the kind of label, if it is given.
+        metrics: Names of the metrics; may be empty.
+    """
+
+    path: Path
+    lines: Mapping[str, int]
+    files: Mapping[str, Path]
+    formats: Mapping[str, RecordFormat]
+    texts: tuple[str, ...]
+    label: str
+    labels: Mapping[str, str]
+    kind: str | None
+    metrics: tuple[str, ...]
+
+    def error(self, key: str, message: object) -> StarkError:
+        """Return the error of a key's value, with file and line.
+
+        Args:
+            key: A key of the file.
+            message: What is wrong, and what to do.
+        """
+        return StarkError(f"{self.path}, line {self.lines[key]}: {message}")
+
+
+def is_description(name: str) -> bool:
+    """Return whether a task's name is the path of a YAML file that describes the task."""
+    return name.endswith(_ENDINGS)
+
+
+def read_description(path: Path, data_dir: str | None = None) -> Description:
+    """Read the description of a task; whether labels and metrics fit each other is not checked.
+
+    Args:
+        path: Path of the YAML file.
+        data_dir: Folder of the files that it names; None for the YAML's folder.
+
+    Returns:
+        The description; no file of rows is read.
+
+    Raises:
+        StarkError: The file is not a valid description; the message names file and line.
+
+    Examples:
+        >>> import tempfile
+        >>> text = "{train: a.csv, dev: b.csv, text: body, label: stars, labels: {0: bad, 1: good}}"
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "reviews.yaml").write_text(text)
+        ...     description = read_description(Path(folder, "reviews.yaml"))
+        >>> description.texts, description.label, description.labels
+        (('body',), 'stars', {'0': 'bad', '1': 'good'})
+    """
+    entries = _entries(path)
+    for key, entry in entries.items():
+        if key not in _KEYS:
+            raise StarkError(f"{path}, line {entry.line}: unknown key {key!r}, choose out of {', '.join(_KEYS)}")
+        is_mapping = isinstance(entry.value, dict)
+        if (is_mapping and key != "labels") or (not is_mapping and isinstance(entry.value, list) != (key in _LISTS)):
+            kinds = {"a list": _LISTS, "a file": SPLITS, "a column": _COLUMNS, "a word": ("kind", *_FORMAT)}
+            kind = next(kind for kind, keys in kinds.items() if key in keys)
+            raise StarkError(f"{path}, line {entry.line}: {key} is {entry.value!r}, not {kind}")
+    for key in _REQUIRED:
+        if key not in entries:
+            raise StarkError(f"{path}: no {key}, it needs {', '.join(_REQUIRED)}")
+    values: dict[str, Any] = {key: entry.value for key, entry in entries.items()}
+    folder = path.parent if data_dir is None else Path(data_dir).expanduser()
+    files = {split: folder / values[split] for split in SPLITS if split in values}
+    return Description(
+        path=path,
+        lines={key: entry.line for key, entry in entries.items()},
+        files=files,
+        formats={split: _format(path, entries, split) for split in files},
+        texts=tuple(values[key] for key in ("text", "text_pair") if key in values),
+        label=values["label"],
+        labels=_labels(path, entries["labels"]),
+        kind=values.get("kind"),
+        metrics=tuple(values.get("metrics", ())),
+    )
+
+
+class _Entry(NamedTuple):
+    """A key's value as written in the file, and the line of the key."""
+
+    value: str | list[str] | dict[str, str]
+    line: int
+
+
+def _entries(path: Path) -> dict[str, _Entry]:
+    """Return the values of a description's keys, without keys whose value is null."""
+    if not path.is_file():
+        raise StarkFileNotFoundError(f"{path}: no such file (a description of a task)")
+    try:
+        node = compose_yaml(path.read_bytes().decode("utf-8"), yaml.BaseLoader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise StarkError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(node, yaml.MappingNode):
+        raise StarkError(f"{path} is no description of a task: it needs {', '.join(_REQUIRED)}")
+    entries: dict[str, _Entry] = {}
+    for key_node, value_node in node.value:
+        line = key_node.start_mark.line + 1
+        try:
+            key = _word(key_node)
+            if key in entries:
+                raise StarkError(f"the key {key!r} is there twice")
+            _refuse_tags(value_node)
+            if isinstance(value_node, yaml.MappingNode) and key == "labels":
+                entries[key] = _Entry(_words(value_node), line)
+                continue
+            if not isinstance(value_node, yaml.SequenceNode):
+                if not _is_null(value_node):
+                    entries[key] = _Entry(_word(value_node), line)
+                continue
+            if nulls := [item for item in value_node.value if _is_null(item)]:
+                line = nulls[0].start_mark.line + 1
+                raise StarkError(f"an item of {key} is null: if it is a word, put it in quotation marks")
+            entries[key] = _Entry([_word(item) for item in value_node.value], line)
+        except ValueError as error:
+            raise StarkError(f"{path}, line {line}: {error}") from error
+    return entries
+
+
+def _words(node: yaml.MappingNode) -> dict[str, str]:
+    """Return a mapping of words."""
+    found: dict[str, str] = {}
+    for key_node, value_node in node.value:
+        code = _word(key_node)
+        if code in found or _is_null(key_node) or _is_null(value_node):
+            raise StarkError(
+                f"labels name {code!r} twice, or have a null: name each code once, and put a null in quotes"
+            )
+        found[code] = _word(value_node)
+    return found
+
+
+def _labels(path: Path, entry: _Entry) -> dict[str, str]:
+    """Return the name of each value of the label column."""
+    assert not isinstance(entry.value, str)  # read_description has checked it
+    names = list(entry.value.values() if isinstance(entry.value, dict) else entry.value)
+    if not names or len(set(names)) < len(names):
+        raise StarkError(f"{path}, line {entry.line}: labels are {names}: name each one once")
+    return dict(zip(entry.value, names, strict=True))
+
+
+def _is_null(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.style is None and node.value in _NULLS
+
+
+def _word(node: yaml.Node) -> str:
+    if not isinstance(node, yaml.ScalarNode):
+        raise StarkError("there is a list or a mapping where a word belongs")
+    _refuse_tags(node)
+    return str(node.value)
+
+
+def _refuse_tags(node: yaml.Node) -> None:
+    if node.tag not in _USUAL_TAGS:
+        raise StarkError(f"there is a tag ({node.tag}), but all values are words")
+
+
+def _format(path: Path, entries: Mapping[str, _Entry], split: str) -> RecordFormat:
+    """Return the format of a split's file."""
+    given: dict[str, Any] = {key: entries[key].value for key in _FORMAT if key in entries}
+    line = entries[split].line
+    try:
+        if "header" in given:
+            if given["header"].lower() not in ("true", "false"):
+                raise StarkError(f"header is {given['header']!r}: choose true or false")
+            given["header"] = given["header"].lower() == "true"
+        return record_format(str(entries[split].value), **given)
+    except ValueError as error:
+        line = next((entries[key].line for key in given if str(error).startswith(f"{key} is")), line)
+        raise StarkError(f"{path}, line {line}: {error}") from error

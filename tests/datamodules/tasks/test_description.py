@@ -1,0 +1,55 @@
+"""Descriptions of users' own tasks."""
+
+import json
+
+import pytest
+
+from datamodules.tasks.description import read_description
+
+GOOD = {"train": "a.csv", "dev": "b.csv", "text": "body", "label": "stars", "labels": ["bad", "good"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"trian": "x.csv"}, r"mine\.yaml, line 1: unknown key 'trian', choose out of train, dev, text, label"),
+        ({"dev": None}, r"mine\.yaml: no dev, it needs train, dev, text, label, labels"),
+        ({"train": ["x"]}, r"mine\.yaml, line 1: train is \['x'\], not a file"),
+        ({"label": ["x", "y"]}, r"mine\.yaml, line 1: label is \['x', 'y'\], not a column"),
+        ({"labels": "good"}, r"mine\.yaml, line 1: labels is 'good', not a list"),
+        ({"labels": ["a", "a"]}, r"mine\.yaml, line 1: labels are \['a', 'a'\]: name each one once"),
+        ({"labels": {"0": "a", "1": "a"}}, r"mine\.yaml, line 1: labels are \['a', 'a'\]: name each one once"),
+        ({"labels": {"0": None}}, r"mine\.yaml, line 1: labels name '0' twice, or have a null"),
+        ({"labels": {"0": ["a"]}}, r"mine\.yaml, line 1: there is a list or a mapping where a word belongs"),
+        ({"labels": []}, r"mine\.yaml, line 1: labels are \[\]: name each one once"),
+        ({"labels": ["a", ["b"]]}, r"mine\.yaml, line 1: there is a list or a mapping where a word belongs"),
+        ({"text": {"a": "b"}}, r"mine\.yaml, line 1: there is a list or a mapping where a word belongs"),
+        ({"labels": [None, "yes"]}, r"mine\.yaml, line 1: an item of labels is null: if it is a word, put it in"),
+        ({"dev": "b.xlsx"}, r"mine\.yaml, line 1: b\.xlsx: its ending is none of"),
+        ({"delimiter": ";;"}, r"mine\.yaml, line 1: delimiter is ';;': give a single character"),
+        ({"quoting": "some"}, r"quoting is 'some': choose one of auto, none, standard"),
+        ({"encoding": "utf-99"}, r"encoding is 'utf-99', which is not known"),
+        ({"header": "no"}, r"header is 'no': choose true or false"),
+        ({"delimiter": ";", "train": "a.jsonl"}, r"a\.jsonl: delimiter is ';', but JSON lines have none"),
+    ],
+)
+def test_mistakes_in_a_description(change, message, tmp_path):
+    (tmp_path / "mine.yaml").write_text(json.dumps({**GOOD, **change}))
+    with pytest.raises(ValueError, match=message):
+        read_description(tmp_path / "mine.yaml")
+
+
+def test_files_that_are_no_description(tmp_path):
+    laughs = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40))
+    for content, message in (
+        *((b"[1]", "is no description of a task"), (b"", "is no description"), (b"{", "is no YAML")),
+        *((b"\xff", "is no YAML"), (laughs.encode(), "is no YAML: with its aliases"), (b"&a [*a]", "leads back")),
+        (b"train: a.csv\ntrain: b.csv", r"mine\.yaml, line 2: the key 'train' is there twice"),
+        (b"train: a.csv\ntext: !!int x", r"mine\.yaml, line 2: there is a tag \(tag:yaml\.org,2002:int\)"),
+        (b"text: !!python/object/apply:os.getcwd []", "line 1: there is a tag"),
+    ):
+        (tmp_path / "mine.yaml").write_bytes(content)
+        with pytest.raises(ValueError, match=message):
+            read_description(tmp_path / "mine.yaml")
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        read_description(tmp_path / "nowhere.yaml")
