@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from datamodules.sources.cells import in_file, is_empty, label_of, texts_of
 from datamodules.sources.hashing import HashingReader
-from datamodules.sources.records import BadRecord, Record, open_records, spelled
+from datamodules.sources.records import BadRecord, Record, open_records
 from datamodules.sources.source import Rows, parse_label, warn_of_empty_texts
 from datamodules.tasks.own import OwnTask
 from datamodules.tasks.record_format import RecordFormat
@@ -50,22 +51,19 @@ class OwnSource:
         unlabelled = 0
         with path.open("rb", buffering=0) as file:
             hashing = HashingReader(file)
-            try:
-                with open_records(io.BufferedReader(hashing), task.formats[split]) as records:
-                    records.check_columns(*task.texts, *([task.label] if labelled else []))
-                    for row in records:
-                        read = _texts(row, task.texts)
-                        for text, known in zip(read, texts, strict=True):
-                            known.append(text)
-                        if not all(text.strip() for text in read):
-                            empty.append(row.line)
-                        if labelled:
-                            has_label = split != "train" or _has_label(row, task, ids)
-                            unlabelled += not has_label
-                            labels.append(_label(row, task, ids) if has_label else task.problem.unlabelled)
-                    notes = records.notes
-            except ValueError as error:
-                raise StarkError(f"{path}, {error}" if str(error).startswith("line") else f"{path}: {error}") from error
+            with in_file(path), open_records(io.BufferedReader(hashing), task.formats[split]) as records:
+                records.check_columns(*task.texts, *([task.label] if labelled else []))
+                for row in records:
+                    read = texts_of(row, task.texts)
+                    for text, known in zip(read, texts, strict=True):
+                        known.append(text)
+                    if not all(text.strip() for text in read):
+                        empty.append(row.line)
+                    if labelled:
+                        label = _id_of(row, task.label, ids, may_be_empty=split == "train")
+                        unlabelled += label is None
+                        labels.append(task.problem.unlabelled if label is None else label)
+                notes = records.notes
             digest = hashing.digest()
         if unlabelled == len(texts[0]) and labelled and texts[0]:
             raise StarkError(f"{path}: no row has a label in its column {task.label!r}")
@@ -102,30 +100,14 @@ class OwnSource:
         return path
 
 
-def _texts(row: Record | BadRecord, columns: tuple[str, ...]) -> list[str]:
-    if isinstance(row, BadRecord):
-        raise StarkError(f"line {row.line}: {row.reason}")
+def _id_of(row: Record | BadRecord, column: str, ids: Mapping[str, int], *, may_be_empty: bool) -> float | None:
+    """Return the id of a row's label, or its score; None for a label that is empty and may be."""
+    label = label_of(row, column)
+    if may_be_empty and is_empty(label) and label not in ids:
+        return None
     try:
-        return [row.text(column) for column in columns]
-    except ValueError as error:
-        raise StarkError(f"line {row.line}: {error}") from error
-
-
-def _has_label(row: Record | BadRecord, task: OwnTask, ids: Mapping[str, int]) -> bool:
-    assert isinstance(row, Record)  # _texts has read it
-    try:
-        value = row.cell(task.label)
-    except ValueError as error:
-        raise StarkError(f"line {row.line}: {error}") from error
-    return value is not None and (spelled(value).strip() != "" or spelled(value) in ids)
-
-
-def _label(row: Record | BadRecord, task: OwnTask, ids: Mapping[str, int]) -> float:
-    assert isinstance(row, Record)  # _texts has read it
-    try:
-        value = row.cell(task.label)
-        if value is None or isinstance(value, list | dict):
-            raise StarkError(f"{task.label} is {spelled(value)[:100]}, not a label")
-        return parse_label(spelled(value), ids)
+        if label is None:
+            raise StarkError(f"{column} is null, not a label")
+        return parse_label(label, ids)
     except ValueError as error:
         raise StarkError(f"line {row.line}: {error}") from error
