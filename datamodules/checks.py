@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-import logging
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
+from datamodules.sources.source import warn_once
 from datamodules.tasks.task import Task
 from datamodules.tokens.columns import TokenColumns
 from stark.problems.problem import Problem
 
 __all__ = ["doubts_of", "same_rows", "warn_of_doubts"]
-
-_log = logging.getLogger(__name__)
 
 _MOST_NAMES = 5
 # The share of rows that is reported if it is cut.
@@ -97,13 +94,7 @@ def warn_of_doubts(
     if dev is not None and "train" in splits and same_rows(splits["train"], dev):
         doubts.append("dev has the same texts as train, so that a score on it does not hold for other rows")
     for doubt in doubts:
-        _warn_once(f"warning: task {task.name!r}: {doubt}")
-
-
-@functools.cache
-def _warn_once(message: str) -> None:
-    """Log a warning, unless it has been logged before: each stage of a run checks the same rows."""
-    _log.warning("%s", message)
+        warn_once(f"warning: task {task.name!r}: {doubt}")
 
 
 def _texts(rows: TokenColumns) -> list[bytes]:

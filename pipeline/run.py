@@ -74,7 +74,7 @@ def run(settings: RunSettings, config: str, options: RunOptions) -> None:
         manifest.write()
         write_text(folder.config, config)
         keep_plugins(settings.plugins, folder.plugins)
-        keep_description(settings.data["task"], folder)
+        keep_description(data.task, folder)
         # Trainers, modules and optimizers refer to each other and would occupy memory until Python's next full
         # collection. Garbage is therefore collected after each stage; this excludes what exists now and makes it fast.
         gc.freeze()

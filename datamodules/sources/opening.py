@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from datamodules.sources.found_labels import found_labels
 from datamodules.sources.glue_files import TSVSource
 from datamodules.sources.glue_tsv import find_folder
 from datamodules.sources.hub import HubSource, SavedSource, saved_folder
@@ -36,8 +37,9 @@ def read_own_task(path: Path, data_dir: str | None = None) -> OwnTask:
     - ``train``, ``dev`` and optionally ``test``: files, which are .csv, .tsv or .jsonl, or compressed, such as .csv.gz.
     - ``text`` and optionally ``text_pair``: columns of the texts.
     - ``label``: column of the label.
-    - ``labels``: the values of the label column, in the order of the ids; a single value is the name of a score. A
-      mapping names coded labels: ``{0: ham, 1: spam}``.
+    - optionally ``labels``: the values of the label column, in the order of the ids; a single value is the name of a
+      score. A mapping names coded labels: ``{0: ham, 1: spam}``. Without this key, the labels are the distinct values
+      of the column in train, in the order of their numbers if all are integers, else sorted as texts.
     - optionally ``kind``: the kind of label, which is classification, regression, or a registered one.
     - optionally ``metrics``: some of accuracy, f1 (of the second of two labels), macro_f1, weighted_f1,
       balanced_accuracy and matthews_corrcoef; for scores pearson and spearmanr, and the errors mae and rmse.
@@ -55,10 +57,10 @@ def read_own_task(path: Path, data_dir: str | None = None) -> OwnTask:
         data_dir: Folder of the files; None for the YAML's folder.
 
     Returns:
-        The task; no file of rows is read yet.
+        The task. No file of rows is read, except for train if the labels are not named.
 
     Raises:
-        StarkError: The file is not a valid description; the message names file and line.
+        StarkError: The file is not a valid description; the message names file and line. Or the labels are not found.
 
     Examples:
         >>> import tempfile
@@ -69,7 +71,11 @@ def read_own_task(path: Path, data_dir: str | None = None) -> OwnTask:
         >>> task.name, task.texts, task.label_names, task.metrics, task.splits
         ('reviews', ('body',), ('no', 'yes'), ('accuracy',), ('train', 'dev'))
     """
-    return own_task(read_description(path, data_dir))
+    description = read_description(path, data_dir)
+    if description.labels is not None:
+        return own_task(description, description.labels)
+    labels = found_labels(description)
+    return own_task(description, dict(zip(labels, labels, strict=True)))
 
 
 def open_source(task: Task, data_dir: str | None) -> Source:

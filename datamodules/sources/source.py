@@ -1,13 +1,15 @@
 """The interface of a source of rows."""
 
+import functools
 import logging
 import math
+import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from stark.errors import StarkError
 
-__all__ = ["Rows", "Source", "empty_texts_note", "is_score", "parse_label", "warn_of_empty_texts"]
+__all__ = ["Rows", "Source", "empty_texts_note", "is_score", "parse_label", "warn_of_empty_texts", "warn_once"]
 
 _log = logging.getLogger(__name__)
 
@@ -102,6 +104,19 @@ def warn_of_empty_texts(where: str, numbers: Sequence[int], unit: str = "line") 
     """
     if numbers:
         _log.warning("%s: %s", where, empty_texts_note(numbers, unit))
+
+
+@functools.cache
+def warn_once(message: str) -> None:
+    """Log a warning, unless this process has logged it before: each stage of a run reads the same rows.
+
+    Of the processes of a fit only the first one logs.
+
+    Args:
+        message: The warning.
+    """
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        _log.warning("%s", message)
 
 
 class Source(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,13 +14,13 @@ from datamodules.tasks.task import SPLITS
 from stark.errors import StarkError, StarkFileNotFoundError
 from stark.storage import compose_yaml
 
-__all__ = ["Description", "is_description", "read_description"]
+__all__ = ["Description", "is_description", "read_description", "with_labels"]
 
 
-_REQUIRED = ("train", "dev", "text", "label", "labels")
+_REQUIRED = ("train", "dev", "text", "label")
 _COLUMNS = ("text", "text_pair", "label")
 _FORMAT = ("delimiter", "quoting", "encoding", "header")
-_KEYS = (*_REQUIRED, "test", "text_pair", "kind", "metrics", *_FORMAT)
+_KEYS = (*_REQUIRED, "labels", "test", "text_pair", "kind", "metrics", *_FORMAT)
 _LISTS = ("labels", "metrics")
 _USUAL_TAGS = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"))
 # Texts that YAML reads as null if they are not in quotation marks.
@@ -39,7 +39,7 @@ class Description:
         formats: Format of each of these files.
         texts: Columns of the texts.
         label: Column of the label.
-        labels: Name of each value of that column, in the order of the ids.
+        labels: Name of each value of that column, in the order of the ids; None if they are to be found in train.
         kind: Name of the kind of label, if it is given.
         metrics: Names of the metrics; may be empty.
     """
@@ -50,7 +50,7 @@ class Description:
     formats: Mapping[str, RecordFormat]
     texts: tuple[str, ...]
     label: str
-    labels: Mapping[str, str]
+    labels: Mapping[str, str] | None
     kind: str | None
     metrics: tuple[str, ...]
 
@@ -113,10 +113,28 @@ def read_description(path: Path, data_dir: str | None = None) -> Description:
         formats={split: _format(path, entries, split) for split in files},
         texts=tuple(values[key] for key in ("text", "text_pair") if key in values),
         label=values["label"],
-        labels=_labels(path, entries["labels"]),
+        labels=_labels(path, entries["labels"]) if "labels" in entries else None,
         kind=values.get("kind"),
         metrics=tuple(values.get("metrics", ())),
     )
+
+
+def with_labels(path: Path, labels: Sequence[str]) -> bytes:
+    """Return a description that names its labels.
+
+    Args:
+        path: Path of the YAML file.
+        labels: Labels that were found in train.
+
+    Returns:
+        The file's content, byte for byte, if it names the labels itself; else the same keys and these labels.
+    """
+    entries = _entries(path)
+    if "labels" in entries:
+        return path.read_bytes()
+    values = {key: entry.value for key, entry in entries.items()}
+    # PyYAML writes some characters wrongly if it may write others than those of ASCII, such as NEL.
+    return yaml.safe_dump({**values, "labels": list(labels)}, sort_keys=False).encode()
 
 
 class _Entry(NamedTuple):

@@ -34,11 +34,12 @@ class OwnTask(Task):
     codes: tuple[str, ...]
 
 
-def own_task(description: Description) -> OwnTask:
+def own_task(description: Description, labels: Mapping[str, str]) -> OwnTask:
     """Return the task that a file describes.
 
     Args:
         description: The content of the file.
+        labels: Name of each value of the label column, in the order of the ids: the description's, or those found.
 
     Returns:
         The task; no file of rows is read yet.
@@ -49,9 +50,9 @@ def own_task(description: Description) -> OwnTask:
     # Imported here because it imports torch, which is not needed to read a command's options.
     from stark.problems.table import problem_for
 
-    codes, labels = tuple(description.labels), tuple(description.labels.values())
+    codes, names = tuple(labels), tuple(labels.values())
     try:
-        problem = problem_for(labels, description.kind)
+        problem = problem_for(names, description.kind)
     except StarkError as error:
         raise description.error("kind", error) from error
     metrics = description.metrics or problem.default_metrics
@@ -59,7 +60,7 @@ def own_task(description: Description) -> OwnTask:
         if metric not in problem.metrics:
             raise description.error(
                 "metrics",
-                f"metric {metric!r} is not for {len(labels)} labels, choose out of {', '.join(problem.metrics)}",
+                f"metric {metric!r} is not for {len(names)} labels, choose out of {', '.join(problem.metrics)}",
             )
     try:
         score_names(metrics)
@@ -69,7 +70,7 @@ def own_task(description: Description) -> OwnTask:
         name=description.path.stem,
         splits=tuple(description.files),
         texts=description.texts,
-        label_names=labels,
+        label_names=names,
         kind=description.kind,
         metrics=metrics,
         submission_file=f"{description.path.stem}.tsv",

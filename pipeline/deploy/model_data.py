@@ -7,7 +7,8 @@ from typing import Any
 
 from transformers import AutoConfig, PreTrainedConfig
 
-from datamodules import GLUEDataModule, Task, is_description, open_task
+from datamodules import GLUEDataModule, OwnTask, Task, is_description, open_task
+from datamodules.tasks.description import with_labels
 from pipeline.execution.outputs import read_config
 from pipeline.run_folder import RunFolder
 from stark.errors import StarkError, StarkFileNotFoundError
@@ -51,16 +52,18 @@ def settings_of(folder: Path) -> dict[str, Any]:
     return {} if run is None else dict(read_config(run)[1]["data"])
 
 
-def keep_description(task: str, run: RunFolder) -> None:
+def keep_description(task: Task, run: RunFolder) -> None:
     """Copy the description of a user's task into a run, so that the run's folder suffices to know the task.
 
+    The copy names the labels, even if they were found in train.
+
     Args:
-        task: The task as in the run's settings; for GLUE's tasks nothing is copied.
+        task: The run's task; for GLUE's tasks nothing is copied.
         run: The run's folder.
     """
-    if is_description(task):
-        with new_file(run.description(task)) as temporary:
-            temporary.write_bytes(Path(task).read_bytes())
+    if isinstance(task, OwnTask):
+        with new_file(run.description(str(task.description))) as temporary:
+            temporary.write_bytes(with_labels(task.description, task.label_names))
 
 
 def task_of(folder: Path) -> Task | None:

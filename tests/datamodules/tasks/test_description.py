@@ -1,10 +1,13 @@
 """Descriptions of users' own tasks."""
 
 import json
+from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from datamodules.tasks.description import read_description
+from datamodules.tasks.description import read_description, with_labels
 
 GOOD = {"train": "a.csv", "dev": "b.csv", "text": "body", "label": "stars", "labels": ["bad", "good"]}
 
@@ -13,7 +16,7 @@ GOOD = {"train": "a.csv", "dev": "b.csv", "text": "body", "label": "stars", "lab
     ("change", "message"),
     [
         ({"trian": "x.csv"}, r"mine\.yaml, line 1: unknown key 'trian', choose out of train, dev, text, label"),
-        ({"dev": None}, r"mine\.yaml: no dev, it needs train, dev, text, label, labels"),
+        ({"dev": None}, r"mine\.yaml: no dev, it needs train, dev, text, label$"),
         ({"train": ["x"]}, r"mine\.yaml, line 1: train is \['x'\], not a file"),
         ({"label": ["x", "y"]}, r"mine\.yaml, line 1: label is \['x', 'y'\], not a column"),
         ({"labels": "good"}, r"mine\.yaml, line 1: labels is 'good', not a list"),
@@ -53,3 +56,18 @@ def test_files_that_are_no_description(tmp_path):
             read_description(tmp_path / "mine.yaml")
     with pytest.raises(FileNotFoundError, match="no such file"):
         read_description(tmp_path / "nowhere.yaml")
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1), min_size=2, unique=True))
+def test_found_labels_can_be_written_into_it(tmp_path_factory, labels):
+    path = tmp_path_factory.getbasetemp() / "mine.yaml"
+    keys = {**GOOD, "text": "no", "delimiter": "\\t", "metrics": ["macro_f1", "accuracy"], "header": "false"}
+    path.write_text(json.dumps({**keys, "labels": None}), encoding="utf-8")
+    assert read_description(path).labels is None
+    found = read_description(path)
+    path.write_bytes(with_labels(path, labels))
+    completed = read_description(path)
+    assert list(completed.labels.items()) == list(zip(labels, labels, strict=True))
+    assert replace(completed, labels=None, lines={}) == replace(found, lines={})
+    assert with_labels(path, ["others"]) == path.read_bytes()

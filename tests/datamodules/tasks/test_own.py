@@ -9,6 +9,11 @@ from datamodules.tasks.own import own_task
 from tests.datamodules.tasks.test_description import GOOD
 
 
+def described(path):
+    description = read_description(path)
+    return own_task(description, description.labels)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -21,7 +26,7 @@ from tests.datamodules.tasks.test_description import GOOD
 def test_kinds_and_metrics_that_do_not_fit(change, message, tmp_path):
     (tmp_path / "mine.yaml").write_text(json.dumps({**GOOD, **change}))
     with pytest.raises(ValueError, match=message):
-        own_task(read_description(tmp_path / "mine.yaml"))
+        described(tmp_path / "mine.yaml")
 
 
 @pytest.mark.parametrize(
@@ -34,5 +39,5 @@ def test_kinds_and_metrics_that_do_not_fit(change, message, tmp_path):
 )
 def test_kinds_and_metrics(change, kind, metrics, tmp_path):
     (tmp_path / "mine.yaml").write_text(json.dumps({**GOOD, **change}))
-    task = own_task(read_description(tmp_path / "mine.yaml"))
+    task = described(tmp_path / "mine.yaml")
     assert (task.problem.kind, task.metrics, task.description) == (kind, metrics, tmp_path / "mine.yaml")

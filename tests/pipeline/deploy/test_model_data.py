@@ -2,6 +2,8 @@ import shutil
 
 import pytest
 
+from datamodules import open_task
+from datamodules.sources.opening import open_source
 from pipeline.deploy.model_data import check_labels, data_of, keep_description, run_of, settings_of, task_of, texts_of
 from pipeline.execution.manifest import Manifest
 from pipeline.run_folder import RunFolder
@@ -34,7 +36,7 @@ def own(run, tiny_task, tmp_path):
     (tmp_path / "project").mkdir()
     description = write_own("sst2", tiny_task, tmp_path / "project", "csv")
     configure(run, description, None)
-    keep_description(str(description), RunFolder(run))
+    keep_description(open_task(str(description)), RunFolder(run))
     return description
 
 
@@ -72,7 +74,7 @@ def test_outside_of_a_run_they_must_be(tiny_task):
 
 def test_the_run_keeps_the_description_byte_for_byte(run, own, tmp_path, monkeypatch):
     own.write_bytes(own.read_bytes().replace(b"\n", b"\r\n") + "# ü".encode())
-    keep_description(str(own), RunFolder(run))
+    keep_description(open_task(str(own)), RunFolder(run))
     assert (run / "task/own_sst2.yaml").read_bytes() == own.read_bytes()
     # A description of the same name in the current folder is another task.
     (tmp_path / own.name).write_text("{train: a.csv, dev: b.csv, text: t, label: l, labels: [positive, negative]}")
@@ -80,7 +82,7 @@ def test_the_run_keeps_the_description_byte_for_byte(run, own, tmp_path, monkeyp
     own.unlink()
     assert task_of(run / "student").label_names == ("negative", "positive")
     assert data_of(run / "student").digest("dev")
-    keep_description("sst2", RunFolder(run))
+    keep_description(open_task("sst2"), RunFolder(run))
     assert [path.name for path in (run / "task").iterdir()] == [own.name]
 
 
@@ -124,3 +126,12 @@ def test_what_is_wrong_in_a_model_is_one_line_with_its_folder(run):
     ) as error:
         texts_of(run / "student")
     assert "\n" not in str(error.value)
+
+
+def test_the_copy_names_labels_that_were_found(run, own):
+    digest = open_source(open_task(str(own)), None).digest("dev")
+    own.write_text("".join(line for line in own.read_text().splitlines(True) if not line.startswith("labels:")))
+    keep_description(open_task(str(own)), RunFolder(run))
+    (own.parent / "train.csv").unlink()
+    assert task_of(run).label_names == ("negative", "positive")
+    assert data_of(run / "student").digest("dev") == digest
