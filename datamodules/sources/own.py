@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +11,14 @@ from pathlib import Path
 from datamodules.sources.cells import in_file, is_empty, label_of, texts_of
 from datamodules.sources.hashing import HashingReader
 from datamodules.sources.records import BadRecord, Record, open_records
-from datamodules.sources.source import Rows, parse_label, warn_of_empty_texts
+from datamodules.sources.source import Rows, parse_label, warn_of_empty_texts, warn_once
+from datamodules.sources.splitting import divide
 from datamodules.tasks.own import OwnTask
 from datamodules.tasks.record_format import RecordFormat
 from stark.errors import StarkError, StarkFileNotFoundError
 from stark.storage import file_digest
 
 __all__ = ["OwnSource"]
-
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,8 +38,27 @@ class OwnSource:
     def rows(self, split: str) -> Rows:
         """Return the rows of a split, without labels for test; warnings give the number of empty texts and labels.
 
-        An empty label in train marks a row without a label. In dev it is an error.
+        An empty label in train marks a row without a label. In dev it is an error. A part of train has the rows that
+        `split_rows` gives it, numbered from 0 as in a file of its own.
         """
+        if not self._is_divided(split):
+            rows = self._read(split)
+            return rows._replace(digest=self._identity(rows.digest, split))
+        rows = self._read("train")
+        chosen = divide(rows, self.task)[split]
+        pair = None if rows.text_b is None else [rows.text_b[row] for row in chosen]
+        assert rows.labels is not None  # train has them
+        labels = None if split == "test" else [rows.labels[row] for row in chosen]
+        return Rows(
+            [rows.text_a[row] for row in chosen],
+            pair,
+            labels,
+            list(range(len(chosen))),
+            self._identity(rows.digest, split),
+        )
+
+    def _read(self, split: str) -> Rows:
+        """Return the rows of a split's file, with the digest of the file alone."""
         path, task, labelled = self._file(split), self.task, split != "test"
         ids = {code: number for number, code in enumerate(task.codes)} if task.problem.has_classes else {}
         texts: tuple[list[str], ...] = tuple([] for _ in task.texts)
@@ -68,26 +84,32 @@ class OwnSource:
         if unlabelled == len(texts[0]) and labelled and texts[0]:
             raise StarkError(f"{path}: no row has a label in its column {task.label!r}")
         if unlabelled:
-            _log.warning("%s: %s of %s rows have no label: only distillation uses them", path, unlabelled, len(labels))
+            warn_once(f"{path}: {unlabelled} of {len(labels)} rows have no label: only distillation uses them")
         if not texts[0]:
             raise StarkError(f"{path}: no rows in it (the {split} split of task {task.name!r})")
         for note in notes:
-            _log.warning("%s: %s", path, note)
+            warn_once(f"{path}: {note}")
         warn_of_empty_texts(str(path), empty)
         pair = texts[1] if task.is_pair else None
         numbers = list(range(len(texts[0])))
-        return Rows(texts[0], pair, labels if labelled else None, numbers, self._identity(digest, split))
+        return Rows(texts[0], pair, labels if labelled else None, numbers, digest)
 
     def _identity(self, file: str, split: str) -> str:
         """Return a digest of a file's content, its format, and the meaning of its columns."""
         meaning: tuple[object, ...] = (self.task.texts, self.task.label, self.task.label_names, self.task.metrics)
         if self.task.codes != self.task.label_names:
             meaning = (*meaning, self.task.codes)
+        if self._is_divided(split):
+            meaning = (*meaning, split, *sorted(self.task.sizes.items()))
         form = self.task.formats[split]
         # CSV and JSON lines without format keys keep the digest that they had before these keys existed.
         if form not in (RecordFormat(), RecordFormat(json_lines=True)):
             meaning = (*meaning, form)
         return hashlib.sha256(f"{file} {meaning}".encode()).hexdigest()
+
+    def _is_divided(self, split: str) -> bool:
+        """Whether a split has some of the rows of train's file."""
+        return split in self.task.sizes or (split == "train" and bool(self.task.sizes))
 
     def _file(self, split: str) -> Path:
         if split not in self.task.files:

@@ -94,18 +94,6 @@ def empty_texts_note(numbers: Sequence[int], unit: str = "line") -> str:
     return f"{len(numbers)} rows have an empty text ({unit}s {first}) and are used as they are"
 
 
-def warn_of_empty_texts(where: str, numbers: Sequence[int], unit: str = "line") -> None:
-    """Log a warning if there are rows with an empty or blank text.
-
-    Args:
-        where: The file.
-        numbers: As in `empty_texts_note`, but there may be none.
-        unit: As in `empty_texts_note`.
-    """
-    if numbers:
-        _log.warning("%s: %s", where, empty_texts_note(numbers, unit))
-
-
 @functools.cache
 def warn_once(message: str) -> None:
     """Log a warning, unless this process has logged it before: each stage of a run reads the same rows.
@@ -117,6 +105,18 @@ def warn_once(message: str) -> None:
     """
     if os.environ.get("LOCAL_RANK", "0") == "0":
         _log.warning("%s", message)
+
+
+def warn_of_empty_texts(where: str, numbers: Sequence[int], unit: str = "line") -> None:
+    """Log a warning if there are rows with an empty or blank text.
+
+    Args:
+        where: The file.
+        numbers: As in `empty_texts_note`, but there may be none.
+        unit: As in `empty_texts_note`.
+    """
+    if numbers:
+        warn_once(f"{where}: {empty_texts_note(numbers, unit)}")
 
 
 class Source(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +18,18 @@ from stark.storage import compose_yaml
 __all__ = ["Description", "is_description", "read_description", "with_labels"]
 
 
-_REQUIRED = ("train", "dev", "text", "label")
+_REQUIRED = ("train", "text", "label")
 _COLUMNS = ("text", "text_pair", "label")
 _FORMAT = ("delimiter", "quoting", "encoding", "header")
-_KEYS = (*_REQUIRED, "labels", "test", "text_pair", "kind", "metrics", *_FORMAT)
+_KEYS = ("train", "dev", "text", "label", "labels", "test", "split", "text_pair", "kind", "metrics", *_FORMAT)
 _LISTS = ("labels", "metrics")
+_MAPPINGS = ("labels", "split")
+_PARTS = ("dev", "test")
 _USUAL_TAGS = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"))
 # Texts that YAML reads as null if they are not in quotation marks.
 _NULLS = ("", "~", "null", "Null", "NULL")
+_COUNT = re.compile(r"[1-9][0-9]{0,11}")
+_FRACTION = re.compile(r"0?\.[0-9]{1,15}")
 _ENDINGS = (".yaml", ".yml")
 
 
@@ -35,8 +40,10 @@ class Description:
     Attributes:
         path: Path of the YAML file.
         lines: Line of each key in it.
-        files: File of each split that exists.
+        files: File of each split that exists; of a part of train it is train's.
         formats: Format of each of these files.
+        sizes: Size of dev and of test where they are parts of train: a number of rows if it is an integer, else a
+            fraction of train's rows that have a label.
         texts: Columns of the texts.
         label: Column of the label.
         labels: Name of each value of that column, in the order of the ids; None if they are to be found in train.
@@ -48,6 +55,7 @@ class Description:
     lines: Mapping[str, int]
     files: Mapping[str, Path]
     formats: Mapping[str, RecordFormat]
+    sizes: Mapping[str, float]
     texts: tuple[str, ...]
     label: str
     labels: Mapping[str, str] | None
@@ -96,21 +104,29 @@ def read_description(path: Path, data_dir: str | None = None) -> Description:
         if key not in _KEYS:
             raise StarkError(f"{path}, line {entry.line}: unknown key {key!r}, choose out of {', '.join(_KEYS)}")
         is_mapping = isinstance(entry.value, dict)
-        if (is_mapping and key != "labels") or (not is_mapping and isinstance(entry.value, list) != (key in _LISTS)):
-            kinds = {"a list": _LISTS, "a file": SPLITS, "a column": _COLUMNS, "a word": ("kind", *_FORMAT)}
+        is_list = isinstance(entry.value, list)
+        if (is_mapping and key not in _MAPPINGS) or (not is_mapping and (is_list != (key in _LISTS) or key == "split")):
+            kinds = {
+                **{"a list": _LISTS, "a file": SPLITS, "a column": _COLUMNS, "a word": ("kind", *_FORMAT)},
+                "a mapping such as {dev: 0.1, test: 0.1}": ("split",),
+            }
             kind = next(kind for kind, keys in kinds.items() if key in keys)
             raise StarkError(f"{path}, line {entry.line}: {key} is {entry.value!r}, not {kind}")
     for key in _REQUIRED:
         if key not in entries:
-            raise StarkError(f"{path}: no {key}, it needs {', '.join(_REQUIRED)}")
+            raise StarkError(f"{path}: no {key}, it needs {', '.join(_REQUIRED)} and dev")
     values: dict[str, Any] = {key: entry.value for key, entry in entries.items()}
+    sizes = _sizes(path, entries)
+    if "dev" not in {*entries, *sizes}:
+        raise StarkError(f"{path}: no dev: name its file, or take a part of train for it by split: {{dev: 0.1}}")
     folder = path.parent if data_dir is None else Path(data_dir).expanduser()
-    files = {split: folder / values[split] for split in SPLITS if split in values}
+    named = {split: "train" if split in sizes else split for split in SPLITS if split in {*entries, *sizes}}
     return Description(
         path=path,
         lines={key: entry.line for key, entry in entries.items()},
-        files=files,
-        formats={split: _format(path, entries, split) for split in files},
+        files={split: folder / values[key] for split, key in named.items()},
+        formats={split: _format(path, entries, key) for split, key in named.items()},
+        sizes=sizes,
         texts=tuple(values[key] for key in ("text", "text_pair") if key in values),
         label=values["label"],
         labels=_labels(path, entries["labels"]) if "labels" in entries else None,
@@ -153,7 +169,7 @@ def _entries(path: Path) -> dict[str, _Entry]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise StarkError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(node, yaml.MappingNode):
-        raise StarkError(f"{path} is no description of a task: it needs {', '.join(_REQUIRED)}")
+        raise StarkError(f"{path} is no description of a task: it needs {', '.join(_REQUIRED)} and dev")
     entries: dict[str, _Entry] = {}
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
@@ -162,8 +178,8 @@ def _entries(path: Path) -> dict[str, _Entry]:
             if key in entries:
                 raise StarkError(f"the key {key!r} is there twice")
             _refuse_tags(value_node)
-            if isinstance(value_node, yaml.MappingNode) and key == "labels":
-                entries[key] = _Entry(_words(value_node), line)
+            if isinstance(value_node, yaml.MappingNode) and key in _MAPPINGS:
+                entries[key] = _Entry(_words(value_node, key), line)
                 continue
             if not isinstance(value_node, yaml.SequenceNode):
                 if not _is_null(value_node):
@@ -178,17 +194,42 @@ def _entries(path: Path) -> dict[str, _Entry]:
     return entries
 
 
-def _words(node: yaml.MappingNode) -> dict[str, str]:
-    """Return a mapping of words."""
+def _words(node: yaml.MappingNode, key: str) -> dict[str, str]:
+    """Return a key's mapping of words."""
     found: dict[str, str] = {}
     for key_node, value_node in node.value:
         code = _word(key_node)
         if code in found or _is_null(key_node) or _is_null(value_node):
             raise StarkError(
-                f"labels name {code!r} twice, or have a null: name each code once, and put a null in quotes"
+                f"{key}: {code!r} is there twice, or there is a null: name each one once, and put a null in quotes"
             )
         found[code] = _word(value_node)
     return found
+
+
+def _sizes(path: Path, entries: Mapping[str, _Entry]) -> dict[str, float]:
+    """Return the size of each part of train."""
+    if "split" not in entries:
+        return {}
+    entry, sizes = entries["split"], dict[str, float]()
+    assert isinstance(entry.value, dict)  # read_description has checked it
+    for part, size in entry.value.items():
+        wrong = ""
+        if part not in _PARTS:
+            wrong = "choose out of dev and test; the other rows are train"
+        elif part in entries:
+            wrong = f"the key {part} names a file for it: remove one of both"
+        elif _COUNT.fullmatch(size):
+            sizes[part] = int(size)
+        elif _FRACTION.fullmatch(size) and float(size) > 0:
+            sizes[part] = float(size)
+        else:
+            wrong = f"{size!r} is neither a fraction between 0 and 1 nor a number of rows"
+        if wrong:
+            raise StarkError(f"{path}, line {entry.line}: split, {part}: {wrong}")
+    if not sizes or sum(size for size in sizes.values() if isinstance(size, float)) >= 1:
+        raise StarkError(f"{path}, line {entry.line}: split is {entry.value}: give fractions whose sum is below 1")
+    return sizes
 
 
 def _labels(path: Path, entry: _Entry) -> dict[str, str]:

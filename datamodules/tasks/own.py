@@ -21,8 +21,9 @@ class OwnTask(Task):
 
     Attributes:
         description: Path of the YAML file that describes it.
-        files: File of each split that exists.
+        files: File of each split that exists; of a part of train it is train's.
         formats: Format of each of these files.
+        sizes: Size of dev and of test where they are parts of train, see `Description`.
         label: Column of the label.
         codes: Values of that column, in the order of the ids.
     """
@@ -30,6 +31,7 @@ class OwnTask(Task):
     description: Path
     files: Mapping[str, Path]
     formats: Mapping[str, RecordFormat]
+    sizes: Mapping[str, float]
     label: str
     codes: tuple[str, ...]
 
@@ -78,6 +80,7 @@ def own_task(description: Description, labels: Mapping[str, str]) -> OwnTask:
         description=description.path,
         files=description.files,
         formats=description.formats,
+        sizes=description.sizes,
         label=description.label,
         codes=codes,
     )

@@ -8,6 +8,7 @@ import torch
 
 from datamodules import GLUEDataModule, open_task
 from datamodules.sources.opening import open_source
+from datamodules.sources.splitting import divide
 from tests.datamodules.tasks.test_description import GOOD
 from tests.own import write_own
 
@@ -215,3 +216,114 @@ def test_how_files_are_written(tmp_path, caplog):
         (tmp_path / "mine.yaml").write_text("train: a.csv\ndev: b.csv\ntext: 0\nlabel: 3\nlabels: [no, yes]\n" + more)
         digests.add(open_source(open_task(str(tmp_path / "mine.yaml")), None).digest("train"))
     assert len(digests) == 5
+
+
+def write_divided(folder, task):
+    """Let dev and test be parts of train, and return the path of the description."""
+    path = folder / f"own_{task}.yaml"
+    keep = [line for line in path.read_text().splitlines(True) if not line.startswith(("dev:", "test:"))]
+    path.write_text("".join(keep) + "split: {dev: 0.2, test: 30}\n")
+    return path
+
+
+@pytest.mark.parametrize(("task", "ending"), [("sst2", "csv"), ("mrpc", "jsonl"), ("stsb", "tsv")])
+def test_parts_of_one_file_are_like_files_of_their_own(task, ending, tiny_task, tmp_path):
+    """All batches are those of three files with the rows of the parts."""
+    whole = open_source(open_task(str(write_own(task, tiny_task, tmp_path, ending))), None).rows("train")
+    path = write_divided(tmp_path, task)
+    lines = (tmp_path / f"train.{ending}").read_text().splitlines(True)
+    head = lines[:0] if ending == "jsonl" else lines[:1]
+    parts = divide(whole, open_task(str(path)))
+    (tmp_path / "files").mkdir()
+    for part, rows in parts.items():
+        chosen = [lines[len(head) + row] for row in rows]
+        (tmp_path / f"files/{part}.{ending}").write_text("".join([*head, *chosen]))
+    named = "".join(f"{part}: {part}.{ending}\n" for part in ("train", "dev", "test"))
+    kept = [line for line in path.read_text().splitlines(True) if not line.startswith(("train:", "split:"))]
+    (tmp_path / "files" / path.name).write_text(named + "".join(kept))
+    modules = [
+        GLUEDataModule(
+            str(description),
+            None,
+            str(tiny_task.encoder),
+            batch_size=16,
+            cache_dir=str(tmp_path / "cache"),
+            seed=1,
+            cut_seed=2,
+            labelled_limit=40,
+            use_unlabelled=True,
+        )
+        for description in (path, tmp_path / "files" / path.name)
+    ]
+    assert modules[0].task.splits == modules[1].task.splits == ("train", "dev", "test")
+    for stage, name in (
+        ("fit", "train_dataloader"),
+        ("validate", "val_dataloader"),
+        ("test", "test_dataloader"),
+        ("predict", "predict_dataloader"),
+    ):
+        pairs = []
+        for data in modules:
+            data.setup(stage)
+            pairs.append(list(getattr(data, name)()))
+        assert len(pairs[0]) == len(pairs[1]) > 0
+        for first, second in zip(*pairs, strict=True):
+            assert first.keys() == second.keys()
+            assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def divided(folder, rows, split="{dev: 0.25, test: 0.25}", labels="labels: [no, yes]\n", more=""):
+    (folder / "mine.yaml").write_text(f"train: a.csv\ntext: body\nlabel: stars\nsplit: {split}\n{labels}{more}")
+    (folder / "a.csv").write_text("body,stars\n" + "".join(f"{body},{stars}\n" for body, stars in rows))
+    return open_source(open_task(str(folder / "mine.yaml")), None)
+
+
+def test_a_division_is_told_once(tmp_path, caplog):
+    rows = [(f"text {n}", ["no", "yes"][n % 2]) for n in range(40)]
+    source = divided(tmp_path, [*rows, ("text", ""), ("", "no")])
+    found = {split: source.rows(split) for split in ("train", "dev", "test")}
+    assert caplog.messages == [
+        f"{tmp_path}/a.csv: 1 of 42 rows have no label: only distillation uses them",
+        f"{tmp_path}/a.csv: 1 row has an empty text (line 43) and is used as it is",
+        "mine.yaml: a.csv split into 22 rows of train, 10 of dev, 10 of test",
+    ]
+    assert sorted(text for rows in found.values() for text in rows.text_a) == sorted(
+        [*(text for text, _ in rows), "text", ""]
+    )
+    assert -100 in found["train"].labels
+    assert sorted(found["dev"].labels) == [0] * 5 + [1] * 5
+    assert found["test"].labels is None
+    assert all(rows.idx == list(range(len(rows.text_a))) for rows in found.values())
+    assert all(rows.digest == source.digest(split) for split, rows in found.items())
+    assert len({rows.digest for rows in found.values()}) == 3
+    with pytest.raises(FileNotFoundError, match="task 'mine' has no test split, only train, dev"):
+        divided(tmp_path, rows, "{dev: 0.25}").rows("test")
+
+
+def test_sizes_are_part_of_the_content(tmp_path):
+    rows = [(f"text {n}", ["no", "yes"][n % 2]) for n in range(40)]
+    splits = ("{dev: 0.25}", "{dev: 10}", "{dev: 0.25, test: 0.1}")
+    digests = {
+        (split, name): divided(tmp_path, rows, split).digest(name) for split in splits for name in ("train", "dev")
+    }
+    assert len(set(digests.values())) == len(digests)
+    # The order of the parts, and the way in which a number is written, are not.
+    assert divided(tmp_path, rows, "{test: 0.10, dev: .25}").digest("dev") == digests[splits[2], "dev"]
+
+
+def test_a_file_may_be_named_besides_a_part(tmp_path):
+    rows = [(f"text {n}", ["no", "yes"][n % 2]) for n in range(40)]
+    (tmp_path / "t.csv").write_text("body\nx\ny\n")
+    source = divided(tmp_path, rows, "{dev: 0.25}", more="test: t.csv\n")
+    assert [len(source.rows(split).text_a) for split in ("train", "dev", "test")] == [30, 10, 2]
+
+
+def test_classes_that_a_part_lacks_are_told(tmp_path, caplog):
+    rows = [*((f"text {n}", "no") for n in range(20)), *((f"other {n}", "yes") for n in range(20)), ("rare", "maybe")]
+    divided(tmp_path, rows, "{dev: 0.1, test: 0.1}", labels="").rows("test")
+    lacking = [message for message in caplog.messages if "the split leaves" in message]
+    assert lacking == [
+        f"mine.yaml: the split leaves {part} no row of 'maybe', which a.csv has" for part in ("dev", "test")
+    ]
+    with pytest.raises(ValueError, match=r"a\.csv: split\.dev is 0\.01, which of 41 rows with a label makes no row"):
+        divided(tmp_path, rows, "{dev: 0.01}", labels="").rows("dev")

@@ -16,13 +16,39 @@ GOOD = {"train": "a.csv", "dev": "b.csv", "text": "body", "label": "stars", "lab
     ("change", "message"),
     [
         ({"trian": "x.csv"}, r"mine\.yaml, line 1: unknown key 'trian', choose out of train, dev, text, label"),
-        ({"dev": None}, r"mine\.yaml: no dev, it needs train, dev, text, label$"),
+        ({"dev": None}, r"mine\.yaml: no dev: name its file, or take a part of train for it by split: \{dev: 0\.1\}"),
+        ({"text": None}, r"mine\.yaml: no text, it needs train, text, label and dev"),
+        (
+            {"split": {"dev": "0.1"}},
+            r"mine\.yaml, line 1: split, dev: the key dev names a file for it: remove one of both",
+        ),
+        (
+            {"split": {"test": "0.1", "train": "0.8"}},
+            r"line 1: split, train: choose out of dev and test; the other rows",
+        ),
+        ({"split": {"test": None}}, r"line 1: split: 'test' is there twice, or there is a null: name each one once"),
+        *(
+            (
+                {"split": {"test": size}},
+                f"line 1: split, test: '{size}' is neither a fraction between 0 and 1 nor a number",
+            )
+            for size in (0, "0.0", "1.0", 1.5, -1, "1e-1", "nan", "10%", "1_000", "", "5.")
+        ),
+        (
+            {"split": {"dev": 0.5, "test": 0.5}, "dev": None},
+            r"line 1: split is .*: give fractions whose sum is below 1",
+        ),
+        ({"split": {}}, r"line 1: split is \{\}: give fractions whose sum is below 1"),
+        *(
+            ({"split": split}, r"line 1: split is .*, not a mapping such as \{dev: 0\.1, test: 0\.1\}")
+            for split in ("0.1", ["dev"])
+        ),
         ({"train": ["x"]}, r"mine\.yaml, line 1: train is \['x'\], not a file"),
         ({"label": ["x", "y"]}, r"mine\.yaml, line 1: label is \['x', 'y'\], not a column"),
         ({"labels": "good"}, r"mine\.yaml, line 1: labels is 'good', not a list"),
         ({"labels": ["a", "a"]}, r"mine\.yaml, line 1: labels are \['a', 'a'\]: name each one once"),
         ({"labels": {"0": "a", "1": "a"}}, r"mine\.yaml, line 1: labels are \['a', 'a'\]: name each one once"),
-        ({"labels": {"0": None}}, r"mine\.yaml, line 1: labels name '0' twice, or have a null"),
+        ({"labels": {"0": None}}, r"mine\.yaml, line 1: labels: '0' is there twice, or there is a null"),
         ({"labels": {"0": ["a"]}}, r"mine\.yaml, line 1: there is a list or a mapping where a word belongs"),
         ({"labels": []}, r"mine\.yaml, line 1: labels are \[\]: name each one once"),
         ({"labels": ["a", ["b"]]}, r"mine\.yaml, line 1: there is a list or a mapping where a word belongs"),
@@ -71,3 +97,19 @@ def test_found_labels_can_be_written_into_it(tmp_path_factory, labels):
     assert list(completed.labels.items()) == list(zip(labels, labels, strict=True))
     assert replace(completed, labels=None, lines={}) == replace(found, lines={})
     assert with_labels(path, ["others"]) == path.read_bytes()
+
+
+def test_parts_of_train_have_its_file_and_format(tmp_path):
+    keys = {**GOOD, "train": "a.tsv.gz", "test": "c.jsonl", "split": {"dev": 0.25}}
+    (tmp_path / "mine.yaml").write_text(json.dumps({key: value for key, value in keys.items() if key != "dev"}))
+    description = read_description(tmp_path / "mine.yaml")
+    assert {split: path.name for split, path in description.files.items()} == {
+        **{"train": "a.tsv.gz", "dev": "a.tsv.gz", "test": "c.jsonl"}
+    }
+    assert description.formats["dev"] == description.formats["train"] != description.formats["test"]
+    assert description.sizes == {"dev": 0.25}
+    (tmp_path / "mine.yaml").write_text(
+        json.dumps({**keys, "dev": None, "test": None, "split": {"test": 7, "dev": ".5"}})
+    )
+    assert read_description(tmp_path / "mine.yaml").sizes == {"dev": 0.5, "test": 7}
+    assert isinstance(read_description(tmp_path / "mine.yaml").sizes["test"], int)

@@ -1,0 +1,135 @@
+"""Dividing the rows of one file into train, dev and test, so that rows with the same texts stay together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+
+from datamodules.sources.cells import in_file
+from datamodules.sources.source import Rows, warn_once
+from datamodules.tasks.own import OwnTask
+from stark.errors import StarkError
+
+__all__ = ["divide", "split_rows"]
+
+# Maximum number of labels that a warning names.
+_MOST_NAMES = 5
+
+
+def divide(rows: Rows, task: OwnTask) -> dict[str, list[int]]:
+    """Divide the rows of train into parts, and tell once how many rows each part has and which labels it lacks.
+
+    Args:
+        rows: All rows of the file, with their labels.
+        task: The task; it gives the sizes of the parts.
+
+    Returns:
+        Row numbers of each part, as `split_rows` gives them.
+
+    Raises:
+        StarkError: As for `split_rows`; the message names the file.
+    """
+    # Imported here because it takes seconds and is not needed to open a source.
+    import torch
+
+    name, path, problem = task.description.name, task.files["train"], task.problem
+    labels = torch.tensor(rows.labels, dtype=problem.label_dtype)
+    labelled = problem.is_labelled(labels).nonzero().flatten()
+    strata: list[int | None] = [None] * len(labels)
+    for row, stratum in zip(labelled.tolist(), problem.strata(labels[labelled]).tolist(), strict=True):
+        strata[row] = stratum
+    texts = zip(*([rows.text_a] if rows.text_b is None else [rows.text_a, rows.text_b]), strict=True)
+    with in_file(path):
+        parts = split_rows(list(texts), strata, task.sizes)
+    train, *others = (f"{len(chosen):,}" for chosen in parts.values())
+    told = ", ".join(f"{number} of {part}" for number, part in zip(others, task.sizes, strict=True))
+    warn_once(f"{name}: {path.name} split into {train} rows of train, {told}")
+    for part, chosen in parts.items() if problem.has_classes else ():
+        if missing := sorted(set(labels[labelled].tolist()) - set(labels[chosen].tolist())):
+            more = f" and {len(missing) - _MOST_NAMES} more" if len(missing) > _MOST_NAMES else ""
+            names = ", ".join(repr(task.label_names[label]) for label in missing[:_MOST_NAMES])
+            warn_once(f"{name}: the split leaves {part} no row of {names}{more}, which {path.name} has")
+    return parts
+
+
+def split_rows(
+    texts: Sequence[Sequence[str]], strata: Sequence[int | None], sizes: Mapping[str, float]
+) -> dict[str, list[int]]:
+    """Divide rows into train and other parts; only the rows decide, and no seed.
+
+    Rows whose texts are the same but for case and white space form a group, which is never divided. The groups of a
+    stratum are ordered by the SHA-256 of their texts. dev takes them from the beginning and test from the end, so that
+    few rows change their part when rows are added. A group is taken if this brings the number of rows taken from this
+    stratum and the ones before nearer to their share. A group with an unlabelled row stays in train.
+
+    Args:
+        texts: The one or two texts of each row.
+        strata: Number of each row's stratum, such as its class; None for a row without a label.
+        sizes: Size of dev, of test, or of both: an integer is a number of rows, another number a fraction of the rows
+            that have a label.
+
+    Returns:
+        Row numbers of train and of the parts, ascending.
+
+    Raises:
+        StarkError: A part would have no rows, or train would have none with a label.
+
+    Examples:
+        >>> parts = split_rows([["a"], ["b"], ["A "], ["c"], ["d"]], [0, 0, 0, 0, 0], {"dev": 2})
+        >>> len(parts["dev"]), (0 in parts["dev"]) == (2 in parts["dev"])
+        (2, True)
+    """
+    groups: dict[bytes, list[int]] = {}
+    for row, words in enumerate(texts):
+        groups.setdefault(_key(words), []).append(row)
+    # Rows by stratum; within it, groups in the order of their keys.
+    free: dict[int, list[list[int]]] = {}
+    for key in sorted(groups):
+        known = [stratum for row in groups[key] if (stratum := strata[row]) is not None]
+        if len(known) == len(groups[key]):
+            free.setdefault(min(known), []).append(groups[key])
+    labelled = sum(stratum is not None for stratum in strata)
+    parts: dict[str, list[int]] = {"train": []}
+    for part, size in sizes.items():
+        rows = size if isinstance(size, int) else round(size * labelled)
+        taken = _take(free, rows, from_end=part == "test")
+        if not taken:
+            raise StarkError(
+                f"split.{part} is {size}, which of {labelled} rows with a label makes no row: give more rows to it, or "
+                f"name a file for {part}"
+            )
+        parts[part] = sorted(taken)
+    elsewhere = {row for rows in parts.values() for row in rows}
+    parts["train"] = [row for row in range(len(texts)) if row not in elsewhere]
+    if all(strata[row] is None for row in parts["train"]):
+        raise StarkError(f"split takes all {labelled} rows with a label, and leaves none of them to train on")
+    return parts
+
+
+def _take(free: dict[int, list[list[int]]], size: int, *, from_end: bool) -> list[int]:
+    """Take about this number of rows out of the groups of all strata, in proportion to their rows.
+
+    What one stratum gives too much or too little is made up for in the next one, so that the errors do not add up.
+    """
+    total = sum(len(group) for groups in free.values() for group in groups)
+    taken: list[int] = []
+    seen = 0
+    for stratum in sorted(free):
+        seen += sum(map(len, free[stratum]))
+        kept = []
+        for group in reversed(free[stratum]) if from_end else free[stratum]:
+            # The share of the strata so far is size * seen / total rows; in integers nothing is rounded.
+            lacking = size * seen - len(taken) * total
+            if 2 * lacking > len(group) * total:
+                taken += group
+            else:
+                kept.append(group)
+        free[stratum] = kept[::-1] if from_end else kept
+    return taken
+
+
+def _key(texts: Sequence[str]) -> bytes:
+    """Return a hash of texts without their case and white space, by which groups are found and ordered."""
+    words = [" ".join(text.casefold().split()) for text in texts]
+    return hashlib.sha256(json.dumps(words).encode()).digest()
