@@ -61,7 +61,7 @@ def found_labels(description: Description) -> tuple[str, ...]:
         examples = ", ".join(map(repr, labels[:_EXAMPLES])) + ("" if len(labels) <= _EXAMPLES else ", ...")
         raise StarkError(
             f"{where} has {len(labels):,} distinct values in {counts.total():,} rows ({examples}), which look like "
-            f"scores or texts: write labels: [{column}] for regression, or name the classes under labels"
+            "scores or texts: write labels: [score] for regression, or name the classes under labels"
         )
     if len(labels) == 1:
         raise StarkError(f"{where} has only one label, {labels[0]!r}: there is nothing to learn from it")

@@ -414,7 +414,8 @@ def test_every_odd_value(values, place, fault_table):
 
 
 TASK_YAML = {
-    **{"train": "a.csv", "dev": "b.tsv", "test": "c.jsonl", "text": "body", "label": "stars", "labels": ["no", "yes"]},
+    **{"train": "a.csv", "dev": "b.tsv", "split": {"test": "0.1"}, "text": "body", "label": "stars"},
+    "labels": ["no", "yes"],
     **{"metrics": ["accuracy"], "text_pair": "other", "delimiter": ";", "quoting": "auto", "encoding": "utf-8"},
     "header": "true",
 }

@@ -93,7 +93,7 @@ def test_a_file_is_read_once_and_again_when_it_changed(tmp_path, monkeypatch):
         patch.setattr("datamodules.sources.found_labels.open_records", None)
         assert open_task(path) == first
     state = file.stat()
-    file.write_text(file.read_text().replace("good", "fine"))  # of the same size
+    file.write_bytes(file.read_bytes().replace(b"good", b"fine"))  # of the same size
     os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns + 1))
     task = open_task(path)
     assert task.label_names == ("bad", "fine")
@@ -117,7 +117,7 @@ def test_other_labels_in_dev_are_an_error(tmp_path):
             ["2.5", "3", "3"],
             r"mine\.yaml: the column 'stars' of a\.csv has 2 distinct values in 3 rows \('2\.5', '3'\)",
         ),
-        (["0.0", "1.0"], r"write labels: \[stars\] for regression, or name the classes under labels"),
+        (["0.0", "1.0"], r"write labels: \[score\] for regression, or name the classes under labels"),
         (["1e-3", "2,5", "n/a"], "look like scores or texts"),
         ([str(n) for n in range(201)] * 3, r"201 distinct values in 603 rows \('0', '1', '2', \.\.\.\)"),
         ([f"text {n}" for n in range(21)], "21 distinct values in 21 rows"),
