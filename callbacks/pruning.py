@@ -99,6 +99,7 @@ class Pruning(Callback):
             scoring_batches(data, self.split, self.reduction, device),
             [self.score],
             reduction=self.reduction,
+            problem=module.train_problem,
         )
         if trainer.is_global_zero:
             scores.save(Path(trainer.default_root_dir) / "student_scores.safetensors")

@@ -131,4 +131,5 @@ class TeacherSparsification(Callback):
             [self.score],
             Distilled(nn.Module.to(module.student, device), module.loss),
             self.reduction,
+            module.train_problem,
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
 
 from datamodules.sources.source import warn_once
 from datamodules.tasks.task import Task
@@ -17,8 +16,6 @@ __all__ = ["doubts_of", "same_rows", "warn_of_doubts"]
 _MOST_NAMES = 5
 # The share of rows that is reported if it is cut.
 _LONG = 0.01
-# Scores with a standard deviation or a mean beyond this factor are trained badly.
-_FAR = 8.0
 
 
 def doubts_of(parts: Mapping[str, TokenColumns], problem: Problem, max_length: int) -> list[str]:
@@ -46,8 +43,6 @@ def doubts_of(parts: Mapping[str, TokenColumns], problem: Problem, max_length: i
             more = f" and {len(missing) - _MOST_NAMES} more" if len(missing) > _MOST_NAMES else ""
             named = ", ".join(repr(problem.label_names[label]) for label in missing[:_MOST_NAMES])
             doubts.append(f"{name} has no row of {named}{more}")
-        elif not problem.has_classes and name == "train" and (told := _scale_of(labels[problem.is_labelled(labels)])):
-            doubts.append(f"{name} has scores with {told}: divide them so that their standard deviation is about 1")
         long = int((rows.lengths >= max_length).sum())
         if long >= _LONG * len(rows.lengths):
             doubts.append(
@@ -55,14 +50,6 @@ def doubts_of(parts: Mapping[str, TokenColumns], problem: Problem, max_length: i
                 "there: raise data.max_length if the encoder has more positions"
             )
     return doubts
-
-
-def _scale_of(scores: Tensor) -> str:
-    """The scale of scores that are hard to learn; empty for others. A new head starts at 0 and moves in small steps."""
-    mean, spread = float(scores.mean()), float(scores.std())
-    if 1 / _FAR <= spread <= _FAR and abs(mean) <= _FAR * max(spread, 1.0):
-        return ""
-    return f"mean {mean:.3g} and standard deviation {spread:.3g}"
 
 
 def same_rows(first: TokenColumns, second: TokenColumns) -> bool:

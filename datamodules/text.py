@@ -156,6 +156,10 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
         padding = torch.tensor([self.tokenizer.pad_token_id])
         return known if padding in known else torch.cat([padding, known]).sort().values
 
+    def train_labels(self) -> Tensor:
+        """Return the labels of the rows that are trained on, with marks where a row has none."""
+        return self._rows("train").fields["labels"]
+
     def digest(self, split: str) -> str:
         """Return a digest of a split's content, independent of its path; for a loaded split of the loaded content.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import logging
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -37,17 +39,22 @@ from lightning_modules.resuming import (
     validation_is_due,
 )
 from lightning_modules.strategies import check_strategy, reset_random_streams, settle_buckets_
+from stark.choices import ClassWeights
 from stark.errors import StarkError
 from stark.forward.classifying import Batch, classify
 from stark.forward.lean_training import HasTokenIds, UsedRows, cheap_dropout_, follow_, plain_, use_rows_
+from stark.forward.scaled_head import plain_head_, scale_head_
 from stark.model_folders.input_checks import HasInputs, check_inputs, check_tokenizer_limit
 from stark.model_folders.model_folder import labels_of
 from stark.problems.metrics import computed, score_of
+from stark.problems.problem import HasTrainLabels, Problem
 from stark.problems.score_names import score_names
 from stark.problems.table import problem_for
 from stark.processes import all_gather_object
 
 __all__ = ["ClassificationModule"]
+
+_log = logging.getLogger(__name__)
 
 _HPARAMS = LightningModule.CHECKPOINT_HYPER_PARAMS_KEY
 # Paths of models may change: models are compared by their content, or their weights come from the checkpoint.
@@ -77,6 +84,7 @@ class ClassificationModule(LightningModule):
         warmup_proportion: Fraction of the phase's steps in which the learning rate rises.
         kind: Name of the kind of label, see `problem_for`; linked from the data.
         score_metrics: Names of the metrics whose mean is ``val/score``; None for all but errors. Linked from the data.
+        class_weights: Weights of the classes in the task loss; see `class_weights`.
     """
 
     #: The trained network; in distillation the student.
@@ -93,6 +101,7 @@ class ClassificationModule(LightningModule):
         warmup_proportion: float = 0.1,
         kind: str | None = None,
         score_metrics: list[str] | None = None,
+        class_weights: ClassWeights = "none",
     ) -> None:
         """Store the settings; subclasses load the classifier."""
         super().__init__()
@@ -107,6 +116,10 @@ class ClassificationModule(LightningModule):
         self.warmup_proportion = warmup_proportion
         #: The kind of label.
         self.problem = problem_for(self.label_names, kind)
+        self.class_weights = class_weights
+        if class_weights != "balanced":  # which is checked when train is known
+            self.problem.for_train(torch.empty(0), class_weights)
+        self._train_problem: Problem | None = None
         self.score_metrics = score_names(metrics) if score_metrics is None else list(score_metrics)
         self.val_metrics = self.problem.build_metrics(metrics)
         self.test_metrics = self.val_metrics.clone()
@@ -150,17 +163,33 @@ class ClassificationModule(LightningModule):
         """
         check_strategy(self.trainer.strategy)
         if stage == "fit":
-            self._use_rows()
+            self._train_problem = None  # of an earlier fit
+            self._adapt_classifier()
+            if self.trainer.is_global_zero and self.train_problem.note:
+                _tell_once(self.train_problem.note)
 
     def teardown(self, stage: str) -> None:
-        """Restore the classifier's ordinary embeddings and dropout after a fit."""
+        """Restore the classifier's ordinary embeddings, head and dropout after a fit."""
         if stage == "fit":
             plain_(self.classifier)
+            plain_head_(self.classifier)
 
-    def _use_rows(self) -> None:
+    @property
+    def train_problem(self) -> Problem:
+        """The kind of label with losses that are adapted to the labels of train, if the data module knows them."""
+        if self._train_problem is None:
+            data = None if self._trainer is None else getattr(self.trainer, "datamodule", None)
+            labels = data.train_labels() if isinstance(data, HasTrainLabels) else torch.empty(0, dtype=torch.int64)
+            self._train_problem = self.problem.for_train(labels, self.class_weights)
+        return self._train_problem
+
+    def _adapt_classifier(self) -> None:
         data = getattr(self.trainer, "datamodule", None)
         if isinstance(data, HasTokenIds):
             use_rows_(self.classifier, data.train_token_ids())
+        unit, start = self.train_problem.unit, self.train_problem.start
+        if (unit, start) != (1, 0):
+            scale_head_(self.classifier, unit, start)
 
     # Steps
 
@@ -347,7 +376,8 @@ class ClassificationModule(LightningModule):
         """
         if self._trainer is not None and self.trainer.training:
             # Keys that start with an underscore are LightningCLI's internal entries.
-            kept = (self.hparams, checkpoint[_HPARAMS])
+            # Checkpoints of earlier versions have no class weights.
+            kept = (self.hparams, {"class_weights": "none", **checkpoint[_HPARAMS]})
             now, then = ({k: v for k, v in d.items() if k[0] != "_" and k not in _PATHS} for d in kept)
             refuse_changes(now, then, "model")
             refuse_changes(self.fit_settings(), checkpoint["fit_settings"], "trainer")
@@ -374,7 +404,13 @@ class ClassificationModule(LightningModule):
             self.classifier = classifier
             nn.Module.to(self.classifier, self.device)
             if self._trainer is not None and self.trainer.training:
-                self._use_rows()
+                self._adapt_classifier()
+
+
+@functools.cache
+def _tell_once(note: str) -> None:
+    """Log a line, unless it has been logged before: each stage of a run trains on the same labels."""
+    _log.warning("%s", note)
 
 
 def classifier_from_config(config: str) -> PreTrainedModel:

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from lightning_modules.base import ClassificationModule
 from lightning_modules.resuming import refuse_changes
 from lightning_modules.teacher_outputs import TeacherOutputs
+from stark.choices import ClassWeights
 from stark.encoders.cutting import shrink_
 from stark.encoders.layers import kept_units
 from stark.encoders.units import KeptUnits, UnitMasks
@@ -50,6 +51,8 @@ class DistillationModule(ClassificationModule):
         distillation_weight: Weight of `SoftTargets`, as an alternative to ``loss``.
         kind: Name of the kind of label, see `problem_for`; linked from the data.
         score_metrics: Names of the metrics whose mean is ``val/score``; None for all but errors. Linked from the data.
+        class_weights: Weights of the classes in the task loss: ``none``, ``balanced`` (inversely proportional to their
+            rows in train), or a list with one number per class.
 
     Raises:
         StarkError: If a model cannot be loaded, has other labels, or the tokenizers of the two differ.
@@ -69,9 +72,12 @@ class DistillationModule(ClassificationModule):
         distillation_weight: float | None = None,
         kind: str | None = None,
         score_metrics: list[str] | None = None,
+        class_weights: ClassWeights = "none",
     ) -> None:
         """Load both models."""
-        super().__init__(label_names, metrics, learning_rate, weight_decay, warmup_proportion, kind, score_metrics)
+        super().__init__(
+            label_names, metrics, learning_rate, weight_decay, warmup_proportion, kind, score_metrics, class_weights
+        )
         asked = {"temperature": temperature, "weight": distillation_weight}
         given = {name: value for name, value in asked.items() if value is not None}
         if loss is not None and given:
@@ -163,7 +169,7 @@ class DistillationModule(ClassificationModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one distillation step."""
         outputs = outputs_of(self.classifier, batch, self.loss.student_layers)
-        return self.log_loss(self.loss(self.problem, outputs, self.ask(batch), batch), batch_idx)
+        return self.log_loss(self.loss(self.train_problem, outputs, self.ask(batch), batch), batch_idx)
 
     def on_fit_start(self) -> None:
         """Move the teacher to the student's device; Lightning does not, as the teacher is not a submodule."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from lightning_modules.base import ClassificationModule
+from stark.choices import ClassWeights
 from stark.forward.classifying import Batch
 from stark.model_folders.model_folder import load_classifier, load_tokenizer
 from stark.problems.problem import Reduction
@@ -26,6 +27,8 @@ class FinetuningModule(ClassificationModule):
         warmup_proportion: Fraction of the steps in which the learning rate rises.
         kind: Name of the kind of label, see `problem_for`; linked from the data.
         score_metrics: Names of the metrics whose mean is ``val/score``; None for all but errors. Linked from the data.
+        class_weights: Weights of the classes in the task loss: ``none``, ``balanced`` (inversely proportional to their
+            rows in train), or a list with one number per class.
 
     Raises:
         StarkError: If the model cannot be loaded, or has other labels.
@@ -41,16 +44,19 @@ class FinetuningModule(ClassificationModule):
         warmup_proportion: float = 0.1,
         kind: str | None = None,
         score_metrics: list[str] | None = None,
+        class_weights: ClassWeights = "none",
     ) -> None:
         """Load the model."""
-        super().__init__(label_names, metrics, learning_rate, weight_decay, warmup_proportion, kind, score_metrics)
+        super().__init__(
+            label_names, metrics, learning_rate, weight_decay, warmup_proportion, kind, score_metrics, class_weights
+        )
         self.save_hyperparameters()
         self.classifier = load_classifier(model_name_or_path, label_names=self.label_names, kind=kind)
         self.tokenizer = load_tokenizer(model_name_or_path)
 
     def task_loss(self, logits: Tensor, batch: Batch, reduction: Reduction = "mean") -> Tensor:
         """Return the loss on the batch's labels; see `Problem.task_loss`."""
-        return self.problem.task_loss(logits, batch["labels"], reduction)
+        return self.train_problem.task_loss(logits, batch["labels"], reduction)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one training step on the labels."""

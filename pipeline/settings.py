@@ -11,7 +11,7 @@ from typing import Any, Literal
 from datamodules import open_task
 from pipeline.parsing.plugins import Plugin
 from stark.budgets.checks import check_sparsity
-from stark.choices import LayerChoice, ScoreReduction, ScoringSplit
+from stark.choices import ClassWeights, LayerChoice, ScoreReduction, ScoringSplit
 from stark.errors import StarkError
 
 __all__ = [
@@ -112,10 +112,12 @@ class FitSettings:
     warmup_proportion: float = number(0.1, 0, 1)
     #: Validations without a better score before the fit stops.
     patience: int = number(5, 0)
+    #: Weights of the classes in the task loss: none, balanced, or a list with one number per class.
+    class_weights: ClassWeights = "none"
 
-    def optimization(self) -> dict[str, float]:
+    def training(self) -> dict[str, Any]:
         """The arguments of the Lightning modules that have the same names."""
-        names = ("learning_rate", "weight_decay", "warmup_proportion")
+        names = ("learning_rate", "weight_decay", "warmup_proportion", "class_weights")
         return {name: getattr(self, name) for name in names}
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["LayerChoice", "ScoreReduction", "ScoringSplit"]
+__all__ = ["ClassWeights", "LayerChoice", "ScoreReduction", "ScoringSplit"]
+
+ClassWeights = Literal["none", "balanced"] | list[float]
+"""Weights of the classes in the task loss: none, inversely proportional to their rows, or one number per class."""
 
 LayerChoice = Literal["first", "last", "alternate"]
 """Which layers are kept."""

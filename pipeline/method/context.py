@@ -58,6 +58,7 @@ class RunContext:
         self.scoring: dict[str, Any] = {**batches, **settings.group("scoring"), **accelerator}
         self.distilling: dict[str, Any] = {**self.fitting, **settings.group("distillation")}
         self.friendliness = {**self.scoring, **{name: self.distilling[name] for name in LOSS_SETTINGS}}
+        self.friendliness["distillation.class_weights"] = settings.distillation.class_weights
         self.friendliness["teacher.score"] = settings.teacher.score
         self.grid = {f"teacher.{name}": value for name, value in asdict(settings.teacher).items()}
         self._data = data

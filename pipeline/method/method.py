@@ -70,6 +70,7 @@ class Method:
         """The stages that run once, independent of the number of seeds."""
         settings, folder, first = self._settings, self._folder, self._first
         prunes = settings.student.sparsity is not None
+        scoring = {**first.scoring, "finetuning.class_weights": settings.finetuning.class_weights} if prunes else {}
         return [
             Stage(
                 folder.finetune.name,
@@ -84,7 +85,7 @@ class Method:
             Stage(
                 folder.prune.name,
                 (folder.finetune.name,),
-                {**settings.group("student"), **(first.scoring if prunes else {})},
+                {**settings.group("student"), **scoring},
                 (folder.initial_student.name, *((folder.student_scores.name,) if prunes else ())),
                 lambda *_: prune.cut_student(settings, folder.prune.path, folder.dense_teacher.path),
             ),

@@ -44,7 +44,7 @@ def distill(
     arguments = {
         "teacher": str(teacher),
         "student": str(student),
-        **fit.optimization(),
+        **fit.training(),
         "loss": fit.loss_config(),
     }
     extra: list[dict[str, Any]] = []
@@ -76,7 +76,7 @@ def train_alone(
         resume: Whether to continue an interrupted fit from its latest checkpoint.
     """
     fit: FitSettings = settings.distillation
-    arguments = {"model_name_or_path": str(student), **fit.optimization()}
+    arguments = {"model_name_or_path": str(student), **fit.training()}
     # The epochs of a distillation also contain the unlabelled rows, so that they may have more steps.
     labelled, every = (_train_rows(settings, student, use_unlabelled) for use_unlabelled in (False, True))
     fit = replace(fit, epochs=max(1, round(fit.epochs * every / labelled)))

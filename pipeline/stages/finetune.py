@@ -38,7 +38,7 @@ def finetune(
         expected: Arguments of `ExpectedModel`, which checks the loaded encoder; None for no check.
     """
     fit = settings.finetuning
-    arguments = {"model_name_or_path": settings.model_name_or_path, **fit.optimization()}
+    arguments = {"model_name_or_path": settings.model_name_or_path, **fit.training()}
     extra = [] if expected is None else [{"class_path": "callbacks.ExpectedModel", "init_args": dict(expected)}]
     run_fit(settings, folder, fit, "lightning_modules.FinetuningModule", arguments, callbacks, resume, extra)
     for line in _alarms(settings, folder / MODEL):

@@ -48,10 +48,11 @@ def predict_students(
     batches = list(scoring_batches(data, "selection", reduction, trainer.strategy.root_device))
     score, budget = teacher_score(settings), budget_of(settings, "teacher")
     loss = trained_loss(settings.distillation, student, teacher, trial.parent)
+    trained = data.task.problem.for_train(data.train_labels(), settings.distillation.class_weights)
     if split == "selection" or (split, data.selection) == ("validation", "validation"):
         held_out = cross_fit(
             folds(batches),
-            lambda fold: score_units(teacher, fold, [score], Distilled(student, loss), reduction),
+            lambda fold: score_units(teacher, fold, [score], Distilled(student, loss), reduction, trained),
         )
     else:
         held_out = [HeldOut(score.read(scores, teacher), batches)]

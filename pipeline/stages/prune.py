@@ -11,7 +11,7 @@ from pipeline.run_folder import MODEL, STUDENT_SCORES
 from pipeline.settings import RunSettings
 from pipeline.stages.leaving import log_pictures, save_model
 from pipeline.stages.ranking import budget_of, student_score
-from pipeline.stages.scorer import batches_for_scoring, scorer
+from pipeline.stages.scorer import data_for_scoring, scorer
 from stark.encoders.layer_dropping import drop_layers
 from stark.encoders.layers import kept_units
 from stark.model_folders.model_folder import load_classifier, load_tokenizer
@@ -36,13 +36,9 @@ def cut_student(settings: RunSettings, folder: Path, dense: Path) -> None:
     else:
         assert student.sparsity is not None  # StudentSettings checks it
         score, trainer = student_score(settings), scorer(settings)
-        device = trainer.strategy.root_device
-        scores = score_units(
-            nn.Module.to(model, device),
-            batches_for_scoring(settings, dense, trainer),
-            [score],
-            reduction=settings.scoring.reduction,
-        )
+        batches, problem = data_for_scoring(settings, dense, trainer, settings.finetuning)
+        nn.Module.to(model, trainer.strategy.root_device)
+        scores = score_units(model, batches, [score], reduction=settings.scoring.reduction, problem=problem)
         scores.save(folder / STUDENT_SCORES)
         before = kept_units(model)
         model = prune_(model, score, scores, student.sparsity, budget_of(settings, "student"), student.round_to)

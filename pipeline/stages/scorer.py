@@ -1,4 +1,4 @@
-"""What scoring needs: a device, models on that device, and batches."""
+"""What scoring needs: a device, models on that device, batches, and the losses that the models were trained with."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from transformers import PreTrainedModel
 
 from callbacks.scoring import scoring_batches
 from datamodules import GLUEDataModule
-from pipeline.settings import RunSettings
+from pipeline.settings import FitSettings, RunSettings
 from stark.forward.classifying import Batch
 from stark.model_folders.model_folder import load_classifier
+from stark.problems.problem import Problem
 
-__all__ = ["batches_for_scoring", "on_device", "scorer"]
+__all__ = ["data_for_scoring", "on_device", "scorer"]
 
 
 def scorer(settings: RunSettings) -> Trainer:
@@ -37,18 +38,23 @@ def on_device(trainer: Trainer, teacher: Path, student: Path) -> tuple[PreTraine
     return nn.Module.to(first, device), nn.Module.to(second, device)
 
 
-def batches_for_scoring(settings: RunSettings, tokenizer: Path, trainer: Trainer) -> Iterable[Batch]:
-    """The batches that units are scored on, on the trainer's device.
+def data_for_scoring(
+    settings: RunSettings, tokenizer: Path, trainer: Trainer, fit: FitSettings
+) -> tuple[Iterable[Batch], Problem]:
+    """The batches that units are scored on, on the trainer's device, and the losses of a fit.
 
     Args:
         settings: The run's settings.
         tokenizer: Folder with the tokenizer.
         trainer: Trainer from `scorer`.
+        fit: Settings of the fit whose losses the scores are computed from.
 
     Returns:
-        The batches, in a fixed order.
+        The batches, in a fixed order, and the kind of label with the losses.
     """
     data = GLUEDataModule(model_name_or_path=str(tokenizer), seed=settings.seed, **settings.data)
     data.prepare_data()
     data.setup("fit")
-    return scoring_batches(data, settings.scoring.split, settings.scoring.reduction, trainer.strategy.root_device)
+    device = trainer.strategy.root_device
+    batches = scoring_batches(data, settings.scoring.split, settings.scoring.reduction, device)
+    return batches, data.task.problem.for_train(data.train_labels(), fit.class_weights)

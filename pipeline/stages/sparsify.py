@@ -17,7 +17,7 @@ from pipeline.stages.ranking import (
     student_score,
     teacher_score,
 )
-from pipeline.stages.scorer import batches_for_scoring, on_device, scorer
+from pipeline.stages.scorer import data_for_scoring, on_device, scorer
 from stark.encoders.cutting import shrink_
 from stark.encoders.layer_dropping import drop_layers
 from stark.encoders.layers import encoder_layers
@@ -61,8 +61,8 @@ def _score(settings: RunSettings, teacher: Path, student: Path, scores: Sequence
     trainer = scorer(settings)
     dense, trial = on_device(trainer, teacher, student)
     loss = trained_loss(settings.distillation, trial, dense, student.parent)
-    batches = batches_for_scoring(settings, teacher, trainer)
-    return score_units(dense, batches, scores, Distilled(trial, loss), settings.scoring.reduction)
+    batches, problem = data_for_scoring(settings, teacher, trainer, settings.distillation)
+    return score_units(dense, batches, scores, Distilled(trial, loss), settings.scoring.reduction, problem)
 
 
 def cut_teacher(

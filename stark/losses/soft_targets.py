@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from stark.errors import StarkError
 from stark.forward.classifying import Outputs
@@ -57,8 +56,8 @@ class SoftTargets(Loss):
 
     $$w\, T^2\, \mathrm{SoftCE}(s/T, t/T) + (1 - w)\, \mathrm{CE}(s, y)$$
 
-    For labels that are scores, whose logits have no distribution: $w\,(s - t)^2 + (1 - w)\,(s - y)^2$. For a row
-    without a label, only the teacher's part is used.
+    For labels that are scores, whose logits have no distribution: $w\,(s - t)^2 + (1 - w)\,(s - y)^2$, in the unit of
+    `Problem.for_train`. For a row without a label, only the teacher's part is used.
 
     Source: the paper's section 3.1; GeneZC/StarK `models/kd.py` with T = 2 and w = 1/2.
 
@@ -114,8 +113,8 @@ class SoftTargets(Loss):
         """
         hard = problem.task_loss(student.logits, batch["labels"], reduction)
         if not problem.has_distributions:
-            errors = F.mse_loss(student.logits, teacher.logits, reduction="none").mean(-1)
-            return self.weight * reduce_loss(errors, reduction) + (1 - self.weight) * hard
+            errors = problem.squared_error(student.logits, teacher.logits, reduction)
+            return self.weight * errors + (1 - self.weight) * hard
         soft = self.temperature**2 * self.soft_loss(
             problem,
             student_logits=student.logits / self.temperature,

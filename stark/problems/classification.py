@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_calibration_error
 
+from stark.choices import ClassWeights
+from stark.problems.class_weights import class_weights as weights_of
 from stark.problems.problem import Problem, Reduction
 
 __all__ = ["Classification"]
@@ -32,6 +36,7 @@ class Classification(Problem):
     unlabelled = -100  # torch's cross-entropy ignores it
     has_classes = True
     has_distributions = True
+    _weights: Tensor | None = None
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -39,10 +44,34 @@ class Classification(Problem):
         common = ("matthews_corrcoef", "macro_f1", "weighted_f1", "balanced_accuracy")
         return ("accuracy", "f1", *common) if self.num_labels == 2 else ("accuracy", *common)
 
-    def task_loss(self, logits: Tensor, labels: Tensor, reduction: Reduction = "mean") -> Tensor:
-        """Cross-entropy; see `Problem.task_loss`.
+    def for_train(self, labels: Tensor, class_weights: ClassWeights = "none") -> Classification:
+        """The same classes with weights; see `class_weights`.
 
-        Source: GeneZC/StarK `models/ft.py`.
+        Args:
+            labels: Labels of the rows of train, ``(rows,)``.
+            class_weights: ``none``, ``balanced``, or one number per class.
+
+        Returns:
+            The problem; the same one for ``none``.
+
+        Raises:
+            StarkError: If the weights do not fit the classes.
+        """
+        if class_weights == "none":
+            return self
+        weighted = copy.copy(self)
+        weighted._weights = weights = weights_of(class_weights, labels[self.is_labelled(labels)], self.num_labels)
+        assert weights is not None
+        told = ", ".join(
+            f"{name} {weight:.3g}" for name, weight in zip(self.label_names, weights.tolist(), strict=True)
+        )
+        weighted.note = f"weights of the classes in the task loss: {told}"
+        return weighted
+
+    def task_loss(self, logits: Tensor, labels: Tensor, reduction: Reduction = "mean") -> Tensor:
+        """Cross-entropy, times the weight of the class if there are weights; see `Problem.task_loss`.
+
+        Source: GeneZC/StarK `models/ft.py`, without weights.
 
         Args:
             logits: Shape ``(batch, num_labels)``.
@@ -52,9 +81,11 @@ class Classification(Problem):
         Returns:
             The loss.
         """
+        if self._weights is not None:
+            self._weights = self._weights.to(logits)  # moved once, at the first batch
         if reduction == "none":
-            return F.cross_entropy(logits, labels, reduction="none")
-        return F.cross_entropy(logits, labels, reduction="sum") / len(labels)
+            return F.cross_entropy(logits, labels, self._weights, reduction="none")
+        return F.cross_entropy(logits, labels, self._weights, reduction="sum") / len(labels)
 
     def log_probabilities(self, logits: Tensor) -> Tensor:
         """Log-softmax, ``(batch, num_labels)``."""

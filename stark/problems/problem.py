@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torchmetrics import MetricCollection
 
+from stark.choices import ClassWeights
+from stark.errors import StarkError
 from stark.problems.metrics import build_metrics, score_function
 
-__all__ = ["Problem", "Reduction", "reduce_loss"]
+__all__ = ["HasTrainLabels", "Problem", "Reduction", "reduce_loss"]
 
 Reduction = Literal["mean", "none"]
 """Whether a loss is the mean over the batch, or one value per example."""
@@ -29,6 +32,14 @@ def reduce_loss(loss: Tensor, reduction: Reduction) -> Tensor:
         A scalar, or shape ``(batch,)``.
     """
     return loss.mean() if reduction == "mean" else loss
+
+
+@runtime_checkable
+class HasTrainLabels(Protocol):
+    """A data module that knows the labels of train."""
+
+    def train_labels(self) -> Tensor:
+        """Labels of the rows that are trained on, ``(rows,)``, with marks where a row has none."""
 
 
 class Problem(ABC):
@@ -54,6 +65,12 @@ class Problem(ABC):
     has_classes: ClassVar[bool]
     #: Whether logits represent distributions; if not, distillation losses compare them by their squared error.
     has_distributions: ClassVar[bool]
+    #: Unit in which the losses measure logits that are scores; see `for_train`.
+    unit: float = 1.0
+    #: The output of a new classifier before training, for logits that are scores.
+    start: float = 0.0
+    #: How `for_train` changed the losses, for the user; empty if it did not.
+    note: str = ""
 
     def __init__(self, label_names: Sequence[str]) -> None:
         """Keep the names."""
@@ -86,6 +103,38 @@ class Problem(ABC):
         Returns:
             The loss.
         """
+
+    def for_train(self, labels: Tensor, class_weights: ClassWeights = "none") -> Problem:
+        """The same kind of label with losses that are adapted to the labels of train.
+
+        Args:
+            labels: Labels of the rows of train, ``(rows,)``; may be empty.
+            class_weights: Weights of the classes in the task loss, for kinds of label that have classes.
+
+        Returns:
+            A problem; the same one by default.
+
+        Raises:
+            StarkError: If there are weights, and the kind of label has none.
+        """
+        if class_weights != "none":
+            raise StarkError(f"class_weights are {class_weights}, but {self.kind} has none: leave them out")
+        return self
+
+    def squared_error(self, first: Tensor, second: Tensor, reduction: Reduction = "mean") -> Tensor:
+        """Squared difference of two models' logits, in `unit`; compares models whose logits have no distributions.
+
+        Args:
+            first: Shape ``(batch, num_labels)``.
+            second: Of the same shape.
+            reduction: ``mean`` over the batch, or ``none`` for shape ``(batch,)``.
+
+        Returns:
+            The mean over the labels.
+        """
+        if self.unit != 1:
+            first, second = first / self.unit, second / self.unit
+        return reduce_loss(F.mse_loss(first, second, reduction="none").mean(-1), reduction)
 
     def log_probabilities(self, logits: Tensor) -> Tensor:
         """Logarithms of the distributions that logits represent.

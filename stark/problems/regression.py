@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 
@@ -9,10 +10,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from stark.choices import ClassWeights
 from stark.problems.metrics import correlation
 from stark.problems.problem import Problem, Reduction
 
 __all__ = ["Regression", "score_bins"]
+
+# Scores whose standard deviation or mean is beyond this factor are hard to learn: a new classifier starts at 0, its
+# steps are about as large as the learning rate, and the gradient's norm is clipped.
+_FAR = 8.0
 
 
 class Regression(Problem):
@@ -46,8 +52,44 @@ class Regression(Problem):
         """Both correlations."""
         return self.metrics[:2]
 
+    def for_train(self, labels: Tensor, class_weights: ClassWeights = "none") -> Regression:
+        """The same score, standardised in the fit if its scale is far from 1.
+
+        If the standard deviation is below 1/8 or above 8, or the mean is more than 8 standard deviations (and 8) from
+        0, then the losses measure errors in `unit`, the power of two next to the standard deviation, and a new
+        classifier starts at the mean. A power of two, because multiplying by it does not round. Predictions, and the
+        weights in checkpoints and model folders, are always those of the unchanged score.
+
+        Args:
+            labels: Scores of the rows of train, ``(rows,)``, NaN where a row has none.
+            class_weights: Only ``none``.
+
+        Returns:
+            The problem; the same one if the scale is near 1, which holds for STS-B.
+
+        Raises:
+            StarkError: If there are class weights.
+
+        Examples:
+            >>> far = Regression(["percent"]).for_train(torch.tensor([0.0, 20.0, 40.0, 100.0]))
+            >>> far.unit, far.start
+            (32.0, 40.0)
+        """
+        super().for_train(labels, class_weights)
+        known = labels[self.is_labelled(labels)].double()
+        mean, spread = (known.mean().item(), known.std().item()) if len(known) > 1 else (0.0, 1.0)
+        if not spread > 0 or (1 / _FAR <= spread <= _FAR and abs(mean) <= _FAR * max(spread, 1.0)):
+            return self
+        scaled = copy.copy(self)
+        scaled.unit, scaled.start = 2.0 ** round(math.log2(spread)), mean
+        scaled.note = (
+            f"the scores of train have mean {mean:.3g} and standard deviation {spread:.3g}: they are standardised in "
+            "the fit, and the model predicts them unchanged"
+        )
+        return scaled
+
     def task_loss(self, logits: Tensor, labels: Tensor, reduction: Reduction = "mean") -> Tensor:
-        """Squared error; see `Problem.task_loss`.
+        """Squared error, in `unit`; see `Problem.task_loss`.
 
         Source: GeneZC/StarK `models/ft.py`: MSE of ``logit.squeeze(-1)``.
 
@@ -62,6 +104,8 @@ class Regression(Problem):
         predicted, labels = logits.squeeze(-1), labels.to(logits.dtype)
         # NaN is replaced before the difference, because the gradient of a NaN is NaN, even if multiplied by 0.
         known = torch.where(labels.isnan(), predicted.detach(), labels)
+        if self.unit != 1:
+            predicted, known = predicted / self.unit, known / self.unit
         return F.mse_loss(predicted, known, reduction=reduction)
 
     def predictions(self, logits: Tensor) -> Tensor:

@@ -32,6 +32,7 @@ def score_units(
     scores: Sequence[Score],
     distilled: Distilled | None = None,
     reduction: ScoreReduction = "example",
+    problem: Problem | None = None,
 ) -> UnitScores:
     """Score every head and neuron by the parts of some scores, from one forward pass of each model.
 
@@ -50,6 +51,8 @@ def score_units(
         scores: The scores. Parts that several of them share are computed once.
         distilled: The student that the model teaches, and its loss, for scores that compare with it.
         reduction: Reduction of the gradients, see `batch_importance`; for parts that do not define one.
+        problem: The kind of label, with the losses that the models were trained with, see `Problem.for_train`. None for
+            that of the model's configuration.
 
     Returns:
         The raw sums in float64, by the names of the parts.
@@ -62,7 +65,7 @@ def score_units(
     sizes = [layer.num_heads for layer in views] + [layer.num_neurons for layer in views]
     total = torch.zeros(len(parts) * sum(sizes), dtype=torch.float64)
     if parts:
-        problem = problem_of(model.config)
+        problem = problem_of(model.config) if problem is None else problem
         with ExitStack() as stack:
             stack.enter_context(_evaluating(model, frozen=True))  # so that only the masks get gradients
             if distilled is not None:

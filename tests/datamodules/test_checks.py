@@ -37,20 +37,6 @@ def test_labels_that_are_missing(labels, names, doubt):
     assert doubts_of({"part": rows}, problem_for(names), 128) == ([] if doubt is None else [doubt])
 
 
-@pytest.mark.parametrize(
-    ("scores", "doubt"),
-    [
-        ([0.0, 2.5, 5.0, 3.0], None),
-        ([0.0, 50.0, 100.0], "train has scores with mean 50 and standard deviation 50: divide them"),
-        ([0.01, 0.02, 0.03], "train has scores with mean 0.02 and standard deviation 0.01"),
-        ([1000.0, 1001.0, 1002.0], "train has scores with mean 1e+03 and standard deviation 1"),
-    ],
-)
-def test_scores_far_from_unit_scale(scores, doubt):
-    found = doubts_of({"train": columns([[1]] * len(scores), scores)}, problem_for(["score"]), 128)
-    assert [line.startswith(doubt or "") for line in found] == ([] if doubt is None else [True])
-
-
 def test_texts_that_are_cut():
     rows = columns([[1, 2, 3, 4]] * 3 + [[1]] * 97, [0, 1] * 50)
     (line,) = doubts_of({"dev": rows}, problem_for("ab"), 4)

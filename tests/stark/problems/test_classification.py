@@ -44,3 +44,27 @@ def test_calibration_is_torchmetrics():
     student, _, labels = random_logits(batch=200)
     expected = multiclass_calibration_error(student.softmax(-1), labels, num_classes=3, n_bins=15)
     assert problem(3).calibration_error(student, labels, 15) == pytest.approx(float(expected))
+
+
+def test_weights_multiply_the_loss_of_their_class():
+    student, _, labels = random_logits()
+    weights = [0.5, 3.0, 1.0]
+    plain, weighted = problem(3), problem(3).for_train(labels, weights)
+    expected = plain.task_loss(student, labels, "none") * torch.tensor(weights)[labels]
+    torch.testing.assert_close(weighted.task_loss(student, labels, "none"), expected)
+    torch.testing.assert_close(weighted.task_loss(student, labels), expected.mean())
+    assert weighted.note.endswith("label_0 0.5, label_1 3, label_2 1")
+    missing = torch.full_like(labels, -100)
+    assert weighted.task_loss(student, missing, "none").tolist() == [0] * len(labels)
+
+
+def test_balanced_weights_do_not_count_rows_without_a_label():
+    labels = torch.tensor([0, 0, 0, 1, -100, -100])
+    logits = torch.zeros(6, 2)
+    found = problem(2).for_train(labels, "balanced").task_loss(logits, labels, "none") / math.log(2)
+    assert found.tolist() == pytest.approx([2 / 3] * 3 + [2, 0, 0])
+
+
+def test_without_weights_it_is_the_same_problem():
+    found = problem(2)
+    assert found.for_train(torch.tensor([0, 1])) is found

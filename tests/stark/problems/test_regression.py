@@ -1,5 +1,6 @@
 """Labels that are scores."""
 
+import math
 import random
 from collections import Counter
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 from scipy.stats import pearsonr
 
+from stark.errors import StarkError
 from stark.problems.regression import score_bins
 from tests.tiny import problem
 
@@ -41,3 +43,37 @@ def test_scores_are_shown_as_they_are_and_have_no_calibration():
     assert problem(1).predictions(logits).tolist() == [1.5, 2.5]
     assert problem(1).calibration_error(logits, torch.zeros(2), 15) is None
     assert problem(1).strata(torch.arange(20.0)).tolist() == [number // 2 for number in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("scores", "unit"),
+    [
+        ([0.0, 2.5, 5.0, 3.0], 1.0),  # STS-B's scale stays, as the paper trains it
+        ([0.0, 50.0, 100.0], 64.0),
+        ([0.01, 0.02, 0.03], 0.0078125),
+        ([1000.0, 1001.0, 1002.0], 1.0),
+        ([0.0, 50.0, 100.0, math.nan], 64.0),
+        ([7.0, 7.0, 7.0], 1.0),
+        ([7.0], 1.0),
+    ],
+)
+def test_losses_are_in_a_unit_near_the_standard_deviation(scores, unit):
+    labels = torch.tensor(scores)
+    scaled = problem(1).for_train(labels)
+    known = labels[~labels.isnan()]
+    assert scaled.unit == unit
+    if unit != 1 or known.mean() > 100:
+        assert scaled.start == pytest.approx(float(known.mean()))
+        assert "standardised in the fit" in scaled.note
+    else:
+        assert scaled.note == ""
+    logits = torch.randn(len(scores), 1, generator=torch.Generator().manual_seed(0))
+    expected = ((logits.flatten() - labels) / unit).square().nan_to_num()
+    torch.testing.assert_close(scaled.task_loss(logits, labels, "none"), expected)
+    other = logits.flip(0)
+    torch.testing.assert_close(scaled.squared_error(logits, other, "none"), ((logits - other) / unit).square()[:, 0])
+
+
+def test_scores_have_no_class_weights():
+    with pytest.raises(StarkError, match="regression has none"):
+        problem(1).for_train(torch.tensor([0.0, 1.0]), "balanced")
