@@ -131,5 +131,5 @@ class TeacherSparsification(Callback):
             [self.score],
             Distilled(nn.Module.to(module.student, device), module.loss),
             self.reduction,
-            module.train_problem,
+            problem=module.train_problem,
         )

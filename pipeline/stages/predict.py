@@ -52,7 +52,7 @@ def predict_students(
     if split == "selection" or (split, data.selection) == ("validation", "validation"):
         held_out = cross_fit(
             folds(batches),
-            lambda fold: score_units(teacher, fold, [score], Distilled(student, loss), reduction, trained),
+            lambda fold: score_units(teacher, fold, [score], Distilled(student, loss), reduction, problem=trained),
         )
     else:
         held_out = [HeldOut(score.read(scores, teacher), batches)]

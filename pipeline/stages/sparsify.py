@@ -62,7 +62,7 @@ def _score(settings: RunSettings, teacher: Path, student: Path, scores: Sequence
     dense, trial = on_device(trainer, teacher, student)
     loss = trained_loss(settings.distillation, trial, dense, student.parent)
     batches, problem = data_for_scoring(settings, teacher, trainer, settings.distillation)
-    return score_units(dense, batches, scores, Distilled(trial, loss), settings.scoring.reduction, problem)
+    return score_units(dense, batches, scores, Distilled(trial, loss), settings.scoring.reduction, problem=problem)
 
 
 def cut_teacher(

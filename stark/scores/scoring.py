@@ -32,6 +32,7 @@ def score_units(
     scores: Sequence[Score],
     distilled: Distilled | None = None,
     reduction: ScoreReduction = "example",
+    *,
     problem: Problem | None = None,
 ) -> UnitScores:
     """Score every head and neuron by the parts of some scores, from one forward pass of each model.

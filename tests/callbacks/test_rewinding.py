@@ -97,9 +97,9 @@ def test_without_other_callbacks_both_phases_are_the_same_fit(tiny_task, tmp_pat
 def test_the_teacher_is_scored_against_the_best_trial_student(tiny_task, tmp_path, monkeypatch):
     students = []
 
-    def spy(teacher, batches, scores, distilled, reduction):
+    def spy(teacher, batches, scores, distilled, reduction, **more):
         students.append({name: tensor.clone() for name, tensor in distilled.student.state_dict().items()})
-        return score_units(teacher, batches, scores, distilled, reduction)
+        return score_units(teacher, batches, scores, distilled, reduction, **more)
 
     monkeypatch.setattr("callbacks.sparsification.score_units", spy)
     scored = Scored(0.9, 0.2, 0.3, 0.4)

@@ -64,3 +64,29 @@ def test_a_model_that_is_not_there_is_refused_in_one_line(tiny_task, tmp_path):
     with pytest.raises(ValueError, match="there is no such folder") as error:
         tiny_task.finetuning(model=tmp_path / "missing")
     assert "\n" not in str(error.value)
+
+
+def test_class_weights_change_the_fit_and_must_stay_in_a_resumed_one(tiny_task, tmp_path):
+    def train(name, ckpt_path=None, **settings):
+        torch.manual_seed(3)
+        trainer = make_trainer(tmp_path / name, max_epochs=1)
+        return trainer, fit(trainer, tiny_task.finetuning(**settings), tiny_task.data(), ckpt_path)
+
+    def differs(first, second):
+        return any(not torch.equal(first[name], second[name]) for name in first)
+
+    _, plain = train("plain")
+    _, same = train("same", class_weights=[1.0, 1.0])
+    trainer, weighted = train("weighted", class_weights=[1.0, 5.0])
+    assert not differs(plain, same)
+    assert differs(plain, weighted)
+    checkpoint = trainer.checkpoint_callback.best_model_path
+    with pytest.raises(StarkError, match=r"model.class_weights is 'none' but the checkpoint was made with \[1.0, 5.0\]"):
+        train("other", checkpoint)
+
+
+@pytest.mark.parametrize(("task", "weights"), [("sst2", [1.0]), ("stsb", "balanced"), ("stsb", [1.0])])
+def test_class_weights_that_fit_no_class(tiny_task, tmp_path, task, weights):
+    with pytest.raises(StarkError, match="class_weights are"):
+        module = tiny_task.finetuning(task, class_weights=weights)
+        fit(make_trainer(tmp_path, max_epochs=1), module, tiny_task.data(task))
