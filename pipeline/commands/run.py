@@ -8,6 +8,7 @@ from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-define
 
 from datamodules import is_description
 from datamodules.settings import DataSettings
+from datamodules.tasks.task import Task
 from pipeline.fits.loggers import prepare_loggers
 from pipeline.fits.on_ray import check_ray
 from pipeline.parsing.errors import OneLineErrors
@@ -127,7 +128,8 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
         **parts,
     )
     # This checks the task and the ranges of its settings now, not after the first stage.
-    DataSettings(model_name_or_path=settings.model_name_or_path, seed=settings.seed, **settings.data)
+    data = DataSettings(model_name_or_path=settings.model_name_or_path, seed=settings.seed, **settings.data)
+    _check_weights(settings, data.task)
     return settings, text, options
 
 
@@ -154,6 +156,17 @@ def _check_search(teacher: TeacherSettings, search: SearchSettings) -> None:
             f"search.mode is none, but teacher.lams are {teacher.lams} and teacher.sparsities {teacher.sparsities}: "
             "give one of each, or choose a mode that searches"
         )
+
+
+def _check_weights(settings: RunSettings, task: Task) -> None:
+    # Imported here, as it takes seconds and is not needed earlier.
+    import torch
+
+    for name in ("finetuning", "distillation"):
+        try:
+            task.problem.for_train(torch.empty(0, dtype=torch.int64), getattr(settings, name).class_weights)
+        except StarkError as error:
+            raise StarkError(f"{name}.{error}") from error
 
 
 def _check_place(name: str) -> None:

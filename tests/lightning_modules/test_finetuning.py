@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from stark.errors import StarkError
 from stark.model_folders.model_folder import load_classifier
 from tests.tasks import fit, make_trainer
 
@@ -81,12 +82,18 @@ def test_class_weights_change_the_fit_and_must_stay_in_a_resumed_one(tiny_task, 
     assert not differs(plain, same)
     assert differs(plain, weighted)
     checkpoint = trainer.checkpoint_callback.best_model_path
-    with pytest.raises(StarkError, match=r"model.class_weights is 'none' but the checkpoint was made with \[1.0, 5.0\]"):
+    with pytest.raises(StarkError, match=r"class_weights is 'none' but the checkpoint was made with \[1.0, 5.0\]"):
         train("other", checkpoint)
 
 
 @pytest.mark.parametrize(("task", "weights"), [("sst2", [1.0]), ("stsb", "balanced"), ("stsb", [1.0])])
 def test_class_weights_that_fit_no_class(tiny_task, tmp_path, task, weights):
+    def train():
+        fit(
+            make_trainer(tmp_path, max_epochs=1),
+            tiny_task.finetuning(task, class_weights=weights),
+            tiny_task.data(task),
+        )
+
     with pytest.raises(StarkError, match="class_weights are"):
-        module = tiny_task.finetuning(task, class_weights=weights)
-        fit(make_trainer(tmp_path, max_epochs=1), module, tiny_task.data(task))
+        train()

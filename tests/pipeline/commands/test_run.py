@@ -64,6 +64,7 @@ def test_options_of_a_call_are_no_settings():
     ("option", "complaint"),
     [
         ("--seed=-1", "seed is -1"),
+        ("--distillation.class_weights=[1,2,3]", r"distillation.class_weights are \[1.0, 2.0, 3.0\]: give one number"),
         (f"--seed={2**32}", "seed is 4294967296"),
         ("--finetuning.epochs=-1", "finetuning.epochs is -1: choose a number at least 0"),
         ("--distillation.learning_rate=.nan", "distillation.learning_rate is nan: choose a number from 0 to 1e"),
