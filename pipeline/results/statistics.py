@@ -15,7 +15,16 @@ from torch import Tensor
 
 from stark.errors import StarkError
 
-__all__ = ["Cell", "Estimate", "Metric", "estimate_difference", "estimate_score", "mcnemar", "standard_error"]
+__all__ = [
+    "Cell",
+    "Estimate",
+    "Metric",
+    "estimate_difference",
+    "estimate_difference_of_means",
+    "estimate_score",
+    "mcnemar",
+    "standard_error",
+]
 
 Metric = Callable[[Tensor, Tensor], float]
 """Function of predictions and labels, each ``(rows,)``, that returns a number."""
@@ -130,6 +139,36 @@ def estimate_difference(cells: Sequence[Cell], draws: int = 1000, seed: int = 0)
     return _interval(
         [_Task(len(own[0].labels), of_task(own)) for own in by_task.values()], draws=draws, generator=generator
     )
+
+
+def estimate_difference_of_means(control: Tensor, treated: Tensor, labels: Tensor, metric: Metric) -> Estimate:
+    """The difference of two methods' mean scores on the same rows, where their seeds are not the same.
+
+    Args:
+        control: Predictions of the first method, ``(seeds, rows)``.
+        treated: Predictions of the second method, ``(seeds, rows)``; the number of seeds may differ.
+        labels: ``(rows,)``.
+        metric: Metric of the task.
+
+    Returns:
+        The mean over seeds of the second method minus that of the first. The interval is the percentile bootstrap over
+        rows. It takes the seeds as they are: it does not hold for other seeds.
+
+    Examples:
+        >>> def accuracy(predicted, labels):
+        ...     return float((predicted == labels).double().mean())
+        >>> labels = torch.zeros(4)
+        >>> estimate_difference_of_means(torch.ones(1, 4), torch.zeros(3, 4), labels, accuracy)
+        Estimate(value=1.0, low=1.0, high=1.0)
+    """
+
+    def mean(said: Tensor, rows: Tensor) -> float:
+        return sum(metric(own[rows], labels[rows]) for own in said) / len(said)
+
+    def of_rows(rows: Tensor) -> Tensor:
+        return torch.tensor([mean(treated, rows) - mean(control, rows)], dtype=torch.float64)
+
+    return _interval([_Task(len(labels), of_rows)], draws=1000, generator=torch.Generator().manual_seed(0))
 
 
 def estimate_score(said: Tensor, labels: Tensor, metric: Metric, draws: int = 1000, seed: int = 0) -> Estimate:

@@ -5,7 +5,7 @@ import torch
 from scipy import stats
 from sklearn.metrics import f1_score
 
-from pipeline.results.statistics import Cell, estimate_difference, mcnemar
+from pipeline.results.statistics import Cell, estimate_difference, estimate_difference_of_means, mcnemar
 
 
 def accuracy(predicted, labels):
@@ -39,6 +39,20 @@ def test_rows_alone_give_the_interval_of_a_mean():
     differences = (cell.treated[0] == cell.labels).double() - (cell.control[0] == cell.labels).double()
     error = float(differences.std()) / 2000**0.5
     assert found.high - found.low == pytest.approx(2 * stats.norm.ppf(0.975) * error, rel=0.1)
+
+
+def test_seeds_that_are_not_the_same_are_taken_as_they_are():
+    """The interval is the normal one of the rows' differences, each of which is the difference of means over seeds."""
+    cell, other = made(seeds=2, rows=2000, better=0.05), made(seeds=5, rows=2000, better=0.05)
+    treated = torch.where(other.treated == other.labels, cell.labels, 1 - cell.labels)  # for the labels of the first
+    found = estimate_difference_of_means(cell.control, treated, cell.labels, accuracy)
+    rows = (treated == cell.labels).double().mean(0) - (cell.control == cell.labels).double().mean(0)
+    assert found.value == pytest.approx(float(rows.mean()))
+    half = stats.norm.ppf(0.975) * float(rows.std()) / 2000**0.5
+    assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half), abs=0.1 * half)
+    one = estimate_difference_of_means(cell.control[:1], cell.treated[:1], cell.labels, accuracy)
+    alone = Cell("rte", "x", cell.labels, cell.control[:1], cell.treated[:1], accuracy)
+    assert one == estimate_difference([alone])
 
 
 def test_seeds_widen_the_interval():
