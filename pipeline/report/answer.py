@@ -1,66 +1,122 @@
-"""The first sentences of a run's page: what the student costs and what it gives, compared with its teacher."""
+"""The first sentences of a page: what a student costs and what it gives, compared with its teacher."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from torch import Tensor
-
 from pipeline.deploy.export.check import Check
+from pipeline.report.difference import DevAnswers, Difference
 from pipeline.report.measuring import MeasuredModel, told_shape
+from pipeline.report.reading import RunRecord
 from pipeline.results.latency import device_text
-from pipeline.results.statistics import Cell, Estimate, Metric, estimate_difference
+from pipeline.results.summary import Summary
 
-__all__ = ["answer", "export_answer", "paired_difference"]
-
-
-def paired_difference(
-    teacher: MeasuredModel,
-    student: MeasuredModel,
-    predictions: Mapping[str, Tensor],
-    labels: Tensor,
-    metric: Metric,
-) -> Estimate:
-    """The student's score minus the teacher's on the same rows of dev, in points.
-
-    Args:
-        teacher: The dense teacher.
-        student: The chosen student.
-        predictions: Predictions for the rows of dev, by model folder.
-        labels: Labels of these rows.
-        metric: The task's score.
-
-    Returns:
-        The difference, with an interval for other rows: it is about these two models, not about other seeds.
-    """
-    first, second = (predictions[model.folder][None] for model in (teacher, student))
-    pair = Cell("", "", labels, first, second, metric)
-    found = estimate_difference([pair])
-    return Estimate(100 * found.value, 100 * found.low, 100 * found.high)
+__all__ = [
+    "answer",
+    "export_answer",
+    "interval_text",
+    "points_text",
+    "score_explained",
+    "seeds_text",
+    "times_as_fast",
+]
 
 
-def answer(teacher: MeasuredModel, student: MeasuredModel, difference: Estimate) -> str:
+def answer(teacher: MeasuredModel, student: MeasuredModel, found: Difference, answers: DevAnswers) -> str:
     """How many times faster, how much smaller, and how many points less.
 
     Args:
         teacher: The dense teacher.
         student: The chosen student.
-        difference: The student's score minus the teacher's, in points.
+        found: The student's score minus the teacher's.
+        answers: Their predictions for dev.
+
+    Returns:
+        Two sentences.
+    """
+    device = next(iter(teacher.latency))
+    rows, length = told_shape(device, teacher.tokens)
+    batch = f"{rows} {'row' if rows == 1 else 'rows'} of {length} tokens on the {device_text(device)}"
+    return (
+        f"The student is {times_as_fast(teacher, student):.1f} times as fast as its teacher ({batch}), its file has "
+        f"{student.megabytes:.1f} MB instead of {teacher.megabytes:.1f} MB, and its score on dev is "
+        f"{points_text(found)}: {100 * student.score.value:.1f}{seeds_text(answers)} instead of "
+        f"{100 * teacher.score.value:.1f}. {interval_text(found)}"
+    )
+
+
+def times_as_fast(teacher: MeasuredModel, student: MeasuredModel) -> float:
+    """How many times as fast as its teacher a student is, on the first device, for the shape that is reported first.
+
+    Args:
+        teacher: The dense teacher.
+        student: A student that was measured together with it.
+
+    Returns:
+        The ratio of the medians.
+    """
+    device = next(iter(teacher.latency))
+    shape = told_shape(device, teacher.tokens)
+    return teacher.latency[device][shape].median / student.latency[device][shape].median
+
+
+def points_text(found: Difference) -> str:
+    """The size and direction of a difference.
+
+    Args:
+        found: The difference.
+
+    Returns:
+        Such as ``1.2 points lower``.
+    """
+    return f"{abs(found.points.value):.1f} points {'higher' if found.points.value > 0 else 'lower'}"
+
+
+def seeds_text(answers: DevAnswers) -> str:
+    """Of how many seeds a student's score is the mean.
+
+    Args:
+        answers: The student's predictions.
+
+    Returns:
+        A phrase in brackets; empty for one seed.
+    """
+    count = len(answers.seeds)
+    return f" (mean of {count} seeds)" if count > 1 else ""
+
+
+def interval_text(found: Difference) -> str:
+    """The interval of a difference.
+
+    Args:
+        found: The difference.
 
     Returns:
         A sentence.
     """
-    device = next(iter(teacher.latency))
-    rows, length = shape = told_shape(device, teacher.tokens)
-    times = teacher.latency[device][shape].median / student.latency[device][shape].median
-    batch = f"{rows} {'row' if rows == 1 else 'rows'} of {length} tokens on the {device_text(device)}"
-    more = "more" if difference.value > 0 else "less"
-    return (
-        f"The student is {times:.1f} times as fast as its teacher ({batch}), its file has "
-        f"{student.megabytes:.1f} MB instead of {teacher.megabytes:.1f} MB, and it scores {abs(difference.value):.1f} "
-        f"points {more} on dev: {100 * student.score.value:.1f} instead of {100 * teacher.score.value:.1f}. The 95 % "
-        f"interval of this difference for other rows is {difference.low:+.1f} to {difference.high:+.1f} points."
+    low, high = found.points.low, found.points.high
+    return f"The 95 % interval of this difference for {found.holds_for} is {low:+.1f} to {high:+.1f} points."
+
+
+def score_explained(record: RunRecord, summary: Summary, rows: int) -> str:
+    """What the score is.
+
+    Args:
+        record: A finished run.
+        summary: Its results.
+        rows: Number of rows of dev.
+
+    Returns:
+        Sentences.
+    """
+    *others, last = summary.metrics_of_score
+    what = f"the mean of {', '.join(others)} and {last}" if others else last
+    held = "" if summary.selection_rows is None else f"{summary.selection_rows:,} "
+    chosen = (
+        "The student was chosen by the score on the same rows, so that its score is too good"
+        if record.settings["data"]["selection"] == "validation"
+        else f"Dev was used for no choice: the student was chosen by the score on the selection part, {held}rows held "
+        "out of the training rows"
     )
+    return f"The score is {what}, in hundredths, on the {rows:,} rows of dev. {chosen}."
 
 
 def export_answer(name: str, check: Check) -> str:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import jinja2
 
+from pipeline.report.marks import Mark
 from pipeline.report.pictures import Picture
 from pipeline.results.markdown import as_text, fence_of
 from stark.errors import StarkError
@@ -17,8 +18,8 @@ from stark.storage import check_output, is_signed, signed, write_output
 
 __all__ = ["Number", "Page", "Table", "check_page", "write_page"]
 
-# Readable on white and on near-black, for pictures in separate files.
-_GREY = "#808791"
+# For pictures in separate files, which do not know the page's background: 4.3:1 on white as on near-black.
+_GREY = "#747b85"
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,14 @@ class Table:
         header: Names of its columns.
         rows: The cells as text.
         note: Note below the table.
+        marks: The mark of each row's model, before its first cell; None for a row without one.
     """
 
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str = ""
+    marks: Sequence[Mark | None] = ()
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Page:
 
     Args:
         title: Title of the page.
-        headline: Sentences.
+        headline: Sentences, of which the first is the answer.
         numbers: Numbers at the top of the page.
         pictures: Pictures.
         tables: Tables.

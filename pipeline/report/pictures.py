@@ -5,40 +5,53 @@ from __future__ import annotations
 import io
 import re
 import statistics
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-from cycler import cycler
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
+from pipeline.report.marks import (
+    DENSE_TEACHER,
+    OTHER,
+    STUDENT_OF_DENSE,
+    STUDENT_OF_SPARSE,
+    Mark,
+    run_marks,
+)
 from pipeline.report.measuring import Kept, MeasuredModel
 from pipeline.report.reading import Curve, RunRecord, UnitScatter
 from pipeline.results.latency import device_text
 from pipeline.results.summary import Summary
-from pipeline.run_folder import BASELINES, DISTILL, kind_of
+from pipeline.run_folder import DISTILL, RunFolder, kind_of
 
 __all__ = [
     "Picture",
-    "curve_picture",
+    "curve_pictures",
     "kept_picture",
     "latency_picture",
     "score_picture",
     "seconds_picture",
     "sparsity_picture",
-    "unit_picture",
+    "unit_pictures",
 ]
 
 # Placeholder for the page's text colour, which matplotlib cannot name.
 _TEXT = "#010203"
-# Visible on white and on near-black, and distinguishable without red and green.
-_COLORS = ("#3f7fd0", "#d9822b", "#8f63c7", "#2aa198", "#c2497f", "#8a8f98", "#b59b00")
-_WIDTH = 7.0
-_LONGEST = 30
+# Inches. On a phone of 390 pixels a picture is about as wide, so that its text of 10 points is 10 pixels high there.
+_WIDTH = 5.0
+# Characters of a line, of which a picture has room for more, as fonts differ in width; and inches.
+_LINE = 52
+_LINE_HEIGHT = 0.17
 _NUMBERS = count()
+_STYLES = ("-", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
+_FEW = 30
 
 
 @dataclass(frozen=True)
@@ -55,13 +68,13 @@ class Picture:
 
 
 @contextmanager
-def _figure(height: float, columns: int = 1) -> Iterator[tuple[Figure, Any]]:
+def _figure(height: float) -> Iterator[tuple[Figure, Any]]:
     settings: Any = {
         **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _TEXT),
-        "axes.prop_cycle": cycler(color=_COLORS),
         "axes.spines.top": False,
         "axes.spines.right": False,
         "font.size": 10,
+        "axes.titlesize": 10,
         # Text stays text, so that it can be searched for and takes the page's font.
         "svg.fonttype": "none",
         # Dollar signs in names do not start formulas.
@@ -71,7 +84,7 @@ def _figure(height: float, columns: int = 1) -> Iterator[tuple[Figure, Any]]:
     }
     with mpl.rc_context(settings):
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-        yield figure, figure.subplots(1, columns)
+        yield figure, figure.subplots()
 
 
 def _drawn(figure: Figure, title: str) -> Picture:
@@ -90,40 +103,61 @@ def _drawn(figure: Figure, title: str) -> Picture:
     return Picture(title, svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1))
 
 
-def score_picture(models: Sequence[MeasuredModel]) -> Picture:
+def _wrapped(name: str) -> str:
+    """The whole name, on several lines if it is long, such as a path."""
+    return "\n".join(textwrap.wrap(name, _LINE)) or name
+
+
+def _legend(figure: Figure, axes: Any) -> None:  # noqa: ANN401 - matplotlib's
+    """Name what is drawn, below the axes, where there is room for long names."""
+    handles, names = axes.get_legend_handles_labels()
+    figure.legend(handles, [_wrapped(name) for name in names], loc="outside lower left", ncols=1)
+
+
+def score_picture(models: Sequence[MeasuredModel], marks: Mapping[str, Mark]) -> Picture:
     """Draw scores on dev with their intervals.
 
     Args:
-        models: One model or more.
+        models: Two models or more.
+        marks: Their marks, by name.
 
     Returns:
-        A picture with one bar per model.
+        A picture with one interval per model, below its name.
     """
-    with _figure(0.9 + 0.42 * len(models)) as (figure, axes):
-        for place, model in enumerate(reversed(models)):
-            score = model.score
-            color = _COLORS[0] if place == 0 else _COLORS[5]
-            axes.plot([100 * score.low, 100 * score.high], [place, place], color=color, linewidth=3, alpha=0.6)
-            axes.plot([100 * score.value], [place], "o", color=color, markersize=8)
+    names = [_wrapped(model.name) for model in models]
+    # Inches, from the top: the lines of a name, its interval, and a gap.
+    lines = [_LINE_HEIGHT * (1 + name.count("\n")) for name in names]
+    height = sum(lines) + 0.35 * len(models)
+    with _figure(height + 0.6) as (figure, axes):
+        top = 0.0
+        for model, name, size in zip(models, names, lines, strict=True):
+            score, mark, place = model.score, marks[model.name], top + size + 0.15
+            axes.annotate(name, (0, top), xycoords=axes.get_yaxis_transform(), va="top")
+            axes.plot([100 * score.low, 100 * score.high], [place, place], color=mark.color, linewidth=3, alpha=0.6)
+            axes.plot([100 * score.value], [place], mark.shape, color=mark.color, markersize=8)
             axes.annotate(
-                f"{100 * score.value:.1f}", (100 * score.value, place), (0, 7), textcoords="offset points", ha="center"
+                f"{100 * score.value:.1f}",
+                (1, place),
+                (4, 0),
+                xycoords=axes.get_yaxis_transform(),
+                textcoords="offset points",
+                va="center",
             )
-        axes.set(yticks=range(len(models)), yticklabels=[_short(model.name) for model in reversed(models)])
-        axes.set(xlabel="score on dev, hundredths", ylim=(-0.6, len(models) - 0.2))
+            top = place + 0.2
+        axes.set(xlabel="score on dev, hundredths", yticks=[], ylim=(height, 0))
+        axes.spines["left"].set_visible(False)
         axes.grid(axis="x", alpha=0.25)
-        return _drawn(figure, "Score on dev, with a 95 % interval for other rows")
+        return _drawn(figure, "Score on dev, with a 95 % interval")
 
 
-def _short(name: str) -> str:
-    """The end of a long name, such as a path, which would otherwise leave no room for the bars."""
-    return name if len(name) <= _LONGEST else f"…{name[1 - _LONGEST :]}"
-
-
-def latency_picture(models: Sequence[MeasuredModel], device: str, shape: tuple[int, int]) -> Picture:
-    """Draw score against latency; the area of a point is the size of the encoder.
+def latency_picture(
+    models: Sequence[MeasuredModel], marks: Mapping[str, Mark], device: str, shape: tuple[int, int]
+) -> Picture:
+    """Draw score against latency; the area of a disc is the size of the encoder.
 
     Args:
-        models: One model or more.
+        models: Two models or more.
+        marks: Their marks, by name.
         device: Device of the latency.
         shape: Rows and tokens.
 
@@ -131,24 +165,22 @@ def latency_picture(models: Sequence[MeasuredModel], device: str, shape: tuple[i
         A picture with one point per model.
     """
     most = max(model.encoder_parameters for model in models)
-    with _figure(3.4) as (figure, axes):
-        for number, model in enumerate(models):
-            found = model.latency[device][shape]
-            size = 60 + 500 * model.encoder_parameters / most
-            color = _COLORS[number % len(_COLORS)]
-            axes.plot([found.low, found.high], [100 * model.score.value] * 2, color=color, linewidth=1)
-            axes.scatter(
-                [found.median], [100 * model.score.value], s=size, color=color, alpha=0.7, label=_short(model.name)
-            )
+    lines = sum(1 + _wrapped(model.name).count("\n") for model in models)
+    with _figure(3.0 + _LINE_HEIGHT * lines) as (figure, axes):
+        for model in models:
+            found, score, mark = model.latency[device][shape], 100 * model.score.value, marks[model.name]
+            # Discs, because the shapes of marks have different areas at the same size.
+            area = 60 + 500 * model.encoder_parameters / most
+            axes.scatter([found.median], [score], s=area, color=mark.color, alpha=0.3, linewidth=0)
+            axes.plot([found.low, found.high], [score] * 2, color=mark.color, linewidth=1)
+            axes.plot([found.median], [score], mark.shape, color=mark.color, label=model.name)
         axes.set_xlabel(f"milliseconds for {shape[0]} x {shape[1]} tokens, {device_text(device)}")
         axes.set_ylabel("score on dev, hundredths")
         axes.set_xlim(left=0)
         axes.margins(0.15)
         axes.grid(alpha=0.25)
-        legend = axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-        for handle in legend.legend_handles:
-            handle.set_sizes([60])
-        return _drawn(figure, f"Score against latency on the {device_text(device)}; the area is the encoder's size")
+        _legend(figure, axes)
+        return _drawn(figure, f"Score against latency on the {device_text(device)}; discs show the encoder's size")
 
 
 def sparsity_picture(summary: Summary) -> Picture | None:
@@ -171,114 +203,152 @@ def sparsity_picture(summary: Summary) -> Picture | None:
                 found.setdefault(model.lam, {}).setdefault(model.teacher_sparsity, []).append(score)
     if len({sparsity for points in found.values() for sparsity in points}) < 2:
         return None  # there is no line to draw
-    with _figure(3.4) as (figure, axes):
-        for lam, points in sorted(found.items(), key=lambda item: item[0] or 0.0):
+    marks = run_marks()
+    with _figure(3.2 + _LINE_HEIGHT * len(found)) as (figure, axes):
+        for number, (lam, points) in enumerate(sorted(found.items(), key=lambda item: item[0] or 0.0)):
             places = sorted(points)
             means = [statistics.mean(points[place]) for place in places]
             spread = [statistics.stdev(points[place]) if len(points[place]) > 1 else 0 for place in places]
-            label = "of sparse teacher" if lam is None else f"of sparse, lam {lam:g}"
-            axes.errorbar(places, means, yerr=spread, marker="o", capsize=2, label=label)
-        axes.axhline(statistics.mean(dense), color=_TEXT, linestyle="--", linewidth=1, label="of dense teacher")
+            # All of them are students of sparse teachers, so that lines differ in their style and not in their colour.
+            mark, style = marks[STUDENT_OF_SPARSE], _STYLES[number % len(_STYLES)]
+            label = STUDENT_OF_SPARSE if lam is None else f"{STUDENT_OF_SPARSE}, lam {lam:g}"
+            axes.errorbar(
+                places, means, spread, color=mark.color, marker=mark.shape, linestyle=style, capsize=2, label=label
+            )
+        color = marks[STUDENT_OF_DENSE].color
+        axes.axhline(statistics.mean(dense), color=color, linestyle="--", linewidth=1.5, label=STUDENT_OF_DENSE)
         axes.set(xlabel="sparsity of the teacher", ylabel="score on dev, hundredths")
         axes.set_xticks(sorted({place for points in found.values() for place in points}))
         axes.grid(alpha=0.25)
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        _legend(figure, axes)
         return _drawn(figure, "The student's score against the sparsity of its teacher")
 
 
-def kept_picture(models: Mapping[str, Kept]) -> Picture:
+def kept_picture(models: Sequence[tuple[str, Mark, Kept]]) -> Picture:
     """Draw which heads each layer kept, and how many of its neurons.
 
     Args:
-        models: One model or more, by name.
+        models: Name, mark and units of one model or more.
 
     Returns:
         A picture with a row of two plots per model.
     """
-    shown = list(models.items())
-    layers = len(shown[0][1].heads)
-    with _figure(0.9 + len(shown) * (0.5 + 0.2 * layers), columns=1) as (figure, _):
+    layers = len(models[0][2].heads)
+    with _figure(0.3 + len(models) * (0.9 + 0.2 * layers)) as (figure, _):
         figure.clear()
-        grid = figure.subplots(len(shown), 2, squeeze=False, width_ratios=[3, 2])
-        for (name, kept), (heads, neurons) in zip(shown, grid, strict=True):
-            heads.imshow([mask.tolist() for mask in kept.heads], cmap=_two_colors(), vmin=0, vmax=1, aspect="auto")
-            places = range(0, len(kept.heads[0]), 1 + len(kept.heads[0]) // 16)
-            heads.set(title=name, xlabel="head", ylabel="layer", yticks=range(layers), xticks=places)
+        # One figure per model, so that its name has the whole width.
+        parts = figure.subfigures(len(models), squeeze=False)[:, 0]
+        for part, (name, mark, kept) in zip(parts, models, strict=True):
+            color = mark.color
+            part.suptitle(_wrapped(name), fontsize=10)
+            heads, neurons = part.subplots(1, 2, width_ratios=[3, 2])
+            removed = (0.54, 0.56, 0.6, 0.18)  # the same grey in light and dark mode
+            kinds: Any = [removed, color]
+            colors = mpl.colors.ListedColormap(kinds)
+            heads.imshow([mask.tolist() for mask in kept.heads], cmap=colors, vmin=0, vmax=1, aspect="auto")
+            places = range(0, len(kept.heads[0]), 1 + len(kept.heads[0]) // 13)
+            heads.set(xlabel="head", ylabel="layer", yticks=range(layers), xticks=places)
             heads.set_xticks([edge - 0.5 for edge in range(1, len(kept.heads[0]))], minor=True)
             heads.set_yticks([edge - 0.5 for edge in range(1, layers)], minor=True)
             heads.grid(which="minor", color=_TEXT, alpha=0.25, linewidth=0.5)
             heads.tick_params(which="minor", length=0)
             shares = [float(mask.double().mean()) for mask in kept.neurons]
-            neurons.barh(range(layers), [1] * layers, color=_COLORS[5], alpha=0.18)
-            neurons.barh(range(layers), shares, color=_COLORS[0])
+            neurons.barh(range(layers), [1] * layers, color=removed)
+            neurons.barh(range(layers), shares, color=color)
             for layer, share in enumerate(shares):
                 neurons.annotate(f"{share:.0%}", (1, layer), (3, 0), textcoords="offset points", va="center")
-            neurons.set(title="neurons", xlim=(0, 1), ylim=(layers - 0.5, -0.5), yticks=[], xticks=[])
-        return _drawn(figure, "Heads (blue: kept) and the share of neurons that each layer kept")
+            neurons.set(xlabel="neurons", xlim=(0, 1), ylim=(layers - 0.5, -0.5), yticks=[], xticks=[])
+        return _drawn(figure, "Heads (coloured: kept) and the share of neurons that each layer kept")
 
 
-def _two_colors() -> Any:  # noqa: ANN401 - matplotlib's
-    # Removed heads have the same grey in light and dark mode.
-    colors: Any = [(0.54, 0.56, 0.6, 0.18), _COLORS[0]]
-    return mpl.colors.ListedColormap(colors)
-
-
-def unit_picture(units: Mapping[str, UnitScatter]) -> Picture:
+def unit_pictures(units: Mapping[str, UnitScatter]) -> list[Picture]:
     """Draw expressiveness against friendliness for each unit of the teacher.
 
     Args:
         units: Scores of ``heads`` and ``neurons``.
 
     Returns:
-        A picture with two scatter plots and one colour per layer.
+        A scatter plot of each, with one colour per layer.
     """
-    with _figure(3.6, columns=2) as (figure, both):
-        for axes, (kind, scatter) in zip(both, units.items(), strict=True):
-            layers = len(scatter.expressiveness)
+    pictures = []
+    for kind, scatter in units.items():
+        layers = len(scatter.expressiveness)
+        columns = 6
+        with _figure(3.2 + _LINE_HEIGHT * -(-layers // columns)) as (figure, axes):
             for layer, (x, y) in enumerate(zip(scatter.expressiveness, scatter.friendliness, strict=True)):
                 color = mpl.colormaps["plasma"](0.3 + 0.6 * layer / max(layers - 1, 1))
                 size = 25 if kind == "heads" else 3
                 # As pixels, because thousands of points as shapes would make the page megabytes large.
                 axes.scatter(x.numpy(), y.numpy(), s=size, color=color, label=f"{layer}", rasterized=True)
-            axes.set(xlabel="expressiveness", ylabel="friendliness", title=kind)
+            axes.set(xlabel="expressiveness", ylabel="friendliness")
             if kind == "neurons":
                 axes.set(xscale="log", yscale="log")
+                for axis in (axes.xaxis, axes.yaxis):  # as numbers, because powers of ten would be formulas
+                    axis.set_major_locator(LogLocator(subs=(1.0, 3.0), numticks=6))
+                    axis.set_major_formatter("{x:g}")
+                    axis.set_minor_formatter(NullFormatter())
             axes.grid(alpha=0.25)
-        both[0].legend(title="layer", fontsize="small", ncols=1 + layers // 7)
-        return _drawn(figure, "Scores of the teacher's units, each layer divided by its norm")
+            legend = figure.legend(loc="outside lower left", title="layer", ncols=columns, handletextpad=0.2)
+            handles: Any = legend.legend_handles
+            for handle in handles:
+                handle.set_sizes([25])
+            pictures.append(_drawn(figure, f"Scores of the teacher's {kind}, each layer divided by its norm"))
+    return pictures
 
 
-def curve_picture(curves: Sequence[Curve]) -> Picture:
+def curve_pictures(curves: Sequence[Curve]) -> list[Picture]:
     """Draw the training loss and the score on the selection part of each fit.
 
     Args:
         curves: One curve or more.
 
     Returns:
-        A picture with two plots.
+        A picture of each of the two, unless no fit has two points of it.
     """
-    with _figure(3.6, columns=2) as (figure, (losses, scores)):
-        main = [curve for curve in curves if kind_of(curve.stage) not in (DISTILL, BASELINES)][:4]
-        for curve in curves:
-            number = main.index(curve) if curve in main else None
-            style = {"color": _COLORS[5], "alpha": 0.35, "linewidth": 1}
-            if number is not None:
-                style = {"color": _COLORS[number % len(_COLORS)], "linewidth": 2, "label": curve.stage}
-            for axes, points in ((losses, curve.losses), (scores, curve.scores)):
+    shown = (
+        ("training loss", "Training loss of each fit", lambda curve: curve.losses),
+        ("score on the selection part", "Score on the selection part in each fit", lambda curve: curve.scores),
+    )
+    return [
+        _curves([(curve.stage, points(curve)) for curve in curves], what, title)
+        for what, title, points in shown
+        if any(len(points(curve)) > 1 for curve in curves)
+    ]
+
+
+def _curves(lines: Sequence[tuple[str, list[tuple[int, float]]]], what: str, title: str) -> Picture:
+    marks = run_marks()
+    models: dict[str, list[list[tuple[int, float]]]] = {}
+    for stage, points in lines:
+        if points:
+            models.setdefault(_model_of(stage), []).append(points)
+    with _figure(3.0 + _LINE_HEIGHT * len(models)) as (figure, axes):
+        for name, several in models.items():
+            mark = marks.get(name, OTHER)
+            label = name if len(several) == 1 else f"{name}, {len(several)} fits"
+            for number, points in enumerate(several):
                 axes.plot(
-                    *zip(*points, strict=True), marker="." if len(points) < 2 else None, **style
-                ) if points else ()
-        losses.set(xlabel="step", ylabel="training loss")
-        scores.set(xlabel="step", ylabel="score on the selection part")
-        for axes in (losses, scores):
-            axes.grid(alpha=0.25)
-        if len(curves) > len(main):
-            losses.plot([], [], color=_COLORS[5], alpha=0.6, label="other fits")
-        # A short fit may have logged no loss.
-        named = next((axes for axes in (losses, scores) if axes.get_legend_handles_labels()[1]), None)
-        if named is not None:
-            named.legend(fontsize="small")
-        return _drawn(figure, "Training of each fit")
+                    *zip(*points, strict=True),
+                    color=mark.color,
+                    linewidth=2 if len(several) == 1 else 1.2,
+                    alpha=1 if len(several) == 1 else 0.7,
+                    # Shapes would cover a loss of hundreds of points.
+                    marker=mark.shape if len(points) < _FEW else None,
+                    markersize=4,
+                    label="_" if number else label,
+                )
+        axes.set(xlabel="step", ylabel=what)
+        axes.grid(alpha=0.25)
+        _legend(figure, axes)
+        return _drawn(figure, title)
+
+
+def _model_of(stage: str) -> str:
+    """The model that a fit trains."""
+    run, kind = RunFolder(Path()), kind_of(stage)
+    if kind == DISTILL and stage.rsplit("/", 1)[-1][0].isdigit():
+        return STUDENT_OF_SPARSE  # those of baselines begin with the name of their ranking
+    return {run.finetune.name: DENSE_TEACHER, run.trial.name: STUDENT_OF_DENSE}.get(kind, "student of a baseline")
 
 
 def seconds_picture(record: RunRecord) -> Picture:
@@ -296,7 +366,7 @@ def seconds_picture(record: RunRecord) -> Picture:
     with _figure(0.9 + 0.34 * len(seconds)) as (figure, axes):
         names = list(seconds)
         totals = [sum(values) for values in seconds.values()]
-        axes.barh(names, totals, color=_COLORS[0])
+        axes.barh(names, totals, color=OTHER.color)
         for place, (total, values) in enumerate(zip(totals, seconds.values(), strict=True)):
             text = f"{total:.0f} s" + (f" in {len(values)}" if len(values) > 1 else "")
             axes.annotate(text, (total, place), (4, 0), textcoords="offset points", va="center")

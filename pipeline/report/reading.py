@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pipeline.execution.manifest import Manifest, Record
 from pipeline.execution.outputs import has_output, read_config, read_output
+from pipeline.execution.stage import CONTENT
 from pipeline.results.summary import Summary
 from pipeline.run_folder import METRICS, RunFolder, earlier_metrics, without_seed
 from stark.errors import StarkError
@@ -77,6 +78,18 @@ class RunRecord:
     def task(self) -> str:
         """Name of its task."""
         return Path(str(self.settings["data"]["task"])).stem
+
+    @property
+    def rows_of_dev(self) -> str | None:
+        """Digest of the content of dev, from which the results were computed; None if it is not recorded."""
+        evaluated = self.stages.get(RunFolder(self.folder).evaluate.name)
+        return None if evaluated is None else evaluated.settings.get(f"{CONTENT}dev")
+
+    @property
+    def teacher(self) -> str | None:
+        """Digest of the finetuned teacher; None if it is not finished."""
+        finetuned = self.stages.get(RunFolder(self.folder).finetune.name)
+        return finetuned.result() if finetuned is not None and finetuned.finished else None
 
     @property
     def is_finished(self) -> bool:

@@ -12,18 +12,29 @@ from pipeline.deploy.export.opening import check_exported
 from pipeline.deploy.model_data import config_of
 from pipeline.execution.belongings import EXPORT_CHECK
 from pipeline.execution.outputs import read_output
-from pipeline.report.answer import answer, export_answer, paired_difference
+from pipeline.report.answer import answer, export_answer, score_explained
+from pipeline.report.difference import difference, read_answers
+from pipeline.report.marks import (
+    DENSE_TEACHER,
+    OTHER,
+    SPARSE_TEACHER,
+    STUDENT_OF_DENSE,
+    STUDENT_OF_SPARSE,
+    UNDISTILLED,
+    Mark,
+    run_marks,
+)
 from pipeline.report.measuring import Kept, MeasuredModel, kept_of, measure_models, told_shape
 from pipeline.report.page import Number, Page, Table
 from pipeline.report.pictures import (
     Picture,
-    curve_picture,
+    curve_pictures,
     kept_picture,
     latency_picture,
     score_picture,
     seconds_picture,
     sparsity_picture,
-    unit_picture,
+    unit_pictures,
 )
 from pipeline.report.reading import RunRecord
 from pipeline.report.wording import environment, ranked_by, score_text, shape_text
@@ -36,8 +47,7 @@ from stark.problems.table import problem_of
 
 __all__ = ["chosen_of", "measured_of", "page_of_run"]
 
-_TEACHER = "dense teacher"
-_NAMES = {DENSE: "student of dense teacher", SPARSE: "student of sparse teacher"}
+_NAMES = {DENSE: STUDENT_OF_DENSE, SPARSE: STUDENT_OF_SPARSE}
 
 
 def measured_of(record: RunRecord) -> list[MeasuredModel]:
@@ -54,7 +64,7 @@ def measured_of(record: RunRecord) -> list[MeasuredModel]:
     run = RunFolder(record.folder)
     tensors = read_output(record.folder, run.dev_logits.name)
     best, choices = record.summary.best.folder, record.summary.best_by_method
-    models = {_TEACHER: [run.dense_teacher.name]}
+    models = {DENSE_TEACHER: [run.dense_teacher.name]}
     for method, name in _NAMES.items():
         folders = [choice.students[method] for choice in choices if method in choice.students]
         if folders:
@@ -127,24 +137,25 @@ def _headline(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[str]
         else f"a teacher of sparsity {best.teacher_sparsity:g}{'' if best.lam is None else f' at lam {best.lam:g}'}"
     )
     chosen = chosen_of(record, measured)
-    lines = [] if chosen is None else [_answer(record, summary, measured[0], chosen)]
+    lines = [] if chosen is None else _answer(record, summary, measured[0], chosen)
     exported = f"{RunFolder(record.folder).student.name}-"
     lines += [export_answer(name, check) for name, check in _exports(record.folder) if name.startswith(exported)]
     lines += [asked, f"Chosen on the selection part: the student of {made}{_is_worth(chosen)}."]
     for entry in summary.comparisons:
         if entry.control == DENSE:
-            difference = f"{entry.points.value:+.2f} points on dev, {certainty(summary, entry)}"
-            lines.append(f"Sparse teacher minus dense teacher: {difference}.")
+            points = f"{entry.points.value:+.2f} points on dev, {certainty(summary, entry)}"
+            lines.append(f"Sparse teacher minus dense teacher: {points}.")
     lines += [f"Warning: {line}." for line in summary.alarms or ()]
     return lines
 
 
-def _answer(record: RunRecord, summary: Summary, teacher: MeasuredModel, chosen: MeasuredModel) -> str:
-    tensors = read_output(record.folder, RunFolder(record.folder).dev_logits.name)
-    problem = problem_of(config_of(record.folder / chosen.folder))
-    predictions = {model.folder: problem.predictions(tensors[model.folder]) for model in (teacher, chosen)}
-    metric = problem.score_function(summary.metrics_of_score)
-    return answer(teacher, chosen, paired_difference(teacher, chosen, predictions, tensors["labels"], metric))
+def _answer(record: RunRecord, summary: Summary, teacher: MeasuredModel, chosen: MeasuredModel) -> list[str]:
+    answers = read_answers(record, summary)
+    found = difference(answers, answers.teacher, answers.student, same_seeds=True)
+    return [
+        answer(teacher, chosen, found, answers),
+        score_explained(record, summary, len(answers.labels)),
+    ]
 
 
 def _is_worth(model: MeasuredModel | None) -> str:
@@ -170,20 +181,20 @@ def _numbers(measured: Sequence[MeasuredModel]) -> list[Number]:
 
 
 def _pictures(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[Picture]:
+    marks = run_marks()
     found: list[Picture | None] = []
     if measured:
-        found.append(score_picture(measured))
+        found.append(score_picture(measured, marks))
         found += [
-            latency_picture(measured, device, told_shape(device, measured[0].tokens)) for device in measured[0].latency
+            latency_picture(measured, marks, device, told_shape(device, measured[0].tokens))
+            for device in measured[0].latency
         ]
     if record.summary is not None:
         found.append(sparsity_picture(record.summary))
     if kept := _kept(record):
         found.append(kept_picture(kept))
-    if record.units:
-        found.append(unit_picture(record.units))
-    if record.curves:
-        found.append(curve_picture(record.curves))
+    found += unit_pictures(record.units)
+    found += curve_pictures(record.curves)
     if record.stages:
         found.append(seconds_picture(record))
     return [picture for picture in found if picture is not None]
@@ -193,24 +204,26 @@ def _lams(teacher: Mapping[str, Any]) -> str:
     return "" if teacher["lams"] is None else f" at lam {_listed(teacher['lams'])}"
 
 
-def _kept(record: RunRecord) -> dict[str, Kept]:
-    """The units of the student and of the chosen sparse teacher."""
-    run = RunFolder(record.folder)
-    models = {"student": run.initial_student.name}
+def _kept(record: RunRecord) -> list[tuple[str, Mark, Kept]]:
+    """The units of the student and of the best student's sparse teacher, which all have the student's shape."""
+    run, marks = RunFolder(record.folder), run_marks()
+    models = {"all students": (marks[UNDISTILLED], run.initial_student.name)}
     measured = [] if record.summary is None else record.summary.models
     with_teacher = [model for model in measured if model.teacher_folder is not None]
     best = max(with_teacher, key=lambda model: model.selection_score, default=None)
     if best is not None and best.teacher_folder is not None:
         lam = "" if best.lam is None else f" lam {best.lam:g},"
-        models[f"sparse teacher,{lam} sparsity {best.teacher_sparsity:g}"] = best.teacher_folder
-    done = {name: folder for name, folder in models.items() if run.at(folder).is_model}
+        name = f"{SPARSE_TEACHER},{lam} sparsity {best.teacher_sparsity:g}"
+        models[name] = (marks[SPARSE_TEACHER], best.teacher_folder)
+    done = {name: folder for name, (_, folder) in models.items() if run.at(folder).is_model}
     if not done or not run.dense_teacher.is_model:
-        return {}
-    return kept_of(record.folder, run.dense_teacher.name, done)
+        return []
+    kept = kept_of(record.folder, run.dense_teacher.name, done)
+    return [(name, models[name][0], units) for name, units in kept.items()]
 
 
 def _tables(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[Table]:
-    tables = []
+    tables, marks = [], run_marks()
     if measured:
         tables.append(
             Table(
@@ -234,22 +247,21 @@ def _tables(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[Table]
                 + f". GFLOPs: matrix products of a row of {measured[0].tokens} tokens. Memory: peak of a process that "
                 f"classifies 32 rows of {measured[0].tokens} tokens, Python and libraries included. Calibration: "
                 "expected error in 15 bins.",
+                [marks[model.name] for model in measured],
             )
         )
         for device in measured[0].latency:
             tables.append(
                 Table(
                     f"Latency on the {device_text(device)}, milliseconds",
-                    ["rows x tokens", *(model.name for model in measured)],
+                    ["rows x tokens", *(f"{rows} x {length}" for rows, length in measured[0].latency[device])],
                     [
-                        [
-                            f"{rows} x {length}",
-                            *(spread_text(model.latency[device][rows, length]) for model in measured),
-                        ]
-                        for rows, length in measured[0].latency[device]
+                        [model.name, *(spread_text(found) for found in model.latency[device].values())]
+                        for model in measured
                     ],
                     "Median [fastest, slowest] of five rounds in turns, "
                     + (f"{threads_text()}." if device == "cpu" else "float32, until the answer is on the CPU."),
+                    [marks[model.name] for model in measured],
                 )
             )
     if exported := _exported(record.folder):
@@ -316,7 +328,9 @@ def _students(summary: Summary) -> Table:
             ]
         )
     header = ["", "seed", "lam", "teacher sparsity", "selection", *(f"dev {name}" for name in metrics), "seconds"]
-    return Table("All students", header, rows, f"* {choice_text(summary)}. Metrics in hundredths.")
+    known = run_marks()
+    marks = [known[model.name] if model.baseline is None else OTHER for model in summary.models]
+    return Table("All students", header, rows, f"* {choice_text(summary)}. Metrics in hundredths.", marks)
 
 
 def _classes(classes: Sequence[ClassScore]) -> Table:

@@ -1,13 +1,15 @@
 """The first sentences of a run's page."""
 
-import pytest
 import torch
 
 from pipeline.deploy.export.check import Check
-from pipeline.report.answer import answer, export_answer, paired_difference
+from pipeline.report.answer import answer, export_answer, score_explained
+from pipeline.report.difference import DevAnswers, Difference
 from pipeline.report.measuring import MeasuredModel
+from pipeline.report.reading import RunRecord
 from pipeline.results.latency import Latency
 from pipeline.results.statistics import Estimate
+from tests.pipeline.runs import summary_of
 
 
 def measured(folder, score, milliseconds, megabytes):
@@ -29,33 +31,37 @@ def measured(folder, score, milliseconds, megabytes):
 TEACHER, STUDENT = measured("finetune/model", 0.93, 6.0, 90.0), measured("student", 0.91, 2.0, 45.0)
 
 
+def said(seeds=(7,)):
+    labels = torch.zeros(1872)
+    predictions = torch.zeros(len(seeds), 1872)
+    return DevAnswers("sst2", "a", ["accuracy"], labels, lambda *_: 0.0, predictions[:1], predictions, list(seeds))
+
+
 def test_a_manager_reads_one_sentence():
-    text = answer(TEACHER, STUDENT, Estimate(-2.0, -3.9, -0.1))
+    found = Difference(Estimate(-2.0, -3.9, -0.1), "other rows")
+    text = answer(TEACHER, STUDENT, found, said())
     assert text.startswith(
         "The student is 3.0 times as fast as its teacher (1 row of 128 tokens on the CPU), its file has"
     )
-    assert "45.0 MB instead of 90.0 MB, and it scores 2.0 points less on dev: 91.0 instead of 93.0." in text
-    assert text.endswith("for other rows is -3.9 to -0.1 points.")
-    assert "0.5 points more on dev" in answer(TEACHER, STUDENT, Estimate(0.5, -0.2, 1.2))
+    assert "45.0 MB instead of 90.0 MB, and its score on dev is 2.0 points lower: 91.0 instead of 93.0." in text
+    assert text.endswith("The 95 % interval of this difference for other rows is -3.9 to -0.1 points.")
+    more = Difference(Estimate(0.5, -0.2, 1.2), "other rows and seeds")
+    text = answer(TEACHER, STUDENT, more, said((1, 2, 3)))
+    assert "its score on dev is 0.5 points higher: 91.0 (mean of 3 seeds) instead of 93.0." in text
+    assert "for other rows and seeds is -0.2 to +1.2 points." in text
 
 
-def test_the_difference_is_paired():
-    """Both are right on 80 % of the rows; the interval depends on how many rows they disagree on."""
-    labels = torch.zeros(500)
-    first = (torch.arange(500) >= 400).float()
-    near, far = first.clone(), first.flip(0)
-    near[:5], near[400:405] = 1, 0
-
-    def accuracy(predicted, labels):
-        return float((predicted == labels).double().mean())
-
-    widths = []
-    for second, disagreeing in ((near, 10), (far, 200)):
-        predictions = {"finetune/model": first, "student": second}
-        found = paired_difference(TEACHER, STUDENT, predictions, labels, accuracy)
-        assert found.value == pytest.approx(0)
-        widths.append((found.high - found.low) / 2)
-        assert widths[-1] == pytest.approx(100 * 1.96 * disagreeing**0.5 / 500, rel=0.15)
+def test_the_score_is_explained(tmp_path):
+    settings = {"data": {"selection": "train"}}
+    summary = summary_of(selection_rows=1300, score_metrics=["accuracy", "f1"])
+    assert score_explained(RunRecord(tmp_path, settings, {}, []), summary, 1872) == (
+        "The score is the mean of accuracy and f1, in hundredths, on the 1,872 rows of dev. Dev was used for no "
+        "choice: the student was chosen by the score on the selection part, 1,300 rows held out of the training rows."
+    )
+    settings["data"]["selection"] = "validation"  # as in the released code
+    text = score_explained(RunRecord(tmp_path, settings, {}, []), summary_of(), 1872)
+    assert text.startswith("The score is accuracy, in hundredths, on the 1,872 rows of dev. The student was chosen by")
+    assert text.endswith("on the same rows, so that its score is too good.")
 
 
 def test_exported_forms_follow():

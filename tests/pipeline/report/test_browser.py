@@ -12,6 +12,8 @@ LOOK = """() => ({
   pictures: [...document.querySelectorAll("svg")].map((svg) => ({
     width: svg.getBoundingClientRect().width, height: svg.getBoundingClientRect().height,
     color: getComputedStyle(svg).color, shapes: svg.querySelectorAll("path, image, use").length})),
+  smallest: Math.min(...[...document.querySelectorAll("svg text")].map((text) =>
+    parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a || Infinity)),
   width: document.documentElement.scrollWidth, window: innerWidth,
   back: getComputedStyle(document.body).backgroundColor})"""
 
@@ -27,11 +29,12 @@ def test_every_picture_is_there(report, scheme, width):
         looked = page.evaluate(LOOK)
     assert seen.messages == []
     assert [url for url in seen.requests if not url.startswith("data:")] == [report[0].as_uri()]
-    assert len(looked["pictures"]) == 7
+    assert len(looked["pictures"]) == 8
     for picture in looked["pictures"]:
         assert picture["width"] > 300
         assert picture["height"] > 60
         assert picture["shapes"] > 3
+    assert looked["smallest"] > 9  # pixels
     assert looked["width"] <= looked["window"]  # no horizontal scrolling is needed
     back, (text,) = brightness(looked["back"]), {brightness(picture["color"]) for picture in looked["pictures"]}
     assert (back < 100 < 600 < text) if scheme == "dark" else (text < 150 < 700 < back)

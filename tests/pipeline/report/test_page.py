@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.report.marks import Mark
 from pipeline.report.page import Number, Page, Table, write_page
 from pipeline.report.pictures import Picture
 
@@ -10,7 +11,11 @@ PAGE = Page(
     headline=["It's *good* & small."],
     numbers=[Number("2 x", "as fast")],
     pictures=[Picture("A line", '<svg width="100%" xmlns="http://www.w3.org/2000/svg" stroke="currentColor"/>')],
-    tables=[Table("Models", ["", "score"], [["teacher", "1"], ["student", "2"]], "A note.")],
+    tables=[
+        Table(
+            "Models", ["", "score"], [["teacher", "1"], ["student", "2"]], "A note.", [None, Mark("#3f7fd0", "s", "■")]
+        )
+    ],
     command="stark run --config x",
     settings="seed: 1 <2",
 )
@@ -22,7 +27,9 @@ def test_html_is_whole_and_escaped(tmp_path):
     assert "<h1>mine &lt;b&gt;</h1>" in text
     assert "It&#39;s *good* &amp; small." in text
     assert "<figcaption>A line</figcaption><svg" in text
-    assert "<td>student</td><td>2</td>" in text
+    assert "<td><div>teacher</div></td><td>1</td>" in text
+    assert '<span style="color: #3f7fd0" aria-hidden="true">■</span> student</div></td><td>2</td>' in text
+    assert text.index('class="answer"') < text.index("It&#39;s") < text.index("2 x")
     assert "seed: 1 &lt;2" in text
     assert "<script" not in text
 
@@ -37,11 +44,13 @@ def test_markdown_says_the_same(tmp_path):
         "![A line](report_pictures/0.svg)",
         "|  | score |",
         "|---|---:|",
-        "| student | 2 |",
+        "| teacher | 1 |",
+        "| ■ student | 2 |",
         "A note.",
         "stark run --config x",
     ):
         assert line in lines
+    assert lines[2] == r"It's *good* \& small."  # the answer is first
     assert "currentColor" not in (tmp_path / "report_pictures/0.svg").read_text()
 
 

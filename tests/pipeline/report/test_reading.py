@@ -3,13 +3,15 @@ import shutil
 import pytest
 
 from pipeline.report.reading import read_run
-from stark.storage import read_tensors
+from stark.storage import file_digest, read_tensors
 
 
-def test_a_finished_run(pruned_run):
+def test_a_finished_run(pruned_run, tiny_task):
     record = read_run(pruned_run)
     assert record.is_finished
     assert record.task == "sst2"
+    assert record.rows_of_dev == file_digest(tiny_task.data_dir / "SST-2/dev.tsv")
+    assert record.teacher is not None
     assert [curve.stage for curve in record.curves][:2] == ["finetune", "trial"]
     tensors, _ = read_tensors(pruned_run / "sparsify/teacher_scores.safetensors")
     assert len(record.units["heads"].expressiveness) == 4
@@ -31,7 +33,7 @@ def test_curves_are_those_of_the_metrics(pruned_run, tmp_path):
 def test_an_unfinished_run(unfinished):
     record = read_run(unfinished)
     assert not record.is_finished
-    assert (record.summary, record.units) == (None, {})
+    assert (record.summary, record.units, record.rows_of_dev) == (None, {}, None)
     assert {curve.stage for curve in record.curves} == {"finetune", "trial"}
 
 

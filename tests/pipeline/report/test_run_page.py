@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from pipeline.report import measuring
+from pipeline.report.marks import run_marks
 from pipeline.report.reading import read_run
 from pipeline.report.run_page import page_of_run
 from tests.pipeline.runs import leave, read
@@ -16,10 +17,11 @@ def test_a_finished_run_is_told_in_full(pruned_run, quick):
     assert page.title == "tiny: sst2"
     assert page.headline[0].startswith("The student is 1.0 times as fast as its teacher (1 row of")
     points = 100 * summary["comparisons"][0]["points"]["value"]
-    assert f"{points:+.2f} points on dev, one run: no interval for other seeds." in page.headline[3]
-    assert page.headline[4:] == [f"Warning: {line}." for line in summary["alarms"]]
+    assert f"{points:+.2f} points on dev, one run: no interval for other seeds." in page.headline[4]
+    assert page.headline[1].startswith("The score is accuracy, in hundredths, on the")
+    assert page.headline[5:] == [f"Warning: {line}." for line in summary["alarms"]]
     assert [picture.title.split()[0] for picture in page.pictures] == [
-        *("Score", "Score", "The", "Heads", "Scores", "Training", "Seconds")
+        *("Score", "Score", "The", "Heads", "Scores", "Scores", "Score", "Seconds")
     ]
     tables = {table.title: table for table in page.tables}
     chosen = "sparse" if summary["best"]["teacher_sparsity"] else "dense"
@@ -29,7 +31,11 @@ def test_a_finished_run_is_told_in_full(pruned_run, quick):
     ]
     scores = {model["folder"]: 100 * model["dev"]["score"] for model in summary["models"]}
     assert tables["Models"].rows[0][1].startswith(f"{scores['finetune/model']:.1f} [")
-    assert tables["Latency on the CPU, milliseconds"].rows[0][1:] == ["2.00 [1.00, 4.00]"] * 3
+    assert tables["Latency on the CPU, milliseconds"].rows[0][1:] == ["2.00 [1.00, 4.00]"] * 4
+    known = run_marks()
+    for title in ("Models", "Latency on the CPU, milliseconds", "All students"):
+        table = tables[title]
+        assert [known[row[0].removesuffix(" *")] for row in table.rows] == list(table.marks)
     students = tables["All students"].rows
     assert len(students) == len(summary["models"])
     assert sum(row[0].endswith(" *") for row in students) == 1
@@ -41,7 +47,7 @@ def test_a_finished_run_is_told_in_full(pruned_run, quick):
 def test_an_unfinished_run_is_told_as_far_as_it_came(unfinished, quick):
     page = page_of_run(read_run(unfinished))
     assert "is not finished" in page.headline[1]
-    assert [picture.title.split()[0] for picture in page.pictures] == ["Heads", "Training", "Seconds"]
+    assert [picture.title.split()[0] for picture in page.pictures] == ["Heads", "Score", "Seconds"]
     assert [table.title for table in page.tables] == ["Environment of this report"]
 
 
@@ -50,8 +56,9 @@ def test_a_second_device_has_a_picture_and_a_table_of_its_own(pruned_run, quick,
     page = page_of_run(read_run(pruned_run))
     assert sum(picture.title.startswith("Score against latency") for picture in page.pictures) == 2
     tables = {table.title: table for table in page.tables}
-    rows = tables["Latency on the CPU, milliseconds"].rows
-    assert tables["Latency on the CPU:0, milliseconds"].rows == [*rows, ["256 x 128", *rows[0][1:]]]
+    first, second = (tables[f"Latency on the {name}, milliseconds"] for name in ("CPU", "CPU:0"))
+    assert second.header == [*first.header, "256 x 128"]
+    assert second.rows == [[*row, row[1]] for row in first.rows]
     assert [number.what for number in page.numbers[1:3]] == [
         "as fast as the teacher, 1 row of 128 tokens on the CPU",
         "as fast as the teacher, 256 rows of 128 tokens on the CPU:0",
@@ -81,8 +88,8 @@ def test_a_gpu_is_measured_and_shown(pruned_run):
         "Score against latency on the GPU",
     ]
     tables = {table.title: table for table in page.tables}
-    rows = tables["Latency on the GPU, milliseconds"].rows
-    assert [row[0] for row in rows] == ["1 x 32", "1 x 128", "8 x 128", "32 x 128", "256 x 128"]
-    assert all(float(cell.split()[0]) > 0 for row in rows for cell in row[1:])
+    table = tables["Latency on the GPU, milliseconds"]
+    assert table.header[1:] == ["1 x 32", "1 x 128", "8 x 128", "32 x 128", "256 x 128"]
+    assert all(float(cell.split()[0]) > 0 for row in table.rows for cell in row[1:])
     assert page.numbers[2].what == "as fast as the teacher, 256 rows of 128 tokens on the GPU"
     assert dict(tables["Environment of this report"].rows)["GPU"] == torch.cuda.get_device_name()

@@ -1,8 +1,10 @@
+import json
 import shutil
 
 import pytest
 
 import cli
+from pipeline.execution.manifest import Manifest
 from pipeline.report.reading import read_run
 from pipeline.report.runs_page import page_of_runs
 from tests.pipeline.runs import leave, read
@@ -18,22 +20,84 @@ def second(pruned_run, tmp_path):
     return run
 
 
+@pytest.fixture
+def other_student(second):
+    """The run with the other student chosen, which is a copy of the first run otherwise."""
+    summary = read(second)
+    (choice,) = summary["best_by_method"]
+    method = "dense_teacher" if summary["best"]["teacher_sparsity"] else "sparse_teacher"
+    summary["best"] = next(model for model in summary["models"] if model["folder"] == choice[method])
+    leave(second, "summary.json", json.dumps(summary))
+    return second
+
+
+def models_of(page):
+    (table,) = (table for table in page.tables if table.title == "Models")
+    return {row[0]: dict(zip(table.header, row, strict=True)) for row in table.rows}, dict(
+        zip([row[0] for row in table.rows], table.marks, strict=True)
+    )
+
+
 def test_runs_stand_side_by_side(pruned_run, second, unfinished, quick):
     page = page_of_runs([read_run(folder) for folder in (pruned_run, second, unfinished)])
-    assert page.headline[1] == f"Not finished: {unfinished}."
+    assert page.headline[-1] == f"Not finished: {unfinished}."
     assert [picture.title.split(":")[0] for picture in page.pictures] == ["sst2", "sst2"]
+    models, marks = models_of(page)
+    assert list(models) == [f"{run}, {model}" for run in (pruned_run, second) for model in ("teacher", "student")]
+    best = 100 * read(pruned_run)["best"]["dev"]["score"]
+    for run in (pruned_run, second):
+        assert models[f"{run}, student"]["score on dev"].startswith(f"{best:.1f} [")
+        assert models[f"{run}, student"]["latency"] == "2.00 [1.00, 4.00] (1.0 x)"
+    # The same teacher has one mark, and each student its own.
+    assert len(set(marks.values())) == 3
+    assert marks[f"{pruned_run}, teacher"] == marks[f"{second}, teacher"]
     tables = {table.title: table for table in page.tables}
-    rows = {row[0]: row for row in tables["Runs"].rows}
-    best = 100 * read(pruned_run)["best"]["dev"]["score"] if "dev" in read(pruned_run)["best"] else None
-    assert rows[str(pruned_run)][3] == rows[str(second)][3]
-    assert best is None or rows[str(second)][3].startswith(f"{best:.1f} [")
-    assert rows[str(second)][7] == "2.00 [1.00, 4.00] (1.0 x)"
-    assert rows[str(unfinished)][2:8] == [""] * 6
+    assert [row[0] for row in tables["Runs"].rows] == [str(pruned_run), str(second), str(unfinished)]
+    assert tables["Runs"].rows[2][1] == ""
     differing = {row[0]: row[1:] for row in tables["What differs in their settings"].rows}
     assert differing == {
         "student": ["70% of heads and neurons removed"] * 2,
         "distillation.temperature": ["None", "4.0"],
     }
+
+
+def test_the_page_begins_with_the_difference(pruned_run, other_student, quick):
+    page = page_of_runs([read_run(folder) for folder in (pruned_run, other_student)])
+    first, second = (100 * read(run)["best"]["dev"]["score"] for run in (pruned_run, other_student))
+    higher = "higher" if second > first else "lower"
+    assert page.headline[0].startswith(
+        f"The student of {other_student} has a score on dev that is {abs(second - first):.1f} points {higher} than "
+        f"that of {pruned_run}: {second:.1f} instead of {first:.1f}. The 95 % interval of this difference for other "
+        "rows is "
+    )
+    assert "It is 1.0 instead of 1.0 times as fast as its teacher, and its file has" in page.headline[0]
+    assert page.headline[1].startswith("sst2: The score is accuracy, in hundredths, on the")
+    models, _ = models_of(page)
+    row = models[f"{other_student}, student"]
+    assert row["minus the first run's"].startswith(f"{second - first:+.2f} [")
+    assert row["interval for"] == "other rows"
+    assert models[f"{other_student}, teacher"]["minus the first run's"] == "the same teacher"
+    assert models[f"{pruned_run}, student"]["minus the first run's"] == "the first run"
+
+
+def test_runs_with_other_rows_have_words_in_place_of_a_number(pruned_run, second, quick):
+    manifest = Manifest.read(second)
+    manifest.stages["evaluate"].settings["content of dev"] = "other"
+    manifest.write()
+    page = page_of_runs([read_run(folder) for folder in (pruned_run, second)])
+    assert f"This is not comparable with {pruned_run} (" in page.headline[0]
+    assert "): other rows of dev. It is 1.0 instead of 1.0 times" in page.headline[0]
+    models, _ = models_of(page)
+    for model in ("teacher", "student"):
+        assert models[f"{second}, {model}"]["minus the first run's"] == "other rows of dev"
+        assert models[f"{second}, {model}"]["interval for"] == ""
+
+
+def test_runs_that_are_not_finished_are_named(unfinished, pruned_run, quick):
+    alone = page_of_runs([read_run(folder) for folder in (unfinished, pruned_run)])
+    assert alone.headline[0] == f"Only {pruned_run} is finished."
+    none = page_of_runs([read_run(unfinished)] * 2)
+    assert none.headline == [f"Not finished: {unfinished}, {unfinished}."]
 
 
 def test_the_command(pruned_run, second, tmp_path, quick, capsys):
