@@ -7,9 +7,11 @@ import pytest
 import torch
 from scipy import stats
 
+from pipeline.execution.manifest import Manifest
 from pipeline.report.difference import DevAnswers, difference, read_answers, why_not_comparable
 from pipeline.report.reading import read_run
 from pipeline.results.summary import Summary
+from stark.storage import file_digest, write_tensors
 from tests.pipeline.runs import leave, read
 
 LABELS = torch.zeros(500)
@@ -79,8 +81,17 @@ def test_answers_are_those_of_the_chosen_student_with_each_seed(pruned_run, tmp_
     other = next(folder for name, folder in choice.items() if name.endswith("_teacher") and name != method)
     summary["best_by_method"].append({**choice, "seed": 5, method: other})
     leave(run, "summary.json", json.dumps(summary))
+    # Logits by which all models differ, as the tiny models answer alike.
+    labels = torch.randint(2, (50,))
+    logits = {folder: torch.randn(50, 2) for folder in by_folder}
+    write_tensors(run / "dev_logits.safetensors", {**logits, "labels": labels})
+    manifest = Manifest.read(run)
+    manifest.stages["evaluate"].outputs["dev_logits.safetensors"] = file_digest(run / "dev_logits.safetensors")
+    manifest.write()
     found = read_answers(read_run(run), Summary.read(run))
     assert found.seeds == [choice["seed"], 5]
-    for said, folder in zip(found.student, (choice[method], other), strict=True):
-        assert found.metric(said, found.labels) == pytest.approx(by_folder[folder]["dev"]["score"])
-    assert found.metric(found.teacher[0], found.labels) == pytest.approx(by_folder["finetune/model"]["dev"]["score"])
+    expected = [logits[folder].argmax(1).tolist() for folder in (choice[method], other)]
+    assert found.student.tolist() == expected
+    assert found.teacher.tolist() == [logits["finetune/model"].argmax(1).tolist()]
+    assert found.labels.equal(labels)
+    assert found.metric(found.teacher[0], labels) == pytest.approx(accuracy(found.teacher[0], labels))
