@@ -284,7 +284,8 @@ def unit_pictures(units: Mapping[str, UnitScatter]) -> list[Picture]:
             if kind == "neurons":
                 axes.set(xscale="log", yscale="log")
                 for axis in (axes.xaxis, axes.yaxis):  # as numbers, because powers of ten would be formulas
-                    axis.set_major_locator(LogLocator(subs=(1.0, 3.0), numticks=6))
+                    low, high = axis.get_view_interval()
+                    axis.set_major_locator(LogLocator(subs=(1.0, 3.0) if high < 100 * low else (1.0,), numticks=6))
                     axis.set_major_formatter("{x:g}")
                     axis.set_minor_formatter(NullFormatter())
             axes.grid(alpha=0.25)

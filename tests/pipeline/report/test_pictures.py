@@ -77,6 +77,15 @@ def test_scores_of_units():
         assert not any("mathdefault" in text for text in texts(picture))
 
 
+def test_many_decades_have_fewer_numbers():
+    scatter = UnitScatter([torch.logspace(-4, 0, 9)], [torch.logspace(-4, 0, 9)])
+    (picture,) = unit_pictures({"neurons": scatter})
+    assert {"0.01", "0.1"} <= texts(picture)
+    assert "0.03" not in texts(picture)
+    (picture,) = unit_pictures({"neurons": UnitScatter([torch.logspace(-2, -1, 9)], [torch.logspace(-2, -1, 9)])})
+    assert "0.03" in texts(picture)
+
+
 def test_kept_units():
     half = torch.tensor([True, False, False, True])
     kept, whole = Kept([half, ~half], [half, torch.ones(4, dtype=torch.bool)]), Kept([half] * 2, [half] * 2)
