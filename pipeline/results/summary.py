@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import types
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Self
 
 from pipeline.execution.outputs import AGAIN, read_json
 from pipeline.results.statistics import Estimate
+from pipeline.results.typed_json import WrongValueError, plain, typed
 from pipeline.run_folder import RunFolder
 from stark.storage import DamagedError, write_json
 
@@ -26,8 +26,6 @@ __all__ = [
     "Summary",
     "Trained",
 ]
-
-Kind = TypeVar("Kind")
 
 SCHEMA = 2
 SCORE = "score"
@@ -264,7 +262,7 @@ class Summary:
         values = read_json(root, place.name, SCHEMA)
         try:
             return cls.of_json(values)
-        except _WrongValueError as error:
+        except WrongValueError as error:
             raise DamagedError(f"{place.path} is no summary of a run ({error}): {AGAIN}") from error
 
     def write(self, root: Path) -> None:
@@ -291,7 +289,7 @@ class Summary:
         content = {name: value for name, value in values.items() if name != _SCHEMA}
         if isinstance(choices := content.get(_CHOICES), list):
             content[_CHOICES] = [_split(choice) for choice in choices]
-        return _checked(cls, content, "")
+        return typed(cls, content)
 
     def to_json(self) -> dict[str, Any]:
         """The content of the file.
@@ -299,13 +297,9 @@ class Summary:
         Returns:
             A value that JSON can hold.
         """
-        content: dict[str, Any] = _plain(self)
+        content: dict[str, Any] = plain(self)
         content[_CHOICES] = [{_SEED: choice.seed, **choice.students} for choice in self.best_by_method]
         return {_SCHEMA: SCHEMA, **content}
-
-
-class _WrongValueError(ValueError):
-    """A value that a summary does not have, or not there."""
 
 
 def _split(choice: Any) -> Any:  # noqa: ANN401 - whatever a file contains
@@ -313,44 +307,3 @@ def _split(choice: Any) -> Any:  # noqa: ANN401 - whatever a file contains
         return choice
     students = {name: value for name, value in choice.items() if name != _SEED}
     return {**{name: value for name, value in choice.items() if name == _SEED}, _STUDENTS: students}
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 - any part of a summary
-    """A part of a summary as JSON; what need not be there is left out where it is None."""
-    if is_dataclass(value):
-        known = ((field, getattr(value, field.name)) for field in fields(value))
-        return {field.name: _plain(item) for field, item in known if item is not None or field.default is MISSING}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
-
-
-def _checked(kind: type[Kind], value: Any, where: str) -> Kind:  # noqa: ANN401 - whatever a file contains
-    """A part of a summary from JSON."""
-    origin, arguments = get_origin(kind), get_args(kind)
-    found: Any = value
-    if origin is types.UnionType:
-        found = None if value is None else _checked(arguments[0], value, where)  # each of them is X | None
-    elif origin is list and isinstance(value, list):
-        found = [_checked(arguments[0], item, f"{where}[{number}]") for number, item in enumerate(value)]
-    elif origin is dict and isinstance(value, dict):
-        found = {key: _checked(arguments[1], item, _inside(where, key)) for key, item in value.items()}
-    elif is_dataclass(kind) and isinstance(value, dict):
-        hints, known = get_type_hints(kind), {field.name: field for field in fields(kind)}
-        for name in sorted(value.keys() - known.keys()):
-            raise _WrongValueError(f"{_inside(where, name)} is unknown")
-        for name, field in known.items():
-            if name not in value and field.default is MISSING:
-                raise _WrongValueError(f"{_inside(where, name)} is missing")
-        found = kind(**{name: _checked(hints[name], item, _inside(where, name)) for name, item in value.items()})
-    elif not _is_one(kind, value):
-        raise _WrongValueError(f"{where or 'it'} is {str(value)[:50]!r}")
-    return found  # type: ignore[no-any-return]
-
-
-def _inside(where: str, name: str) -> str:
-    return f"{where}.{name}" if where else name
-
-
-def _is_one(kind: type[Any], value: Any) -> bool:  # noqa: ANN401 - whatever a file contains
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return kind in (int, str) and type(value) is kind
