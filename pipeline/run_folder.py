@@ -204,6 +204,11 @@ class RunFolder:
         """The page of `stark report`."""
         return self.root / "report.html"
 
+    @property
+    def measurements(self) -> Path:
+        """Latency, memory and size of the models, as `stark report`, `compare` and `card` measured them."""
+        return self.root / "measurements.json"
+
     # Stages that exist once, and their results.
 
     @property

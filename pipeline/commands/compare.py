@@ -8,6 +8,7 @@ from pipeline.parsing.errors import OneLineErrors
 from pipeline.parsing.extras import need_extra
 from pipeline.parsing.plain_text import printable
 from pipeline.parsing.plugins import add_plugins, load_plugins
+from pipeline.parsing.progress import LOADING, step
 from stark.errors import StarkError
 
 __all__ = ["command", "parser"]
@@ -40,16 +41,19 @@ def command(args: list[str]) -> None:
         StarkFileExistsError: If the output exists and is not an earlier page.
     """
     options = parser().parse_args(args)
-    load_plugins(options.plugins)
-    need_extra("report", "stark compare", "jinja2", "matplotlib")
-    from pipeline.report.page import check_page, write_page
-    from pipeline.report.reading import read_run
-    from pipeline.report.runs_page import page_of_runs
+    with step(LOADING):
+        load_plugins(options.plugins)
+        need_extra("report", "stark compare", "jinja2", "matplotlib")
+        from pipeline.report.page import check_page, write_page
+        from pipeline.report.reading import read_run
+        from pipeline.report.runs_page import page_of_runs
 
     folders = [Path(run) for run in options.runs]
     if len(folders) < 2 or len(set(folders)) < len(folders):
         raise StarkError(f"runs are {', '.join(options.runs)}: name at least two, each once")
     check_page(Path(options.output), overwrite=options.overwrite)
-    records = [read_run(folder) for folder in folders]
-    for file in write_page(page_of_runs(records), Path(options.output), overwrite=options.overwrite):
+    with step(f"making the page of {len(folders)} runs"):
+        records = [read_run(folder) for folder in folders]
+        files = write_page(page_of_runs(records), Path(options.output), overwrite=options.overwrite)
+    for file in files:
         print(printable(str(file)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline.deploy.export.formats import Format
 from pipeline.parsing.errors import OneLineErrors
 from pipeline.parsing.plugins import add_plugins, load_plugins
+from pipeline.parsing.progress import LOADING, step
 
 __all__ = ["command", "parser"]
 
@@ -38,8 +39,9 @@ def command(args: list[str]) -> None:
         args: The command line after its name.
     """
     options = parser().parse_args(args)
-    load_plugins(options.plugins)
-    # Imported here, as it takes seconds.
-    from pipeline.deploy.export.export import export
+    with step(LOADING):
+        load_plugins(options.plugins)
+        # Imported here, as it takes seconds.
+        from pipeline.deploy.export.export import export
 
     export(options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.parsing.errors import OneLineErrors
 from pipeline.parsing.plugins import add_plugins, load_plugins
+from pipeline.parsing.progress import LOADING, step
 
 __all__ = ["command", "parser"]
 
@@ -25,8 +26,9 @@ def command(args: list[str]) -> None:
         args: The command line after its name.
     """
     options = parser().parse_args(args)
-    load_plugins(options.plugins)
-    # Imported here, as it takes seconds.
-    from pipeline.deploy.push import push
+    with step(LOADING):
+        load_plugins(options.plugins)
+        # Imported here, as it takes seconds.
+        from pipeline.deploy.push import push
 
     push(options)

@@ -8,6 +8,7 @@ from pipeline.parsing.errors import OneLineErrors
 from pipeline.parsing.extras import need_extra
 from pipeline.parsing.plain_text import printable
 from pipeline.parsing.plugins import add_plugins, load_plugins
+from pipeline.parsing.progress import LOADING, step
 from pipeline.run_folder import RunFolder
 
 __all__ = ["command", "parser"]
@@ -38,14 +39,17 @@ def command(args: list[str]) -> None:
         StarkFileExistsError: If the output exists and is not an earlier page.
     """
     options = parser().parse_args(args)
-    load_plugins(options.plugins)
-    need_extra("report", "stark report", "jinja2", "matplotlib")
-    from pipeline.report.page import check_page, write_page
-    from pipeline.report.reading import read_run
-    from pipeline.report.run_page import page_of_run
+    with step(LOADING):
+        load_plugins(options.plugins)
+        need_extra("report", "stark report", "jinja2", "matplotlib")
+        from pipeline.report.page import check_page, write_page
+        from pipeline.report.reading import read_run
+        from pipeline.report.run_page import page_of_run
 
     folder = Path(options.run)
     target = Path(options.output) if options.output else RunFolder(folder).report
     check_page(target, overwrite=options.overwrite)
-    for file in write_page(page_of_run(read_run(folder)), target, overwrite=options.overwrite):
+    with step(f"making the page of {folder}"):
+        files = write_page(page_of_run(read_run(folder)), target, overwrite=options.overwrite)
+    for file in files:
         print(printable(str(file)))

@@ -13,6 +13,7 @@ from pipeline.fits.loggers import prepare_loggers
 from pipeline.fits.on_ray import check_ray
 from pipeline.parsing.errors import OneLineErrors
 from pipeline.parsing.plugins import PLUGINS_HELP, PluginPaths, load_plugins
+from pipeline.parsing.progress import LOADING, step
 from pipeline.settings import (
     PARTS,
     Baseline,
@@ -38,8 +39,9 @@ def command(args: list[str]) -> None:
         args: The command line after its name.
     """
     settings = read_settings(args)
-    # Imported here, as it takes seconds.
-    from pipeline.run import run
+    with step(LOADING):
+        # Imported here, as it takes seconds.
+        from pipeline.run import run
 
     run(*settings)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from datamodules import sample_vocabulary, write_sample_data
 from pipeline.parsing.errors import OneLineErrors
 from pipeline.parsing.plain_text import printable
+from pipeline.parsing.progress import LOADING, step
 from stark.storage import CHECKSUMS_FILE, check_output, file_digest, new_file, write_text
 
 __all__ = ["command", "parser"]
@@ -34,8 +35,9 @@ def command(args: list[str]) -> None:
         StarkFileExistsError: If a file exists that this command did not write; nothing is changed then.
     """
     options = parser().parse_args(args)
-    # Imported here, as it takes seconds.
-    from stark.model_folders.sample_encoder import save_sample_encoder
+    with step(LOADING):
+        # Imported here, as it takes seconds.
+        from stark.model_folders.sample_encoder import save_sample_encoder
 
     directory = Path(options.directory)
     listed = _listed(directory.resolve())
@@ -45,7 +47,7 @@ def command(args: list[str]) -> None:
 
     listing, encoder = directory / CHECKSUMS_FILE, directory / _ENCODER
     check_output(listing, overwrite=options.overwrite or bool(listed))
-    with tempfile.TemporaryDirectory() as temporary:
+    with step(f"writing {directory}"), tempfile.TemporaryDirectory() as temporary:
         made = sorted(save_sample_encoder(Path(temporary) / _ENCODER, sample_vocabulary()).iterdir())
         if not options.overwrite:
             _check_encoder(directory.resolve() / _ENCODER, listed, {file.name: file_digest(file) for file in made})

@@ -19,6 +19,7 @@ from jsonargparse import Namespace
 
 from pipeline.deploy.export.opening import check_exported, is_exported
 from pipeline.parsing.plain_text import printable
+from pipeline.parsing.progress import step
 from stark.errors import StarkError
 from stark.model_folders.model_folder import load_classifier
 from stark.storage import CHECKSUMS_FILE, verify_checksums
@@ -98,12 +99,15 @@ def push_folder(folder: Path, repo: str, *, private: bool = False) -> str:
         StarkError: If the folder is no model or has links, nobody is logged in, or the hub refuses the upload.
     """
     names, _ = files_of(folder)
-    verify_checksums(folder, _CHECKED)
-    # A damaged model must not be uploaded.
-    if is_exported(folder):
-        check_exported(folder)
-    else:
-        load_classifier(folder)
+    with step(f"checking {folder}"):
+        verify_checksums(folder, _CHECKED)
+        # A damaged model must not be uploaded.
+        if is_exported(folder):
+            check_exported(folder)
+        else:
+            load_classifier(folder)
+    # The hub's client shows the upload itself on a terminal, which a moving line would disturb.
+    print(printable(f"stark: uploading {len(names)} files to {repo}"), file=sys.stderr, flush=True)
     api = HfApi()
     try:
         url = api.create_repo(repo, private=private, exist_ok=True)

@@ -16,7 +16,6 @@ from types import SimpleNamespace
 from typing import Any, BinaryIO
 
 from jsonargparse import Namespace
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from datamodules.sources.lines import is_unicode
 from datamodules.sources.records import BadRecord, Record, Records, open_records, spelled
@@ -24,7 +23,8 @@ from datamodules.sources.source import empty_texts_note
 from datamodules.tasks.record_format import RecordFormat, record_format
 from pipeline.deploy.classifier import Classified, Classifier, open_classifier
 from pipeline.deploy.model_data import config_of, texts_of
-from pipeline.parsing.plain_text import PlainConsole, printable
+from pipeline.parsing.plain_text import printable
+from pipeline.parsing.progress import Advance, step
 from stark.errors import StarkError, StarkFileNotFoundError
 from stark.model_folders.input_checks import check_segments
 from stark.storage import check_output, is_stream, open_output
@@ -66,7 +66,8 @@ def predict_file(options: Namespace) -> None:
         form = record_format(options.input, stream.peek(1000), **given)  # type: ignore[attr-defined]  # both kinds have it
         target = _target(options.output, form)
         bad = _BadRows(name, _check_outputs(options, target), options.overwrite, stack)
-        classifier = open_classifier(folder, options.max_length)
+        with step(f"loading {folder}"):
+            classifier = open_classifier(folder, options.max_length)
         with _naming(name):
             records = stack.enter_context(open_records(stream, form))
         chunks = _chunks(_named(records, name))
@@ -79,12 +80,9 @@ def predict_file(options: Namespace) -> None:
             check_segments(config_of(folder), classifier.tokenizer, options.model)
         with _naming(name):
             records.check_columns(*columns)
-        # Opened before the progress bar starts, which replaces sys.stdout while it is shown.
         output = stack.enter_context(_written(options.output, target, options.overwrite))
         writer = _Writer(output, target, records, classifier, columns, name, options.escape_formulas)
-        shown = (TextColumn("{task.fields[rows]} rows"), BarColumn(), TimeElapsedColumn())
-        progress = stack.enter_context(Progress(*shown, console=PlainConsole(stderr=True)))
-        bar, done, empty = progress.add_task("", total=size, rows=0), 0, list[int]()
+        advance, done, empty = stack.enter_context(_progress(options.output, name, size)), 0, list[int]()
         for chunk in itertools.chain([first], chunks):
             good = []
             for row in chunk:
@@ -97,13 +95,23 @@ def predict_file(options: Namespace) -> None:
             if good:
                 writer.write(good, _classified(classifier, good, columns, options.batch_size))
             done += len(chunk)
-            progress.update(bar, rows=done, completed=None if size is None else stream.tell())
+            advance(f"{done:,} rows", None if size is None else stream.tell())
     bad.report(done)
     notes = [*records.notes, *([empty_texts_note(empty)] if empty else []), *writer.notes]
     for note in notes:
         print(printable(f"{name}: {note}"), file=sys.stderr)
     if bad.count > _MOST_BAD * done:
         sys.exit(1)
+
+
+@contextmanager
+def _progress(output: str, name: str, size: int | None) -> Iterator[Advance]:
+    """Show the progress, unless the rows themselves appear on the terminal, where a moving line would disturb them."""
+    if output in _STANDARD_OUTPUT and sys.stdout is not None and sys.stdout.isatty():
+        yield lambda *_: None
+    else:
+        with step(f"classifying {name}", total=size) as advance:
+            yield advance
 
 
 @contextmanager

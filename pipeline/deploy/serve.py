@@ -24,6 +24,7 @@ from pipeline.deploy.classifier import Classifier, open_classifier
 from pipeline.deploy.model_data import run_of, texts_of
 from pipeline.deploy.serve_guard import Guard, is_loopback
 from pipeline.parsing.extras import need_extra
+from pipeline.parsing.progress import step
 from pipeline.results.latency import device_text, threads_text
 from pipeline.results.markdown import as_code
 from pipeline.run_folder import RunFolder
@@ -85,11 +86,14 @@ def serve(options: Namespace) -> None:
         StarkError: If gradio is not installed, a model does not exist or does not fit, or the port is in use.
     """
     need_extra("demo", "stark serve", "gradio")
-    sides = sides_of(Path(options.model), None if options.teacher is None else Path(options.teacher))
+    with step(f"loading {options.model}"):
+        sides = sides_of(Path(options.model), None if options.teacher is None else Path(options.teacher))
     listening = listen(options.host, options.port)
     token = None if is_loopback(listening.getsockname()[0]) else secrets.token_urlsafe(32)
     try:
-        with served(page_of(sides), listening, token) as thread:
+        with step("making the page"):
+            page = page_of(sides)
+        with served(page, listening, token) as thread:
             place = f"[{options.host}]" if ":" in options.host else options.host
             secret = "" if token is None else f"/?token={token}"
             print(f"http://{place}:{options.port}{secret} (Ctrl-C ends it)", flush=True)

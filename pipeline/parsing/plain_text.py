@@ -50,9 +50,15 @@ class PlainConsole(Console):
     def __init__(self, *, stderr: bool = False) -> None:
         """Open the console."""
         shown = sys.stderr if stderr else sys.stdout
-        # A log file has no width, and 80 columns would break tables.
+        is_terminal = shown is not None and shown.isatty()
         super().__init__(
-            stderr=stderr, markup=False, emoji=False, width=None if shown is not None and shown.isatty() else 120
+            stderr=stderr,
+            markup=False,
+            emoji=False,
+            # A log file has no width, and 80 columns would break tables.
+            width=None if is_terminal else 120,
+            # Nothing moves in a log file, even if a variable such as FORCE_COLOR asks for colours in it.
+            force_interactive=None if is_terminal else False,
         )
 
     def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - rich's own

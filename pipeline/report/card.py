@@ -20,6 +20,7 @@ from pipeline.deploy.model_data import check_labels, run_of, settings_of, task_o
 from pipeline.execution.manifest import Manifest
 from pipeline.execution.outputs import has_output, read_config, read_output
 from pipeline.parsing.plain_text import printable
+from pipeline.parsing.progress import step
 from pipeline.report.measuring import measure_models
 from pipeline.report.wording import environment, score_text, shape_text
 from pipeline.results.latency import device_text, spread_text, threads_text
@@ -49,7 +50,8 @@ def card(options: Namespace) -> None:
     folder = Path(options.model)
     target = Path(options.output) if options.output else folder / "README.md"
     check_output(target, overwrite=options.overwrite, is_ours=is_signed)
-    made = card_of(folder, licence=options.license, language=options.language, repo=options.repo)
+    with step(f"making the card of {folder}"):
+        made = card_of(folder, licence=options.license, language=options.language, repo=options.repo)
     write_output(target, signed(str(made).rstrip()), overwrite=options.overwrite, is_ours=is_signed)
     print(printable(str(target)))
 
@@ -138,7 +140,15 @@ def card_of(
             for device, shapes in measured[0].latency.items()
             for rows, length in shapes
         ],
-        machine=", ".join(filter(None, (here["processor"], threads_text(), here.get("GPU"), f"torch {here['torch']}"))),
+        machine=", ".join(
+            filter(
+                None,
+                (
+                    *(here["processor"], threads_text(), here.get("GPU"), f"torch {here['torch']}"),
+                    measured[0].measured,
+                ),
+            )
+        ),
         lineage=_lineage(base, settings, entry, is_teacher=entry.folder == dense),
         recipe=yaml.safe_dump({key: settings[key] for key in _RECIPE if key in settings}, sort_keys=False).rstrip(),
         calibration="" if measured[-1].calibration is None else f"{measured[-1].calibration:.3f}",

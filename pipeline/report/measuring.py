@@ -13,12 +13,15 @@ import torch
 from torch import Tensor
 
 from pipeline.deploy.classifier import Answer, answer_of
+from pipeline.deploy.model_data import config_of
+from pipeline.parsing.progress import step
 from pipeline.results.latency import Latency, measure_latency
 from pipeline.results.measure import count_flops
+from pipeline.results.measurements import Costs, Session, keep_session, now_text, read_sessions, this_machine
 from pipeline.results.statistics import Estimate, estimate_score
 from stark.encoders.layers import count_parameters, kept_units
 from stark.model_folders.input_checks import most_tokens
-from stark.model_folders.model_folder import load_classifier
+from stark.model_folders.model_folder import load_classifier, model_digest
 from stark.problems.problem import Problem
 
 __all__ = ["SHAPES", "TOKENS", "Kept", "MeasuredModel", "kept_of", "measure_models", "told_shape"]
@@ -61,6 +64,7 @@ class MeasuredModel:
         latency: Latency by device and shape, ``{"cpu": {(1, 32): ...}}``.
         memory: Peak memory of a process that classifies 32 rows of this length, in MB, including libraries.
         calibration: Expected calibration error on dev in 15 bins; None for regression.
+        measured: When latency and memory were measured, and under which load of the machine.
     """
 
     name: str
@@ -74,6 +78,7 @@ class MeasuredModel:
     latency: Mapping[str, Mapping[tuple[int, int], Latency]]
     memory: float
     calibration: float | None
+    measured: str = ""
 
 
 def measure_models(
@@ -84,7 +89,11 @@ def measure_models(
     problem: Problem,
     metrics: Sequence[str],
 ) -> list[MeasuredModel]:
-    """Measure models, in turns for the latency.
+    """Measure models, or take what was measured earlier on this machine.
+
+    Latency, memory and size are kept with the run (`pipeline.results.measurements`). They are taken from there only if
+    all models were measured in turns in one session, with the same files, processor, number of threads, GPU and
+    versions of the packages as now. Otherwise all of them are measured again.
 
     Args:
         root: Folder of the run.
@@ -97,38 +106,90 @@ def measure_models(
     Returns:
         The measured models, in the order of ``models``.
     """
-    loaded = {name: load_classifier(root / folders[0]) for name, folders in models.items()}
-    tokens = min(TOKENS, *(most_tokens(model.config) for model in loaded.values()))
-    shapes = list(dict.fromkeys((rows, min(length, tokens)) for rows, length in SHAPES))
-    latency: dict[str, dict[str, dict[tuple[int, int], Latency]]] = {name: {} for name in models}
-    for device in _devices():
-        answers: dict[str, Answer] = {
-            name: answer_of(torch.nn.Module.to(model, device)) for name, model in loaded.items()
-        }
-        for shape in shapes if device == "cpu" else (*shapes, told_shape(device, tokens)):
-            for name, found in measure_latency(answers, *shape).items():
-                latency[name].setdefault(device, {})[shape] = found
+    session = _session(root, list(dict.fromkeys(folders[0] for folders in models.values())))
     measured = []
     for name, folders in models.items():
-        model = torch.nn.Module.to(loaded[name], "cpu")
-        parameters, encoder = count_parameters(model)
+        costs = session.models[folders[0]]
         said = torch.stack([problem.predictions(logits[folder]) for folder in folders])
         measured.append(
             MeasuredModel(
                 name=name,
                 folder=folders[0],
                 score=estimate_score(said, labels, problem.score_function(metrics)),
-                parameters=parameters,
-                encoder_parameters=encoder,
-                megabytes=(root / folders[0] / "model.safetensors").stat().st_size / 1e6,
-                tokens=tokens,
-                gflops=count_flops(model, 1, tokens) / 1e9,
-                latency=latency[name],
-                memory=_memory(root / folders[0], tokens),
+                parameters=costs.parameters,
+                encoder_parameters=costs.encoder_parameters,
+                megabytes=costs.megabytes,
+                tokens=session.tokens,
+                gflops=costs.gflops,
+                latency={
+                    device: {_shape_of(shape): latency for shape, latency in found.items()}
+                    for device, found in costs.latency.items()
+                },
+                memory=costs.memory,
                 calibration=problem.calibration_error(logits[folders[0]], labels, _BINS),
+                measured=session.time,
             )
         )
     return measured
+
+
+def _session(root: Path, folders: Sequence[str]) -> Session:
+    """A session in which all these models were measured: an earlier one, or a new one that is kept."""
+    machine, digests = this_machine(), {folder: model_digest(root / folder) for folder in folders}
+    tokens = min(TOKENS, *(most_tokens(config_of(root / folder)) for folder in folders))
+    shapes = [(rows, min(length, tokens)) for rows, length in SHAPES]
+    wanted = {
+        device: list(dict.fromkeys(shapes if device == "cpu" else (*shapes, told_shape(device, tokens))))
+        for device in _devices()
+    }
+    names = {device: [_name_of(shape) for shape in found] for device, found in wanted.items()}
+    for known in reversed(read_sessions(root)):
+        if known.tokens == tokens and known.has(machine, digests, names):
+            return known
+    time = now_text()  # before the measurement adds to the load
+    with step(f"measuring {len(folders)} models of {root} in turns, which takes a minute or more"):
+        costs = _measure(root, digests, wanted, tokens)
+    session = Session(machine, time, tokens, costs)
+    keep_session(root, session)
+    return session
+
+
+def _measure(
+    root: Path, digests: Mapping[str, str], shapes: Mapping[str, Sequence[tuple[int, int]]], tokens: int
+) -> dict[str, Costs]:
+    """Measure models, in turns for the latency."""
+    loaded = {folder: load_classifier(root / folder) for folder in digests}
+    latency: dict[str, dict[str, dict[str, Latency]]] = {folder: {} for folder in digests}
+    for device, listed in shapes.items():
+        answers: dict[str, Answer] = {
+            folder: answer_of(torch.nn.Module.to(model, device)) for folder, model in loaded.items()
+        }
+        for shape in listed:
+            for folder, found in measure_latency(answers, *shape).items():
+                latency[folder].setdefault(device, {})[_name_of(shape)] = found
+    measured = {}
+    for folder, digest in digests.items():
+        model = torch.nn.Module.to(loaded[folder], "cpu")
+        parameters, encoder = count_parameters(model)
+        measured[folder] = Costs(
+            digest=digest,
+            parameters=parameters,
+            encoder_parameters=encoder,
+            megabytes=(root / folder / "model.safetensors").stat().st_size / 1e6,
+            gflops=count_flops(model, 1, tokens) / 1e9,
+            memory=_memory(root / folder, tokens),
+            latency=latency[folder],
+        )
+    return measured
+
+
+def _name_of(shape: tuple[int, int]) -> str:
+    return f"{shape[0]}x{shape[1]}"
+
+
+def _shape_of(name: str) -> tuple[int, int]:
+    rows, _, length = name.partition("x")
+    return int(rows), int(length)
 
 
 def told_shape(device: str, tokens: int = TOKENS) -> tuple[int, int]:

@@ -260,7 +260,8 @@ def _tables(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[Table]
                         for model in measured
                     ],
                     "Median [fastest, slowest] of five rounds in turns, "
-                    + (f"{threads_text()}." if device == "cpu" else "float32, until the answer is on the CPU."),
+                    + (f"{threads_text()}" if device == "cpu" else "float32, until the answer is on the CPU")
+                    + f"; measured on this machine, {measured[0].measured}.",
                     [marks[model.name] for model in measured],
                 )
             )

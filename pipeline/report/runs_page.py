@@ -66,10 +66,17 @@ def page_of_runs(records: Sequence[RunRecord]) -> Page:
     tables.append(_runs(records))
     if runs:
         tables.append(_settings([run.record for run in runs]))
-    tables.append(Table("Environment of this page", ["", ""], list(environment().items())))
+    times = {run.name: run.teacher.measured for run in runs}
+    dated = [(f"{name} was measured", time) for name, time in times.items()]
+    tables.append(Table("Environment of this page", ["", ""], [*environment().items(), *dated]))
     headline = _headline(runs)
     if unfinished:
         headline.append(f"Not finished: {', '.join(unfinished)}.")
+    if len(set(times.values())) > 1:
+        headline.append(
+            "The runs were measured at different times on this machine, which the table of the environment names: "
+            "compare how many times as fast as its teacher a student is, rather than milliseconds."
+        )
     return Page(f"{len(records)} runs", headline, pictures=_pictures(runs, marks), tables=tables)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from pipeline.report.measuring import MeasuredModel
+from pipeline.results.measurements import processor
 
 __all__ = ["environment", "ranked_by", "score_text", "shape_text"]
 
@@ -19,7 +20,7 @@ _PACKAGES = ("torch", "transformers", "pytorch-lightning")
 
 def environment() -> dict[str, str]:
     """The machine and the versions that a report was made with."""
-    found = {"processor": f"{platform.machine()}, {os.cpu_count()} cores", "Python": platform.python_version()}
+    found = {"processor": f"{processor()}, {os.cpu_count()} cores", "Python": platform.python_version()}
     found.update({name: version(name) for name in _PACKAGES})
     if torch.cuda.is_available():
         found["GPU"] = torch.cuda.get_device_name()

@@ -33,6 +33,7 @@ def settings(tiny_task):
 def quick(monkeypatch):
     monkeypatch.setattr(measuring, "measure_latency", lambda models, *_: dict.fromkeys(models, Latency(2.0, 1.0, 4.0)))
     monkeypatch.setattr(measuring, "_memory", lambda *_: 123.0)
+    monkeypatch.setattr(measuring, "keep_session", lambda *_: None)  # other tests use the run, too
 
 
 @pytest.fixture

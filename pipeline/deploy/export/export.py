@@ -28,6 +28,7 @@ from pipeline.deploy.model_data import data_of, run_of
 from pipeline.execution.belongings import is_export
 from pipeline.parsing.extras import need_extra
 from pipeline.parsing.plain_text import PlainConsole
+from pipeline.parsing.progress import step
 from pipeline.results.latency import Latency, measure_latency, spread_text, threads_text
 from pipeline.run_folder import RunFolder
 from stark.errors import StarkError, StarkFileExistsError
@@ -62,17 +63,18 @@ def export(options: Namespace) -> None:
     suffix = f"-{form}-int8" if options.int8 else f"-{form}"
     named = folder.resolve() if folder.name in ("", "..") else folder
     target = Path(options.output) if options.output else named.with_name(named.name + suffix)
-    check = export_model(
-        folder,
-        form,
-        target,
-        data_of(folder, options.data.task, options.data.data_dir),
-        int8=options.int8,
-        max_logit_difference=options.max_logit_difference,
-        max_score_loss=options.max_score_loss,
-        teacher=_teacher_of(folder) if options.int8 else None,
-        overwrite=options.overwrite,
-    )
+    with step(f"exporting {folder} to {target}"):
+        check = export_model(
+            folder,
+            form,
+            target,
+            data_of(folder, options.data.task, options.data.data_dir),
+            int8=options.int8,
+            max_logit_difference=options.max_logit_difference,
+            max_score_loss=options.max_score_loss,
+            teacher=_teacher_of(folder) if options.int8 else None,
+            overwrite=options.overwrite,
+        )
     _show(check, form, target)
 
 
@@ -129,7 +131,8 @@ def export_model(
         _write(model, tokenizer, form, made, int8=int8)
         if teacher is not None:
             _write(load_classifier(teacher), load_tokenizer(teacher), form, made_teacher, int8=int8)
-        check = _check(model, folder, made, made_teacher if teacher is not None else None, data, form, int8=int8)
+        with step("checking the export on the development set, and measuring its latency"):
+            check = _check(model, folder, made, made_teacher if teacher is not None else None, data, form, int8=int8)
         _refuse(check, max_logit_difference, max_score_loss)
         for file in made.iterdir():
             file.rename(temporary / file.name)

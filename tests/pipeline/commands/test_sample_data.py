@@ -67,7 +67,7 @@ def test_it_writes_over_its_own(version, small, sample, tmp_path, capsys, monkey
     capsys.readouterr()
     monkeypatch.chdir(tmp_path)
     main(["sample-data", "data"])
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == "stark: loading the libraries\nstark: writing data\n"
     assert (folder / "mine.txt").read_text() == "mine"
     (folder / "mine.txt").unlink()
     assert contents(folder) == contents(sample)

@@ -44,7 +44,8 @@ def address(pruned_run, uploads, warm):
         yield line.split()[0] if line else pytest.fail(server.stderr.read())
         server.send_signal(signal.SIGINT)
         assert server.wait(timeout=60) == 0
-        assert server.stderr.read() == ""
+        steps = ["stark: loading the libraries", f"stark: loading {pruned_run / 'student'}", "stark: making the page"]
+        assert server.stderr.read().splitlines() == steps
 
 
 def asked(address, *values):

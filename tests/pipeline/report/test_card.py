@@ -22,6 +22,7 @@ from tests.pipeline.runs import leave, read
 def quick(monkeypatch):
     monkeypatch.setattr(measuring, "measure_latency", lambda models, *_: dict.fromkeys(models, Latency(2.0, 1.0, 4.0)))
     monkeypatch.setattr(measuring, "_memory", lambda *_: 123.0)
+    monkeypatch.setattr(measuring, "keep_session", lambda *_: None)  # other tests use the run, too
 
 
 def test_the_hub_reads_what_it_says(pruned_run, tmp_path, capsys):

@@ -1,10 +1,15 @@
+import shutil
+from dataclasses import replace
+
 import pytest
 import torch
 from sklearn.metrics import accuracy_score
 
 from pipeline.report import measuring
 from pipeline.report.measuring import SHAPES, _memory, kept_of, measure_models, told_shape
+from pipeline.results.latency import Latency
 from pipeline.results.measure import count_flops
+from pipeline.results.measurements import read_sessions, this_machine
 from stark.encoders.layers import kept_units
 from stark.model_folders.model_folder import load_classifier
 from stark.storage import read_tensors
@@ -79,3 +84,81 @@ def test_an_encoder_with_few_positions_is_measured_with_rows_that_it_takes(prune
         assert model.tokens == 48
         assert model.gflops == count_flops(load_classifier(pruned_run / model.folder), 1, 48) / 1e9
         assert told_shape("cpu", model.tokens) in model.latency["cpu"]
+
+
+@pytest.fixture
+def turns(monkeypatch):
+    """The models of each measurement of a latency, which are given other numbers each time."""
+    found = []
+
+    def measure(models, rows, length):
+        found.append(list(models))
+        return {name: Latency(len(found) + rows, 1.0, length) for name in models}
+
+    monkeypatch.setattr(measuring, "measure_latency", measure)
+    monkeypatch.setattr(measuring, "_memory", lambda *_: 123.0)
+    return found
+
+
+@pytest.fixture
+def run(pruned_run, tmp_path):
+    """A copy of the run, and a function that measures some of its models."""
+    folder = tmp_path / "run"
+    shutil.copytree(pruned_run, folder)
+
+    def measure(*folders):
+        tensors, _ = read_tensors(folder / "dev_logits.safetensors")
+        models = {name: [name] for name in folders}
+        return measure_models(folder, models, tensors, tensors["labels"], problem(), ["accuracy"])
+
+    return folder, measure
+
+
+TEACHER, TRIAL, STUDENT = "finetune/model", "trial/model", "distill/0.5_0.2/model"
+
+
+def test_models_are_measured_once(run, turns):
+    _, measure = run
+    first = measure(TEACHER, TRIAL, STUDENT)
+    assert turns == [[TEACHER, TRIAL, STUDENT]] * len(SHAPES)
+    assert measure(TEACHER, TRIAL, STUDENT) == first
+    assert measure(STUDENT, TEACHER) == [first[2], first[0]]  # as a card asks for
+    assert len(turns) == len(SHAPES)
+    assert {model.measured for model in first} == {read_sessions(run[0])[0].time}
+
+
+def test_a_set_that_lacks_a_model_is_measured_in_turns_again(run, turns):
+    folder, measure = run
+    teacher, _ = measure(TEACHER, TRIAL)
+    again, *_ = measure(TEACHER, TRIAL, STUDENT)
+    assert turns[len(SHAPES) :] == [[TEACHER, TRIAL, STUDENT]] * len(SHAPES)
+    assert again.latency != teacher.latency
+    (session,) = read_sessions(folder)
+    assert set(session.models) == {TEACHER, TRIAL, STUDENT}
+
+
+def test_a_model_that_was_trained_again_is_measured_again(run, turns):
+    folder, measure = run
+    measure(TEACHER, TRIAL)
+    shutil.rmtree(folder / TRIAL)
+    shutil.copytree(folder / "distill/0.5_0.4/model", folder / TRIAL)
+    measure(TEACHER, TRIAL)
+    assert len(turns) == 2 * len(SHAPES)
+    assert len(read_sessions(folder)) == 1
+
+
+def test_a_run_from_another_machine_is_measured_here(run, turns, monkeypatch):
+    folder, measure = run
+    with monkeypatch.context() as patched:
+        patched.setattr(measuring, "this_machine", lambda: replace(this_machine(), processor="a faster one"))
+        there = measure(TEACHER)
+    here = measure(TEACHER)
+    assert len(turns) == 2 * len(SHAPES)
+    assert here[0].latency != there[0].latency
+    assert [session.machine.processor for session in read_sessions(folder)] == [
+        *("a faster one", this_machine().processor),
+    ]
+    with monkeypatch.context() as patched:  # both machines keep theirs
+        patched.setattr(measuring, "this_machine", lambda: replace(this_machine(), processor="a faster one"))
+        assert measure(TEACHER) == there
+    assert len(turns) == 2 * len(SHAPES)

@@ -41,6 +41,8 @@ def models_of(page):
 def test_runs_stand_side_by_side(pruned_run, second, unfinished, quick):
     page = page_of_runs([read_run(folder) for folder in (pruned_run, second, unfinished)])
     assert page.headline[-1] == f"Not finished: {unfinished}."
+    dated = {row[0]: row[1] for row in page.tables[-1].rows if "was measured" in row[0]}
+    assert list(dated) == [f"{folder} was measured" for folder in (pruned_run, second)]
     assert [picture.title.split(":")[0] for picture in page.pictures] == ["sst2", "sst2"]
     models, marks = models_of(page)
     assert list(models) == [f"{run}, {model}" for run in (pruned_run, second) for model in ("teacher", "student")]
@@ -98,6 +100,18 @@ def test_runs_that_are_not_finished_are_named(unfinished, pruned_run, quick):
     assert alone.headline[0] == f"Only {pruned_run} is finished."
     none = page_of_runs([read_run(unfinished)] * 2)
     assert none.headline == [f"Not finished: {unfinished}, {unfinished}."]
+
+
+def test_runs_that_were_measured_at_different_times_are_told(pruned_run, second, quick, monkeypatch):
+    times = iter(["2026-01-02 10:00 UTC, load 0.1", "2026-03-04 10:00 UTC, load 3.0"] + 2 * ["now"])
+    monkeypatch.setattr("pipeline.report.measuring.now_text", lambda: next(times))
+    records = [read_run(folder) for folder in (pruned_run, second)]
+    page = page_of_runs(records)
+    assert "The runs were measured at different times on this machine" in page.headline[-1]
+    dated = dict(page.tables[-1].rows)
+    assert dated[f"{pruned_run} was measured"] == "2026-01-02 10:00 UTC, load 0.1"
+    assert dated[f"{second} was measured"] == "2026-03-04 10:00 UTC, load 3.0"
+    assert not any("different times" in line for line in page_of_runs(records).headline)
 
 
 def test_the_command(pruned_run, second, tmp_path, quick, capsys):
