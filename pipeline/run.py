@@ -10,13 +10,14 @@ import warnings
 from datamodules import GLUEDataModule
 from pipeline.deploy.model_data import keep_description
 from pipeline.execution.display import Display, plan_table
-from pipeline.execution.execute import check_places, execute_all
+from pipeline.execution.execute import check_places, execute_all, is_complete
 from pipeline.execution.machine import machine_of
 from pipeline.execution.manifest import Manifest
 from pipeline.execution.plan import Decision, plan, stages_from
 from pipeline.execution.stage import Stage
 from pipeline.method.method import Method
 from pipeline.parsing.plugins import keep_plugins
+from pipeline.parsing.progress import step
 from pipeline.results.summary import Summary
 from pipeline.results.tables import comparison_lines, summary_table
 from pipeline.run_folder import RunFolder
@@ -58,12 +59,13 @@ def run(settings: RunSettings, config: str, options: RunOptions) -> None:
     # Evaluation sets are small and already tokenised, so that workers would cost more time than they save.
     for message in (".*does not have many workers.*", ".*LeafSpec.* is deprecated"):
         warnings.filterwarnings("ignore", message=message)
-    display, folder = Display(), RunFolder(settings.folder)
-    data = _check(settings)
+    display, folder = Display(options.workers), RunFolder(settings.folder)
+    with step("checking the data and the model"):
+        data = _check(settings)
     if options.dry_run:
         _, todo, decisions = _plan(settings, data, _open(settings), options.start)
         display.console.print(plan_table(decisions))
-        if todo[-1].name != folder.student.name:
+        if not is_complete(todo, folder.root):
             display.console.print("then the distillations that the search chooses, evaluate and student")
         return
     with folder_lock(folder.root):

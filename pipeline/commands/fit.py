@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+from callbacks import PARENT_VARIABLE
+
 __all__ = ["command"]
 
 
@@ -12,6 +16,10 @@ def command(args: list[str]) -> None:
         args: The name of the command, and the command line after it.
     """
     # Imported here, as it takes seconds.
+    from callbacks import EpochLines
     from pipeline.fits.lightning_cli import StarkCLI
 
-    StarkCLI(args)
+    if PARENT_VARIABLE in os.environ:  # the fit of a run, in a process whose output is a log
+        StarkCLI(args, [EpochLines()])
+    else:
+        StarkCLI(args)

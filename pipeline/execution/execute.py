@@ -6,7 +6,7 @@ import gc
 import logging
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +22,7 @@ from pipeline.fits.processes import are_stopping, go_on, stop_all, was_lost
 from pipeline.run_folder import RunFolder
 from stark.storage import folder_lock
 
-__all__ = ["begin", "check_places", "drop_checkpoints", "execute_all", "run_fits"]
+__all__ = ["begin", "check_places", "drop_checkpoints", "execute_all", "is_complete", "run_fits"]
 
 _log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ def execute_all(
     running: dict[Future[float], tuple[Stage, float]] = {}
     with _pool(workers) as pool:
         try:
-            while todo := [stage for stage in stages() if stage.name not in done]:
+            while todo := [stage for stage in _known(stages, manifest, display) if stage.name not in done]:
                 at_work = {stage.name for stage, _ in running.values()}  # names, as stages() makes new objects
                 waiting = [stage for stage in todo if stage.name not in at_work and done.issuperset(stage.needs)]
                 fits = [stage for stage in waiting if stage.is_fit and not here]
@@ -147,6 +147,24 @@ def execute_all(
             for stage, start in running.values():
                 manifest.spend(stage.name, time.perf_counter() - start)
             raise
+
+
+def _known(stages: Callable[[], list[Stage]], manifest: Manifest, display: Display) -> list[Stage]:
+    """The stages that are known so far, which the display counts."""
+    known = stages()
+    seconds = {name: record.seconds for name, record in manifest.stages.items() if record.finished}
+    display.expect([stage.name for stage in known], seconds, has_more=not is_complete(known, manifest.folder))
+    return known
+
+
+def is_complete(stages: Sequence[Stage], root: Path) -> bool:
+    """Whether all stages of a run are known, and no search will add some.
+
+    Args:
+        stages: The known stages.
+        root: The run's folder.
+    """
+    return stages[-1].name == RunFolder(root).student.name
 
 
 def run_fits(fits: Mapping[str, Callable[[bool], None]], workers: int = 1) -> None:

@@ -1,0 +1,93 @@
+"""Epoch lines: a line of text after each epoch, for logs in which no progress bar can move."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+__all__ = ["EpochLines", "duration_text"]
+
+
+class EpochLines(Callback):
+    """Prints a line after each epoch, where standard output is no terminal.
+
+    The line has the score of the last validation and the best one, the latest training loss, the seconds of the epoch,
+    and the time that the remaining epochs take at the same speed; early stopping may end the fit before.
+
+    Lifecycle: ``on_train_start`` and ``on_train_epoch_start`` take the time; ``on_train_epoch_end``, which comes after
+    the epoch's validation, prints. Only process 0 prints.
+
+    Examples:
+        ```yaml
+        trainer:
+          enable_progress_bar: false
+          callbacks+: {class_path: callbacks.EpochLines}
+        ```
+    """
+
+    def __init__(self) -> None:
+        """Start without a score."""
+        self._best = -math.inf
+        self._begun = self._epoch_begun = 0.0
+        self._first_batch = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note when and at which batch the fit starts; a resumed fit starts in the middle."""
+        self._begun = self._epoch_begun = time.monotonic()
+        self._first_batch = trainer.fit_loop.epoch_loop.total_batch_idx + 1
+        self._best = -math.inf
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note when the epoch starts."""
+        self._epoch_begun = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print the line."""
+        now, found = time.monotonic(), trainer.callback_metrics
+        parts = []
+        if (score := found.get("val/score")) is not None:
+            self._best = max(self._best, float(score))
+            parts.append(f"score {float(score):.4f}, best {self._best:.4f}")
+        if (loss := found.get("train/loss")) is not None:
+            parts.append(f"loss {float(loss):.4f}")
+        parts.append(duration_text(now - self._epoch_begun))
+        done = trainer.fit_loop.epoch_loop.total_batch_idx + 1
+        total = trainer.num_training_batches * (trainer.max_epochs or 0)
+        left = max(0.0, total - done) * (now - self._begun) / max(1, done - self._first_batch)
+        if trainer.is_global_zero:
+            line = f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}: {', '.join(parts)}"
+            self.write(trainer, line, left)
+
+    def write(self, trainer: Trainer, line: str, left: float) -> None:
+        """Write a line; subclasses may add to it.
+
+        Args:
+            trainer: The fit's trainer.
+            line: The line.
+            left: Seconds that the fit still takes at most; 0 after its last epoch.
+        """
+        rest = f"; at most {duration_text(left)} left" if left else ""
+        if not sys.stdout.isatty():
+            # In one piece, so that lines of several processes do not mix.
+            print(f"{line}{rest}\n", end="", flush=True)
+
+
+def duration_text(seconds: float) -> str:
+    """A duration as text, rounded to what a reader needs.
+
+    Args:
+        seconds: The duration in seconds.
+
+    Examples:
+        >>> [duration_text(seconds) for seconds in (0.24, 8.6, 89, 200, 3600 * 2.5)]
+        ['0.2 s', '9 s', '89 s', '3 min', '2 h 30 min']
+    """
+    if seconds < 1:
+        return f"{seconds:.1f} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
