@@ -8,7 +8,9 @@ import time
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-__all__ = ["EpochLines", "duration_text"]
+from lightning_modules import ClassificationModule
+
+__all__ = ["EpochLines", "best_so_far", "duration_text"]
 
 
 class EpochLines(Callback):
@@ -38,7 +40,7 @@ class EpochLines(Callback):
         """Note when and at which batch the fit starts; a resumed fit starts in the middle."""
         self._begun = self._epoch_begun = time.monotonic()
         self._first_batch = trainer.fit_loop.epoch_loop.total_batch_idx + 1
-        self._best = -math.inf
+        self._best = best_so_far(pl_module)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note when the epoch starts."""
@@ -46,6 +48,9 @@ class EpochLines(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the line."""
+        done = trainer.fit_loop.epoch_loop.total_batch_idx + 1
+        if done == self._first_batch:
+            return  # resumed at the end of this epoch, whose line was printed before
         now, found = time.monotonic(), trainer.callback_metrics
         parts = []
         if (score := found.get("val/score")) is not None:
@@ -54,9 +59,8 @@ class EpochLines(Callback):
         if (loss := found.get("train/loss")) is not None:
             parts.append(f"loss {float(loss):.4f}")
         parts.append(duration_text(now - self._epoch_begun))
-        done = trainer.fit_loop.epoch_loop.total_batch_idx + 1
         total = trainer.num_training_batches * (trainer.max_epochs or 0)
-        left = max(0.0, total - done) * (now - self._begun) / max(1, done - self._first_batch)
+        left = max(0.0, total - done) * (now - self._begun) / (done - self._first_batch)
         if trainer.is_global_zero:
             line = f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}: {', '.join(parts)}"
             self.write(trainer, line, left)
@@ -73,6 +77,16 @@ class EpochLines(Callback):
         if not sys.stdout.isatty():
             # In one piece, so that lines of several processes do not mix.
             print(f"{line}{rest}\n", end="", flush=True)
+
+
+def best_so_far(module: LightningModule) -> float:
+    """The best score that a resumed fit had before; minus infinity for a new one.
+
+    Args:
+        module: The fit's module, after its checkpoint was loaded.
+    """
+    scores = module.val_scores if isinstance(module, ClassificationModule) else []
+    return max((score for _, score in scores if not math.isnan(score)), default=-math.inf)
 
 
 def duration_text(seconds: float) -> str:

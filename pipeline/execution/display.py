@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from callbacks.epoch_lines import EpochLines, duration_text
+from callbacks.epoch_lines import EpochLines, best_so_far, duration_text
 from pipeline.execution.plan import Decision
 from pipeline.execution.time_left import TimeLeft, time_left
 from pipeline.parsing.plain_text import PlainConsole, printable
@@ -41,7 +41,8 @@ class StageProgress(Callback):
         self._best = -math.inf
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Set the bar's length and position."""
+        """Set the bar's length and position, and the best score that a resumed fit had before."""
+        self._best = best_so_far(pl_module)
         total = trainer.num_training_batches * (trainer.max_epochs or 0)
         self._progress.update(self._task, total=total, completed=trainer.fit_loop.epoch_loop.total_batch_idx + 1)
 

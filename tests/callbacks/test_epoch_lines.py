@@ -1,16 +1,17 @@
 """Lines after each epoch, with a clock that is set by hand."""
 
+import math
 import re
 import time
 
 import pytest
 
 from callbacks import EpochLines, Pause, Paused
-from callbacks.epoch_lines import duration_text
+from callbacks.epoch_lines import best_so_far, duration_text
 from tests.tasks import Scored, SlowClock, fit, make_trainer
 
 LINE = re.compile(
-    r"epoch (\d) of 3: score (0\.\d{4}), best (0\.\d{4}), loss \d\.\d{4}, (\d+) s(?:; at most (\d+) s left)?\n"
+    r"epoch (\d) of 3: score (0\.\d{4}), best ([01]\.\d{4}), loss \d\.\d{4}, (\d+) s(?:; at most (\d+) s left)?\n"
 )
 
 
@@ -46,7 +47,30 @@ def test_a_resumed_fit_counts_its_own_speed(tiny_task, tmp_path, clock, capsys):
     clock.now += 1000.0  # between the two commands
     train(tmp_path / "two", checkpoint=tmp_path / "one/checkpoints/last.ckpt")
     found = LINE.findall(capsys.readouterr().out)
-    assert [(line[0], int(line[-1] or 0)) for line in found] == [("2", 5 * clock.batches), ("3", 0)]
+    # The first epoch, at whose end the checkpoint was written, has its line in the output of the first command.
+    assert [line[0] for line in found] == ["2", "3"]
+    assert [int(line[-1] or 0) for line in found] == [5 * clock.batches, 0]
+
+
+def test_a_resumed_fit_knows_its_earlier_best(tiny_task, tmp_path, capsys):
+    module = tiny_task.finetuning()
+    assert best_so_far(module) == -math.inf
+    with pytest.raises(Paused):
+        fit(make_trainer(tmp_path / "one", [Pause(1)], max_epochs=2), module, tiny_task.data())
+    module.val_scores[0] = (0, 2.0)  # more than any later epoch can have
+    capsys.readouterr()
+    trainer = make_trainer(tmp_path / "two", [EpochLines()], max_epochs=2)
+    trainer.ckpt_path = str(tmp_path / "one/checkpoints/last.ckpt")
+    resumed = tiny_task.finetuning()
+    original = resumed.on_load_checkpoint
+
+    def load(checkpoint):
+        original(checkpoint)
+        resumed.val_scores = list(module.val_scores)
+
+    resumed.on_load_checkpoint = load
+    trainer.fit(resumed, tiny_task.data(), weights_only=True)
+    assert "best 2.0000" in capsys.readouterr().out
 
 
 def test_a_terminal_has_no_lines(monkeypatch, capsys):
