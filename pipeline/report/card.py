@@ -145,7 +145,7 @@ def card_of(
                 None,
                 (
                     *(here["processor"], threads_text(), here.get("GPU"), f"torch {here['torch']}"),
-                    measured[0].measured,
+                    f"measured {measured[0].measured}",
                 ),
             )
         ),

@@ -45,6 +45,7 @@ def test_the_hub_reads_what_it_says(pruned_run, tmp_path, capsys):
     assert "pip install stark" not in text
     assert "ask whoever gave you this model for its wheel" in " ".join(text.split())
     assert "Licence: apache-2.0" in text
+    assert re.search(r"of five rounds, .*, torch [\w.+]+, measured \d{4}-\d\d-\d\d \d\d:\d\d UTC, load [\d.]+\.", text)
     assert "\n\n\n" not in text
     # The card has no path of the machine.
     assert not re.search(r"(?<![\w.])/[\w.]+/", text)

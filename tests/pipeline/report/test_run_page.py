@@ -51,6 +51,13 @@ def test_an_unfinished_run_is_told_as_far_as_it_came(unfinished, quick):
     assert [table.title for table in page.tables] == ["Environment of this report"]
 
 
+def test_it_says_when_it_was_measured(pruned_run, quick, monkeypatch):
+    monkeypatch.setattr(measuring, "now_text", lambda: "2026-01-02 10:00 UTC, load 0.1")
+    tables = {table.title: table for table in page_of_run(read_run(pruned_run)).tables}
+    note = tables["Latency on the CPU, milliseconds"].note
+    assert note.endswith("; measured on this machine, 2026-01-02 10:00 UTC, load 0.1.")
+
+
 def test_a_second_device_has_a_picture_and_a_table_of_its_own(pruned_run, quick, monkeypatch):
     monkeypatch.setattr(measuring, "_devices", lambda: ["cpu", "cpu:0"])
     page = page_of_run(read_run(pruned_run))
