@@ -45,6 +45,7 @@ FILES = {
     "mlflow_database": "mlflow.db",
     "mlflow_files": "mlflow",
     "report": "report.html",
+    "measurements": "measurements.json",
 }
 # Names that can only be places of a run.
 UNMISTAKABLE = {
