@@ -38,7 +38,7 @@ def summary_table(summary: Summary) -> Table:
         "lam",
         "teacher\nsparsity",
         "selection\nscore",
-        *(f"dev\n{name}" for name in metrics),
+        *("dev\n" + name.replace("_", "_\n") for name in metrics),  # a long name would be cut
         "seconds",
     ):
         table.add_column(header, justify="right")

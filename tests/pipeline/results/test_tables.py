@@ -64,6 +64,22 @@ def test_a_row_is_a_line_of_80_columns(metrics):
     assert text.count("0.8125") == len(models) * len(metrics)
 
 
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        ("accuracy", "macro_f1", "balanced_accuracy"),
+        ("accuracy", "f1", "matthews_corrcoef"),
+        ("pearson", "mae", "rmse"),
+    ],
+)
+def test_nothing_is_cut_with_three_metrics(metrics):
+    dev = dict.fromkeys((*metrics, "score"), 0.8125)
+    text = shown([model("dense teacher", "a", 0.9, None, dev=dev), model("student of d", "b", 0.8, 0.25, dev=dev)])
+    assert "\u2026" not in text
+    words = text.split()
+    assert all(part in words for name in metrics for part in name.replace("_", "_ ").split())
+
+
 def test_seeds_are_told_apart_where_there_are_several():
     models = [model("dense teacher", "a", 0.9, None), *(model("student", f"{s}", 0.8, 0.2, s) for s in (41, 42))]
     for some, expected in ((models, ["seed", "41", "42"]), (models[:2], [])):
