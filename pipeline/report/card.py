@@ -13,6 +13,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # documented, not in its __all__
 from jsonargparse import Namespace
+from torch import Tensor
 from transformers import AutoConfig
 
 from datamodules import GLUE_HUB_ID, GLUETask, Task
@@ -23,6 +24,7 @@ from pipeline.parsing.plain_text import printable
 from pipeline.parsing.progress import step
 from pipeline.report.measuring import measure_models
 from pipeline.report.wording import environment, score_text, shape_text
+from pipeline.results.classes import class_scores
 from pipeline.results.latency import device_text, spread_text, threads_text
 from pipeline.results.markdown import as_code, as_text
 from pipeline.results.summary import Model, Summary
@@ -30,6 +32,7 @@ from pipeline.run_folder import RunFolder
 from stark.encoders.family import SHRUNK_PREFIX
 from stark.errors import StarkError
 from stark.model_folders.model_folder import one_line_errors
+from stark.problems.problem import Problem
 from stark.storage import check_output, is_signed, signed, write_output
 
 __all__ = ["card", "card_of", "entry_of"]
@@ -120,6 +123,7 @@ def card_of(
             for found, model in zip(measured, entries, strict=True)
         ],
         seeds_text=_seeds(summary),
+        classes=_classes(tensors[entry.folder], tensors[dense], tensors["labels"], task.problem),
         sizes=[
             [
                 found.name,
@@ -155,6 +159,19 @@ def card_of(
         licence=licence,
     )
     return made
+
+
+def _classes(logits: Tensor, teacher: Tensor, labels: Tensor, problem: Problem) -> list[list[str]]:
+    """Rows of the table of classes; none where there are no classes."""
+    found = class_scores(problem.predictions(logits), problem.predictions(teacher), labels, problem) or []
+    return [
+        [
+            as_text(entry.label),
+            str(entry.rows),
+            *(f"{100 * value:.1f}" for value in (entry.precision, entry.recall)),
+        ]
+        for entry in found
+    ]
 
 
 def entry_of(folder: Path) -> tuple[Path, Model]:
