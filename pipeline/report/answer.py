@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.deploy.export.check import Check
+from pipeline.deploy.export.check import Check, change_text
 from pipeline.report.difference import DevAnswers, Difference
 from pipeline.report.measuring import MeasuredModel, told_shape
 from pipeline.report.reading import RunRecord
@@ -137,6 +137,6 @@ def export_answer(name: str, check: Check) -> str:
         times = check.latency_before[shape].median / check.latency[shape].median
         faster = f", is {times:.1f} times as fast as the student in PyTorch (1 row of {shape[2:]} tokens)"
     return (
-        f"As {form} ({name}) it has {check.megabytes:.1f} MB{faster} and scores {100 * check.score:.1f}, "
-        f"{check.changed} of {check.rows} rows with another class than before."
+        f"As {form} ({name}) it has {check.megabytes:.1f} MB{faster} and scores {100 * check.score:.1f}; "
+        f"{change_text(check)}."
     )

@@ -291,8 +291,8 @@ def _exported(root: Path) -> Table | None:
     rows = []
     for name, check in _exports(root):
         form = f"{check.format}, int8" if check.int8 else check.format
-        alone = "" if check.alone is None else f"{check.alone.changed} of {check.alone.rows}"
-        rows.append([name, form, *_form_cells(check), f"{check.changed} of {check.rows}", alone])
+        alone = "" if check.alone is None else check.alone.count
+        rows.append([name, form, *_form_cells(check), check.count, alone])
         if check.teacher is not None:
             rows.append([f"dense teacher, beside {name}", form, *_form_cells(check.teacher), "", ""])
     if not rows:

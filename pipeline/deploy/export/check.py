@@ -12,7 +12,7 @@ from pipeline.results.latency import Latency
 from stark.errors import StarkError
 from stark.storage import write_json
 
-__all__ = ["Alone", "Check", "TeacherForm", "alone_text", "read_check", "write_check"]
+__all__ = ["Alone", "Check", "TeacherForm", "alone_text", "change_text", "read_check", "write_check"]
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,18 @@ class Alone:
 
     Args:
         rows: Number of dev rows that were classified again, each in a separate batch.
-        changed: Number of rows with another class than in their batch.
+        changed: Number of rows with another class than in their batch; None where there are no classes.
         logit_difference: Largest difference from the logits in their batch, over all rows and classes.
     """
 
     rows: int
-    changed: int
+    changed: int | None
     logit_difference: float
+
+    @property
+    def count(self) -> str:
+        """How many rows have another class; empty where there are no classes."""
+        return "" if self.changed is None else f"{self.changed} of {self.rows}"
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class Check:
         score: Score of the exported model, the mean of the task's metrics as GLUE takes it.
         score_before: Score of the original model.
         logit_difference: Largest difference of the logits, over all rows and classes.
-        changed: Number of rows with another class.
+        changed: Number of rows with another class; None where there are no classes, and 0 in files of earlier versions.
         megabytes: Size of the exported folder in MB.
         megabytes_before: Size of the model folder in MB.
         latency: Latency of the exported model by ``ROWSxLENGTH``.
@@ -74,13 +79,18 @@ class Check:
     score: float
     score_before: float
     logit_difference: float
-    changed: int
+    changed: int | None
     megabytes: float
     megabytes_before: float
     latency: dict[str, Latency]
     latency_before: dict[str, Latency]
     alone: Alone | None = None
     teacher: TeacherForm | None = None
+
+    @property
+    def count(self) -> str:
+        """How many rows have another class; empty where there are no classes."""
+        return "" if self.changed is None else f"{self.changed} of {self.rows}"
 
 
 def write_check(folder: Path, check: Check) -> None:
@@ -133,8 +143,24 @@ def alone_text(alone: Alone) -> str:
         >>> alone_text(Alone(256, 8, 0.25))
         '8 of 256 rows get another class alone than in their batch (logits differ by up to 0.25)'
     """
-    rows = f"{alone.changed} of {alone.rows} rows get another class alone than in their batch"
+    if alone.changed is None:
+        return f"scores of {alone.rows} rows differ by up to {alone.logit_difference:.2g} alone and in their batch"
+    rows = f"{alone.count} rows get another class alone than in their batch"
     return f"{rows} (logits differ by up to {alone.logit_difference:.2g})"
+
+
+def change_text(check: Check) -> str:
+    """Describe how much the exported model's answers differ from the original's.
+
+    Args:
+        check: Result of the measurement.
+
+    Returns:
+        The text, without a period.
+    """
+    if check.changed is None:
+        return f"scores of {check.rows} rows of dev differ by up to {check.logit_difference:.2g}"
+    return f"{check.count} rows of dev get another class (logits differ by up to {check.logit_difference:.2g})"
 
 
 def _latency(stored: dict[str, Any]) -> dict[str, Latency]:

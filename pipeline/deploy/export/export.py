@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from datamodules import GLUEDataModule
 from pipeline.deploy.classifier import Answer, answer_of, open_answer
-from pipeline.deploy.export.check import Alone, Check, TeacherForm, alone_text, write_check
+from pipeline.deploy.export.check import Alone, Check, TeacherForm, alone_text, change_text, write_check
 from pipeline.deploy.export.dense import dense_form, family_config
 from pipeline.deploy.export.formats import Format
 from pipeline.deploy.export.graph_form import graph_form, int8_weights_
@@ -267,9 +267,9 @@ def _alone(problem: Problem, answer: Answer, batches: Sequence[Batch], logits: T
     return Alone(len(chosen), *_changes(problem, logits[chosen], torch.cat(found)))
 
 
-def _changes(problem: Problem, first: Tensor, second: Tensor) -> tuple[int, float]:
-    """Return the number of rows with another class (0 for regression), and the largest difference of logits."""
-    changed = int((problem.predictions(first) != problem.predictions(second)).sum()) if problem.has_classes else 0
+def _changes(problem: Problem, first: Tensor, second: Tensor) -> tuple[int | None, float]:
+    """Return the number of rows with another class, None without classes, and the largest difference of logits."""
+    changed = int((problem.predictions(first) != problem.predictions(second)).sum()) if problem.has_classes else None
     return changed, float((first - second).abs().max())
 
 
@@ -310,11 +310,7 @@ def _show(check: Check, form: Format, target: Path) -> None:
         table.add_row(f"ms, {rows} x {length} tokens", *spreads)
     console = PlainConsole()
     console.print(table)
-    console.print(
-        f"largest logit difference {check.logit_difference:.2g} on {check.rows} rows of dev, {check.changed} of them "
-        f"with another class",
-        highlight=False,
-    )
+    console.print(change_text(check), highlight=False)
     if check.alone is not None:
         console.print(alone_text(check.alone), highlight=False)
     if form == "dense":

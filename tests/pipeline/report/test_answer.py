@@ -70,5 +70,14 @@ def test_exported_forms_follow():
     check = Check("onnx", True, "sst2", 872, 0.905, 0.91, 0.1, 4, 23.0, 45.0, latency, before)
     assert export_answer("student-onnx-int8", check) == (
         "As onnx with weights of 8 bits (student-onnx-int8) it has 23.0 MB, is 2.5 times as fast as the student in "
-        "PyTorch (1 row of 128 tokens) and scores 90.5, 4 of 872 rows with another class than before."
+        "PyTorch (1 row of 128 tokens) and scores 90.5; 4 of 872 rows of dev get another class (logits differ by "
+        "up to 0.1)."
+    )
+
+
+def test_exported_forms_of_a_model_without_classes_have_no_changed_classes():
+    check = Check("onnx", True, "stsb", 1500, 0.766, 0.767, 1.25, None, 16.2, 61.2, {}, {})
+    assert export_answer("student-onnx-int8", check) == (
+        "As onnx with weights of 8 bits (student-onnx-int8) it has 16.2 MB and scores 76.6; scores of 1500 rows of dev "
+        "differ by up to 1.2."
     )
