@@ -92,7 +92,7 @@ def page_of_run(record: RunRecord) -> Page:
         ["stark", "run", "--config", str(RunFolder(record.folder.resolve()).config), "--root", str(root)]
     )
     return Page(
-        title=f"{name}: {record.task}",
+        title=name if name == record.task else f"{name}: {record.task}",
         headline=_headline(record, measured),
         numbers=_numbers(measured),
         pictures=_pictures(record, measured),
