@@ -6,6 +6,7 @@ from stark.storage.lazy import lazy_names
 
 if TYPE_CHECKING:
     from callbacks.compilation import Compilation
+    from callbacks.cuda_graphs import CUDAGraphs
     from callbacks.epoch_lines import EpochLines
     from callbacks.expected_model import ExpectedModel
     from callbacks.finite_loss import FiniteLoss
@@ -25,6 +26,7 @@ else:
 
 __all__ = [
     "PARENT_VARIABLE",
+    "CUDAGraphs",
     "Compilation",
     "EpochLines",
     "ExpectedModel",

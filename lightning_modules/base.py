@@ -6,12 +6,14 @@ import functools
 import json
 import logging
 import math
-from collections.abc import Iterator
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.utilities.enums import GradClipAlgorithmType
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
@@ -39,6 +41,7 @@ from lightning_modules.resuming import (
     validation_is_due,
 )
 from lightning_modules.strategies import check_strategy, reset_random_streams, settle_buckets_
+from lightning_modules.whole_steps import WholeSteps
 from stark.choices import ClassWeights
 from stark.errors import StarkError
 from stark.forward.classifying import Batch, classify
@@ -120,6 +123,8 @@ class ClassificationModule(LightningModule):
         if class_weights != "balanced":  # which is checked when train is known
             self.problem.for_train(torch.empty(0), class_weights)
         self._train_problem: Problem | None = None
+        #: Runs whole steps, if a callback installed it; else Lightning runs their parts.
+        self.whole_steps: WholeSteps | None = None
         self.score_metrics = score_names(metrics) if score_metrics is None else list(score_metrics)
         self.val_metrics = self.problem.build_metrics(metrics)
         self.test_metrics = self.val_metrics.clone()
@@ -185,13 +190,65 @@ class ClassificationModule(LightningModule):
 
     def _adapt_classifier(self) -> None:
         data = getattr(self.trainer, "datamodule", None)
-        if isinstance(data, HasTokenIds):
+        # A recorded step would not tell the other rows how often they decay.
+        if isinstance(data, HasTokenIds) and self.whole_steps is None:
             use_rows_(self.classifier, data.train_token_ids())
         unit, start = self.train_problem.unit, self.train_problem.start
         if (unit, start) != (1, 0):
             scale_head_(self.classifier, unit, start)
 
     # Steps
+
+    def step_inputs(self, batch: Batch) -> Batch:
+        """Everything that the loss of a step is computed from.
+
+        Args:
+            batch: The batch.
+
+        Returns:
+            The same batch, or one with further tensors.
+        """
+        return batch
+
+    @abstractmethod
+    def loss_on(self, inputs: Batch) -> Tensor:
+        """The mean loss of a training step.
+
+        Args:
+            inputs: Result of `step_inputs`.
+
+        Returns:
+            A scalar.
+        """
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss of one training step; with `whole_steps` the weights have been updated as well."""
+        inputs = self.step_inputs(batch)
+        loss = self.loss_on(inputs) if self.whole_steps is None else self.whole_steps(inputs, batch_idx)
+        return self.log_loss(loss, batch_idx)
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Lightning's signature
+        """Compute gradients, unless the whole step has done that."""
+        if self.whole_steps is None:
+            super().backward(loss, *args, **kwargs)
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
+        """Remove gradients, unless the whole step does that."""
+        if self.whole_steps is None:
+            super().optimizer_zero_grad(epoch, batch_idx, optimizer)
+
+    def optimizer_step(
+        self,
+        epoch: int,
+        batch_idx: int,
+        optimizer: Optimizer | LightningOptimizer,
+        optimizer_closure: Callable[[], Any] | None = None,
+    ) -> None:
+        """Do the optimizer's step; a whole step does it in the closure, which runs `training_step`."""
+        if self.whole_steps is None or optimizer_closure is None:
+            super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        else:
+            optimizer_closure()
 
     def forward(self, batch: Batch) -> Tensor:
         """Classify a batch.
@@ -283,7 +340,11 @@ class ClassificationModule(LightningModule):
         ]
         # A fused step unscales the gradients itself; Lightning's clipping under a gradient scaler does not allow that.
         fused = self.trainer.precision != "16-mixed"
-        optimizer = AdamW(groups, lr=self.learning_rate, eps=1e-6, fused=fused)
+        if self.whole_steps is None:
+            optimizer = AdamW(groups, lr=self.learning_rate, eps=1e-6, fused=fused)
+        else:  # a recorded step reads the learning rate from the device
+            rate = torch.tensor(self.learning_rate, device=self.device)
+            optimizer = AdamW(groups, lr=rate, eps=1e-6, fused=fused, capturable=self.device.type == "cuda")
         if isinstance(rows := self.classifier.get_input_embeddings(), UsedRows):
             follow_(rows, optimizer)
         steps = max(self.steps_of_phase(), 1)
@@ -338,6 +399,10 @@ class ClassificationModule(LightningModule):
         else:
             restore_random_states(self._resumed_random_states)
             self._resumed_random_states = None
+        if self.whole_steps is not None:
+            for optimizer in self.trainer.optimizers:  # a checkpoint's numbers are on the CPU
+                for group in optimizer.param_groups:
+                    group["lr"] = torch.as_tensor(group["lr"], device=self.device)
         restore_gradients_(self, self._resumed_gradients)
         self._resumed_gradients = {}
         self.trainer.should_stop = self._resumed_should_stop

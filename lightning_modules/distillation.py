@@ -26,6 +26,9 @@ from stark.storage import hash_tensors
 
 __all__ = ["DistillationModule"]
 
+# Names of the teacher's stored outputs among the inputs of a step.
+_LOGITS, _HIDDEN = "teacher_logits", "teacher_hidden_states/"
+
 
 class DistillationModule(ClassificationModule):
     r"""Distil a teacher into a student by $w T^2 \mathrm{SoftCE} + (1 - w) \mathrm{CE}$.
@@ -166,10 +169,24 @@ class DistillationModule(ClassificationModule):
         if stage == "fit":
             self.loss.prepare_(self.student, self.teacher)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the loss of one distillation step."""
-        outputs = outputs_of(self.classifier, batch, self.loss.student_layers)
-        return self.log_loss(self.loss(self.train_problem, outputs, self.ask(batch), batch), batch_idx)
+    def step_inputs(self, batch: Batch) -> Batch:
+        """Return the batch with the teacher's stored outputs, if they are stored."""
+        if self.teacher_outputs is None:
+            return batch
+        told = self.ask(batch)
+        hidden = {f"{_HIDDEN}{layer}": states for layer, states in told.hidden_states.items()}
+        return {**batch, _LOGITS: told.logits, **hidden}
+
+    def loss_on(self, inputs: Batch) -> Tensor:
+        """Return the mean distillation loss of a batch; a teacher without stored outputs is asked."""
+        student = outputs_of(self.classifier, inputs, self.loss.student_layers)
+        if _LOGITS in inputs:
+            hidden = {layer: inputs[f"{_HIDDEN}{layer}"] for layer in self.loss.teacher_layers}
+            teacher = Outputs(inputs[_LOGITS], hidden)
+        else:
+            teacher = self.ask(inputs)
+        loss: Tensor = self.loss(self.train_problem, student, teacher, inputs)
+        return loss
 
     def on_fit_start(self) -> None:
         """Move the teacher to the student's device; Lightning does not, as the teacher is not a submodule."""

@@ -58,6 +58,6 @@ class FinetuningModule(ClassificationModule):
         """Return the loss on the batch's labels; see `Problem.task_loss`."""
         return self.train_problem.task_loss(logits, batch["labels"], reduction)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the loss of one training step on the labels."""
-        return self.log_loss(self.task_loss(self(batch), batch), batch_idx)
+    def loss_on(self, inputs: Batch) -> Tensor:
+        """Return the mean loss of a batch on its labels."""
+        return self.task_loss(self(inputs), inputs)

@@ -259,6 +259,8 @@ class TrainerSettings:
     val_check_interval: int | None = number(None, 1)
     #: Whether to train with torch.compile; for GPUs.
     compile: bool = False
+    #: Whether each step is replayed as one CUDA graph; auto: on a single GPU.
+    cuda_graphs: Literal["auto"] | bool = False
     #: Loggers in addition to the CSV of each fit.
     loggers: list[Loggers] = field(default_factory=list)
     #: Number of steps between checkpoints that are written in addition to those after each evaluation.

@@ -5,11 +5,12 @@ import json
 
 import pytest
 import torch
+from pytorch_lightning import Callback
 from torch import nn
 
 import cli
 from benchmarks.plain import distil_loss
-from callbacks import Compilation, Pruning, Rewinding, TeacherCache, TeacherSparsification
+from callbacks import Compilation, CUDAGraphs, Pruning, Rewinding, TeacherCache, TeacherSparsification
 from pipeline.deploy.classifier import answer_of, open_classifier
 from pipeline.deploy.serve import Side, said
 from stark.encoders.layer_dropping import drop_layers_
@@ -93,6 +94,46 @@ def test_compiled_weights_are_those_without_it(tiny_task, without_dropout, tmp_p
     expected = distil(tiny_task, tmp_path / "plain", student=without_dropout)
     found = distil(tiny_task, tmp_path / "compiled", [Compilation()], student=without_dropout)
     assert_close(found, expected, **TOLERANCE)
+
+
+class Watched(Callback):
+    """Counts recordings, and makes a step fail that waits for the GPU, from the second epoch on."""
+
+    def __init__(self):
+        self.recordings = 0
+
+    def on_train_batch_start(self, trainer, module, batch, batch_idx):
+        if trainer.current_epoch:
+            torch.cuda.set_sync_debug_mode("error")
+
+    def on_train_batch_end(self, trainer, module, *_):
+        torch.cuda.set_sync_debug_mode("default")
+        self.recordings = module.whole_steps.recordings
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("callbacks", [[], [TeacherCache]])
+def test_steps_as_graphs_have_the_weights_of_ordinary_ones(tiny_task, without_dropout, tmp_path, precision, callbacks):
+    settings = {"student": without_dropout, "precision": precision, "max_epochs": 3}
+    expected = distil(tiny_task, tmp_path / "plain", [made() for made in callbacks], **settings)
+    watched = Watched()
+    graphs = [CUDAGraphs(), watched, *(made() for made in callbacks)]
+    found = distil(tiny_task, tmp_path / "graphs", graphs, **settings)
+    assert watched.recordings > 0
+    assert_close(found, expected, **(TOLERANCE if precision == "32-true" else {"rtol": 0, "atol": 1e-2}))
+
+
+@pytest.mark.parametrize("point", [("step", 10), ("step", 17)])
+def test_a_fit_with_graphs_resumes_to_the_same_bits(tiny_task, tmp_path, point):
+    def method():
+        return [CUDAGraphs(), Pruning(0.5), TeacherSparsification(0.5, 0.3), Rewinding(2)]
+
+    whole = distil(tiny_task, tmp_path / "whole", method(), max_epochs=4)
+    path = tmp_path / "stopped.ckpt"
+    with pytest.raises(Stopped):
+        distil(tiny_task, tmp_path / "stopped", [*method(), StopAt(path, point)], max_epochs=4)
+    resumed = distil(tiny_task, tmp_path / "stopped", method(), max_epochs=4, ckpt_path=path)
+    assert differences(resumed, whole) == []
 
 
 @pytest.mark.parametrize("point", [("step", 3), ("val", 14), ("step", 17)])

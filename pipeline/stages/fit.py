@@ -18,7 +18,7 @@ from pipeline.fits.loggers import logger_configs, logging_ends
 from pipeline.fits.processes import fit_elsewhere
 from pipeline.parsing.plugins import plugin_copies
 from pipeline.run_folder import CHECKPOINTS, MODEL, OUTPUT_LOG, STAGE_CONFIG, RunFolder
-from pipeline.settings import FitSettings, RunSettings
+from pipeline.settings import FitSettings, RunSettings, TrainerSettings
 from stark.storage import write_text
 
 __all__ = ["run_fit"]
@@ -60,6 +60,16 @@ def run_fit(
         fit_elsewhere(stark_command(command), log, executor=settings.executor, workers=settings.workers, gpus=gpus)
 
 
+def _chosen(trainer: TrainerSettings) -> list[str]:
+    """Names of the callbacks that settings of the trainer ask for."""
+    on_gpu = CUDAAccelerator.is_available() and trainer.accelerator != "cpu"
+    is_graphed = on_gpu and trainer.devices == 1 if trainer.cuda_graphs == "auto" else trainer.cuda_graphs
+    return [
+        *(["Compilation"] if trainer.compile else []),
+        *(["CUDAGraphs"] if is_graphed else []),
+    ]
+
+
 def _fit_config(
     settings: RunSettings,
     folder: Path,
@@ -85,7 +95,7 @@ def _fit_config(
             "enable_progress_bar": False,
             "enable_model_summary": False,
             **({"logger": loggers} if loggers else {}),
-            "callbacks+": [*callbacks, *([{"class_path": "callbacks.Compilation"}] if trainer.compile else [])],
+            "callbacks+": [*callbacks, *({"class_path": f"callbacks.{name}"} for name in _chosen(trainer))],
         },
         "early_stopping": {"patience": fit.patience},
         "step_checkpoint": {"every_n_train_steps": trainer.checkpoint_every_n_steps},

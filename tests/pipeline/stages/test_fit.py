@@ -1,9 +1,12 @@
 """A fit of a stage."""
 
+from dataclasses import replace
+
+import pytest
 import yaml
 
 from pipeline.fits.lightning_cli import StarkCLI
-from pipeline.stages.distil import distill
+from pipeline.stages.distil import distill, train_alone
 from tests.pipeline.runs import same_weights
 
 
@@ -37,3 +40,32 @@ def test_a_fit_whose_checkpoints_are_damaged_starts_anew(settings, tiny_task, tm
     distill(settings, tmp_path / "trial", tiny_task.teacher, tiny_task.teacher, [], resume=True)
     assert (tmp_path / "trial/model/model.safetensors").read_bytes() == weights
     assert not (tmp_path / "trial/output.log").exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpu", "accelerator", "devices", "expected"),
+    [
+        (False, True, "auto", 1, []),
+        ("auto", True, "auto", 1, ["callbacks.CUDAGraphs"]),
+        ("auto", True, "cpu", 1, []),
+        ("auto", True, "gpu", 2, []),
+        ("auto", False, "auto", 1, []),
+        (True, False, "cpu", 2, ["callbacks.CUDAGraphs"]),  # which says why it does nothing
+    ],
+)
+def test_graphs_are_used_where_they_are_asked_for(
+    settings, tmp_path, monkeypatch, asked, gpu, accelerator, devices, expected
+):
+    monkeypatch.setattr("pipeline.stages.fit.CUDAAccelerator.is_available", lambda: gpu)
+    commands = []
+    monkeypatch.setattr("pipeline.stages.fit.StarkCLI", lambda command, *_: commands.append(command) or Empty())
+    monkeypatch.setattr("pipeline.stages.fit.fit_elsewhere", lambda command, *_, **__: commands.append(command))
+    trainer = replace(settings.trainer, cuda_graphs=asked, accelerator=accelerator, devices=devices)
+    train_alone(replace(settings, trainer=trainer), tmp_path / "fit", settings.model_name_or_path, [])
+    config = yaml.safe_load((tmp_path / "fit/stage.yaml").read_text())
+    assert [one["class_path"] for one in config["trainer"]["callbacks+"]] == expected
+    assert len(commands) == 1
+
+
+class Empty:
+    """In the place of a command line that has run."""

@@ -1,0 +1,159 @@
+"""Work that is recorded once for each shape of its inputs and then replayed: on a GPU as one CUDA graph per shape."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from stark.forward.classifying import Batch
+
+__all__ = ["CUDAGraphs", "Record", "Recorded", "Replayed", "bucket_of", "pad_batch"]
+
+# So near to each other that little is computed in vain, and few, because recording a graph takes a part of a second.
+_LENGTHS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+
+
+def bucket_of(length: int, most: int) -> int:
+    """The length that batches of a length are padded to.
+
+    Args:
+        length: Number of tokens of the longest row.
+        most: Number of tokens that the model has positions for.
+
+    Returns:
+        The next of a few lengths, at most ``most``; a length that is longer than all of them is kept.
+
+    Examples:
+        >>> bucket_of(24, 512), bucket_of(40, 512), bucket_of(100, 120), bucket_of(1000, 8192)
+        (32, 48, 120, 1000)
+    """
+    return min(next((one for one in _LENGTHS if one >= length), length), max(most, length))
+
+
+def pad_batch(batch: Batch, length: int, pad_id: int) -> Batch:
+    """Pad a batch's rows.
+
+    Args:
+        batch: The batch; tensors of shape ``(rows, tokens, ...)`` are padded, those of shape ``(rows,)`` are kept. A
+            tensor of another width than ``input_ids`` is kept, too.
+        length: Number of tokens of the padded rows.
+        pad_id: Id of the padding token; all other tensors are padded with 0.
+
+    Returns:
+        A new batch.
+
+    Examples:
+        >>> pad_batch({"input_ids": torch.tensor([[5]]), "labels": torch.tensor([1])}, 3, 9)
+        {'input_ids': tensor([[5, 9, 9]]), 'labels': tensor([1])}
+    """
+    width = batch["input_ids"].shape[1]
+    padded = {}
+    for name, tensor in batch.items():
+        if tensor.dim() < 2 or tensor.shape[1] != width or name.endswith("logits"):
+            padded[name] = tensor
+            continue
+        missing = (*(0, 0) * (tensor.dim() - 2), 0, length - width)
+        padded[name] = F.pad(tensor, missing, value=pad_id if name == "input_ids" else 0)
+    return padded
+
+
+class Recorded(NamedTuple):
+    """Recorded work.
+
+    Args:
+        replay: Does the work again, with the values that its inputs have now.
+        result: The result of the latest replay, always in the same memory.
+    """
+
+    replay: Callable[[], object]
+    result: Tensor
+
+
+Record = Callable[[Callable[[], Tensor]], Recorded]
+"""Records work without doing it."""
+
+
+class CUDAGraphs:
+    """Records work as CUDA graphs with common memory. They must be replayed one after the other.
+
+    The work must not synchronise with the GPU, and must use the same tensors at each replay.
+    """
+
+    def __init__(self) -> None:
+        """Start without a graph."""
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def __call__(self, work: Callable[[], Tensor]) -> Recorded:
+        """Record work.
+
+        Args:
+            work: The work.
+
+        Returns:
+            Its graph.
+        """
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool):
+            result = work()
+        return Recorded(graph.replay, result)
+
+
+class Replayed:
+    """A function of batches that is recorded when a shape occurs for the third time.
+
+    The first two calls of a shape run as usual. They are what a GPU needs before a recording: kernels are chosen, and
+    buffers such as an optimizer's moments exist. So no work is done in vain, and a rare shape is never recorded.
+
+    Args:
+        work: The function of a batch and of flags. It may change tensors, such as weights, in place.
+        record: Records work, such as `CUDAGraphs`.
+
+    Examples:
+        >>> def record(work):
+        ...     result = torch.empty(())
+        ...     return Recorded(lambda: result.copy_(work()), result)
+        >>> double = Replayed(lambda batch: 2 * batch["x"], record)
+        >>> [float(double({"x": torch.tensor(float(number))})) for number in range(4)]
+        [0.0, 2.0, 4.0, 6.0]
+    """
+
+    _USUAL_CALLS = 2
+
+    def __init__(self, work: Callable[..., Tensor], record: Record) -> None:
+        """Start without a recording."""
+        self._work, self._record = work, record
+        self._calls: Counter[Hashable] = Counter()
+        self._recorded: dict[Hashable, tuple[Batch, Recorded]] = {}
+
+    def __call__(self, batch: Batch, *flags: bool) -> Tensor:
+        """Do the work.
+
+        Args:
+            batch: The inputs.
+            flags: Further arguments of the function; recordings with different flags are separate.
+
+        Returns:
+            The result, in memory that no later call changes.
+        """
+        key = (flags, tuple((name, tensor.shape, tensor.dtype) for name, tensor in batch.items()))
+        if key not in self._recorded:
+            if self._calls[key] < self._USUAL_CALLS:
+                self._calls[key] += 1
+                return self._work(batch, *flags)
+            own = {name: tensor.clone() for name, tensor in batch.items()}
+            self._recorded[key] = own, self._record(lambda: self._work(own, *flags))
+        own, (replay, result) = self._recorded[key]
+        for name, tensor in own.items():
+            tensor.copy_(batch[name], non_blocking=True)
+        replay()
+        return result.clone()
+
+    @property
+    def recordings(self) -> int:
+        """Number of recordings."""
+        return len(self._recorded)
