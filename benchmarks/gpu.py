@@ -21,6 +21,7 @@ from torch import nn
 from torch.optim import AdamW
 from transformers import PreTrainedModel
 
+from benchmarks.gpu_fits import fit_lines
 from benchmarks.latency import DENSE, students_of
 from benchmarks.measuring import Sample, alternate, header, matrix_rate, ratio_line, ratios
 from benchmarks.models import SIZES, random_classifier, uneven_student
@@ -214,6 +215,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--rows", type=int, default=32)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32, 128])
+    parser.add_argument("--fits", default="minilm", choices=["", *SIZES], help="size of the model of real fits")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
@@ -228,6 +230,8 @@ def main() -> None:
     # Each model and batch size is compiled separately.
     torch._dynamo.config.recompile_limit = 64
     lines += _latency(machine, options.size, options.batches)
+    if options.fits:
+        lines += fit_lines(options.device, options.fits, options.rows, 400 if machine.name == "cuda" else 8, _ROUNDS)
     print("\n".join(lines))
 
 

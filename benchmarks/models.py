@@ -21,6 +21,7 @@ __all__ = ["SIZES", "random_classifier", "tokenizer", "uneven_masks", "uneven_st
 
 SIZES: dict[str, dict[str, Any]] = {
     "mini": {"num_hidden_layers": 4, "hidden_size": 256, "num_attention_heads": 4, "intermediate_size": 1024},
+    "minilm": {"num_hidden_layers": 6, "hidden_size": 384, "num_attention_heads": 12, "intermediate_size": 1536},
     "base": {"num_hidden_layers": 12, "hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072},
 }
 MAX_LENGTH = 128

@@ -10,11 +10,11 @@ def test_it_runs_through(monkeypatch, capsys):
     monkeypatch.setattr(gpu, "header", lambda _: "")
     monkeypatch.setattr(gpu, "matrix_rate", lambda *_: 1e12)
     monkeypatch.setattr(gpu, "_ROUNDS", 1)
-    options = "--device cpu --size mini --steps 1 --rows 2 --batches 1 --no-compile"
+    options = "--device cpu --size mini --fits mini --steps 1 --rows 2 --batches 1 --no-compile"
     monkeypatch.setattr(sys, "argv", ["benchmarks.gpu", *options.split()])
     gpu.main()
     lines = capsys.readouterr().out.splitlines()
     said = {line.split()[0] for line in lines if line}
     assert {"finetuning", "distillation", "distillation_cached", "plain", "ours", "dense"} <= said
     told = [line for line in lines if "gpu/" in line]
-    assert len(told) == 6, told
+    assert len(told) == 8, told
