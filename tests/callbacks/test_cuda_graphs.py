@@ -6,9 +6,15 @@ import pytest
 import torch
 from pytorch_lightning import Callback
 
-from callbacks import Compilation, CUDAGraphs
+from callbacks import Compilation, CUDAGraphs, cuda_graphs
 from tests.stark.forward.test_replaying import remember
 from tests.tasks import differences, fit, make_trainer
+
+
+@pytest.fixture(autouse=True)
+def untold():
+    """Forget what other tests were told."""
+    cuda_graphs._tell_once.cache_clear()
 
 
 @pytest.fixture
