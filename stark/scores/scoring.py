@@ -64,7 +64,9 @@ def score_units(
     parts = _parts_of(scores, distilled)
     views = encoder_layers(model)
     sizes = [layer.num_heads for layer in views] + [layer.num_neurons for layer in views]
-    total = torch.zeros(len(parts) * sum(sizes), dtype=torch.float64)
+    # A GPU adds up its batches itself, so that nothing waits for it; other devices may lack float64.
+    device = model.device if model.device.type == "cuda" else torch.device("cpu")
+    total = torch.zeros(len(parts) * sum(sizes), dtype=torch.float64, device=device)
     if parts:
         problem = problem_of(model.config) if problem is None else problem
         with ExitStack() as stack:
@@ -73,9 +75,11 @@ def score_units(
                 stack.enter_context(_evaluating(distilled.student))
             stack.enter_context(torch.enable_grad())
             total = _sum_in_order(
-                total, batches, lambda batch: _score_batch(model, problem, batch, parts, distilled, reduction, sizes)
+                total,
+                batches,
+                lambda batch: _score_batch(model, problem, batch, parts, distilled, reduction, sizes, device),
             )
-    rows = total.view(len(parts), sum(sizes))
+    rows = total.cpu().view(len(parts), sum(sizes))
     by_name = {part.name: [sums.clone() for sums in row.split(sizes)] for part, row in zip(parts, rows, strict=True)}
     split = len(views)
     return UnitScores(
@@ -141,8 +145,9 @@ def _score_batch(
     distilled: Distilled | None,
     reduction: ScoreReduction,
     sizes: list[int],
+    device: torch.device,
 ) -> Tensor:
-    """A batch's part of the sums of all parts and layers, concatenated: ``(parts * units,)``."""
+    """A batch's part of the sums of all parts and layers, concatenated, on a device: ``(parts * units,)``."""
     inputs = batch["input_ids"]
     # A mask per example costs no time and separates the examples' gradients in one backward pass.
     masks = [torch.ones(len(inputs), n, device=inputs.device, dtype=model.dtype, requires_grad=True) for n in sizes]
@@ -153,5 +158,5 @@ def _score_batch(
     for number, part in enumerate(parts, start=1):
         loss = part.losses(problem, outputs, batch, distilled).sum()
         gradients = torch.autograd.grad(loss, masks, retain_graph=number < len(parts))
-        added += [batch_importance(gradient.cpu(), part.reduction or reduction) for gradient in gradients]
+        added += [batch_importance(gradient.to(device), part.reduction or reduction) for gradient in gradients]
     return torch.cat(added)
