@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from callbacks import PARENT_VARIABLE
+from pipeline.parsing.progress import LOADING, step
 
 __all__ = ["command"]
 
@@ -15,9 +16,9 @@ def command(args: list[str]) -> None:
     Args:
         args: The name of the command, and the command line after it.
     """
-    # Imported here, as it takes seconds.
-    from callbacks import EpochLines
-    from pipeline.fits.lightning_cli import StarkCLI
+    with step(LOADING):
+        from callbacks import EpochLines
+        from pipeline.fits.lightning_cli import StarkCLI
 
     if PARENT_VARIABLE in os.environ:  # the fit of a run, in a process whose output is a log
         StarkCLI(args, [EpochLines()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]  # the first is public, too
@@ -22,12 +23,14 @@ from pipeline.settings import (
     RunSettings,
     SearchSettings,
     TeacherSettings,
+    TrainerSettings,
     check_ranges,
 )
 from stark.errors import StarkError
 
 __all__ = ["command", "parser", "read_settings"]
 
+_log = logging.getLogger(__name__)
 
 _MOST_SEED = 2**32 - 1
 
@@ -98,40 +101,43 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
     for name in ("data", *PARTS):
         if not isinstance(parsed[name], Namespace):
             raise StarkError(f"{name} is {parsed[name]!r}: it must be a mapping of settings, or left out")
-    plugins = load_plugins(parsed.plugins)
-    parsed.plugins = [str(plugin.path) for plugin in plugins]
-    _make_absolute_(parsed)
-    text = options_parser.dump(parsed, format="yaml", skip_none=False)
-    parts = {name: part(**parsed[name].as_dict()) for name, part in PARTS.items()}
-    for name, part in parts.items():
-        check_ranges(name, part)
-    _check_search(parts["teacher"], parts["search"])
-    _check_place(parsed.name)
-    _check_accelerator(parts["trainer"].accelerator)
-    prepare_loggers(parts["trainer"].loggers)
-    loggers = parts["trainer"].loggers
-    for name, values in (("seeds", parsed.seeds), ("baselines", parsed.baselines), ("trainer.loggers", loggers)):
-        if len(set(values)) < len(values):
-            raise StarkError(f"{name} are {values}: name each one once")
-    for seed in (parsed.seed, *parsed.seeds):
-        if not 0 <= seed <= _MOST_SEED:
-            raise StarkError(f"seed is {seed}: choose one from 0 to {_MOST_SEED}")
-    settings = RunSettings(
-        model_name_or_path=parsed.model_name_or_path,
-        name=parsed.name,
-        root=parsed.root,
-        seed=parsed.seed,
-        data=parsed.data.as_dict(),
-        seeds=parsed.seeds,
-        workers=options.workers,
-        executor=options.executor,
-        baselines=parsed.baselines,
-        plugins=plugins,
-        **parts,
-    )
-    # This checks the task and the ranges of its settings now, not after the first stage.
-    data = DataSettings(model_name_or_path=settings.model_name_or_path, seed=settings.seed, **settings.data)
-    _check_weights(settings, data.task)
+    with step("checking the settings"):  # which imports libraries, and takes seconds
+        plugins = load_plugins(parsed.plugins)
+        parsed.plugins = [str(plugin.path) for plugin in plugins]
+        _make_absolute_(parsed)
+        text = options_parser.dump(parsed, format="yaml", skip_none=False)
+        parts = {name: part(**parsed[name].as_dict()) for name, part in PARTS.items()}
+        for name, part in parts.items():
+            check_ranges(name, part)
+        _check_search(parts["teacher"], parts["search"])
+        _check_place(parsed.name)
+        _check_accelerator(parts["trainer"].accelerator)
+        if options.executor == "local":
+            _warn_of_shared_gpus(options.workers, parts["trainer"])
+        prepare_loggers(parts["trainer"].loggers)
+        loggers = parts["trainer"].loggers
+        for name, values in (("seeds", parsed.seeds), ("baselines", parsed.baselines), ("trainer.loggers", loggers)):
+            if len(set(values)) < len(values):
+                raise StarkError(f"{name} are {values}: name each one once")
+        for seed in (parsed.seed, *parsed.seeds):
+            if not 0 <= seed <= _MOST_SEED:
+                raise StarkError(f"seed is {seed}: choose one from 0 to {_MOST_SEED}")
+        settings = RunSettings(
+            model_name_or_path=parsed.model_name_or_path,
+            name=parsed.name,
+            root=parsed.root,
+            seed=parsed.seed,
+            data=parsed.data.as_dict(),
+            seeds=parsed.seeds,
+            workers=options.workers,
+            executor=options.executor,
+            baselines=parsed.baselines,
+            plugins=plugins,
+            **parts,
+        )
+        # This checks the task and the ranges of its settings now, not after the first stage.
+        data = DataSettings(model_name_or_path=settings.model_name_or_path, seed=settings.seed, **settings.data)
+        _check_weights(settings, data.task)
     return settings, text, options
 
 
@@ -157,6 +163,19 @@ def _check_search(teacher: TeacherSettings, search: SearchSettings) -> None:
         raise StarkError(
             f"search.mode is none, but teacher.lams are {teacher.lams} and teacher.sparsities {teacher.sparsities}: "
             "give one of each, or choose a mode that searches"
+        )
+
+
+def _warn_of_shared_gpus(workers: int, trainer: TrainerSettings) -> None:
+    # Imported here, as it takes seconds and is not needed earlier.
+    from pytorch_lightning.accelerators import CUDAAccelerator
+
+    gpus = 0 if trainer.accelerator == "cpu" else CUDAAccelerator.auto_device_count()
+    if gpus and workers * trainer.devices > gpus:
+        _log.warning(
+            "workers is %d, but there are GPUs for %d: fits that share a GPU are not faster than one after the other",
+            workers,
+            max(gpus // trainer.devices, 1),
         )
 
 

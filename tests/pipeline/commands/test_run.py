@@ -83,6 +83,23 @@ def test_values_that_would_stop_a_run_later(option, complaint):
         read_settings([*NEEDED, option])
 
 
+@pytest.mark.parametrize(
+    ("gpus", "chosen", "is_told"),
+    [
+        (1, ["--workers", "2"], True),
+        (2, ["--workers", "2"], False),
+        (2, ["--workers", "2", "--trainer.devices", "2"], True),
+        (1, ["--workers", "4", "--trainer.accelerator", "cpu"], False),
+        (0, ["--workers", "4"], False),
+        (1, [], False),
+    ],
+)
+def test_workers_that_would_share_a_gpu(gpus, chosen, is_told, monkeypatch, caplog):
+    monkeypatch.setattr("pytorch_lightning.accelerators.CUDAAccelerator.auto_device_count", lambda: gpus)
+    read_settings([*NEEDED, *chosen])
+    assert ("fits that share a GPU" in caplog.text) == is_told
+
+
 def test_an_accelerator_that_is_not_there(monkeypatch):
     for name in ("CUDAAccelerator", "MPSAccelerator"):
         monkeypatch.setattr(f"pytorch_lightning.accelerators.{name}.is_available", staticmethod(lambda: False))
