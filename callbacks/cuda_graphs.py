@@ -12,7 +12,7 @@ from lightning_modules.base import ClassificationModule
 from lightning_modules.whole_steps import WholeSteps
 from stark.errors import StarkTypeError
 from stark.forward.replaying import CUDAGraphs as Graphs
-from stark.forward.replaying import Record
+from stark.forward.replaying import Recorder
 
 __all__ = ["CUDAGraphs"]
 
@@ -35,7 +35,8 @@ class CUDAGraphs(Callback):
     functions; its speed on a GPU has not been measured.
 
     Where a step cannot be recorded, the fit runs without graphs, and a line says why: on other devices than a single
-    GPU, in ``16-mixed``, with `Compilation`, and with callbacks that read gradients.
+    GPU, in ``16-mixed``, with `Compilation`, with callbacks that read gradients, and with a loss that waits for the
+    GPU.
 
     Lifecycle: ``setup`` installs it, before the optimizer is created; ``teardown`` removes it.
 
@@ -63,7 +64,7 @@ class CUDAGraphs(Callback):
             pl_module.whole_steps = None
 
 
-def _recorder() -> Record:
+def _recorder() -> Recorder:
     return Graphs()
 
 

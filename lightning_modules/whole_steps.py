@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -12,9 +14,11 @@ from transformers import PreTrainedModel
 
 from lightning_modules.resuming import loss_weight
 from stark.forward.classifying import Batch
-from stark.forward.replaying import Record, Replayed, bucket_of, pad_batch
+from stark.forward.replaying import Recorder, Replayed, bucket_of, pad_batch
 
 __all__ = ["WholeSteps"]
+
+_log = logging.getLogger(__name__)
 
 _WEIGHT = "loss_weight"
 
@@ -44,12 +48,12 @@ class WholeSteps:
 
     Args:
         module: The module, in a fit of a single process without a gradient scaler.
-        record: Records a step, such as `CUDAGraphs`.
+        recorder: Records a step, such as `CUDAGraphs`.
     """
 
-    def __init__(self, module: _Module, record: Record) -> None:
+    def __init__(self, module: _Module, recorder: Recorder) -> None:
         """Start without a recording."""
-        self._module, self._record = module, record
+        self._module, self._recorder = module, recorder
         self._belongs_to: tuple[Any, ...] = ()
         self._replayed: Replayed | None = None
 
@@ -66,14 +70,17 @@ class WholeSteps:
         module, trainer = self._module, self._module.trainer
         objects = (module.classifier, getattr(module, "teacher", None), trainer.optimizers[0])
         if self._replayed is None or any(new is not old for new, old in zip(objects, self._belongs_to, strict=True)):
-            self._belongs_to, self._replayed = objects, Replayed(self._step, self._record)
+            self._belongs_to, self._replayed = objects, Replayed(self._step, self._recorder)
         accumulate = trainer.accumulate_grad_batches
         weight = loss_weight(trainer, batch_idx) / accumulate
         config = module.classifier.config
         most: int = getattr(config, "max_position_embeddings", 0)
         padded = pad_batch(batch, bucket_of(batch["input_ids"].shape[1], most), config.pad_token_id or 0)
         padded[_WEIGHT] = torch.full((), weight, device=module.device)
-        return self._replayed(padded, trainer.is_last_batch or (batch_idx + 1) % accumulate == 0)
+        loss = self._replayed(padded, trainer.is_last_batch or (batch_idx + 1) % accumulate == 0)
+        if self._replayed.obstacle:
+            _tell_once(f"the steps of this fit are not recorded: {self._replayed.obstacle}")
+        return loss
 
     @property
     def recordings(self) -> int:
@@ -99,3 +106,8 @@ class WholeSteps:
                 # Gradients that are accumulated must stay in the same memory over several recordings.
                 optimizer.zero_grad(set_to_none=trainer.accumulate_grad_batches == 1)
         return loss.detach()
+
+
+@functools.cache
+def _tell_once(line: str) -> None:
+    _log.warning("%s", line)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Hashable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -12,10 +13,12 @@ from torch.nn import functional as F
 
 from stark.forward.classifying import Batch
 
-__all__ = ["CUDAGraphs", "Record", "Recorded", "Replayed", "bucket_of", "pad_batch"]
+__all__ = ["CUDAGraphs", "Recorded", "Recorder", "Replayed", "bucket_of", "pad_batch"]
 
 # So near to each other that little is computed in vain, and few, because recording a graph takes a part of a second.
 _LENGTHS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+# torch's warning about an operation that waits for the GPU.
+_WAITS = "called a synchronizing CUDA operation"
 
 
 def bucket_of(length: int, most: int) -> int:
@@ -74,21 +77,62 @@ class Recorded(NamedTuple):
     result: Tensor
 
 
-Record = Callable[[Callable[[], Tensor]], Recorded]
-"""Records work without doing it."""
+class Recorder(Protocol):
+    """Records work."""
+
+    def rehearse(self, work: Callable[[], Tensor]) -> tuple[Tensor, str]:
+        """Do the work as usual.
+
+        Args:
+            work: The work.
+
+        Returns:
+            Its result, and why it cannot be recorded; empty if it can.
+        """
+
+    def record(self, work: Callable[[], Tensor]) -> Recorded:
+        """Record the work without doing it.
+
+        Args:
+            work: The work. It uses the same tensors at each replay.
+
+        Returns:
+            The recorded work.
+        """
 
 
 class CUDAGraphs:
-    """Records work as CUDA graphs with common memory. They must be replayed one after the other.
-
-    The work must not synchronise with the GPU, and must use the same tensors at each replay.
-    """
+    """Records work as CUDA graphs with common memory. They must be replayed one after the other."""
 
     def __init__(self) -> None:
         """Start without a graph."""
         self._pool = torch.cuda.graph_pool_handle()
 
-    def __call__(self, work: Callable[[], Tensor]) -> Recorded:
+    def rehearse(self, work: Callable[[], Tensor]) -> tuple[Tensor, str]:
+        """Do the work, and find out whether it waits for the GPU, which no graph can.
+
+        Args:
+            work: The work.
+
+        Returns:
+            Its result, and why it cannot be recorded; empty if it can.
+        """
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            torch.cuda.set_sync_debug_mode("warn")
+            try:
+                result = work()
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+        waits = [one for one in caught if _WAITS in str(one.message)]
+        for other in caught:
+            if other not in waits and "debug mode" not in str(other.message):
+                warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
+        if not waits:
+            return result, ""
+        return result, f"it waits for the GPU ({waits[0].filename}, line {waits[0].lineno})"
+
+    def record(self, work: Callable[[], Tensor]) -> Recorded:
         """Record work.
 
         Args:
@@ -106,27 +150,34 @@ class CUDAGraphs:
 class Replayed:
     """A function of batches that is recorded when a shape occurs for the third time.
 
-    The first two calls of a shape run as usual. They are what a GPU needs before a recording: kernels are chosen, and
-    buffers such as an optimizer's moments exist. So no work is done in vain, and a rare shape is never recorded.
+    The first two calls of a shape run as usual; the second one is the rehearsal. They are what a GPU needs before a
+    recording: kernels are chosen, and buffers such as an optimizer's moments exist. So no work is done in vain, and a
+    rare shape is never recorded. Work that cannot be recorded runs as usual.
 
     Args:
         work: The function of a batch and of flags. It may change tensors, such as weights, in place.
-        record: Records work, such as `CUDAGraphs`.
+        recorder: Records work, such as `CUDAGraphs`.
+
+    Attributes:
+        obstacle: Why the work is not recorded; empty if nothing speaks against it.
 
     Examples:
-        >>> def record(work):
-        ...     result = torch.empty(())
-        ...     return Recorded(lambda: result.copy_(work()), result)
-        >>> double = Replayed(lambda batch: 2 * batch["x"], record)
+        >>> class Remember:
+        ...     def rehearse(self, work):
+        ...         return work(), ""
+        ...
+        ...     def record(self, work):
+        ...         result = torch.empty(())
+        ...         return Recorded(lambda: result.copy_(work()), result)
+        >>> double = Replayed(lambda batch: 2 * batch["x"], Remember())
         >>> [float(double({"x": torch.tensor(float(number))})) for number in range(4)]
         [0.0, 2.0, 4.0, 6.0]
     """
 
-    _USUAL_CALLS = 2
-
-    def __init__(self, work: Callable[..., Tensor], record: Record) -> None:
+    def __init__(self, work: Callable[..., Tensor], recorder: Recorder) -> None:
         """Start without a recording."""
-        self._work, self._record = work, record
+        self._work, self._recorder = work, recorder
+        self.obstacle = ""
         self._calls: Counter[Hashable] = Counter()
         self._recorded: dict[Hashable, tuple[Batch, Recorded]] = {}
 
@@ -142,11 +193,14 @@ class Replayed:
         """
         key = (flags, tuple((name, tensor.shape, tensor.dtype) for name, tensor in batch.items()))
         if key not in self._recorded:
-            if self._calls[key] < self._USUAL_CALLS:
-                self._calls[key] += 1
+            self._calls[key] += 1
+            if self.obstacle or self._calls[key] == 1:
                 return self._work(batch, *flags)
+            if self._calls[key] == 2:
+                result, self.obstacle = self._recorder.rehearse(lambda: self._work(batch, *flags))
+                return result
             own = {name: tensor.clone() for name, tensor in batch.items()}
-            self._recorded[key] = own, self._record(lambda: self._work(own, *flags))
+            self._recorded[key] = own, self._recorder.record(lambda: self._work(own, *flags))
         own, (replay, result) = self._recorded[key]
         for name, tensor in own.items():
             tensor.copy_(batch[name], non_blocking=True)

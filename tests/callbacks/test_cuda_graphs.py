@@ -7,7 +7,7 @@ import torch
 from pytorch_lightning import Callback
 
 from callbacks import Compilation, CUDAGraphs, cuda_graphs
-from tests.stark.forward.test_replaying import remember
+from tests.stark.forward.test_replaying import Remember
 from tests.tasks import differences, fit, make_trainer
 
 
@@ -20,7 +20,7 @@ def untold():
 @pytest.fixture
 def on_cpu(monkeypatch):
     """Let the callback record steps of a fit on the CPU."""
-    monkeypatch.setattr("callbacks.cuda_graphs._recorder", lambda: remember)
+    monkeypatch.setattr("callbacks.cuda_graphs._recorder", Remember)
     monkeypatch.setattr("callbacks.cuda_graphs._DEVICE", "cpu")
 
 

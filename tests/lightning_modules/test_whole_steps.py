@@ -8,14 +8,14 @@ from callbacks import CUDAGraphs, FiniteLoss, Pruning, Rewinding, TeacherCache, 
 from callbacks.finite_loss import NonFiniteLossError
 from stark.forward.lean_training import UsedRows
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
-from tests.stark.forward.test_replaying import remember
+from tests.stark.forward.test_replaying import Remember
 from tests.tasks import StopAt, Stopped, differences, fit, make_trainer
 
 
 @pytest.fixture(autouse=True)
 def on_cpu(monkeypatch):
     """Let the callback record steps of a fit on the CPU."""
-    monkeypatch.setattr("callbacks.cuda_graphs._recorder", lambda: remember)
+    monkeypatch.setattr("callbacks.cuda_graphs._recorder", Remember)
     monkeypatch.setattr("callbacks.cuda_graphs._DEVICE", "cpu")
 
 
@@ -109,3 +109,11 @@ def test_a_loss_that_is_not_finite_ends_the_fit(tiny_task, tmp_path):
         module.classifier.classifier.weight.fill_(float("nan"))
     with pytest.raises(NonFiniteLossError, match="the loss became NaN"):
         fit(make_trainer(tmp_path, [CUDAGraphs(), FiniteLoss(3)]), module, tiny_task.data())
+
+
+def test_a_step_that_waits_is_not_recorded_and_that_is_told(tiny_task, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("callbacks.cuda_graphs._recorder", lambda: Remember("it waits for the GPU"))
+    recordings = Recordings()
+    fit(make_trainer(tmp_path, [CUDAGraphs(), recordings], max_epochs=3), tiny_task.finetuning(), tiny_task.data())
+    assert recordings.numbers == [0, 0, 0]
+    assert caplog.text.count("the steps of this fit are not recorded: it waits for the GPU") == 1

@@ -1,17 +1,31 @@
 """Work that is recorded for each shape, and the padding that makes shapes few."""
 
+import warnings
+
 import pytest
 import torch
 
 from stark.forward.classifying import classify
-from stark.forward.replaying import Recorded, Replayed, bucket_of, pad_batch
+from stark.forward.replaying import CUDAGraphs, Recorded, Replayed, bucket_of, pad_batch
 from tests.tiny import FAMILIES, tiny_batch, tiny_classifier
 
 
-def remember(work):
-    """Record work as a function; it is done at each replay and not at the recording."""
-    result = torch.empty(())
-    return Recorded(lambda: result.copy_(work()), result)
+class Remember:
+    """Records work as a function, which is called at each replay and not at the recording.
+
+    Args:
+        obstacle: Why nothing can be recorded.
+    """
+
+    def __init__(self, obstacle=""):
+        self.obstacle = obstacle
+
+    def rehearse(self, work):
+        return work(), self.obstacle
+
+    def record(self, work):
+        result = torch.empty(())
+        return Recorded(lambda: result.copy_(work()), result)
 
 
 def test_buckets_are_few_and_never_shorter():
@@ -49,7 +63,7 @@ def test_each_shape_is_recorded_at_its_third_call_and_done_once_a_call():
         calls.append(tuple(batch["x"].shape))
         return total.add_(batch["x"].sum() * (2 if twice else 1)).clone()
 
-    replayed = Replayed(add, remember)
+    replayed = Replayed(add, Remember())
     expected = 0.0
     results = []
     for number in range(5):
@@ -61,3 +75,26 @@ def test_each_shape_is_recorded_at_its_third_call_and_done_once_a_call():
     assert len(calls) == 30
     # No result is overwritten by a later call.
     assert [float(found) for found, _ in results] == [value for _, value in results]
+
+
+def test_what_cannot_be_recorded_runs_as_usual():
+    calls = []
+    replayed = Replayed(lambda batch: calls.append(1) or batch["x"] + 1, Remember("it waits"))
+    assert [float(replayed({"x": torch.tensor(float(number))})) for number in range(5)] == [1, 2, 3, 4, 5]
+    assert (len(calls), replayed.recordings, replayed.obstacle) == (5, 0, "it waits")
+
+
+def test_waiting_for_a_gpu_is_noticed(monkeypatch):
+    modes = []
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: None)
+
+    def work(message):
+        warnings.warn(message, stacklevel=1)
+        return torch.ones(())
+
+    result, obstacle = CUDAGraphs().rehearse(lambda: work("called a synchronizing CUDA operation"))
+    assert (float(result), modes) == (1, ["warn", "default"])
+    assert obstacle.startswith("it waits for the GPU (")
+    with pytest.warns(UserWarning, match="of its own"):  # others are passed on
+        assert CUDAGraphs().rehearse(lambda: work("of its own"))[1] == ""
