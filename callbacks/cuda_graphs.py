@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import logging
-
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from callbacks.compilation import Compilation
@@ -12,11 +9,10 @@ from lightning_modules.base import ClassificationModule
 from lightning_modules.whole_steps import WholeSteps
 from stark.errors import StarkTypeError
 from stark.forward.replaying import CUDAGraphs as Graphs
-from stark.forward.replaying import Recorder
+from stark.telling import warn_once
 
 __all__ = ["CUDAGraphs"]
 
-_log = logging.getLogger(__name__)
 
 _DEVICE = "cuda"
 # Hooks between the parts of a step, which a whole step does not call.
@@ -54,18 +50,14 @@ class CUDAGraphs(Callback):
         if not isinstance(pl_module, ClassificationModule):
             raise StarkTypeError(f"CUDAGraphs needs a ClassificationModule, got {type(pl_module).__name__}")
         if reason := _obstacle(trainer):
-            _tell_once(f"training without CUDA graphs: {reason}")
+            warn_once(f"training without CUDA graphs: {reason}")
             return
-        pl_module.whole_steps = WholeSteps(pl_module, _recorder())
+        pl_module.whole_steps = WholeSteps(pl_module, Graphs())
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Remove the recorder with its graphs."""
         if isinstance(pl_module, ClassificationModule):
             pl_module.whole_steps = None
-
-
-def _recorder() -> Recorder:
-    return Graphs()
 
 
 def _obstacle(trainer: Trainer) -> str:
@@ -83,8 +75,3 @@ def _obstacle(trainer: Trainer) -> str:
             if getattr(type(callback), hook) is not getattr(Callback, hook):
                 return f"{type(callback).__name__} has {hook}"
     return ""
-
-
-@functools.cache
-def _tell_once(line: str) -> None:
-    _log.warning("%s", line)

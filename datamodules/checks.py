@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import torch
 
-from datamodules.sources.source import warn_once
 from datamodules.tasks.task import Task
 from datamodules.tokens.columns import TokenColumns
 from stark.problems.problem import Problem
+from stark.telling import warn_once
 
 __all__ = ["doubts_of", "same_rows", "warn_of_doubts"]
 

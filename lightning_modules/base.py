@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import logging
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
@@ -54,10 +52,10 @@ from stark.problems.problem import HasTrainLabels, Problem
 from stark.problems.score_names import score_names
 from stark.problems.table import problem_for
 from stark.processes import all_gather_object
+from stark.telling import warn_once
 
 __all__ = ["ClassificationModule"]
 
-_log = logging.getLogger(__name__)
 
 _HPARAMS = LightningModule.CHECKPOINT_HYPER_PARAMS_KEY
 # Paths of models may change: models are compared by their content, or their weights come from the checkpoint.
@@ -170,8 +168,8 @@ class ClassificationModule(LightningModule):
         if stage == "fit":
             self._train_problem = None  # of an earlier fit
             self._adapt_classifier()
-            if self.trainer.is_global_zero and self.train_problem.note:
-                _tell_once(self.train_problem.note)
+            if self.train_problem.note:
+                warn_once(self.train_problem.note)
 
     def teardown(self, stage: str) -> None:
         """Restore the classifier's ordinary embeddings, head and dropout after a fit."""
@@ -470,12 +468,6 @@ class ClassificationModule(LightningModule):
             nn.Module.to(self.classifier, self.device)
             if self._trainer is not None and self.trainer.training:
                 self._adapt_classifier()
-
-
-@functools.cache
-def _tell_once(note: str) -> None:
-    """Log a line, unless it has been logged before: each stage of a run trains on the same labels."""
-    _log.warning("%s", note)
 
 
 def classifier_from_config(config: str) -> PreTrainedModel:

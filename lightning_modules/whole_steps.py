@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import logging
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -15,10 +13,11 @@ from transformers import PreTrainedModel
 from lightning_modules.resuming import loss_weight
 from stark.forward.classifying import Batch
 from stark.forward.replaying import Recorder, Replayed, bucket_of, pad_batch
+from stark.model_folders.input_checks import most_tokens
+from stark.telling import warn_once
 
 __all__ = ["WholeSteps"]
 
-_log = logging.getLogger(__name__)
 
 _WEIGHT = "loss_weight"
 
@@ -74,12 +73,12 @@ class WholeSteps:
         accumulate = trainer.accumulate_grad_batches
         weight = loss_weight(trainer, batch_idx) / accumulate
         config = module.classifier.config
-        most: int = getattr(config, "max_position_embeddings", 0)
-        padded = pad_batch(batch, bucket_of(batch["input_ids"].shape[1], most), config.pad_token_id or 0)
+        length = bucket_of(batch["input_ids"].shape[1], most_tokens(config))
+        padded = pad_batch(batch, length, config.pad_token_id or 0)
         padded[_WEIGHT] = torch.full((), weight, device=module.device)
         loss = self._replayed(padded, trainer.is_last_batch or (batch_idx + 1) % accumulate == 0)
         if self._replayed.obstacle:
-            _tell_once(f"the steps of this fit are not recorded: {self._replayed.obstacle}")
+            warn_once(f"the steps of this fit are not recorded: {self._replayed.obstacle}")
         return loss
 
     @property
@@ -106,8 +105,3 @@ class WholeSteps:
                 # Gradients that are accumulated must stay in the same memory over several recordings.
                 optimizer.zero_grad(set_to_none=trainer.accumulate_grad_batches == 1)
         return loss.detach()
-
-
-@functools.cache
-def _tell_once(line: str) -> None:
-    _log.warning("%s", line)

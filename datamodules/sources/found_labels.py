@@ -9,10 +9,10 @@ from pathlib import Path
 
 from datamodules.sources.cells import in_file, is_empty, label_of
 from datamodules.sources.records import open_records
-from datamodules.sources.source import warn_once
 from datamodules.tasks.description import Description
 from datamodules.tasks.record_format import RecordFormat
 from stark.errors import StarkError, StarkFileNotFoundError
+from stark.telling import warn_once
 
 __all__ = ["found_labels", "in_order", "looks_like_a_score"]
 

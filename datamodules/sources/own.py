@@ -11,12 +11,13 @@ from pathlib import Path
 from datamodules.sources.cells import in_file, is_empty, label_of, texts_of
 from datamodules.sources.hashing import HashingReader
 from datamodules.sources.records import BadRecord, Record, open_records
-from datamodules.sources.source import Rows, parse_label, warn_of_empty_texts, warn_once
+from datamodules.sources.source import Rows, parse_label, warn_of_empty_texts
 from datamodules.sources.splitting import divide
 from datamodules.tasks.own import OwnTask
 from datamodules.tasks.record_format import RecordFormat
 from stark.errors import StarkError, StarkFileNotFoundError
 from stark.storage import file_digest
+from stark.telling import warn_once
 
 __all__ = ["OwnSource"]
 

@@ -1,17 +1,13 @@
 """The interface of a source of rows."""
 
-import functools
-import logging
 import math
-import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from stark.errors import StarkError
+from stark.telling import warn_once
 
-__all__ = ["Rows", "Source", "empty_texts_note", "is_score", "parse_label", "warn_of_empty_texts", "warn_once"]
-
-_log = logging.getLogger(__name__)
+__all__ = ["Rows", "Source", "empty_texts_note", "is_score", "parse_label", "warn_of_empty_texts"]
 
 
 # Maximum number of lines that a note names.
@@ -92,19 +88,6 @@ def empty_texts_note(numbers: Sequence[int], unit: str = "line") -> str:
     if len(numbers) == 1:
         return f"1 row has an empty text ({unit} {first}) and is used as it is"
     return f"{len(numbers)} rows have an empty text ({unit}s {first}) and are used as they are"
-
-
-@functools.cache
-def warn_once(message: str) -> None:
-    """Log a warning, unless this process has logged it before: each stage of a run reads the same rows.
-
-    Of the processes of a fit only the first one logs.
-
-    Args:
-        message: The warning.
-    """
-    if os.environ.get("LOCAL_RANK", "0") == "0":
-        _log.warning("%s", message)
 
 
 def warn_of_empty_texts(where: str, numbers: Sequence[int], unit: str = "line") -> None:

@@ -7,9 +7,10 @@ import json
 from collections.abc import Mapping, Sequence
 
 from datamodules.sources.cells import in_file
-from datamodules.sources.source import Rows, warn_once
+from datamodules.sources.source import Rows
 from datamodules.tasks.own import OwnTask
 from stark.errors import StarkError
+from stark.telling import warn_once
 
 __all__ = ["divide", "split_rows"]
 

@@ -102,43 +102,48 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
         if not isinstance(parsed[name], Namespace):
             raise StarkError(f"{name} is {parsed[name]!r}: it must be a mapping of settings, or left out")
     with step("checking the settings"):  # which imports libraries, and takes seconds
-        plugins = load_plugins(parsed.plugins)
-        parsed.plugins = [str(plugin.path) for plugin in plugins]
-        _make_absolute_(parsed)
-        text = options_parser.dump(parsed, format="yaml", skip_none=False)
-        parts = {name: part(**parsed[name].as_dict()) for name, part in PARTS.items()}
-        for name, part in parts.items():
-            check_ranges(name, part)
-        _check_search(parts["teacher"], parts["search"])
-        _check_place(parsed.name)
-        _check_accelerator(parts["trainer"].accelerator)
-        if options.executor == "local":
-            _warn_of_shared_gpus(options.workers, parts["trainer"])
-        prepare_loggers(parts["trainer"].loggers)
-        loggers = parts["trainer"].loggers
-        for name, values in (("seeds", parsed.seeds), ("baselines", parsed.baselines), ("trainer.loggers", loggers)):
-            if len(set(values)) < len(values):
-                raise StarkError(f"{name} are {values}: name each one once")
-        for seed in (parsed.seed, *parsed.seeds):
-            if not 0 <= seed <= _MOST_SEED:
-                raise StarkError(f"seed is {seed}: choose one from 0 to {_MOST_SEED}")
-        settings = RunSettings(
-            model_name_or_path=parsed.model_name_or_path,
-            name=parsed.name,
-            root=parsed.root,
-            seed=parsed.seed,
-            data=parsed.data.as_dict(),
-            seeds=parsed.seeds,
-            workers=options.workers,
-            executor=options.executor,
-            baselines=parsed.baselines,
-            plugins=plugins,
-            **parts,
-        )
-        # This checks the task and the ranges of its settings now, not after the first stage.
-        data = DataSettings(model_name_or_path=settings.model_name_or_path, seed=settings.seed, **settings.data)
-        _check_weights(settings, data.task)
-    return settings, text, options
+        settings = _checked(parsed, options)
+    return settings, options_parser.dump(parsed, format="yaml", skip_none=False), options
+
+
+def _checked(parsed: Namespace, options: RunOptions) -> RunSettings:
+    """Make the settings from parsed options, whose paths become absolute, and check them."""
+    plugins = load_plugins(parsed.plugins)
+    parsed.plugins = [str(plugin.path) for plugin in plugins]
+    _make_absolute_(parsed)
+    parts = {name: part(**parsed[name].as_dict()) for name, part in PARTS.items()}
+    for name, part in parts.items():
+        check_ranges(name, part)
+    _check_search(parts["teacher"], parts["search"])
+    _check_place(parsed.name)
+    _check_accelerator(parts["trainer"].accelerator)
+    if options.executor == "local":
+        _warn_of_shared_gpus(options.workers, parts["trainer"])
+    prepare_loggers(parts["trainer"].loggers)
+    loggers = parts["trainer"].loggers
+    for name, values in (("seeds", parsed.seeds), ("baselines", parsed.baselines), ("trainer.loggers", loggers)):
+        if len(set(values)) < len(values):
+            raise StarkError(f"{name} are {values}: name each one once")
+    for seed in (parsed.seed, *parsed.seeds):
+        if not 0 <= seed <= _MOST_SEED:
+            raise StarkError(f"seed is {seed}: choose one from 0 to {_MOST_SEED}")
+    settings = RunSettings(
+        model_name_or_path=parsed.model_name_or_path,
+        name=parsed.name,
+        root=parsed.root,
+        seed=parsed.seed,
+        data=parsed.data.as_dict(),
+        seeds=parsed.seeds,
+        workers=options.workers,
+        executor=options.executor,
+        baselines=parsed.baselines,
+        plugins=plugins,
+        **parts,
+    )
+    # This checks the task and the ranges of its settings now, not after the first stage.
+    data = DataSettings(model_name_or_path=settings.model_name_or_path, seed=settings.seed, **settings.data)
+    _check_weights(settings, data.task)
+    return settings
 
 
 def _make_absolute_(parsed: Namespace) -> None:

@@ -12,12 +12,13 @@ from transformers import PreTrainedModel
 
 from stark.forward.lean_attention import attention_mask_of, lean_attention
 
-__all__ = ["Batch", "Outputs", "classify", "outputs_of"]
+__all__ = ["MODEL_INPUTS", "Batch", "Outputs", "classify", "outputs_of"]
 
 
 Batch = dict[str, Tensor]
 
-_MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+"""Names of a batch's tensors that encoders read."""
 
 
 _NONE: Mapping[int, Tensor] = MappingProxyType({})
@@ -69,7 +70,7 @@ def outputs_of(model: PreTrainedModel, batch: Batch, layers: Sequence[int] = ())
 
 
 def _inputs(model: PreTrainedModel, batch: Batch) -> Batch:
-    inputs = {name: batch[name] for name in _MODEL_INPUTS if name in batch}
+    inputs = {name: batch[name] for name in MODEL_INPUTS if name in batch}
     if "attention_mask" in inputs and model.config._attn_implementation == "sdpa":
         inputs["attention_mask"] = attention_mask_of(inputs["attention_mask"])
     return inputs

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stark.forward.classifying import Batch
+from stark.forward.classifying import MODEL_INPUTS, Batch
 
 __all__ = ["CUDAGraphs", "Recorded", "Recorder", "Replayed", "bucket_of", "pad_batch"]
 
@@ -42,8 +42,8 @@ def pad_batch(batch: Batch, length: int, pad_id: int) -> Batch:
     """Pad a batch's rows.
 
     Args:
-        batch: The batch; tensors of shape ``(rows, tokens, ...)`` are padded, those of shape ``(rows,)`` are kept. A
-            tensor of another width than ``input_ids`` is kept, too.
+        batch: The batch; the model's inputs, ``(rows, tokens)``, and tensors of shape ``(rows, tokens, size)``, such as
+            hidden states, are padded. All others are kept, such as labels and logits.
         length: Number of tokens of the padded rows.
         pad_id: Id of the padding token; all other tensors are padded with 0.
 
@@ -57,11 +57,10 @@ def pad_batch(batch: Batch, length: int, pad_id: int) -> Batch:
     width = batch["input_ids"].shape[1]
     padded = {}
     for name, tensor in batch.items():
-        if tensor.dim() < 2 or tensor.shape[1] != width or name.endswith("logits"):
-            padded[name] = tensor
-            continue
-        missing = (*(0, 0) * (tensor.dim() - 2), 0, length - width)
-        padded[name] = F.pad(tensor, missing, value=pad_id if name == "input_ids" else 0)
+        if name in MODEL_INPUTS or tensor.dim() > 2:
+            missing = (*(0, 0) * (tensor.dim() - 2), 0, length - width)
+            tensor = F.pad(tensor, missing, value=pad_id if name == "input_ids" else 0)
+        padded[name] = tensor
     return padded
 
 

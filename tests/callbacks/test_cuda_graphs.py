@@ -6,7 +6,8 @@ import pytest
 import torch
 from pytorch_lightning import Callback
 
-from callbacks import Compilation, CUDAGraphs, cuda_graphs
+from callbacks import Compilation, CUDAGraphs
+from stark.telling import warn_once
 from tests.stark.forward.test_replaying import Remember
 from tests.tasks import differences, fit, make_trainer
 
@@ -14,13 +15,13 @@ from tests.tasks import differences, fit, make_trainer
 @pytest.fixture(autouse=True)
 def untold():
     """Forget what other tests were told."""
-    cuda_graphs._tell_once.cache_clear()
+    warn_once.cache_clear()
 
 
 @pytest.fixture
 def on_cpu(monkeypatch):
     """Let the callback record steps of a fit on the CPU."""
-    monkeypatch.setattr("callbacks.cuda_graphs._recorder", Remember)
+    monkeypatch.setattr("callbacks.cuda_graphs.Graphs", Remember)
     monkeypatch.setattr("callbacks.cuda_graphs._DEVICE", "cpu")
 
 

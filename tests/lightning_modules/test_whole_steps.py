@@ -15,7 +15,7 @@ from tests.tasks import StopAt, Stopped, differences, fit, make_trainer
 @pytest.fixture(autouse=True)
 def on_cpu(monkeypatch):
     """Let the callback record steps of a fit on the CPU."""
-    monkeypatch.setattr("callbacks.cuda_graphs._recorder", Remember)
+    monkeypatch.setattr("callbacks.cuda_graphs.Graphs", Remember)
     monkeypatch.setattr("callbacks.cuda_graphs._DEVICE", "cpu")
 
 
@@ -112,7 +112,7 @@ def test_a_loss_that_is_not_finite_ends_the_fit(tiny_task, tmp_path):
 
 
 def test_a_step_that_waits_is_not_recorded_and_that_is_told(tiny_task, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("callbacks.cuda_graphs._recorder", lambda: Remember("it waits for the GPU"))
+    monkeypatch.setattr("callbacks.cuda_graphs.Graphs", lambda: Remember("it waits for the GPU"))
     recordings = Recordings()
     fit(make_trainer(tmp_path, [CUDAGraphs(), recordings], max_epochs=3), tiny_task.finetuning(), tiny_task.data())
     assert recordings.numbers == [0, 0, 0]

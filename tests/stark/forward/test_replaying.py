@@ -48,9 +48,9 @@ def test_padding_changes_no_logit(family):
 
 def test_only_tensors_of_tokens_are_padded():
     batch = {"input_ids": torch.ones(2, 3), "teacher_logits": torch.ones(2, 3), "hidden": torch.ones(2, 3, 4)}
-    padded = pad_batch({**batch, "labels": torch.ones(2)}, 5, 7)
+    padded = pad_batch({**batch, "labels": torch.ones(2), "many_labels": torch.ones(2, 3)}, 5, 7)
     assert padded["input_ids"].tolist() == [[1, 1, 1, 7, 7]] * 2
-    assert padded["teacher_logits"].shape == (2, 3)
+    assert padded["teacher_logits"].shape == padded["many_labels"].shape == (2, 3)
     assert padded["hidden"].shape == (2, 5, 4)
     assert padded["hidden"][:, 3:].abs().sum() == 0
     assert padded["labels"].shape == (2,)
