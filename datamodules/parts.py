@@ -1,7 +1,8 @@
-"""The parts of train: rows to train on, the selection part, and the rows that keep their labels."""
+"""The parts of train: rows to train on, the selection part, the rows that keep their labels, and those without any."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import torch
@@ -12,8 +13,9 @@ from datamodules.settings import Selection
 from datamodules.tasks.task import Task
 from datamodules.tokens.columns import TokenColumns
 from stark.errors import StarkError
+from stark.telling import warn_once
 
-__all__ = ["Cuts", "cut_train", "limit_labels"]
+__all__ = ["Cuts", "add_unlabelled", "cut_train", "limit_labels"]
 
 
 class Cuts(Protocol):
@@ -84,6 +86,44 @@ def limit_labels(rows: TokenColumns, task: Task, cuts: Cuts) -> TokenColumns:
     known = torch.full_like(labels, task.problem.unlabelled)
     known[chosen] = labels[chosen]
     return TokenColumns(rows.tokens, rows.starts, rows.lengths, {**rows.fields, "labels": known})
+
+
+def add_unlabelled(
+    train: TokenColumns, unlabelled: TokenColumns, held_out: Mapping[str, TokenColumns], task: Task, first: int
+) -> TokenColumns:
+    """Add rows without labels to the rows to train on, except for those that models are chosen or measured on.
+
+    Args:
+        train: Rows to train on.
+        unlabelled: Rows without a label.
+        held_out: Rows by the name of their part. A row that has the tokens of one of them is left out; the numbers of
+            these rows are told once.
+        task: The task.
+        first: The number of the first added row, larger than those of train.
+
+    Returns:
+        The rows of train and then the added ones, which have the label that marks an unlabelled row.
+
+    Raises:
+        StarkError: All rows are among the held-out ones.
+    """
+    keys, kept, found = unlabelled.keys(), torch.ones(len(unlabelled), dtype=torch.bool), []
+    for name, rows in held_out.items():
+        known = set(rows.keys())
+        among = torch.tensor([key in known for key in keys])
+        if (among & kept).any():
+            found.append(f"{int((among & kept).sum()):,} in {name}")
+        kept &= ~among
+    if not kept.any():
+        raise StarkError(f"task {task.name!r}: all {len(keys):,} rows without labels are held out: {', '.join(found)}")
+    left_out = f"; {', '.join(found)} are left out" if found else ""
+    number = int(kept.sum())
+    counted = "1 row without a label" if number == 1 else f"{number:,} rows without labels"
+    warn_once(f"task {task.name!r}: {counted} for distillation{left_out}")
+    added = unlabelled.select(kept.nonzero().flatten())
+    labels = torch.full((len(added),), task.problem.unlabelled, dtype=train.fields["labels"].dtype)
+    fields = {"idx": added.fields["idx"] + first, "labels": labels}
+    return train.joined(TokenColumns(added.tokens, added.starts, added.lengths, fields))
 
 
 def _choose(labels: Tensor, size: int, purpose: str, task: Task, cuts: Cuts) -> Tensor:

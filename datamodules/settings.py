@@ -1,8 +1,12 @@
 """The settings of `GLUEDataModule` and their checks, without torch, so that the command line can read them quickly."""
 
+import math
+from pathlib import Path
 from typing import Literal, get_args
 
 from datamodules.sources.opening import open_task
+from datamodules.tasks.own import OwnTask
+from datamodules.tasks.record_format import RecordFormat, record_format
 from stark.errors import StarkError
 from stark.problems.score_names import score_names
 
@@ -40,6 +44,8 @@ class DataSettings:
         use_unlabelled: bool = False,
         expected_content: dict[str, str] | None = None,
         select_by: str | None = None,
+        unlabelled: list[str] | None = None,
+        unlabelled_ratio: float | None = None,
     ) -> None:
         """Check the arguments; nothing is read yet.
 
@@ -70,12 +76,18 @@ class DataSettings:
                 at most two per rounded length. It must be at least ``max_length``, rounded up, so that any row fits.
             cut_seed: Seed of the cuts, for fits with several seeds that must have the same rows; None for ``seed``.
             labelled_limit: Number of train's rows that have a label, without the selection part; None for all.
-            use_unlabelled: Whether the rows without a label are trained on as well. Their label is -100 (NaN for
-                regression), and only a teacher gives them a target; `stark run` uses them in its distillations.
+            use_unlabelled: Whether the rows without a label are trained on as well, those of train and of
+                ``unlabelled``. Their label is -100 (NaN for regression), and only a teacher gives them a target;
+                `stark run` uses them in its distillations.
             expected_content: The value that `digest` must return for each split. `stark run` sets it, so that all of
                 its stages read the same rows.
             select_by: The one of the task's metrics by which epochs and models are chosen; None for the mean of all
                 of them but errors (mae, rmse).
+            unlabelled: Files of rows without labels: .csv, .tsv or .jsonl, also with .gz, whose columns have the names
+                of the task's texts (such as ``sentence`` for sst2). Your own task may name such files itself; these are
+                added. Rows that are in dev, test or the selection part are left out.
+            unlabelled_ratio: Number of rows without a label per row with one in each epoch, in which the former take
+                turns; None for all rows in each epoch.
 
         Raises:
             StarkError: An argument is out of range.
@@ -106,6 +118,20 @@ class DataSettings:
                 raise StarkError(f"{name} is {choice!r}: choose one of {', '.join(choices)}")
         if not 0 < selection_fraction < 1:
             raise StarkError(f"selection_fraction is {selection_fraction} but must lie between 0 and 1")
+        if unlabelled_ratio is not None and not 0 < unlabelled_ratio < math.inf:
+            raise StarkError(f"unlabelled_ratio is {unlabelled_ratio} but must be a number above 0")
+        if unlabelled_ratio is not None and tokens_per_batch is not None:
+            raise StarkError(
+                "unlabelled_ratio and tokens_per_batch are given, but the rows of such epochs have other lengths each "
+                "time: choose one of them"
+            )
+        own = self.task.unlabelled if isinstance(self.task, OwnTask) else ()
+        named = [Path(name).expanduser() for name in unlabelled or ()]
+        #: Files of rows without labels, with their formats.
+        self.unlabelled_files: tuple[tuple[Path, RecordFormat], ...] = (
+            *own,
+            *((path, record_format(str(path))) for path in named),
+        )
         if tokens_per_batch is not None:
             longest = -(-max_length // pad_to_multiple_of) * pad_to_multiple_of
             if tokens_per_batch < longest:
@@ -123,6 +149,8 @@ class DataSettings:
         self.train_limit = train_limit
         self.labelled_limit = labelled_limit
         self.use_unlabelled = use_unlabelled
+        self.unlabelled = unlabelled
+        self.unlabelled_ratio = unlabelled_ratio
         self.segment_ids: SegmentIds = segment_ids
         self.pad_to_multiple_of = pad_to_multiple_of
         self.num_workers = num_workers

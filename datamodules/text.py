@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from datamodules.batches.collating import NoRows, PadCollator
 from datamodules.batches.grouping import (
+    balanced_batches,
     evaluation_batches,
     length_grouped_batches,
     seeded_generator,
@@ -20,10 +21,11 @@ from datamodules.batches.grouping import (
 )
 from datamodules.batches.samplers import EpochBatchSampler, EvaluationSampler, FormBatches, LazyDataLoader
 from datamodules.checks import warn_of_doubts
-from datamodules.parts import cut_train, limit_labels
+from datamodules.parts import add_unlabelled, cut_train, limit_labels
 from datamodules.settings import DataSettings
 from datamodules.sources.opening import open_source
 from datamodules.sources.source import Source
+from datamodules.sources.unlabelled import UnlabelledSource
 from datamodules.tokens.columns import TokenColumns
 from datamodules.tokens.tokenization import load_tokenizer, tokenize_split, tokenizer_digest
 from stark.errors import StarkError
@@ -41,6 +43,7 @@ _BATCH_SETTINGS = (
     "train_limit",
     "labelled_limit",
     "use_unlabelled",
+    "unlabelled_ratio",
     "segment_ids",
     "pad_to_multiple_of",
     "seed",
@@ -65,7 +68,8 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
 
     All cuts are stratified by label (for regression by ten bins of the score's rank) and depend on row numbers and
     ``seed`` alone: first ``train_limit`` rows are chosen from train, then the selection part from those, then the
-    remaining rows that keep their labels.
+    remaining rows that keep their labels. With ``use_unlabelled`` the rows without labels are added at the end; their
+    row numbers follow those of train's file.
 
     Batches have ``input_ids``, ``attention_mask``, ``token_type_ids`` (if the tokenizer has them), ``labels`` (int64,
     or float32 for regression; not in test) and ``idx`` (row number in the split's file; in test the file's own index).
@@ -110,7 +114,7 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
             warn_of_doubts(
                 self.task, {"train": rows, "the selection part": self._rows("selection")}, self._splits, self.max_length
             )
-        sampler = EpochBatchSampler(self._form(rows.lengths), num_replicas=world_size, rank=rank)
+        sampler = EpochBatchSampler(self._form(rows), num_replicas=world_size, rank=rank)
         return self._loader(rows, "train", batch_sampler=sampler)
 
     def val_dataloader(self) -> LazyDataLoader:
@@ -164,14 +168,19 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
         """Return a digest of a split's content, independent of its path; for a loaded split of the loaded content.
 
         Args:
-            split: "train", "dev" or "test".
+            split: "train", "dev" or "test"; "unlabelled" for the files of rows without labels.
 
         Raises:
             StarkFileNotFoundError: There is no such split.
         """
         if split not in self._digests:
-            self._digests[split] = self._source.digest(split)
+            self._digests[split] = self._source_of(split).digest(split)
         return self._digests[split]
+
+    def contents(self) -> dict[str, str]:
+        """Return the digests of all content that trainings and their choices may read."""
+        added = [*self._held_out(), "unlabelled"] if self.unlabelled_files else []
+        return {split: self.digest(split) for split in dict.fromkeys(["train", "dev", *added])}
 
     def fingerprint(self, split: Literal["selection", "validation", "train"]) -> str:
         """Return a hash of the batches of `scoring_dataloader`: the rows, their tokens and their grouping.
@@ -183,6 +192,7 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
         chosen = None if split == "validation" or file == "dev" else self._rows(split).fields["idx"].tolist()
         key = {
             "content": self.digest(file),
+            **({"unlabelled": self.digest("unlabelled")} if file == "train" and self._adds_rows else {}),
             "rows": chosen,
             "tokenizer": self._tokenizer_digest,
             **{name: self._setting(name) for name in ("task", "segment_ids", *_SHAPE_SETTINGS)},
@@ -245,6 +255,14 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
     def _source(self) -> Source:
         return open_source(self.task, self.data_dir)
 
+    def _source_of(self, split: str) -> Source:
+        return UnlabelledSource(self.task, self.unlabelled_files) if split == "unlabelled" else self._source
+
+    @property
+    def _adds_rows(self) -> bool:
+        """Whether there are rows of other files in training."""
+        return self.use_unlabelled and bool(self.unlabelled_files)
+
     def _setting(self, name: str) -> str | int | float | None:
         value: str | int | float | None = self.task.name if name == "task" else getattr(self, name)
         return value
@@ -256,7 +274,14 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
         if stage != "predict" and "train" not in self.task.splits:
             raise StarkError(f"task {self.task.name!r} has only a test split: models trained on mnli predict it")
         selection = "train" if self.selection == "train" else "dev"
-        return list(dict.fromkeys(selection if name == "selection" else name for name in _NEEDED[stage]))
+        needed = [selection if name == "selection" else name for name in _NEEDED[stage]]
+        if stage == "fit" and self._adds_rows:
+            needed += [*self._held_out(), "unlabelled"]
+        return list(dict.fromkeys(needed))
+
+    def _held_out(self) -> list[str]:
+        """Return the splits whose rows must not be trained on."""
+        return [split for split in ("dev", "test") if split in self.task.splits and self._has(split)]
 
     def _has(self, split: str) -> bool:
         try:
@@ -269,7 +294,7 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
         """Return a tokenised split, complete and in the file's order."""
         if split not in self._splits:
             rows, content = tokenize_split(
-                self._source,
+                self._source_of(split),
                 self.task,
                 split,
                 self.tokenizer,
@@ -295,16 +320,28 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
             parts = {
                 name: rows.select(chosen) for name, chosen in cut_train(rows.fields["labels"], self.task, self).items()
             }
-            self._parts = {**parts, "train": limit_labels(parts["train"], self.task, self)}
+            parts["train"] = limit_labels(parts["train"], self.task, self)
+            if self._adds_rows:
+                held_out = {name: self._split(name) for name in self._held_out()}
+                if "selection" in parts:
+                    held_out["the selection part"] = parts["selection"]
+                added = self._split("unlabelled")
+                parts["train"] = add_unlabelled(parts["train"], added, held_out, self.task, len(rows))
+            self._parts = parts
         return self._parts[part]
 
-    def _form(self, lengths: Tensor) -> FormBatches:
+    def _form(self, rows: TokenColumns) -> FormBatches:
         """Return the function that forms the batches of an epoch of training."""
+        if self.use_unlabelled and self.unlabelled_ratio is not None:
+            is_labelled = self.task.problem.is_labelled(rows.fields["labels"])
+            return partial(
+                balanced_batches, rows.lengths, is_labelled, self.unlabelled_ratio, self.batch_size, seed=self.seed
+            )
         if self.tokens_per_batch is None:
-            return partial(length_grouped_batches, lengths, self.batch_size, seed=self.seed)
+            return partial(length_grouped_batches, rows.lengths, self.batch_size, seed=self.seed)
         return partial(
             token_budget_batches,
-            lengths,
+            rows.lengths,
             self.tokens_per_batch,
             pad_to_multiple_of=self.pad_to_multiple_of,
             seed=self.seed,

@@ -9,6 +9,7 @@ from torch import Tensor
 
 __all__ = [
     "Batches",
+    "balanced_batches",
     "evaluation_batches",
     "length_grouped_batches",
     "seeded_generator",
@@ -93,6 +94,16 @@ class Batches(Sequence[list[int]]):
         taken._starts = self._starts[numbers]
         return taken
 
+    def renumbered(self, numbers: Tensor) -> "Batches":
+        """Return the same batches of other rows.
+
+        Args:
+            numbers: The new number of each row.
+        """
+        changed = Batches(numbers[self._rows], self.sizes)
+        changed._starts = self._starts
+        return changed
+
     def rows(self) -> Tensor:
         """Return the row numbers of all batches in their order."""
         ends = self.sizes.cumsum(0)
@@ -128,6 +139,41 @@ def length_grouped_batches(lengths: Lengths, batch_size: int, *, seed: int, epoc
     # Only the last batch of the last group can be short, because the batches are cut from the concatenated groups.
     batches = _cut(torch.cat([group[lengths[group].argsort(stable=True)] for group in groups]), batch_size)
     return batches.take(torch.randperm(len(batches), generator=generator))
+
+
+def balanced_batches(
+    lengths: Tensor, is_labelled: Tensor, ratio: float, batch_size: int, *, seed: int, epoch: int
+) -> Batches:
+    """Return the shuffled batches of one epoch with all labelled rows and as many of the others as a ratio gives.
+
+    The unlabelled rows take turns: each comes once before any comes twice, in an order that is shuffled anew each time.
+
+    Args:
+        lengths: Number of tokens of each row.
+        is_labelled: Whether each row has a label.
+        ratio: Unlabelled rows per labelled row; if there are fewer, all come in each epoch.
+        batch_size: Rows per batch.
+        seed: Seed; with ``epoch`` the only source of randomness.
+        epoch: Number of the epoch.
+
+    Returns:
+        Row numbers, batch by batch, as those of `length_grouped_batches`; their number is the same in each epoch.
+
+    Examples:
+        >>> labelled = torch.tensor([True, False, False, False, False])
+        >>> epochs = [balanced_batches(torch.ones(5), labelled, 2.0, 3, seed=0, epoch=epoch) for epoch in (0, 1)]
+        >>> [len(batches.rows()) for batches in epochs], sorted(torch.cat([b.rows() for b in epochs]).tolist())
+        ([3, 3], [0, 0, 1, 2, 3, 4])
+    """
+    known, others = is_labelled.nonzero().flatten(), (~is_labelled).nonzero().flatten()
+    count = min(max(round(ratio * len(known)), 1), len(others))
+    first = count * epoch
+    turns = range(first // len(others), (first + count - 1) // len(others) + 1) if count else range(0)
+    orders = [torch.randperm(len(others), generator=seeded_generator("unlabelled", seed, turn)) for turn in turns]
+    start = first - turns.start * len(others)
+    drawn = others[torch.cat(orders)[start : start + count]] if orders else others
+    rows = torch.cat([known, drawn])
+    return length_grouped_batches(lengths[rows], batch_size, seed=seed, epoch=epoch).renumbered(rows)
 
 
 def token_budget_batches(

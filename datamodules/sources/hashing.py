@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-__all__ = ["HashingReader"]
+from datamodules.sources.records import Records, open_records
+from datamodules.tasks.record_format import RecordFormat
+
+__all__ = ["HashingReader", "hashed_records"]
 
 
 class HashingReader(io.RawIOBase):
@@ -55,3 +61,20 @@ class HashingReader(io.RawIOBase):
         while self.read(1 << 20):
             pass
         return self._hash.hexdigest()
+
+
+@contextmanager
+def hashed_records(path: Path, form: RecordFormat) -> Iterator[tuple[Records, HashingReader]]:
+    """Open a file of rows.
+
+    Args:
+        path: The file.
+        form: Its format.
+
+    Yields:
+        The rows, and the reader, which gives the file's checksum when the rows have been read.
+    """
+    with path.open("rb", buffering=0) as file:
+        hashing = HashingReader(file)
+        with open_records(io.BufferedReader(hashing), form) as records:
+            yield records, hashing

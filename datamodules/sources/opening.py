@@ -38,6 +38,8 @@ def read_own_task(path: Path, data_dir: str | None = None) -> OwnTask:
     - ``split`` instead of ``dev``, of ``test`` or of both: parts of train by their sizes, such as
       ``{dev: 0.1, test: 200}``. A fraction is that of train's rows with a label, an integer is a number of rows. Rows
       with the same texts stay together, each label keeps its share, and the division is the same for every seed.
+    - optionally ``unlabelled``: a list of files of rows without labels, on which students are distilled; their columns
+      of the texts have the same names.
     - ``text`` and optionally ``text_pair``: columns of the texts.
     - ``label``: column of the label.
     - optionally ``labels``: the values of the label column, in the order of the ids; a single value is the name of a

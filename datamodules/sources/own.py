@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from datamodules.sources.cells import in_file, is_empty, label_of, texts_of
-from datamodules.sources.hashing import HashingReader
-from datamodules.sources.records import BadRecord, Record, open_records
+from datamodules.sources.hashing import hashed_records
+from datamodules.sources.records import BadRecord, Record
 from datamodules.sources.source import Rows, parse_label, warn_of_empty_texts
 from datamodules.sources.splitting import divide
 from datamodules.tasks.own import OwnTask
@@ -66,22 +65,19 @@ class OwnSource:
         labels: list[float] = []
         empty: list[int] = []
         unlabelled = 0
-        with path.open("rb", buffering=0) as file:
-            hashing = HashingReader(file)
-            with in_file(path), open_records(io.BufferedReader(hashing), task.formats[split]) as records:
-                records.check_columns(*task.texts, *([task.label] if labelled else []))
-                for row in records:
-                    read = texts_of(row, task.texts)
-                    for text, known in zip(read, texts, strict=True):
-                        known.append(text)
-                    if not all(text.strip() for text in read):
-                        empty.append(row.line)
-                    if labelled:
-                        label = _id_of(row, task.label, ids, may_be_empty=split == "train")
-                        unlabelled += label is None
-                        labels.append(task.problem.unlabelled if label is None else label)
-                notes = records.notes
-            digest = hashing.digest()
+        with in_file(path), hashed_records(path, task.formats[split]) as (records, hashing):
+            records.check_columns(*task.texts, *([task.label] if labelled else []))
+            for row in records:
+                read = texts_of(row, task.texts)
+                for text, known in zip(read, texts, strict=True):
+                    known.append(text)
+                if not all(text.strip() for text in read):
+                    empty.append(row.line)
+                if labelled:
+                    label = _id_of(row, task.label, ids, may_be_empty=split == "train")
+                    unlabelled += label is None
+                    labels.append(task.problem.unlabelled if label is None else label)
+            notes, digest = records.notes, hashing.digest()
         if unlabelled == len(texts[0]) and labelled and texts[0]:
             raise StarkError(f"{path}: no row has a label in its column {task.label!r}")
         if unlabelled:

@@ -21,8 +21,11 @@ __all__ = ["Description", "is_description", "read_description", "with_labels"]
 _REQUIRED = ("train", "text", "label")
 _COLUMNS = ("text", "text_pair", "label")
 _FORMAT = ("delimiter", "quoting", "encoding", "header")
-_KEYS = ("train", "dev", "text", "label", "labels", "test", "split", "text_pair", "kind", "metrics", *_FORMAT)
-_LISTS = ("labels", "metrics")
+_KEYS = (
+    *("train", "dev", "text", "label", "labels", "test", "split", "unlabelled", "text_pair", "kind", "metrics"),
+    *_FORMAT,
+)
+_LISTS = ("labels", "metrics", "unlabelled")
 _MAPPINGS = ("labels", "split")
 _PARTS = ("dev", "test")
 _USUAL_TAGS = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"))
@@ -42,6 +45,7 @@ class Description:
         lines: Line of each key in it.
         files: File of each split that exists; of a part of train it is train's.
         formats: Format of each of these files.
+        unlabelled: Files of rows without labels, with their formats; may be empty.
         sizes: Size of dev and of test where they are parts of train: a number of rows if it is an integer, else a
             fraction of train's rows that have a label.
         texts: Columns of the texts.
@@ -55,6 +59,7 @@ class Description:
     lines: Mapping[str, int]
     files: Mapping[str, Path]
     formats: Mapping[str, RecordFormat]
+    unlabelled: tuple[tuple[Path, RecordFormat], ...]
     sizes: Mapping[str, float]
     texts: tuple[str, ...]
     label: str
@@ -125,7 +130,10 @@ def read_description(path: Path, data_dir: str | None = None) -> Description:
         path=path,
         lines={key: entry.line for key, entry in entries.items()},
         files={split: folder / values[key] for split, key in named.items()},
-        formats={split: _format(path, entries, key) for split, key in named.items()},
+        formats={split: _format(path, entries, key, values[key]) for split, key in named.items()},
+        unlabelled=tuple(
+            (folder / name, _format(path, entries, "unlabelled", name)) for name in values.get("unlabelled", ())
+        ),
         sizes=sizes,
         texts=tuple(values[key] for key in ("text", "text_pair") if key in values),
         label=values["label"],
@@ -257,8 +265,8 @@ def _refuse_tags(node: yaml.Node) -> None:
         raise StarkError(f"there is a tag ({node.tag}), but all values are words")
 
 
-def _format(path: Path, entries: Mapping[str, _Entry], split: str) -> RecordFormat:
-    """Return the format of a split's file."""
+def _format(path: Path, entries: Mapping[str, _Entry], split: str, name: str) -> RecordFormat:
+    """Return the format of a file of a split."""
     given: dict[str, Any] = {key: entries[key].value for key in _FORMAT if key in entries}
     line = entries[split].line
     try:
@@ -266,7 +274,7 @@ def _format(path: Path, entries: Mapping[str, _Entry], split: str) -> RecordForm
             if given["header"].lower() not in ("true", "false"):
                 raise StarkError(f"header is {given['header']!r}: choose true or false")
             given["header"] = given["header"].lower() == "true"
-        return record_format(str(entries[split].value), **given)
+        return record_format(name, **given)
     except ValueError as error:
         line = next((entries[key].line for key in given if str(error).startswith(f"{key} is")), line)
         raise StarkError(f"{path}, line {line}: {error}") from error

@@ -23,6 +23,7 @@ class OwnTask(Task):
         description: Path of the YAML file that describes it.
         files: File of each split that exists; of a part of train it is train's.
         formats: Format of each of these files.
+        unlabelled: Files of rows without labels, with their formats.
         sizes: Size of dev and of test where they are parts of train, see `Description`.
         label: Column of the label.
         codes: Values of that column, in the order of the ids.
@@ -31,6 +32,7 @@ class OwnTask(Task):
     description: Path
     files: Mapping[str, Path]
     formats: Mapping[str, RecordFormat]
+    unlabelled: tuple[tuple[Path, RecordFormat], ...]
     sizes: Mapping[str, float]
     label: str
     codes: tuple[str, ...]
@@ -80,6 +82,7 @@ def own_task(description: Description, labels: Mapping[str, str]) -> OwnTask:
         description=description.path,
         files=description.files,
         formats=description.formats,
+        unlabelled=description.unlabelled,
         sizes=description.sizes,
         label=description.label,
         codes=codes,

@@ -77,6 +77,29 @@ class TokenColumns(Dataset[dict[str, Any]]):
         fields = {name: column[chosen] for name, column in self.fields.items()}
         return TokenColumns(self.tokens, self.starts[chosen], self.lengths[chosen], fields)
 
+    def joined(self, other: "TokenColumns") -> "TokenColumns":
+        """Return these rows and those of another split, in new memory.
+
+        Args:
+            other: Rows with the same columns.
+
+        Examples:
+            >>> flat = {"input_ids": [2, 7, 3, 2, 3], "lengths": [3, 2], "idx": [0, 1]}
+            >>> rows = TokenColumns.from_tensors({name: torch.tensor(column) for name, column in flat.items()})
+            >>> rows.select([1]).joined(rows)[1]
+            {'input_ids': [2, 7, 3], 'idx': 0}
+        """
+        tokens = {name: torch.cat([column, other.tokens[name]]) for name, column in self.tokens.items()}
+        starts = torch.cat([self.starts, other.starts + len(self.tokens["input_ids"])])
+        fields = {name: torch.cat([column, other.fields[name]]) for name, column in self.fields.items()}
+        return TokenColumns(tokens, starts, torch.cat([self.lengths, other.lengths]), fields)
+
+    def keys(self) -> list[bytes]:
+        """Return the token ids of each row as bytes, which are equal for rows with equal texts."""
+        ids = self.tokens["input_ids"].numpy()
+        places = zip(self.starts.tolist(), self.lengths.tolist(), strict=True)
+        return [ids[start : start + length].tobytes() for start, length in places]
+
     def padded(self, fills: Mapping[str, int], width: int) -> dict[str, Tensor]:
         """Return the columns of tokens, padded to one line per row, and the mask that is 1 for tokens.
 

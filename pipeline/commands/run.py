@@ -157,6 +157,8 @@ def _make_absolute_(parsed: Namespace) -> None:
     for name in ("data_dir", "cache_dir"):
         if parsed.data[name] is not None:
             parsed.data[name] = _absolute(parsed.data[name])
+    if parsed.data.unlabelled is not None:
+        parsed.data.unlabelled = [_absolute(path) for path in parsed.data.unlabelled]
 
 
 def _absolute(path: str) -> str:

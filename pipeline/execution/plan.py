@@ -118,6 +118,9 @@ def stages_from(name: str, stages: Sequence[Stage]) -> set[str]:
 def _changed_setting(record: Record, stage: Stage) -> str | None:
     for key in sorted(record.settings.keys() | stage.settings.keys()):
         then, now = record.settings.get(key), stage.settings.get(key)
+        if then != now and key.startswith(CONTENT):
+            done = "was not read before" if then is None else "is no longer read" if now is None else "has changed"
+            return f"the {key} {done}"
         if then != now:
-            return f"the {key} has changed" if key.startswith(CONTENT) else f"{key} was {then!r}, is {now!r}"
+            return f"{key} was {then!r}, is {now!r}"
     return None

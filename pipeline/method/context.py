@@ -56,7 +56,7 @@ class RunContext:
         self.fitting: dict[str, Any] = {**batches, **settings.group("trainer")}
         accelerator = {"trainer.accelerator": settings.trainer.accelerator}
         self.scoring: dict[str, Any] = {**batches, **settings.group("scoring"), **accelerator}
-        self.distilling: dict[str, Any] = {**self.fitting, **settings.group("distillation")}
+        self.distilling: dict[str, Any] = {**self.fitting, **settings.group("distillation"), **_unlabelled(data)}
         self.friendliness = {**self.scoring, **{name: self.distilling[name] for name in LOSS_SETTINGS}}
         self.friendliness["distillation.class_weights"] = settings.distillation.class_weights
         self.friendliness["teacher.score"] = settings.teacher.score
@@ -178,3 +178,10 @@ def _content(data: GLUEDataModule, split: str) -> dict[str, str]:
     """Digests of the splits that training, selection and scoring read."""
     uses_dev = data.selection == "validation" or split == "validation"
     return {f"{CONTENT}{name}": data.digest(name) for name in ("train", *(("dev",) if uses_dev else ()))}
+
+
+def _unlabelled(data: GLUEDataModule) -> dict[str, Any]:
+    """What decides about the rows without labels; the rows of dev and test are left out of them."""
+    ratio = {} if data.unlabelled_ratio is None else {"data.unlabelled_ratio": data.unlabelled_ratio}
+    contents = data.contents() if data.unlabelled_files else {}
+    return {**ratio, **{f"{CONTENT}{name}": digest for name, digest in contents.items() if name != "train"}}

@@ -36,7 +36,7 @@ class Method:
         """Collect what the results of stages depend on."""
         # Digests of the rows that were read for the plan. Stages read the data files again, and refuse them if they
         # have changed meanwhile.
-        settings = settings.expecting({split: data.digest(split) for split in ("train", "dev")})
+        settings = settings.expecting(data.contents())
         self._settings, self._manifest, self._folder = settings, manifest, RunFolder(settings.folder)
         self._first = RunContext(settings, data)
         self._repetitions = [

@@ -78,13 +78,14 @@ def train_alone(
     fit: FitSettings = settings.distillation
     arguments = {"model_name_or_path": str(student), **fit.training()}
     # The epochs of a distillation also contain the unlabelled rows, so that they may have more steps.
-    labelled, every = (_train_rows(settings, student, use_unlabelled) for use_unlabelled in (False, True))
+    labelled, every = (_batches(settings, student, use_unlabelled) for use_unlabelled in (False, True))
     fit = replace(fit, epochs=max(1, round(fit.epochs * every / labelled)))
     run_fit(settings, folder, fit, "lightning_modules.FinetuningModule", arguments, callbacks, resume)
 
 
-def _train_rows(settings: RunSettings, tokenizer: Path, use_unlabelled: bool) -> int:
+def _batches(settings: RunSettings, tokenizer: Path, use_unlabelled: bool) -> int:
+    """Number of batches of an epoch."""
     data = GLUEDataModule(model_name_or_path=str(tokenizer), use_unlabelled=use_unlabelled, **settings.data)
     data.prepare_data()
     data.setup("fit")
-    return len(data.train_dataloader().dataset)  # type: ignore[arg-type]  # it has a length
+    return len(data.train_dataloader())

@@ -15,6 +15,10 @@ from datamodules.settings import DataSettings
         ({"max_length": 3}, "max_length is 3 but must be at least 4"),
         ({"batch_size": 0}, "batch_size is 0 but must be at least 1"),
         ({"train_limit": 1}, "train_limit is 1 but must be at least 2"),
+        ({"unlabelled_ratio": 0.0}, "unlabelled_ratio is 0.0 but must be a number above 0"),
+        ({"unlabelled_ratio": float("nan")}, "unlabelled_ratio is nan but must be a number above 0"),
+        ({"unlabelled_ratio": 1.0, "tokens_per_batch": 512}, "unlabelled_ratio and tokens_per_batch are given, but"),
+        ({"unlabelled": ["x.xlsx"]}, "x.xlsx: its ending is none of .csv, .tsv, .jsonl"),
         ({"labelled_limit": 0}, "labelled_limit is 0 but must be at least 1"),
         ({"pad_to_multiple_of": 0}, "pad_to_multiple_of is 0 but must be at least 1"),
         ({"tokens_per_batch": 0}, "tokens_per_batch is 0 but must be at least 1"),
@@ -47,6 +51,8 @@ def test_each_setting_is_kept_by_its_name():
         "max_length": 64,
         "labelled_limit": 3,
         "expected_content": {"a": "b"},
+        "unlabelled": ["a.csv"],
+        "unlabelled_ratio": 2.0,
     }
     for kind in (DataSettings, GLUEDataModule):
         kept = kind(**given)

@@ -1,6 +1,8 @@
+import json
 import math
 from collections import Counter
 from functools import partial
+from pathlib import Path
 
 import datasets
 import pytest
@@ -127,6 +129,61 @@ def test_rows_without_a_label(make, task):
         assert max(Counter(known.values()).values()) - min(Counter(known.values()).values()) <= 1  # half of each class
     assert make(task, labelled_limit=10**6).fingerprint("train") == whole.fingerprint("train")
     assert few.fingerprint("train") != whole.fingerprint("train")
+
+
+@pytest.fixture
+def more_rows(tmp_path, sample_dir):
+    """Files of rows without labels; the first 3 rows are in dev, the next 30 in train."""
+    lines = {split: (sample_dir / f"SST-2/{split}.tsv").read_text().splitlines()[1:] for split in ("dev", "train")}
+    texts = [line.split("\t")[0] for line in (*lines["dev"][:3], *lines["train"][:30])]
+    texts += [f"a new row of number {number}" for number in range(100)]
+    (tmp_path / "more.tsv").write_text("\n".join(["sentence", *texts[:50]]) + "\n")
+    (tmp_path / "more.jsonl").write_text("".join(json.dumps({"sentence": text}) + "\n" for text in texts[50:]))
+    return [str(tmp_path / "more.tsv"), str(tmp_path / "more.jsonl")]
+
+
+def test_rows_of_other_files(make, more_rows):
+    """A row of train that is in the selection part is left out, too, as that is where models are chosen."""
+    plain = make("sst2")
+    every = make("sst2", unlabelled=more_rows, use_unlabelled=True)
+    every.setup("fit")
+    selection = rows_of(plain.val_dataloader())
+    batches = [(batch["idx"].tolist(), batch["labels"].tolist()) for batch in every.train_dataloader()]
+    labels = {row: label for rows, known in batches for row, label in zip(rows, known, strict=True)}
+    added = sorted(labels.keys() - set(rows_of(plain.train_dataloader())))
+    left_out = {0, 1, 2, *(3 + row for row in selection if row < 30)}
+    assert len(left_out) > 3
+    assert added == [300 + row for row in range(133) if row not in left_out]
+    assert {labels[row] for row in added} == {-100}
+    assert -100 not in {label for row, label in labels.items() if row < 300}
+    assert rows_of(every.val_dataloader()) == selection
+    assert rows_of(make("sst2", unlabelled=more_rows).train_dataloader()) == rows_of(plain.train_dataloader())
+
+
+def test_epochs_with_a_ratio(make, more_rows):
+    data = make("sst2", unlabelled=more_rows, use_unlabelled=True, labelled_limit=40, unlabelled_ratio=1.5)
+    loader = data.train_dataloader()
+    for epoch in range(2):
+        loader.batch_sampler.set_epoch(epoch)
+        counts = labels_of(loader)
+        assert (counts[-100], counts.total(), len(loader)) == (60, 100, 7)
+    # Scoring, such as the pass for the teacher's outputs, gives each row once.
+    assert len(rows_of(data.scoring_dataloader("train"))) == len(loader.dataset) > 300
+
+
+def test_the_content_of_other_files_is_known(make, more_rows):
+    plain, data = make("sst2"), make("sst2", unlabelled=more_rows, use_unlabelled=True)
+    assert plain.contents().keys() == {"train", "dev"}
+    assert data.contents().keys() == {"train", "dev", "test", "unlabelled"}
+    state = data.state_dict()
+    before = data.fingerprint("train")
+    assert before != plain.fingerprint("train")
+    assert data.fingerprint("selection") != plain.fingerprint("train")
+    Path(more_rows[0]).write_text("sentence\nnothing but this\n")
+    changed = make("sst2", unlabelled=more_rows, use_unlabelled=True)
+    assert changed.fingerprint("train") != before
+    with pytest.raises(ValueError, match="its unlabelled split is not what the checkpoint was made with"):
+        changed.load_state_dict(state)
 
 
 def test_scoring_order_is_fixed(make):

@@ -242,6 +242,26 @@ def test_changed_data_and_damaged_files_run_what_depends_on_them(pruned_run, tin
     assert without_seconds(read(folder)) == without_seconds(read(pruned_run))
 
 
+def test_rows_without_labels_are_for_the_distillations(pruned_run, tiny_task, tmp_path, capsys, caplog):
+    shutil.copytree(pruned_run, tmp_path / "tiny")
+    more = tmp_path / "more.csv"
+    more.write_text("sentence\nnew words\n")
+    command = options(tiny_task, tmp_path, "--data.unlabelled", f"[{more}]")
+    main([*command, "--dry-run"])
+    plan = plan_of(capsys.readouterr().out)
+    assert {name for name, (what, _) in plan.items() if what == "skip"} == {"finetune", "prune"}
+    assert plan["trial"] == ("run", "the content of dev was not read before")
+    main(command)
+    assert "1 row without a label for distillation" in caplog.text
+    main([*command, "--dry-run"])
+    assert {what for what, _ in plan_of(capsys.readouterr().out).values()} == {"skip"}
+    more.write_text("sentence\nother words\n")
+    main([*command, "--dry-run"])
+    plan = plan_of(capsys.readouterr().out)
+    assert plan["distill/0.5_0.2"] == ("run", "the content of unlabelled has changed")
+    assert plan["finetune"][0] == plan["prune"][0] == "skip"
+
+
 def test_rows_that_change_while_the_run_works_and_are_put_back(pruned_run, tiny_task, tmp_path, monkeypatch, capsys):
     """Only the fit itself reads a changed file; the plan and the next command read the original one."""
     folder = shutil.copytree(pruned_run, tmp_path / "runs/tiny")

@@ -7,6 +7,7 @@ import torch
 from datamodules.batches.grouping import (
     MEGA_BATCH,
     Batches,
+    balanced_batches,
     evaluation_batches,
     length_grouped_batches,
     seeded_generator,
@@ -141,3 +142,42 @@ def test_a_row_beyond_the_budget_is_alone():
         [[0, 3], [1], [2]],
         [[1], [2], [3, 0]],
     )
+
+
+@pytest.mark.parametrize("ratio", [0.01, 0.5, 1.0, 2.5, 1000.0])
+def test_unlabelled_rows_take_turns(ratio):
+    is_labelled = torch.tensor([row % 7 == 3 for row in range(len(LENGTHS))])
+    known = set(is_labelled.nonzero().flatten().tolist())
+    others, lengths = len(LENGTHS) - len(known), torch.tensor(LENGTHS)
+    expected = min(max(round(ratio * len(known)), 1), others)
+    seen, numbers = [], set()
+    for epoch in range(6):
+        batches = balanced_batches(lengths, is_labelled, ratio, 16, seed=4, epoch=epoch)
+        rows = [row for batch in batches for row in batch]
+        assert rows == batches.rows().tolist()
+        assert {row for row in rows if row in known} == known
+        drawn = [row for row in rows if row not in known]
+        assert len(rows) == len(known) + len(drawn) == len(known) + expected
+        seen += drawn
+        numbers.add(len(batches))
+        # The rows of one epoch may belong to two turns, so that one row can be ahead of another by two.
+        counts = Counter(seen)
+        assert max(counts.values()) - min(counts[row] for row in set(range(len(LENGTHS))) - known) <= 2
+    assert numbers == {-(-(len(known) + expected) // 16)}
+    assert list(batches) == list(balanced_batches(lengths, is_labelled, ratio, 16, seed=4, epoch=5))
+
+
+def test_turns_end_before_the_next_begin():
+    is_labelled = torch.tensor([True] * 2 + [False] * 6)
+    epochs = [balanced_batches(torch.ones(8), is_labelled, 1.5, 4, seed=0, epoch=epoch).rows() for epoch in range(4)]
+    drawn = [sorted(row for row in rows.tolist() if row > 1) for rows in epochs]
+    assert sorted(drawn[0] + drawn[1]) == sorted(drawn[2] + drawn[3]) == [2, 3, 4, 5, 6, 7]
+    assert drawn[0] != drawn[2]
+
+
+def test_batches_of_similar_length_stay_so_with_turns():
+    is_labelled = torch.arange(len(LENGTHS)) % 2 == 0
+    lengths = torch.tensor(LENGTHS)
+    batches = balanced_batches(lengths, is_labelled, 1.0, 16, seed=0, epoch=0)
+    spread = [int(lengths[batch].max() - lengths[batch].min()) for batch in batches]
+    assert sorted(spread)[len(spread) // 2] < 10 < int(lengths.max() - lengths.min())

@@ -45,6 +45,8 @@ GOOD = {"train": "a.csv", "dev": "b.csv", "text": "body", "label": "stars", "lab
         ),
         ({"train": ["x"]}, r"mine\.yaml, line 1: train is \['x'\], not a file"),
         ({"label": ["x", "y"]}, r"mine\.yaml, line 1: label is \['x', 'y'\], not a column"),
+        ({"unlabelled": "x.csv"}, r"mine\.yaml, line 1: unlabelled is 'x\.csv', not a list"),
+        ({"unlabelled": ["x.csv", "y.xlsx"]}, r"mine\.yaml, line 1: y\.xlsx: its ending is none of"),
         ({"labels": "good"}, r"mine\.yaml, line 1: labels is 'good', not a list"),
         ({"labels": ["a", "a"]}, r"mine\.yaml, line 1: labels are \['a', 'a'\]: name each one once"),
         ({"labels": {"0": "a", "1": "a"}}, r"mine\.yaml, line 1: labels are \['a', 'a'\]: name each one once"),

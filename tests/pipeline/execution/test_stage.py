@@ -132,7 +132,8 @@ def prepared(task, folder, reads, *more):
     settings = reads.settings(read_settings([*options(task, folder)[1:], *quick, *more])[0])
     keep_plugins(settings.plugins, RunFolder(settings.folder).plugins)
     manifest = Manifest(settings.folder)
-    return settings, manifest, Method(settings, task.data(seed=settings.seed), manifest)
+    data = GLUEDataModule(model_name_or_path=settings.model_name_or_path, seed=settings.seed, **settings.data)
+    return settings, manifest, Method(settings, data, manifest)
 
 
 @pytest.mark.parametrize(
@@ -154,6 +155,7 @@ def prepared(task, folder, reads, *more):
                 *("--student.sparsity", "null", "--student.layers", "2", "--data.labelled_limit", "40"),
                 *("--seeds", "[3]", "--baselines", "[no_teacher,teacher_assistant]", "--search.mode", "none"),
                 *("--teacher.sparsities", "[0.2]"),
+                *("--data.unlabelled", "[{folder}/more.jsonl]", "--data.unlabelled_ratio", "2"),
             ),
             {"trial", "sparsify", "distill", "baselines"},
         ),
@@ -161,6 +163,8 @@ def prepared(task, folder, reads, *more):
     ids=["predict and baselines", "predict from stored scores", "halving", "layers, seeds and rows without a label"],
 )
 def test_stages_declare_what_they_read(tiny_task, tmp_path, reads, more, kinds):
+    (tmp_path / "more.jsonl").write_text('{"sentence": "a row without a label"}\n' * 20)
+    more = [option.format(folder=tmp_path) for option in more]
     settings, manifest, method = prepared(tiny_task, tmp_path, reads, *more)
     found = {}
     while todo := [stage for stage in method.stages() if stage.name not in found]:
