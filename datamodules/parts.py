@@ -89,7 +89,12 @@ def limit_labels(rows: TokenColumns, task: Task, cuts: Cuts) -> TokenColumns:
 
 
 def add_unlabelled(
-    train: TokenColumns, unlabelled: TokenColumns, held_out: Mapping[str, TokenColumns], task: Task, first: int
+    train: TokenColumns,
+    unlabelled: TokenColumns,
+    held_out: Mapping[str, TokenColumns],
+    task: Task,
+    first: int,
+    what: str = "rows without labels",
 ) -> TokenColumns:
     """Add rows without labels to the rows to train on, except for those that models are chosen or measured on.
 
@@ -100,6 +105,7 @@ def add_unlabelled(
             these rows are told once.
         task: The task.
         first: The number of the first added row, larger than those of train.
+        what: What the added rows are, for messages.
 
     Returns:
         The rows of train and then the added ones, which have the label that marks an unlabelled row.
@@ -115,11 +121,9 @@ def add_unlabelled(
             found.append(f"{int((among & kept).sum()):,} in {name}")
         kept &= ~among
     if not kept.any():
-        raise StarkError(f"task {task.name!r}: all {len(keys):,} rows without labels are held out: {', '.join(found)}")
+        raise StarkError(f"task {task.name!r}: all {len(keys):,} {what} are held out: {', '.join(found)}")
     left_out = f"; {', '.join(found)} are left out" if found else ""
-    number = int(kept.sum())
-    counted = "1 row without a label" if number == 1 else f"{number:,} rows without labels"
-    warn_once(f"task {task.name!r}: {counted} for distillation{left_out}")
+    warn_once(f"task {task.name!r}: {what} for distillation: {int(kept.sum()):,}{left_out}")
     added = unlabelled.select(kept.nonzero().flatten())
     labels = torch.full((len(added),), task.problem.unlabelled, dtype=train.fields["labels"].dtype)
     fields = {"idx": added.fields["idx"] + first, "labels": labels}

@@ -10,7 +10,9 @@ from datamodules.tasks.record_format import RecordFormat, record_format
 from stark.errors import StarkError
 from stark.problems.score_names import score_names
 
-__all__ = ["DataSettings", "SegmentIds", "Selection"]
+__all__ = ["ChangeName", "DataSettings", "SegmentIds", "Selection"]
+
+ChangeName = Literal["swap", "delete", "cut", "mix"]
 
 Selection = Literal["train", "validation"]
 
@@ -46,6 +48,8 @@ class DataSettings:
         select_by: str | None = None,
         unlabelled: list[str] | None = None,
         unlabelled_ratio: float | None = None,
+        changed_rows: float | None = None,
+        changes: list[ChangeName] | None = None,
     ) -> None:
         """Check the arguments; nothing is read yet.
 
@@ -88,6 +92,11 @@ class DataSettings:
                 added. Rows that are in dev, test or the selection part are left out.
             unlabelled_ratio: Number of rows without a label per row with one in each epoch, in which the former take
                 turns; None for all rows in each epoch.
+            changed_rows: Number of changed rows per row of training that are made and added to the rows without a
+                label; None for none. If the rows without a label are more than three times as many as the labelled
+                ones already, none are made.
+            changes: How rows are changed, in turns: swap (tokens of another row), delete (words), cut (to a span), mix
+                (halves of two rows); None for swap.
 
         Raises:
             StarkError: An argument is out of range.
@@ -120,6 +129,10 @@ class DataSettings:
             raise StarkError(f"selection_fraction is {selection_fraction} but must lie between 0 and 1")
         if unlabelled_ratio is not None and not 0 < unlabelled_ratio < math.inf:
             raise StarkError(f"unlabelled_ratio is {unlabelled_ratio} but must be a number above 0")
+        if changed_rows is not None and not 0 < changed_rows < math.inf:
+            raise StarkError(f"changed_rows is {changed_rows} but must be a number above 0")
+        if changes is not None and (not changes or set(changes) - set(get_args(ChangeName))):
+            raise StarkError(f"changes are {changes}: name some of {', '.join(get_args(ChangeName))}")
         if unlabelled_ratio is not None and tokens_per_batch is not None:
             raise StarkError(
                 "unlabelled_ratio and tokens_per_batch are given, but the rows of such epochs have other lengths each "
@@ -151,6 +164,8 @@ class DataSettings:
         self.use_unlabelled = use_unlabelled
         self.unlabelled = unlabelled
         self.unlabelled_ratio = unlabelled_ratio
+        self.changed_rows = changed_rows
+        self.changes = changes
         self.segment_ids: SegmentIds = segment_ids
         self.pad_to_multiple_of = pad_to_multiple_of
         self.num_workers = num_workers

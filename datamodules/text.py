@@ -20,6 +20,7 @@ from datamodules.batches.grouping import (
     token_budget_batches,
 )
 from datamodules.batches.samplers import EpochBatchSampler, EvaluationSampler, FormBatches, LazyDataLoader
+from datamodules.changes.changed import changed_rows
 from datamodules.checks import warn_of_doubts
 from datamodules.parts import add_unlabelled, cut_train, limit_labels
 from datamodules.settings import DataSettings
@@ -29,6 +30,7 @@ from datamodules.sources.unlabelled import UnlabelledSource
 from datamodules.tokens.columns import TokenColumns
 from datamodules.tokens.tokenization import load_tokenizer, tokenize_split, tokenizer_digest
 from stark.errors import StarkError
+from stark.telling import warn_once
 
 __all__ = ["TextDataModule"]
 
@@ -44,6 +46,8 @@ _BATCH_SETTINGS = (
     "labelled_limit",
     "use_unlabelled",
     "unlabelled_ratio",
+    "changed_rows",
+    "changes",
     "segment_ids",
     "pad_to_multiple_of",
     "seed",
@@ -51,6 +55,8 @@ _BATCH_SETTINGS = (
 )
 # Settings that determine the shape of a batch of given rows.
 _SHAPE_SETTINGS = ("max_length", "batch_size", "pad_to_multiple_of")
+# With more rows without a label per row with one, changed rows add nothing.
+_ENOUGH = 3
 # Splits that each of the trainer's functions reads ("selection": the split that this part is taken from).
 _NEEDED = {"fit": ("train", "selection"), "validate": ("selection",), "test": ("dev",), "predict": ("test",)}
 
@@ -179,8 +185,8 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
 
     def contents(self) -> dict[str, str]:
         """Return the digests of all content that trainings and their choices may read."""
-        added = [*self._held_out(), "unlabelled"] if self.unlabelled_files else []
-        return {split: self.digest(split) for split in dict.fromkeys(["train", "dev", *added])}
+        more = self._read_for_more() if self.unlabelled_files or self.changed_rows is not None else []
+        return {split: self.digest(split) for split in dict.fromkeys(["train", "dev", *more])}
 
     def fingerprint(self, split: Literal["selection", "validation", "train"]) -> str:
         """Return a hash of the batches of `scoring_dataloader`: the rows, their tokens and their grouping.
@@ -192,12 +198,19 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
         chosen = None if split == "validation" or file == "dev" else self._rows(split).fields["idx"].tolist()
         key = {
             "content": self.digest(file),
-            **({"unlabelled": self.digest("unlabelled")} if file == "train" and self._adds_rows else {}),
+            **(self._added() if file == "train" and self._adds_rows else {}),
             "rows": chosen,
             "tokenizer": self._tokenizer_digest,
             **{name: self._setting(name) for name in ("task", "segment_ids", *_SHAPE_SETTINGS)},
         }
         return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+
+    def _added(self) -> dict[str, Any]:
+        """Return what decides about the rows that are added to those of train, for `fingerprint`."""
+        files = {"unlabelled": self.digest("unlabelled")} if self.unlabelled_files else {}
+        seed = self.seed if self.cut_seed is None else self.cut_seed
+        changed = {} if self.changed_rows is None else {"changed": [self.changed_rows, self.changes, seed]}
+        return {**files, **changed}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the settings and the digests of the content that determine the batches."""
@@ -260,8 +273,8 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
 
     @property
     def _adds_rows(self) -> bool:
-        """Whether there are rows of other files in training."""
-        return self.use_unlabelled and bool(self.unlabelled_files)
+        """Whether there are rows in training that are not in train."""
+        return self.use_unlabelled and (bool(self.unlabelled_files) or self.changed_rows is not None)
 
     def _setting(self, name: str) -> str | int | float | None:
         value: str | int | float | None = self.task.name if name == "task" else getattr(self, name)
@@ -276,8 +289,12 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
         selection = "train" if self.selection == "train" else "dev"
         needed = [selection if name == "selection" else name for name in _NEEDED[stage]]
         if stage == "fit" and self._adds_rows:
-            needed += [*self._held_out(), "unlabelled"]
+            needed += self._read_for_more()
         return list(dict.fromkeys(needed))
+
+    def _read_for_more(self) -> list[str]:
+        """Return the splits that decide which rows are added to those of train."""
+        return [*self._held_out(), *(["unlabelled"] if self.unlabelled_files else [])]
 
     def _held_out(self) -> list[str]:
         """Return the splits whose rows must not be trained on."""
@@ -322,13 +339,30 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
             }
             parts["train"] = limit_labels(parts["train"], self.task, self)
             if self._adds_rows:
-                held_out = {name: self._split(name) for name in self._held_out()}
-                if "selection" in parts:
-                    held_out["the selection part"] = parts["selection"]
-                added = self._split("unlabelled")
-                parts["train"] = add_unlabelled(parts["train"], added, held_out, self.task, len(rows))
+                parts["train"] = self._with_more(parts["train"], parts.get("selection"), len(rows))
             self._parts = parts
         return self._parts[part]
+
+    def _with_more(self, train: TokenColumns, selection: TokenColumns | None, first: int) -> TokenColumns:
+        """Return the rows to train on with those of other files and changed ones, which are numbered from ``first``."""
+        held_out = {name: self._split(name) for name in self._held_out()}
+        if selection is not None:
+            held_out["the selection part"] = selection
+        if self.unlabelled_files:
+            more = self._split("unlabelled")
+            train, first = add_unlabelled(train, more, held_out, self.task, first), first + len(more)
+        if self.changed_rows is None:
+            return train
+        labelled = int(self.task.problem.is_labelled(train.fields["labels"]).sum())
+        if len(train) - labelled > _ENOUGH * labelled:
+            warn_once(
+                f"task {self.task.name!r}: no row is changed, because there are {len(train) - labelled:,} rows without "
+                f"a label for {labelled:,} with one"
+            )
+            return train
+        number, seed = round(self.changed_rows * len(train)), self.seed if self.cut_seed is None else self.cut_seed
+        changed = changed_rows(train, number, self.changes or ["swap"], self.tokenizer, self.max_length, seed)
+        return add_unlabelled(train, changed, held_out, self.task, first, "changed rows")
 
     def _form(self, rows: TokenColumns) -> FormBatches:
         """Return the function that forms the batches of an epoch of training."""

@@ -134,7 +134,7 @@ def _check(settings: RunSettings) -> GLUEDataModule:
     check_tokenizer_limit(model.config, data.tokenizer, data.max_length, encoder)
     for stage in ("fit", "test"):
         data.setup(stage)
-    if data.unlabelled_files:  # read now, so that a mistake in them does not stop a distillation hours later
+    if data.unlabelled_files or data.changed_rows is not None:  # a mistake in them would stop a distillation
         every = GLUEDataModule(model_name_or_path=encoder, seed=settings.seed, use_unlabelled=True, **settings.data)
         every.setup("fit")
         every.train_dataloader()

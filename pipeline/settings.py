@@ -100,8 +100,8 @@ def check_ranges(name: str, part: Any) -> None:  # noqa: ANN401 - any of the dat
 # Settings on which no result depends (paths, logging, how often checkpoints are written), or which are recorded
 # separately.
 _WITHOUT_EFFECT = (
-    *("data_dir", "cache_dir", "num_workers", "expected_content", "unlabelled", "unlabelled_ratio"),
-    *("loggers", "checkpoint_every_n_steps"),
+    *("data_dir", "cache_dir", "num_workers", "expected_content", "loggers", "checkpoint_every_n_steps"),
+    *("unlabelled", "unlabelled_ratio", "changed_rows", "changes"),
 )
 
 

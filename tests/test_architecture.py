@@ -29,7 +29,7 @@ ROOMS = {
     "pipeline": (
         *("parsing", "fits", "execution", "results", "search", "stages", "method", "deploy", "report", "commands"),
     ),
-    "datamodules": ("tasks", "sources", "tokens", "batches"),
+    "datamodules": ("tasks", "sources", "tokens", "batches", "changes"),
 }
 # Libraries that a package must not import, so that it can be used without them.
 WITHOUT = {"stark": {"pytorch_lightning", "lightning_fabric", "datasets", "jsonargparse"}}
@@ -37,6 +37,7 @@ WITHOUT = {"stark": {"pytorch_lightning", "lightning_fabric", "datasets", "jsona
 
 # Folders of similar files that one test covers.
 TESTED_TOGETHER = {
+    "datamodules/changes": "tests/datamodules/changes/test_changed.py",
     "pipeline/commands": "tests/pipeline/commands/test_every_command.py",
     "pipeline/deploy/export": "tests/pipeline/deploy/export/test_export.py",
     "stark/encoders/families": "tests/stark/encoders/test_family.py",

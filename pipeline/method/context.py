@@ -182,6 +182,8 @@ def _content(data: GLUEDataModule, split: str) -> dict[str, str]:
 
 def _unlabelled(data: GLUEDataModule) -> dict[str, Any]:
     """What decides about the rows without labels; the rows of dev and test are left out of them."""
-    ratio = {} if data.unlabelled_ratio is None else {"data.unlabelled_ratio": data.unlabelled_ratio}
-    contents = data.contents() if data.unlabelled_files else {}
-    return {**ratio, **{f"{CONTENT}{name}": digest for name, digest in contents.items() if name != "train"}}
+    names = ("unlabelled_ratio", "changed_rows", "changes")
+    given = {f"data.{name}": value for name in names if (value := getattr(data, name)) is not None}
+    is_more = data.unlabelled_files or data.changed_rows is not None
+    contents = data.contents() if is_more else {}
+    return {**given, **{f"{CONTENT}{name}": digest for name, digest in contents.items() if name != "train"}}

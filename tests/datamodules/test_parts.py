@@ -98,7 +98,7 @@ def test_rows_without_labels_are_added_but_not_those_that_are_held_out(task, cap
     assert every.fields["idx"].tolist() == [0, 1, 10, 11, 15]
     assert problem.is_labelled(every.fields["labels"]).tolist() == [True, True, False, False, False]
     assert every.fields["labels"].dtype == problem.label_dtype
-    assert "3 rows without labels for distillation; 2 in dev, 1 in test are left out" in caplog.text
+    assert "rows without labels for distillation: 3; 2 in dev, 1 in test are left out" in caplog.text
 
 
 def test_rows_without_labels_that_are_all_held_out():

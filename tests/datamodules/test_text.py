@@ -148,8 +148,7 @@ def test_rows_of_other_files(make, more_rows):
     every = make("sst2", unlabelled=more_rows, use_unlabelled=True)
     every.setup("fit")
     selection = rows_of(plain.val_dataloader())
-    batches = [(batch["idx"].tolist(), batch["labels"].tolist()) for batch in every.train_dataloader()]
-    labels = {row: label for rows, known in batches for row, label in zip(rows, known, strict=True)}
+    labels = dict(pairs_of(every.train_dataloader()))
     added = sorted(labels.keys() - set(rows_of(plain.train_dataloader())))
     left_out = {0, 1, 2, *(3 + row for row in selection if row < 30)}
     assert len(left_out) > 3
@@ -169,6 +168,29 @@ def test_epochs_with_a_ratio(make, more_rows):
         assert (counts[-100], counts.total(), len(loader)) == (60, 100, 7)
     # Scoring, such as the pass for the teacher's outputs, gives each row once.
     assert len(rows_of(data.scoring_dataloader("train"))) == len(loader.dataset) > 300
+
+
+def test_changed_rows_are_rows_without_labels(make, caplog):
+    plain = make("mrpc")
+    data = make("mrpc", changed_rows=1.5, changes=["swap", "mix"], use_unlabelled=True)
+    train = rows_of(plain.train_dataloader())
+    labels = dict(pairs_of(data.train_dataloader()))
+    added = sorted(labels.keys() - set(train))
+    assert added[0] >= 300
+    assert 0.95 * 1.5 * len(train) <= len(added) <= 1.5 * len(train)  # a few may be in dev
+    assert {labels[row] for row in added} == {-100}
+    assert rows_of(data.val_dataloader()) == rows_of(plain.val_dataloader())
+    # The rows are those of the cut, for any seed of the fit.
+    one, same = (make("mrpc", changed_rows=1, use_unlabelled=True, seed=seed, cut_seed=4) for seed in (1, 2))
+    assert one.fingerprint("train") == same.fingerprint("train") != data.fingerprint("train")
+    assert sorted(pairs_of(one.train_dataloader())) == sorted(pairs_of(same.train_dataloader()))
+    few = make("mrpc", changed_rows=1, use_unlabelled=True, labelled_limit=40)
+    assert len(rows_of(few.train_dataloader())) == len(train)
+    assert f"no row is changed, because there are {len(train) - 40} rows without a label for 40 with one" in caplog.text
+
+
+def pairs_of(loader):
+    return [pair for batch in loader for pair in zip(batch["idx"].tolist(), batch["labels"].tolist(), strict=True)]
 
 
 def test_the_content_of_other_files_is_known(make, more_rows):

@@ -252,7 +252,7 @@ def test_rows_without_labels_are_for_the_distillations(pruned_run, tiny_task, tm
     assert {name for name, (what, _) in plan.items() if what == "skip"} == {"finetune", "prune"}
     assert plan["trial"] == ("run", "the content of dev was not read before")
     main(command)
-    assert "1 row without a label for distillation" in caplog.text
+    assert "rows without labels for distillation: 1" in caplog.text
     main([*command, "--dry-run"])
     assert {what for what, _ in plan_of(capsys.readouterr().out).values()} == {"skip"}
     more.write_text("sentence\nother words\n")
