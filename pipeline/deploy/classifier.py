@@ -18,7 +18,9 @@ from datamodules.tokens.tokenization import tokenize_rows
 from pipeline.deploy.export.opening import is_exported, open_exported
 from pipeline.deploy.model_data import config_of, settings_of
 from stark.errors import StarkError
-from stark.forward.classifying import Batch, classify
+from stark.forward.classifying import Batch, classify, needed_inputs
+from stark.forward.replayed_answer import ReplayedAnswer
+from stark.forward.replaying import CUDAGraphs
 from stark.model_folders.input_checks import check_inputs, most_tokens
 from stark.model_folders.model_folder import load_classifier, load_tokenizer
 from stark.model_folders.model_inputs import ModelInputs, lowercases
@@ -29,6 +31,7 @@ __all__ = ["Answer", "Classified", "Classifier", "answer_of", "open_answer", "op
 
 _USUAL_LENGTH = 128
 _SENSIBLE = 100_000
+_REPLAYED_ON = "cuda"
 
 Answer = Callable[[Batch], Tensor]
 """A function from a batch to its logits."""
@@ -185,18 +188,17 @@ def answer_of(model: PreTrainedModel) -> Answer:
     """Turn a loaded model into a function from batches to logits.
 
     Args:
-        model: The model, in eval mode.
+        model: The model, in eval mode. It must not be changed afterwards.
 
     Returns:
-        A function that moves a batch from the CPU to the model's device and returns its logits.
+        A function that moves a batch from the CPU to the model's device and returns its logits; on a GPU a
+        `ReplayedAnswer`.
     """
+    if model.device.type == _REPLAYED_ON:
+        return ReplayedAnswer(model, CUDAGraphs(model.device))
 
     def answer(batch: Batch) -> Tensor:
-        # A mask that masks nothing is left out: on a GPU it costs each layer some kernels and prevents fast attention
-        # kernels. The mask is checked on the CPU, where this needs no synchronisation.
-        masks = "attention_mask" in batch and not bool(batch["attention_mask"].all())
-        needed = {name: values for name, values in batch.items() if masks or name != "attention_mask"}
         with torch.inference_mode():
-            return classify(model, {name: values.to(model.device) for name, values in needed.items()})
+            return classify(model, {name: values.to(model.device) for name, values in needed_inputs(batch).items()})
 
     return answer

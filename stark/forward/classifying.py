@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from stark.forward.lean_attention import attention_mask_of, lean_attention
 
-__all__ = ["MODEL_INPUTS", "Batch", "Outputs", "classify", "outputs_of"]
+__all__ = ["MODEL_INPUTS", "Batch", "Outputs", "classify", "needed_inputs", "outputs_of"]
 
 
 Batch = dict[str, Tensor]
@@ -67,6 +67,27 @@ def outputs_of(model: PreTrainedModel, batch: Batch, layers: Sequence[int] = ())
         return Outputs(classify(model, batch))
     outputs = model(**_inputs(model, batch), output_hidden_states=True)
     return Outputs(_float(outputs.logits), {layer: outputs.hidden_states[layer] for layer in layers})
+
+
+def needed_inputs(batch: Batch) -> Batch:
+    """A batch's tensors that a model's logits depend on.
+
+    A mask that masks nothing is left out. On a GPU it costs each layer some kernels, and it prevents fast attention
+    kernels.
+
+    Args:
+        batch: The batch, on the CPU, where looking at the mask needs no synchronisation.
+
+    Returns:
+        The model's inputs.
+
+    Examples:
+        >>> ids = torch.tensor([[5, 6]])
+        >>> list(needed_inputs({"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": torch.tensor([1])}))
+        ['input_ids']
+    """
+    masks = "attention_mask" in batch and not bool(batch["attention_mask"].all())
+    return {name: batch[name] for name in MODEL_INPUTS if name in batch and (masks or name != "attention_mask")}
 
 
 def _inputs(model: PreTrainedModel, batch: Batch) -> Batch:

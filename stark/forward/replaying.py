@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from stark.forward.classifying import MODEL_INPUTS, Batch
 
-__all__ = ["CUDAGraphs", "Recorded", "Recorder", "Replayed", "bucket_of", "pad_batch"]
+__all__ = ["CUDAGraphs", "NotRecordedError", "Recorded", "Recorder", "Replayed", "bucket_of", "pad_batch"]
 
 # So near to each other that little is computed in vain, and few, because recording a graph takes a part of a second.
 _LENGTHS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
@@ -76,6 +76,10 @@ class Recorded(NamedTuple):
     result: Tensor
 
 
+class NotRecordedError(Exception):
+    """Work that cannot be recorded; the message says why. `Replayed` then does the work as usual."""
+
+
 class Recorder(Protocol):
     """Records work."""
 
@@ -97,15 +101,25 @@ class Recorder(Protocol):
 
         Returns:
             The recorded work.
+
+        Raises:
+            NotRecordedError: If it cannot be recorded, and can still be done as usual.
         """
 
 
 class CUDAGraphs:
-    """Records work as CUDA graphs with common memory. They must be replayed one after the other."""
+    """Records work as CUDA graphs with common memory. They must be replayed one after the other.
 
-    def __init__(self) -> None:
+    Args:
+        device: The GPU of the work; None for the current one.
+    """
+
+    def __init__(self, device: torch.device | None = None) -> None:
         """Start without a graph."""
         self._pool = torch.cuda.graph_pool_handle()
+        # torch's own stream for recording lies on the GPU that was recorded first. On another GPU than the work's, the
+        # graph would be empty.
+        self._stream = torch.cuda.Stream(device)
 
     def rehearse(self, work: Callable[[], Tensor]) -> tuple[Tensor, str]:
         """Do the work, and find out whether it waits for the GPU, which no graph can.
@@ -141,7 +155,9 @@ class CUDAGraphs:
             Its graph.
         """
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
+        # Other threads, such as one that loads data into pinned memory, may use the GPU during the recording.
+        mode = "thread_local"
+        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode=mode):
             result = work()
         return Recorded(graph.replay, result)
 
@@ -156,6 +172,8 @@ class Replayed:
     Args:
         work: The function of a batch and of flags. It may change tensors, such as weights, in place.
         recorder: Records work, such as `CUDAGraphs`.
+        most: Maximum number of recordings that are kept. Beyond it, the one that was not used for the longest time is
+            dropped, and its shape is counted anew. None for no limit.
 
     Attributes:
         obstacle: Why the work is not recorded; empty if nothing speaks against it.
@@ -173,11 +191,12 @@ class Replayed:
         [0.0, 2.0, 4.0, 6.0]
     """
 
-    def __init__(self, work: Callable[..., Tensor], recorder: Recorder) -> None:
+    def __init__(self, work: Callable[..., Tensor], recorder: Recorder, most: int | None = None) -> None:
         """Start without a recording."""
-        self._work, self._recorder = work, recorder
+        self._work, self._recorder, self._most = work, recorder, most
         self.obstacle = ""
         self._calls: Counter[Hashable] = Counter()
+        # The one that was used last is the last one.
         self._recorded: dict[Hashable, tuple[Batch, Recorded]] = {}
 
     def __call__(self, batch: Batch, *flags: bool) -> Tensor:
@@ -199,8 +218,17 @@ class Replayed:
                 result, self.obstacle = self._recorder.rehearse(lambda: self._work(batch, *flags))
                 return result
             own = {name: tensor.clone() for name, tensor in batch.items()}
-            self._recorded[key] = own, self._recorder.record(lambda: self._work(own, *flags))
-        own, (replay, result) = self._recorded[key]
+            try:
+                recorded = self._recorder.record(lambda: self._work(own, *flags))
+            except NotRecordedError as error:
+                self.obstacle = str(error)
+                self._recorded.clear()
+                return self._work(batch, *flags)
+            if len(self._recorded) == self._most:
+                oldest = next(iter(self._recorded))
+                del self._recorded[oldest], self._calls[oldest]
+            self._recorded[key] = own, recorded
+        own, (replay, result) = self._recorded[key] = self._recorded.pop(key)
         for name, tensor in own.items():
             tensor.copy_(batch[name], non_blocking=True)
         replay()

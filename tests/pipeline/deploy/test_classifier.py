@@ -10,6 +10,7 @@ from pipeline.execution.manifest import Manifest
 from stark.encoders.cutting import shrink_
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
 from stark.model_folders.model_inputs import ModelInputs
+from tests.stark.forward.test_replaying import Remember
 from tests.tiny import FAMILIES, random_masks, tiny_batch, tiny_classifier
 
 TEXTS = ["a good and charming film", "bad", "so so " * 40, "a very good film"]
@@ -20,6 +21,25 @@ def student(tiny_task, tmp_path_factory):
     model = load_classifier(tiny_task.teacher)
     shrink_(model, random_masks(model))
     return save_classifier(model, tmp_path_factory.mktemp("classifier") / "student")
+
+
+@pytest.fixture
+def replayed(monkeypatch):
+    """Let models on the CPU be replayed as on a GPU, with functions in the place of CUDA graphs."""
+    monkeypatch.setattr(module, "_REPLAYED_ON", "cpu")
+    monkeypatch.setattr(module, "CUDAGraphs", lambda device: Remember())
+
+
+def test_a_model_on_a_gpu_is_replayed_with_the_same_probabilities(student, replayed):
+    classifier = open_classifier(student, max_length=24)
+    pipeline = transformers.pipeline("text-classification", model=str(student), device="cpu", top_k=None)
+    expected = pipeline(TEXTS, truncation=True, max_length=24)
+    for batch_size in (4, 1, 4, 4, 4):
+        found = classifier(TEXTS, batch_size=batch_size).probabilities
+        for row, entries in zip(found, expected, strict=True):
+            scores = {entry["label"]: entry["score"] for entry in entries}
+            assert row.tolist() == pytest.approx([scores[name] for name in classifier.label_names], abs=1e-5)
+    assert classifier.answer.recordings > 0
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 32])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stark.forward.classifying import classify
-from stark.forward.replaying import CUDAGraphs, Recorded, Replayed, bucket_of, pad_batch
+from stark.forward.replaying import CUDAGraphs, NotRecordedError, Recorded, Replayed, bucket_of, pad_batch
 from tests.tiny import FAMILIES, tiny_batch, tiny_classifier
 
 
@@ -24,8 +24,13 @@ class Remember:
         return work(), self.obstacle
 
     def record(self, work):
-        result = torch.empty(())
-        return Recorded(lambda: result.copy_(work()), result)
+        result = torch.empty(0)
+
+        def replay():
+            new = work()
+            result.resize_(new.shape).copy_(new)
+
+        return Recorded(replay, result)
 
 
 def test_buckets_are_few_and_never_shorter():
@@ -84,10 +89,50 @@ def test_what_cannot_be_recorded_runs_as_usual():
     assert (len(calls), replayed.recordings, replayed.obstacle) == (5, 0, "it waits")
 
 
+def test_the_recording_that_was_not_used_for_the_longest_time_is_dropped():
+    replayed = Replayed(lambda batch: batch["x"].sum(), Remember(), most=2)
+
+    def call(size):
+        assert float(replayed({"x": torch.ones(size)})) == size
+        return sorted(own["x"].numel() for own, _ in replayed._recorded.values())
+
+    for size in (1, 2):
+        for _ in range(3):
+            call(size)
+    assert call(1) == [1, 2]
+    assert [call(3) for _ in range(3)] == [[1, 2], [1, 2], [1, 3]]
+    # Its shape is counted anew.
+    assert [call(2) for _ in range(3)] == [[1, 3], [1, 3], [2, 3]]
+
+
+class Refuse(Remember):
+    """Records two pieces of work and no more."""
+
+    left = 2
+
+    def record(self, work):
+        if not self.left:
+            raise NotRecordedError("it differs")
+        self.left -= 1
+        return super().record(work)
+
+
+def test_after_a_recording_that_fails_nothing_is_replayed():
+    calls = []
+    replayed = Replayed(lambda batch: calls.append(1) or batch["x"].sum(), Refuse())
+    for size in (1, 2, 3):
+        for _ in range(3):
+            assert float(replayed({"x": torch.ones(size)})) == size
+    assert (len(calls), replayed.recordings, replayed.obstacle) == (9, 0, "it differs")
+    assert float(replayed({"x": torch.ones(1)})) == 1
+    assert replayed.recordings == 0
+
+
 def test_waiting_for_a_gpu_is_noticed(monkeypatch):
     modes = []
     monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: None)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda _: None)
 
     def work(message):
         warnings.warn(message, stacklevel=1)
