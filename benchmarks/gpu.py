@@ -1,7 +1,9 @@
-"""GPU benchmarks: finetuning and distillation steps, scoring, and latency of students, with and without compilation.
+"""GPU benchmarks: latency with and without CUDA graphs, scoring, and steps of real fits; three minutes on an H100.
 
-The model is BERT-base, rows have 128 tokens, and training uses bfloat16 autocast. To try the benchmark without a GPU,
-give `--device cpu --size mini --steps 2 --rows 4 --batches 1 --no-compile`.
+Fits are those of a small encoder on rows with the lengths of SST-2, and of BERT-base on rows of 128 tokens. They are
+compared with the plain way and with Hugging Face's `Trainer`. At the end the figures are printed as the table for
+docs/performance.md. To try the benchmark without a GPU, give
+`--device cpu --size mini --small mini --steps 2 --rows 4 --rounds 1`.
 """
 
 from __future__ import annotations
@@ -11,73 +13,64 @@ import copy
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
-from torch.optim import AdamW
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from benchmarks.gpu_fits import fit_lines
-from benchmarks.latency import DENSE, students_of
-from benchmarks.measuring import Sample, alternate, header, matrix_rate, ratio_line, ratios
-from benchmarks.models import SIZES, random_classifier, uneven_student
-from benchmarks.plain import as_released_, distil_loss, finetune_loss, plain_scores
+from benchmarks.gpu_fits import fit_figures
+from benchmarks.measuring import Figure, Sample, alternate, figure_line, figure_table, header, matrix_rate, ratios
+from benchmarks.models import MAX_LENGTH, SIZES, random_classifier, uneven_student
+from benchmarks.plain import as_released_, plain_scores
+from pipeline.deploy.classifier import answer_of
 from pipeline.results.measure import count_flops
-from stark.forward.classifying import Batch, Outputs, classify
+from stark.forward.classifying import Batch, classify, needed_inputs
 from stark.losses.soft_targets import SoftTargets
-from stark.problems.table import problem_of
 from stark.scores.knowledgeableness import Knowledgeableness
 from stark.scores.score import Distilled
 from stark.scores.scoring import score_units
 
 __all__ = ["main"]
 
-_ROUNDS = 3
-_LENGTH = 128
+_SPARSITY = 0.9
+# No further round of fits starts after so many seconds: those of the small model, and all.
+_SECONDS = (100, 150)
 
 
 class _Machine:
     """The device, with its timing and synchronisation."""
 
-    def __init__(self, name: str, steps: int, compiled: bool) -> None:
-        self.name, self.steps = name, steps
-        #: Suffixes of the measured names: without compilation, and with it if requested.
-        self.ends = ("", "/compile") if compiled else ("",)
+    def __init__(self, name: str, steps: int, rounds: int) -> None:
+        self.name, self.steps, self.rounds = name, steps, rounds
 
-    def batch(self, rows: int) -> Batch:
+    def batch(self, rows: int, device: str | None = None) -> Batch:
         generator = torch.Generator().manual_seed(0)
-        inputs = torch.randint(1000, 30000, (rows, _LENGTH), generator=generator)
+        inputs = torch.randint(1000, 30000, (rows, MAX_LENGTH), generator=generator)
         batch = {"input_ids": inputs, "attention_mask": torch.ones_like(inputs), "labels": torch.arange(rows) % 2}
-        return {name: tensor.to(self.name) for name, tensor in batch.items()}
+        return {name: tensor.to(device or self.name) for name, tensor in batch.items()}
 
-    def wait(self) -> None:
+    def compare(self, works: dict[str, Callable[[], Any]], calls: int = 1) -> dict[str, list[float]]:
+        """Milliseconds per call of each work, per round."""
+        for work in works.values():  # kernels are chosen, memory is allocated, the third call records a graph
+            for _ in range(3):
+                work()
+        ways = {name: partial(self._time, work, calls) for name, work in works.items()}
+        return {name: [1000 * sample.wall for sample in found] for name, found in alternate(ways, self.rounds).items()}
+
+    def _time(self, work: Callable[[], Any], calls: int) -> Sample:
+        self._wait()
+        start = time.perf_counter()
+        for _ in range(calls):
+            work()
+        self._wait()
+        return Sample((time.perf_counter() - start) / calls)
+
+    def _wait(self) -> None:
         if self.name == "cuda":
             torch.cuda.synchronize()
-
-    @contextmanager
-    def bfloat16(self) -> Iterator[None]:
-        with torch.autocast(self.name, torch.bfloat16):
-            yield
-
-    def time(self, work: Callable[[], Any]) -> Sample:
-        """Seconds per call, as the mean over all steps."""
-        self.wait()
-        start = time.perf_counter()
-        for _ in range(self.steps):
-            work()
-        self.wait()
-        return Sample((time.perf_counter() - start) / self.steps)
-
-    def compare(self, works: dict[str, Callable[[], Any]]) -> dict[str, list[float]]:
-        for work in works.values():  # warm-up: kernels are chosen or compiled, memory is allocated
-            work()
-            work()
-        samples = alternate({name: lambda w=work: self.time(w) for name, work in works.items()}, _ROUNDS)  # type: ignore[misc]
-        return {name: [sample.wall for sample in found] for name, found in samples.items()}
 
     def peak_memory(self, work: Callable[[], Any]) -> float:
         if self.name != "cuda":
@@ -87,152 +80,106 @@ class _Machine:
         return torch.cuda.max_memory_allocated() / 2**20
 
 
-def _training(machine: _Machine, size: str, rows: int) -> list[str]:
-    """Steps per second of finetuning and distillation, and their share of the machine's bfloat16 matrix rate."""
-    dense = nn.Module.to(random_classifier(size), machine.name)
-    student = uneven_student(dense, 0.7)
-    teacher_logits = torch.zeros(rows, 2, device=machine.name)
-    batch = machine.batch(rows)
-    forward, training = count_flops(dense, rows, _LENGTH), count_flops(dense, rows, _LENGTH, training=True)
-    student_training = count_flops(student, rows, _LENGTH, training=True)
-    works: dict[str, Callable[[], Any]] = {}
-    flops = {
-        "finetuning": training,
-        "distillation": student_training + forward,
-        "distillation_cached": student_training,
-    }
-    for end in machine.ends:
-        # Each work trains a copy with a separate optimizer. Compiled with the method that a user of the model calls.
-        def made(model: PreTrainedModel, compiled: bool = bool(end)) -> PreTrainedModel:
-            copied = copy.deepcopy(model)
-            if compiled:
-                copied.compile(dynamic=False)
-            return copied
-
-        works[f"finetuning{end}"] = _step(machine, made(dense), finetune_loss, batch)
-        works[f"distillation{end}"] = _step(machine, made(student), distil_loss(made(dense)), batch)
-        works[f"distillation_cached{end}"] = _step(machine, made(student), _cached_loss(teacher_logits), batch)
-    peak = matrix_rate(torch.bfloat16, torch.get_num_threads(), 8192 if machine.name == "cuda" else 1024, machine.name)
-    print(f"\ntraining, {rows} rows of {_LENGTH}; products of bfloat16 matrices: {peak / 1e12:.1f} TFLOP/s")
-    found = machine.compare(works)
-    for name, seconds in found.items():
-        rate = flops[name.partition("/")[0]] / statistics.median(seconds)
-        print(
-            f"{name:32} {1 / statistics.median(seconds):8.2f} steps/s  {rate / peak:5.1%} of products  "
-            f"peak {machine.peak_memory(works[name]):6.0f} MiB",
-            flush=True,
-        )
-    lines = [
-        ratio_line(f"gpu/{name}/compile", ratios(found[name], found[f"{name}/compile"]))
-        for name in ("finetuning", "distillation", "distillation_cached")
-        if f"{name}/compile" in found
-    ]
-    return [*lines, ratio_line("gpu/teacher_cache", ratios(found["distillation"], found["distillation_cached"]))]
-
-
-def _cached_loss(teacher_logits: torch.Tensor) -> Callable[[PreTrainedModel, Batch], torch.Tensor]:
-    """The distillation loss with cached teacher logits."""
-
-    def loss(student: PreTrainedModel, batch: Batch) -> torch.Tensor:
-        outputs = Outputs(classify(student, batch))
-        compared: torch.Tensor = SoftTargets()(problem_of(student.config), outputs, Outputs(teacher_logits), batch)
-        return compared
-
-    return loss
-
-
-def _step(
-    machine: _Machine, model: PreTrainedModel, loss: Callable[[PreTrainedModel, Batch], torch.Tensor], batch: Batch
-) -> Callable[[], None]:
-    optimizer = AdamW(model.parameters(), lr=1e-5, fused=True)
-    model.train()
-
-    def step() -> None:
-        with machine.bfloat16():
-            value = loss(model, batch)
-        value.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-
-    return step
-
-
-def _scoring(machine: _Machine, size: str, rows: int) -> list[str]:
-    """Scoring of a split for one lam: with gradients of the masks only, and with gradients of all weights."""
-    teacher = nn.Module.to(random_classifier(size), machine.name)
-    student, batches = uneven_student(teacher, 0.7), [machine.batch(rows)] * machine.steps
-    plain = as_released_(copy.deepcopy(teacher)), as_released_(copy.deepcopy(student))
-    works: dict[str, Callable[[], Any]] = {
-        "plain": lambda: plain_scores(plain[0], batches, plain[1]),
-        "ours": lambda: score_units(teacher, batches, [Knowledgeableness()], Distilled(student, SoftTargets())),
-    }
-    # Many batches per call, as for a split: our scoring ends with a hash of the weights, whose cost is fixed.
-    found = _Machine(machine.name, 1, False).compare(works)
-    print(f"\nscoring, float32, {len(batches)} batches of {rows} rows of {_LENGTH}")
-    for name, seconds in found.items():
-        milliseconds, peak = 1000 * statistics.median(seconds) / len(batches), machine.peak_memory(works[name])
-        print(f"{name:32} {milliseconds:8.2f} ms a batch  peak {peak:6.0f} MiB")
-    return [ratio_line("gpu/scoring", ratios(found["plain"], found["ours"]))]
-
-
-def _latency(machine: _Machine, size: str, batches: list[int]) -> list[str]:
-    """Forward passes of the dense model and of students, with bfloat16 weights."""
-    models = students_of(random_classifier(size))
-    for model in models.values():
-        nn.Module.to(model, machine.name, torch.bfloat16)
-    lines = []
-    for rows in batches:
-        batch = machine.batch(rows)
-        # No row is padded. Without a mask, all models use the fast attention kernels.
-        inputs = {"input_ids": batch["input_ids"]}
-        works: dict[str, Callable[[], Any]] = {}
-        for name, model in models.items():
-            works[name] = partial(_infer, model, inputs)
-            if "/compile" in machine.ends:
-                works[f"{name}/compile"] = partial(_infer, torch.compile(model, dynamic=False), inputs)
-        print(f"\nlatency, bfloat16, {rows} rows of {_LENGTH}")
-        found = machine.compare(works)
-        for name, seconds in found.items():
-            dense = found[f"{DENSE}/compile" if name.endswith("/compile") else DENSE]
-            milliseconds = 1000 * statistics.median(seconds)
-            print(f"{name:32} {milliseconds:8.3f} ms  {1000 * rows / milliseconds:10.1f} rows/s", flush=True)
-            if not name.startswith(DENSE):
-                lines.append(ratio_line(f"gpu/latency/batch_{rows}/{name}", ratios(dense, seconds)))
-    return lines
+def _latency(machine: _Machine, size: str, batches: list[int]) -> list[Figure]:
+    """Milliseconds until the logits are on the CPU, by the ordinary forward pass and by graphs."""
+    dense = random_classifier(size)
+    models = {"dense": dense, f"{_SPARSITY:.0%} student": uneven_student(dense, _SPARSITY)}
+    figures = []
+    for dtype in (torch.float32, torch.bfloat16):
+        placed = {
+            name: nn.Module.to(copy.deepcopy(model), machine.name, dtype).eval() for name, model in models.items()
+        }
+        for rows in batches:
+            batch = machine.batch(rows, "cpu")
+            works: dict[str, Callable[[], Any]] = {}
+            for name, model in placed.items():
+                works[name] = partial(_usual, model, batch)
+                works[f"{name}, graphs"] = partial(answer_of(model), batch)
+            found = machine.compare(works, machine.steps)
+            for name, milliseconds in found.items():
+                others = {}
+                kind, _, way = name.partition(", ")
+                if way:
+                    others["the forward pass without graphs"] = ratios(found[kind], milliseconds)
+                if kind != "dense":
+                    others["the dense model"] = ratios(found[name.replace(kind, "dense")], milliseconds)
+                shape = f"{size}, {str(dtype).removeprefix('torch.')}, {rows} rows of {MAX_LENGTH}"
+                figures.append(_told(Figure(f"latency, {shape}: {name}", "ms", milliseconds, others)))
+    return figures
 
 
 @torch.inference_mode()
-def _infer(model: Any, inputs: Batch) -> None:  # noqa: ANN401 - compiled or not
-    model(**inputs)
+def _usual(model: PreTrainedModel, batch: Batch) -> Tensor:
+    moved = {name: tensor.to(model.device) for name, tensor in needed_inputs(batch).items()}
+    return classify(model, moved).cpu()
+
+
+def _scoring(machine: _Machine, size: str, rows: int) -> list[Figure]:
+    """Scoring of a split for one lam: with gradients of the masks only, and with gradients of all weights."""
+    teacher = nn.Module.to(random_classifier(size), machine.name)
+    # Many batches, as for a split: our scoring ends with a hash of the weights, whose cost is fixed.
+    student, batches = uneven_student(teacher, 0.7), [machine.batch(rows)] * min(machine.steps, 20)
+    plain = as_released_(copy.deepcopy(teacher)), as_released_(copy.deepcopy(student))
+    works: dict[str, Callable[[], Any]] = {
+        "the plain way": lambda: plain_scores(plain[0], batches, plain[1]),
+        "ours": lambda: score_units(teacher, batches, [Knowledgeableness()], Distilled(student, SoftTargets())),
+    }
+    found = machine.compare(works)
+    figures = []
+    for name, milliseconds in found.items():
+        others = {} if name != "ours" else {"the plain way": ratios(found["the plain way"], milliseconds)}
+        shape = f"{size}, float32, {len(batches)} batches of {rows} rows of {MAX_LENGTH}"
+        values = [value / len(batches) for value in milliseconds]
+        figures.append(_told(Figure(f"scoring, {shape}: {name}", "ms a batch", values, others)))
+        print(f"  peak memory {machine.peak_memory(works[name]):.0f} MiB", flush=True)
+    return figures
+
+
+def _told(figure: Figure) -> Figure:
+    print(figure_line(figure), flush=True)
+    return figure
 
 
 def main() -> None:
     """Run all GPU benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
-    parser.add_argument("--size", default="base", choices=list(SIZES))
-    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--size", default="base", choices=list(SIZES), help="size of the large model")
+    parser.add_argument("--small", default="minilm", choices=list(SIZES), help="size of the small model")
+    parser.add_argument("--steps", type=int, default=60, help="steps of a fit of the large model; 4 times of the small")
     parser.add_argument("--rows", type=int, default=32)
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32, 128])
-    parser.add_argument("--fits", default="minilm", choices=["", *SIZES], help="size of the model of real fits")
-    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 32], help="rows of latencies")
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
-        sys.exit("benchmarks.gpu: this machine has no CUDA device; --device cpu --size mini --steps 2 tries it out")
-    machine = _Machine(options.device, options.steps, options.compile)
-    torch.set_float32_matmul_precision("high")
+        sys.exit(
+            "benchmarks.gpu: no CUDA device; --device cpu --size mini --small mini --steps 2 --rows 4 tries it out"
+        )
+    start, machine, large = time.monotonic(), _Machine(options.device, options.steps, options.rounds), options.size
     print(header(torch.get_num_threads()))
+    peak = matrix_rate(torch.bfloat16, torch.get_num_threads(), 8192 if machine.name == "cuda" else 1024, machine.name)
     if options.device == "cuda":
         print(f"device: {torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")
-    lines = _training(machine, options.size, options.rows)
-    lines += _scoring(machine, options.size, options.rows)
-    # Each model and batch size is compiled separately.
-    torch._dynamo.config.recompile_limit = 64
-    lines += _latency(machine, options.size, options.batches)
-    if options.fits:
-        lines += fit_lines(options.device, options.fits, options.rows, 400 if machine.name == "cuda" else 8, _ROUNDS)
-    print("\n".join(lines))
+    print(f"products of bfloat16 matrices on the device: {peak / 1e12:.1f} TFLOP/s\n", flush=True)
+    figures = _latency(machine, large, options.batches) + _scoring(machine, large, options.rows)
+    first, last = (start + seconds for seconds in _SECONDS)
+    small = fit_figures(options.device, options.small, options.rows, 4 * options.steps, options.rounds, until=first)
+    figures += [_told(figure) for figure in small]
+    whole = fit_figures(
+        options.device,
+        large,
+        options.rows,
+        options.steps,
+        options.rounds,
+        kinds=("finetuning",),
+        whole=True,
+        until=last,
+    )
+    flops = count_flops(random_classifier(large), options.rows, MAX_LENGTH, training=True)
+    for figure in whole:
+        figures.append(_told(figure))
+        print(f"  {flops * statistics.median(figure.values) / peak:.1%} of the rate of matrix products", flush=True)
+    print(f"\n{time.monotonic() - start:.0f} seconds\n\n{figure_table(figures)}")
 
 
 if __name__ == "__main__":

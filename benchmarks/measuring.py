@@ -23,9 +23,12 @@ import torch
 from torch.utils.benchmark import Timer
 
 __all__ = [
+    "Figure",
     "Sample",
     "alternate",
     "child",
+    "figure_line",
+    "figure_table",
     "header",
     "hold",
     "in_child",
@@ -55,6 +58,70 @@ class Sample:
     values: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Figure:
+    """A measured figure.
+
+    Args:
+        name: What was measured.
+        unit: Unit of the values.
+        values: One value per round.
+        ratios: How many times faster this is than other ways, per round, by name of the other way.
+    """
+
+    name: str
+    unit: str
+    values: Sequence[float]
+    ratios: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+
+def figure_line(figure: Figure) -> str:
+    """A figure as a line of text.
+
+    Args:
+        figure: The figure.
+
+    Returns:
+        Name, median, lowest and highest, and the same of each ratio.
+
+    Examples:
+        >>> figure_line(Figure("fit", "steps/s", [90.0, 100.0], {"the plain way": [2.0, 3.0]}))
+        'fit: 95.0 [90.0-100.0] steps/s; 2.50 [2.00-3.00] times the plain way'
+    """
+    return f"{figure.name}: {_spread(figure.values)} {figure.unit}{''.join(f'; {text}' for text in _compared(figure))}"
+
+
+def figure_table(figures: Sequence[Figure]) -> str:
+    """Figures as a table in Markdown, for docs/performance.md.
+
+    Args:
+        figures: The figures.
+
+    Returns:
+        The table.
+
+    Examples:
+        >>> print(figure_table([Figure("fit", "steps/s", [100.0], {"the plain way": [2.0]})]))
+        | measured | median [lowest-highest] | how many times as fast |
+        |---|---|---|
+        | fit | 100 [100-100] steps/s | 2.00 [2.00-2.00] times the plain way |
+    """
+    rows = ["| measured | median [lowest-highest] | how many times as fast |", "|---|---|---|"]
+    rows += [f"| {one.name} | {_spread(one.values)} {one.unit} | {', '.join(_compared(one))} |" for one in figures]
+    return "\n".join(rows)
+
+
+def _compared(figure: Figure) -> list[str]:
+    return [f"{_spread(values)} times {other}" for other, values in figure.ratios.items()]
+
+
+def _spread(values: Sequence[float]) -> str:
+    """Median, lowest and highest; three digits of the median."""
+    median = statistics.median(values)
+    decimals = 0 if median >= 99.95 else 1 if median >= 10 else 2
+    return f"{median:.{decimals}f} [{min(values):.{decimals}f}-{max(values):.{decimals}f}]"
+
+
 @contextmanager
 def stopwatch() -> Iterator[Sample]:
     """Measure a block: wall and CPU seconds of this process with all threads, and its peak memory since its start.
@@ -78,18 +145,23 @@ def peak_memory() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _UNITS_OF_MAXRSS
 
 
-def alternate(ways: Mapping[str, Callable[[], Sample]], rounds: int) -> dict[str, list[Sample]]:
+def alternate(
+    ways: Mapping[str, Callable[[], Sample]], rounds: int, until: float | None = None
+) -> dict[str, list[Sample]]:
     """Run every way once per round; every second round is in reversed order, so that no way always comes first.
 
     Args:
         ways: The ways by name.
         rounds: Number of rounds.
+        until: Time of `time.monotonic` after which no further round starts; the first one always does.
 
     Returns:
         The samples of each way, one per round.
     """
     samples: dict[str, list[Sample]] = {name: [] for name in ways}
     for number in range(rounds):
+        if number and until is not None and time.monotonic() > until:
+            break
         for name in list(ways) if number % 2 == 0 else reversed(list(ways)):
             samples[name].append(ways[name]())
     return samples
