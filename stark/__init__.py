@@ -20,9 +20,17 @@ if TYPE_CHECKING:
     from stark.encoders.units import KeptUnits, UnitMasks, UnitValues
     from stark.errors import StarkError
     from stark.forward.classifying import Outputs
+    from stark.losses.decoupled import DecoupledKD
+    from stark.losses.dist import DIST
+    from stark.losses.jensen_shannon import JensenShannon
     from stark.losses.kl_divergence import KLDivergence, kl_divergence
+    from stark.losses.logit_mse import LogitMSE
+    from stark.losses.logits import LogitLoss
     from stark.losses.loss import Loss
+    from stark.losses.reverse_kl import ReverseKL
     from stark.losses.soft_targets import SoftTargets, soft_cross_entropy
+    from stark.losses.standardized import StandardizedLogits
+    from stark.losses.symmetric_kl import SymmetricKL
     from stark.losses.weighted import WeightedSum
     from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
     from stark.problems.classification import Classification
@@ -42,28 +50,36 @@ else:
     __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
+    "DIST",
     "Budget",
     "Classification",
+    "DecoupledKD",
     "Distilled",
     "EncoderFamily",
     "EncoderLayer",
     "Expressiveness",
     "Friendliness",
     "GradientScore",
+    "JensenShannon",
     "KLDivergence",
     "KLFriendliness",
     "KeptUnits",
     "Knowledgeableness",
+    "LogitLoss",
+    "LogitMSE",
     "Loss",
     "Magnitude",
     "Outputs",
     "Problem",
     "Random",
     "Regression",
+    "ReverseKL",
     "Score",
     "SignedFriendliness",
     "SoftTargets",
+    "StandardizedLogits",
     "StarkError",
+    "SymmetricKL",
     "UnitMasks",
     "UnitScores",
     "UnitValues",

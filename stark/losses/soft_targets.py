@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 from torch import Tensor
 
 from stark.errors import StarkError
-from stark.forward.classifying import Outputs
-from stark.losses.loss import Loss
+from stark.losses.logits import LogitLoss
 from stark.problems.problem import Problem, Reduction, reduce_loss
 
 __all__ = ["SoftTargets", "soft_cross_entropy"]
@@ -51,7 +49,7 @@ def soft_cross_entropy(
     return reduce_loss(-(problem.distributions(teacher_logits) * log_q).flatten(1).sum(-1), reduction)
 
 
-class SoftTargets(Loss):
+class SoftTargets(LogitLoss):
     r"""Soft cross-entropy with the teacher, and the task loss against the labels.
 
     $$w\, T^2\, \mathrm{SoftCE}(s/T, t/T) + (1 - w)\, \mathrm{CE}(s, y)$$
@@ -71,6 +69,7 @@ class SoftTargets(Loss):
     Examples:
         >>> import torch
         >>> from stark.problems.table import problem_for
+        >>> from stark import Outputs
         >>> uniform = Outputs(torch.zeros(1, 2))
         >>> loss = SoftTargets()(problem_for(["a", "b"]), uniform, uniform, {"labels": torch.tensor([1])})
         >>> round(loss.item() / 0.693147, 3)  # (4 ln 2 + ln 2) / 2
@@ -79,49 +78,38 @@ class SoftTargets(Loss):
 
     def __init__(self, temperature: float = 2.0, weight: float = 0.5) -> None:
         """Check the settings."""
-        super().__init__()
+        super().__init__(weight)
         if not 0 < temperature < math.inf:  # nan is refused, too
             raise StarkError(f"temperature is {temperature}: give a number above 0")
-        if not 0 <= weight <= 1:
-            raise StarkError(f"weight is {weight}: give the teacher's weight in [0, 1]")
         self.temperature = temperature
-        self.weight = weight
 
     def extra_repr(self) -> str:
         """The settings, by which a resumed fit recognises the loss."""
         return f"temperature={self.temperature}, weight={self.weight}"
 
-    def forward(
-        self,
-        problem: Problem,
-        student: Outputs,
-        teacher: Outputs,
-        batch: Mapping[str, Tensor],
-        reduction: Reduction = "mean",
+    def teacher_part(
+        self, problem: Problem, *, student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, reduction: Reduction
     ) -> Tensor:
-        """Compare the outputs; see `Loss.forward`.
+        """The squared temperature times `soft_loss`; the squared error for labels that are scores.
 
         Args:
             problem: The kind of label.
-            student: The student's outputs.
-            teacher: The teacher's outputs.
-            batch: The batch, with ``labels``.
+            student_logits: Shape ``(batch, num_labels)``.
+            teacher_logits: Shape ``(batch, num_labels)``.
+            labels: Not used.
             reduction: ``mean`` or ``none``.
 
         Returns:
-            The loss.
+            The loss, without its weight.
         """
-        hard = problem.task_loss(student.logits, batch["labels"], reduction)
         if not problem.has_distributions:
-            errors = problem.squared_error(student.logits, teacher.logits, reduction)
-            return self.weight * errors + (1 - self.weight) * hard
-        soft = self.temperature**2 * self.soft_loss(
+            return problem.squared_error(student_logits, teacher_logits, reduction)
+        return self.temperature**2 * self.soft_loss(
             problem,
-            student_logits=student.logits / self.temperature,
-            teacher_logits=teacher.logits / self.temperature,
+            student_logits=student_logits / self.temperature,
+            teacher_logits=teacher_logits / self.temperature,
             reduction=reduction,
         )
-        return self.weight * soft + (1 - self.weight) * hard
 
     def soft_loss(
         self, problem: Problem, *, student_logits: Tensor, teacher_logits: Tensor, reduction: Reduction
