@@ -41,8 +41,8 @@ class TeacherRestoring(Callback):
 
     Raises:
         StarkTypeError: If the module has no teacher.
-        StarkError: If sparsity or lam is out of range, the scores belong to another teacher, or ``trainer.max_epochs``
-            is not set.
+        StarkError: If sparsity or lam is out of range, the scores belong to another teacher, ``trainer.max_epochs`` is
+            not set, or the loss compares queries, keys or values.
 
     Examples:
         ```yaml
@@ -78,7 +78,13 @@ class TeacherRestoring(Callback):
             raise StarkError("TeacherRestoring needs trainer.max_epochs, over which the teacher is restored")
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Discard the state of an earlier fit."""
+        """Check the loss, which is prepared now, and discard the state of an earlier fit."""
+        assert isinstance(pl_module, DistillationModule)  # checked in setup
+        if pl_module.loss.teacher_projections:
+            raise StarkError(
+                "TeacherRestoring stores the teacher's outputs once per epoch, and these are not the queries, keys and "
+                "values that the loss compares: choose another loss, or distil without teacher restoring"
+            )
         self._asked_in = None
 
     def on_train_batch_start(

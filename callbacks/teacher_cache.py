@@ -18,6 +18,7 @@ from lightning_modules.teacher_outputs import TeacherOutputs, ask_teacher
 from stark.choices import ScoringSplit
 from stark.errors import StarkTypeError
 from stark.storage import is_file
+from stark.telling import warn_once
 
 __all__ = ["TeacherCache"]
 
@@ -36,7 +37,8 @@ class TeacherCache(Callback):
     ``4 * num_labels`` bytes per row.
 
     Lifecycle: the pass runs at the first batch for which there are no outputs: the first batch of the fit, and the
-    first batch after the teacher was sparsified. The order of callbacks does not matter. The pass has fixed batches, so
+    first batch after the teacher was sparsified. A loss that compares queries, keys or values asks the teacher at every
+    step, which is told once. The order of callbacks does not matter. The pass has fixed batches, so
     that a resumed fit gets the same bits.
 
     Args:
@@ -84,7 +86,12 @@ class TeacherCache(Callback):
     ) -> None:
         """Read or compute the outputs if there are none."""
         assert isinstance(pl_module, DistillationModule)  # checked in setup
-        if pl_module.teacher_outputs is None:
+        if pl_module.loss.teacher_projections:
+            warn_once(
+                "TeacherCache does not store queries, keys and values, which the loss compares: the teacher is asked "
+                "at every step"
+            )
+        elif pl_module.teacher_outputs is None:
             pl_module.teacher_outputs = self._answers(trainer, pl_module).to(pl_module.device)
 
     def _answers(self, trainer: Trainer, module: DistillationModule) -> TeacherOutputs:

@@ -16,6 +16,7 @@ from pytorch_lightning.utilities.enums import GradClipAlgorithmType
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MetricCollection
 from transformers import (
     AutoConfig,
@@ -130,6 +131,7 @@ class ClassificationModule(LightningModule):
         self.phase: tuple[int, int | None] = (0, None)
         #: Epoch number and ``val/score`` of each validation so far.
         self.val_scores: list[tuple[int, float]] = []
+        self._steps = 1
         self._resumed_random_states: dict[str, Any] | None = None
         self._resumed_gradients: dict[str, Tensor] = {}
         self._resumed_metrics: dict[str, float] = {}
@@ -345,9 +347,16 @@ class ClassificationModule(LightningModule):
             optimizer = AdamW(groups, lr=rate, eps=1e-6, fused=fused, capturable=self.device.type == "cuda")
         if isinstance(rows := self.classifier.get_input_embeddings(), UsedRows):
             follow_(rows, optimizer)
-        steps = max(self.steps_of_phase(), 1)
+        self._steps = steps = max(self.steps_of_phase(), 1)
         scheduler = get_linear_schedule_with_warmup(optimizer, int(steps * self.warmup_proportion), steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def progress(self) -> float:
+        """The fraction of the phase's optimizer steps that are done, in [0, 1]: 0 in the first step, 1 in the last."""
+        # Counted by the learning rate's schedule, which begins with a phase and is restored from a checkpoint.
+        schedule = self.lr_schedulers()
+        assert isinstance(schedule, LRScheduler)
+        return min(schedule.last_epoch / max(self._steps - 1, 1), 1.0)
 
     def configure_gradient_clipping(
         self,

@@ -18,7 +18,7 @@ from stark.encoders.layers import kept_units
 from stark.encoders.units import KeptUnits, UnitMasks
 from stark.errors import StarkError
 from stark.forward.classifying import Batch, Outputs, outputs_of
-from stark.losses.loss import Loss
+from stark.losses.loss import PROGRESS, Loss
 from stark.losses.soft_targets import SoftTargets
 from stark.model_folders.input_checks import HasInputs, check_inputs, check_tokens
 from stark.model_folders.model_folder import load_classifier, load_tokenizer
@@ -150,11 +150,11 @@ class DistillationModule(ClassificationModule):
             batch: The batch; it needs ``idx``.
 
         Returns:
-            Logits, and the hidden states that the loss compares.
+            Logits, and the hidden states, queries, keys and values that the loss compares.
         """
         layers, stored = self.loss.teacher_layers, self.teacher_outputs
         if stored is None:
-            return outputs_of(self.teacher, batch, layers)
+            return outputs_of(self.teacher, batch, layers, self.loss.teacher_projections)
         hidden = stored.hidden_states(batch["idx"], batch["input_ids"].shape[1]) if layers else {}
         return Outputs(stored.logits(batch["idx"]), {layer: hidden[layer] for layer in layers})
 
@@ -167,10 +167,12 @@ class DistillationModule(ClassificationModule):
         """Prepare the loss after callbacks have given both models their shapes."""
         super().setup(stage)
         if stage == "fit":
-            self.loss.prepare_(self.student, self.teacher)
+            self._prepare_loss()
 
     def step_inputs(self, batch: Batch) -> Batch:
-        """Return the batch with the teacher's stored outputs, if they are stored."""
+        """Return the batch with the teacher's stored outputs, if they are stored, and the progress of the fit."""
+        if self.loss.needs_progress:
+            batch = {**batch, PROGRESS: torch.full((), self.progress(), device=self.device)}
         if self.teacher_outputs is None:
             return batch
         told = self.ask(batch)
@@ -179,7 +181,7 @@ class DistillationModule(ClassificationModule):
 
     def loss_on(self, inputs: Batch) -> Tensor:
         """Return the mean distillation loss of a batch; a teacher without stored outputs is asked."""
-        student = outputs_of(self.classifier, inputs, self.loss.student_layers)
+        student = outputs_of(self.classifier, inputs, self.loss.student_layers, self.loss.student_projections)
         if _LOGITS in inputs:
             hidden = {layer: inputs[f"{_HIDDEN}{layer}"] for layer in self.loss.teacher_layers}
             teacher = Outputs(inputs[_LOGITS], hidden)
@@ -206,9 +208,6 @@ class DistillationModule(ClassificationModule):
             StarkError: If the teacher's weights are not those of the checkpoint.
         """
         super().on_load_checkpoint(checkpoint)
-        if self._trainer is not None and self.trainer.training:
-            # Checkpoints of earlier versions have the settings of their only loss among the module's settings.
-            refuse_changes({"loss": repr(self.loss)}, {"loss": checkpoint.get("loss", repr(self.loss))}, "model")
         saved = checkpoint["teacher"]
         if saved["hash"] != self._teacher_hash:
             raise StarkError(
@@ -218,3 +217,12 @@ class DistillationModule(ClassificationModule):
         kept, current = KeptUnits.from_json(saved["kept_units"]), kept_units(self.teacher)
         if kept != current:
             self.shrink_teacher(kept.masks_within(current))
+        if self._trainer is not None and self.trainer.training:
+            # Both models have their shapes only now: callbacks do not cut those of a resumed fit.
+            self._prepare_loss()
+            # Checkpoints of earlier versions have the settings of their only loss among the module's settings.
+            refuse_changes({"loss": repr(self.loss)}, {"loss": checkpoint.get("loss", repr(self.loss))}, "model")
+
+    def _prepare_loss(self) -> None:
+        self.loss.prepare_(self.student, self.teacher)
+        nn.Module.to(self.loss, self.device)

@@ -19,14 +19,21 @@ if TYPE_CHECKING:
     from stark.encoders.masking import unit_masks
     from stark.encoders.units import KeptUnits, UnitMasks, UnitValues
     from stark.errors import StarkError
-    from stark.forward.classifying import Outputs
+    from stark.forward.classifying import Outputs, Projections
+    from stark.losses.attention_maps import AttentionMaps
+    from stark.losses.contextual import ContextualKD
     from stark.losses.decoupled import DecoupledKD
     from stark.losses.dist import DIST
+    from stark.losses.hidden_states import HiddenStates
     from stark.losses.jensen_shannon import JensenShannon
     from stark.losses.kl_divergence import KLDivergence, kl_divergence
+    from stark.losses.layers import LayerLoss
     from stark.losses.logit_mse import LogitMSE
     from stark.losses.logits import LogitLoss
     from stark.losses.loss import Loss
+    from stark.losses.minilm import MiniLM
+    from stark.losses.minilm_v2 import MiniLMv2
+    from stark.losses.patient import PatientKD
     from stark.losses.reverse_kl import ReverseKL
     from stark.losses.soft_targets import SoftTargets, soft_cross_entropy
     from stark.losses.standardized import StandardizedLogits
@@ -51,8 +58,10 @@ else:
 
 __all__ = [
     "DIST",
+    "AttentionMaps",
     "Budget",
     "Classification",
+    "ContextualKD",
     "DecoupledKD",
     "Distilled",
     "EncoderFamily",
@@ -60,17 +69,23 @@ __all__ = [
     "Expressiveness",
     "Friendliness",
     "GradientScore",
+    "HiddenStates",
     "JensenShannon",
     "KLDivergence",
     "KLFriendliness",
     "KeptUnits",
     "Knowledgeableness",
+    "LayerLoss",
     "LogitLoss",
     "LogitMSE",
     "Loss",
     "Magnitude",
+    "MiniLM",
+    "MiniLMv2",
     "Outputs",
+    "PatientKD",
     "Problem",
+    "Projections",
     "Random",
     "Regression",
     "ReverseKL",

@@ -6,7 +6,6 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from stark.errors import StarkError
 from stark.losses.class_logits import ClassLoss
@@ -38,7 +37,8 @@ def decoupled_divergences(*, student_logits: Tensor, teacher_logits: Tensor, tar
         >>> bool(target_part > 0), other_part.item()
         (True, 0.0)
     """
-    is_target = F.one_hot(target, student_logits.shape[-1]).bool()
+    # Not by one_hot, which reads the classes in Python and so waits for a GPU.
+    is_target = torch.arange(student_logits.shape[-1], device=target.device) == target[:, None]
     # The lowest number instead of minus infinity: its probability is 0, too, and its gradient is not NaN.
     lowest = torch.finfo(student_logits.dtype).min / 4
 

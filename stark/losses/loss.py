@@ -11,7 +11,10 @@ from transformers import PreTrainedModel
 from stark.forward.classifying import Outputs
 from stark.problems.problem import Problem, Reduction
 
-__all__ = ["Loss"]
+__all__ = ["PROGRESS", "Loss"]
+
+PROGRESS = "progress"
+"""Name of the fraction of the fit's steps that are done among a batch's tensors: a scalar in [0, 1]."""
 
 
 class Loss(nn.Module, ABC):
@@ -26,9 +29,17 @@ class Loss(nn.Module, ABC):
     student_layers: tuple[int, ...] = ()
     #: Numbers of the teacher's layers whose hidden states it compares.
     teacher_layers: tuple[int, ...] = ()
+    #: Numbers of the student's layers whose queries, keys and values it compares; 1 is the first layer, -1 the last.
+    student_projections: tuple[int, ...] = ()
+    #: Numbers of the teacher's layers whose queries, keys and values it compares.
+    teacher_projections: tuple[int, ...] = ()
+    #: Whether the loss changes over the fit, so that batches have `PROGRESS`; they have it in a fit only.
+    needs_progress: bool = False
 
     def prepare_(self, student: PreTrainedModel, teacher: PreTrainedModel) -> None:
-        """Create the parameters that depend on the models; does nothing by default.
+        """Check the models, choose layers and create the parameters that depend on them; does nothing by default.
+
+        It may be called again with the same or other models.
 
         Args:
             student: The student, in its final shape.

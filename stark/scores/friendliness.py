@@ -39,7 +39,7 @@ class Friendliness(GradientScore):
         assert distilled is not None  # score_units checks it
         loss = self.compared_by(distilled.loss)
         with torch.no_grad():
-            of_student = outputs_of(distilled.student, batch, loss.student_layers)
+            of_student = outputs_of(distilled.student, batch, loss.student_layers, loss.student_projections)
         compared: Tensor = loss(problem, of_student, outputs, batch, "none")
         return compared
 

@@ -153,7 +153,8 @@ def _score_batch(
     masks = [torch.ones(len(inputs), n, device=inputs.device, dtype=model.dtype, requires_grad=True) for n in sizes]
     split = len(sizes) // 2
     with unit_masks(model, UnitMasks(masks[:split], masks[split:])):
-        outputs = outputs_of(model, batch, () if distilled is None else distilled.loss.teacher_layers)
+        asked = () if distilled is None else (distilled.loss.teacher_layers, distilled.loss.teacher_projections)
+        outputs = outputs_of(model, batch, *asked)
     added: list[Tensor] = []
     for number, part in enumerate(parts, start=1):
         loss = part.losses(problem, outputs, batch, distilled).sum()

@@ -10,7 +10,7 @@ from pipeline.parsing.objects import build
 from tests.docs.pages import BLOCK, DOCS
 
 PAGE = (DOCS / "losses.md").read_text(encoding="utf-8")
-INTERFACES = {stark.Loss, stark.LogitLoss}
+INTERFACES = {stark.Loss, stark.LogitLoss, stark.LayerLoss}
 
 
 def offered():

@@ -2,8 +2,10 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from stark.encoders.cutting import shrink_
+from stark.encoders.layers import encoder_layers
 from stark.forward.classifying import classify, outputs_of
-from tests.tiny import FAMILIES, tiny_batch, tiny_classifier
+from tests.tiny import FAMILIES, random_masks, tiny_batch, tiny_classifier
 
 
 class Waits(TorchDispatchMode):
@@ -46,3 +48,32 @@ def test_nothing_is_waited_for(family):
     with Waits() as waits:
         classify(model, batch).sum().backward()
     assert waits.found == []
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_projections_are_those_of_a_layers_input(family):
+    model, batch = tiny_classifier(family, layers=3).train(False), tiny_batch()
+    masks = random_masks(model)
+    masks.heads[:] = [torch.tensor([1, 0, 1, 1]), torch.ones(4), torch.zeros(4)]
+    for shrunk in (False, True):
+        if shrunk:
+            shrink_(model, masks)
+        plain = outputs_of(model, batch, (0, 1, 2, 3))
+        outputs = outputs_of(model, batch, (), (1, 2, -1))
+        torch.testing.assert_close(outputs.logits, plain.logits)
+        assert outputs.hidden_states == {}
+        for layer, found in outputs.projections.items():
+            view = encoder_layers(model)[layer - 1 if layer > 0 else layer]
+            states = plain.hidden_states[layer - 1 if layer > 0 else 2]
+            for name in ("query", "key", "value"):
+                torch.testing.assert_close(getattr(found, name), getattr(view, name)(states))
+            assert found.of_heads(found.query).shape == (3, view.num_heads, 10, 8)
+        assert outputs.projections.keys() == {1, 2, -1}
+        assert not any(linear._forward_hooks for linear in model.modules() if isinstance(linear, torch.nn.Linear))
+
+
+def test_a_compiled_model_gives_no_projections():
+    model = tiny_classifier()
+    model._compiled_call_impl = model.forward
+    with pytest.raises(ValueError, match=r"leave out callbacks\.Compilation"):
+        outputs_of(model, tiny_batch(), (), (-1,))
