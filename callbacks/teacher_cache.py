@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.utilities import rank_zero_info
 from torch import nn
 
 from callbacks.scoring import scoring_batches
@@ -18,6 +20,7 @@ from lightning_modules.teacher_outputs import TeacherOutputs, ask_teacher
 from stark.choices import ScoringSplit
 from stark.errors import StarkTypeError
 from stark.storage import is_file
+from stark.storage.space import free_disk, free_memory, gigabytes
 from stark.telling import warn_once
 
 __all__ = ["TeacherCache"]
@@ -47,8 +50,9 @@ class TeacherCache(Callback):
             keeps the outputs in memory, for this fit alone. A file is identified by the teacher's weights, the rows,
             the tokenisation, the batches and the precision.
         hidden_states: Numbers of layers whose hidden states are stored as well, counted as in transformers (0 is the
-            embeddings, -1 the last layer), in addition to those that the module's loss compares. They take
-            ``4 * hidden_size`` bytes per token and layer.
+            embeddings, -1 the last layer), in addition to those that the module's loss compares. They are stored in
+            bfloat16 and take ``2 * hidden_size`` bytes per token and layer; a line tells their size before they are
+            computed. If memory or disk have no room for them, the teacher is asked at every step, and that is told.
 
     Raises:
         StarkTypeError: If the module has no teacher, or the data module has no ``fingerprint(split)``.
@@ -66,6 +70,7 @@ class TeacherCache(Callback):
         """Keep the settings."""
         self.folder = folder
         self.hidden_states = list(hidden_states)
+        self._has_room = True
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check that there is a teacher."""
@@ -76,6 +81,7 @@ class TeacherCache(Callback):
         """Discard the outputs of an earlier fit, which may belong to other rows."""
         assert isinstance(pl_module, DistillationModule)  # checked in setup
         pl_module.teacher_outputs = None
+        self._has_room = True
 
     def on_train_batch_start(
         self,
@@ -91,25 +97,57 @@ class TeacherCache(Callback):
                 "TeacherCache does not store queries, keys and values, which the loss compares: the teacher is asked "
                 "at every step"
             )
-        elif pl_module.teacher_outputs is None:
-            pl_module.teacher_outputs = self._answers(trainer, pl_module).to(pl_module.device)
+        elif pl_module.teacher_outputs is None and self._has_room:
+            outputs = self._answers(trainer, pl_module)
+            self._has_room = outputs is not None
+            pl_module.teacher_outputs = outputs if outputs is None else outputs.to(pl_module.device)
 
-    def _answers(self, trainer: Trainer, module: DistillationModule) -> TeacherOutputs:
+    def _answers(self, trainer: Trainer, module: DistillationModule) -> TeacherOutputs | None:
+        """The stored outputs, or those of a pass; None if there is no room for them."""
         key = self._key(trainer, module)
         path = None if self.folder is None else Path(self.folder) / f"{key[:32]}.safetensors"
         stored = None if path is None else _load(path, key)
         # All processes must agree; otherwise some would wait for the others in the pass.
         if trainer.strategy.reduce_boolean_decision(stored is not None, all=True) and stored is not None:
             return stored
+        if not trainer.strategy.reduce_boolean_decision(self._fits(trainer, module), all=True):
+            return None
         data = trainer.datamodule  # type: ignore[attr-defined]  # set by the data connector
         batches = scoring_batches(data, "train", "example", module.device)
         with trainer.precision_plugin.val_step_context():
             outputs = ask_teacher(nn.Module.to(module.teacher, module.device), batches, key, self._layers(module))
         # Frees device memory; scoring moves the teacher back to the device.
         nn.Module.to(module.teacher, "cpu")
-        if path is not None and trainer.is_global_zero:
+        if path is None:
+            return outputs
+        if trainer.is_global_zero:
             outputs.save(path)
-        return outputs
+        trainer.strategy.barrier()
+        # Hidden states are read from the file when they are needed, and the memory of the pass is freed. A process on
+        # another machine may not see the file.
+        return (_load(path, key) if self._layers(module) else None) or outputs
+
+    def _fits(self, trainer: Trainer, module: DistillationModule) -> bool:
+        """Whether there is room for the hidden states; their size is told, and that there is no room."""
+        if not (layers := self._layers(module)):
+            return True
+        data = trainer.datamodule  # type: ignore[attr-defined]  # set by the data connector
+        batches = scoring_batches(data, "train", "example", torch.device("cpu"))
+        tokens = sum(int(batch["attention_mask"].sum()) for batch in batches)
+        size = 2 * tokens * len(layers) * int(module.teacher.config.hidden_size)
+        rank_zero_info(f"TeacherCache: the teacher's hidden states of {len(layers)} layers take {gigabytes(size)}")
+        # The pass has them in memory twice, batch by batch and as a whole.
+        rooms = [("memory", free_memory(), 2 * size)]
+        if self.folder is not None:
+            rooms.append((f"the disk of {self.folder}", free_disk(Path(self.folder)), size))
+        for name, free, needed in rooms:
+            if needed > free:
+                warn_once(
+                    f"TeacherCache needs {gigabytes(needed)} for hidden states and {name} has {gigabytes(free)} free: "
+                    "the teacher is asked at every step"
+                )
+                return False
+        return True
 
     def _layers(self, module: DistillationModule) -> list[int]:
         return list(dict.fromkeys([*self.hidden_states, *module.loss.teacher_layers]))

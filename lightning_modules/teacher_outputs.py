@@ -27,8 +27,8 @@ class TeacherOutputs:
         idx: Number of each row, ``(rows,)``, int64.
         logits: Shape ``(rows, num_labels)``, float32 or wider.
         lengths: Number of tokens of each row, ``(rows,)``, int64.
-        hidden_states: Hidden states of all real tokens, rows concatenated, ``(sum of lengths, hidden_size)``, by number
-            of the layer (0: the embeddings; negative: from the end).
+        hidden_states: Hidden states of all real tokens, rows concatenated, ``(sum of lengths, hidden_size)``, bfloat16,
+            by number of the layer (0: the embeddings; negative: from the end).
 
     Examples:
         >>> outputs = TeacherOutputs("a", torch.tensor([7, 4]), torch.tensor([[0.5], [2.0]]), torch.tensor([3, 2]))
@@ -93,14 +93,15 @@ class TeacherOutputs:
             width: Padded length of the batch.
 
         Returns:
-            Hidden states by layer, ``(batch, width, hidden_size)``, on the device of `idx`; zeros for padding.
+            Hidden states by layer, ``(batch, width, hidden_size)``, float32, on the device of `idx`; zeros for padding.
         """
         rows = idx.cpu()
         position = torch.arange(width)
         real = position < self._lengths[rows][:, None]
         token = torch.where(real, self._starts[rows][:, None] + position, 0)
         return {
-            layer: (states[token] * real[:, :, None]).to(idx.device) for layer, states in self._hidden_states.items()
+            layer: (states[token] * real[:, :, None]).to(idx.device).float()
+            for layer, states in self._hidden_states.items()
         }
 
     def save(self, path: Path) -> None:
@@ -150,7 +151,8 @@ def ask_teacher(
         teacher: The teacher, in eval mode.
         batches: Batches on the teacher's device, with ``idx``; the same on every process.
         key: See `TeacherOutputs`.
-        hidden_states: Numbers of the layers whose hidden states are stored, as in transformers' ``hidden_states``.
+        hidden_states: Numbers of the layers whose hidden states are stored in bfloat16, as in transformers'
+            ``hidden_states``.
 
     Returns:
         The outputs, on the CPU.
@@ -177,6 +179,7 @@ def ask_teacher(
 def _ask(teacher: PreTrainedModel, batch: Batch, hidden_states: Sequence[int]) -> dict[str, Tensor]:
     real = batch["attention_mask"].bool()
     outputs = outputs_of(teacher, batch, hidden_states)
-    kept = {f"{_HIDDEN}{layer}": states[real] for layer, states in outputs.hidden_states.items()}
+    # Half the size, with three significant digits; logits stay as they are.
+    kept = {f"{_HIDDEN}{layer}": states[real].bfloat16() for layer, states in outputs.hidden_states.items()}
     answer = {"idx": batch["idx"], "logits": outputs.logits, "lengths": real.sum(1), **kept}
     return {name: tensor.cpu() for name, tensor in answer.items()}

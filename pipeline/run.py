@@ -144,7 +144,9 @@ def _check(settings: RunSettings) -> GLUEDataModule:
             f"trainer.val_check_interval is {settings.trainer.val_check_interval}, but an epoch has {batches} batches: "
             "choose fewer, or null to evaluate after each epoch"
         )
-    check_rankings(settings, loss_of(settings.distillation))
+    loss = loss_of(settings.distillation)
+    check_rankings(settings, loss)
+    loss.prepare_(model, model)  # refuses kinds of label and layers before the finetuning; heads are cut only later
     if settings.student.layers is not None:
         layers_to_keep(len(encoder_layers(model)), settings.student.layers, settings.student.which)
     return data

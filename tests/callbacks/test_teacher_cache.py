@@ -5,7 +5,11 @@ import torch
 from pytorch_lightning import Callback
 
 from callbacks import Pruning, Rewinding, TeacherCache, TeacherSparsification
-from stark.forward.classifying import classify
+from stark.forward.classifying import classify, outputs_of
+from stark.losses.hidden_states import HiddenStates
+from stark.storage import read_tensors
+from stark.storage.space import gigabytes
+from stark.telling import warn_once
 from tests.tasks import StopAt, Stopped, differences, fit, make_trainer
 
 
@@ -110,3 +114,49 @@ def test_a_resumed_fit_gets_the_same_bits(tiny_task, tmp_path, folder):
 def test_it_needs_a_teacher(tiny_task, tmp_path):
     with pytest.raises(TypeError, match="TeacherCache needs a DistillationModule, got FinetuningModule"):
         fit(make_trainer(tmp_path, [TeacherCache()]), tiny_task.finetuning(), tiny_task.data())
+
+
+def test_hidden_states_are_read_from_the_file_and_their_size_is_told(tiny_task, tmp_path, caplog):
+    folder = tmp_path / "answers"
+    seen = []
+
+    class Look(Callback):
+        def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+            told = module.ask(batch).hidden_states
+            now = outputs_of(module.teacher, batch, module.loss.teacher_layers).hidden_states
+            real = batch["attention_mask"].bool()
+            seen.append(max((told[n] - now[n])[real].abs().max() / now[n].abs().max() for n in now))
+
+    def train(name, *callbacks):
+        module = tiny_task.distillation(loss=HiddenStates())
+        fit(make_trainer(tmp_path / name, list(callbacks), max_epochs=1), module, tiny_task.data())
+        return module
+
+    with caplog.at_level(logging.INFO):
+        first = train("a", TeacherCache(str(folder)), Look())
+    (file,) = folder.iterdir()
+    tensors, _ = read_tensors(file)
+    states = [tensor for name, tensor in tensors.items() if name.startswith("hidden_states/")]
+    assert {state.dtype for state in states} == {torch.bfloat16}
+    size = sum(2 * state.numel() for state in states)
+    assert f"the teacher's hidden states of {len(states)} layers take {gigabytes(size)}" in caplog.text
+    assert max(seen) < 1 / 256
+    again = train("b", TeacherCache(str(folder)))
+    assert differences(first.state_dict(), again.state_dict()) == []
+
+
+@pytest.mark.parametrize(("name", "place"), [("free_memory", "memory"), ("free_disk", "the disk of")])
+def test_without_room_the_teacher_is_asked_at_every_step(tiny_task, tmp_path, monkeypatch, caplog, name, place):
+    monkeypatch.setattr(f"callbacks.teacher_cache.{name}", lambda *_: 1000)
+    module = tiny_task.distillation(loss=HiddenStates())
+    warn_once.cache_clear()
+    folder = tmp_path / "answers"
+    fit(make_trainer(tmp_path / "a", [TeacherCache(str(folder))], max_epochs=1), module, tiny_task.data())
+    assert module.teacher_outputs is None
+    assert not folder.exists()
+    (line,) = [record.message for record in caplog.records if "TeacherCache needs" in record.message]
+    assert place in line
+    # Logits are small, so that they are stored.
+    plain = tiny_task.distillation()
+    fit(make_trainer(tmp_path / "b", [TeacherCache(str(folder))], max_epochs=1), plain, tiny_task.data())
+    assert plain.teacher_outputs is not None

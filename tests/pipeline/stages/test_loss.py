@@ -63,6 +63,11 @@ def test_a_run_trains_and_scores_with_it(plugin, tiny_task, tmp_path):
 def test_what_cannot_be_a_loss_is_told_before_anything_is_written(plugin, tiny_task, tmp_path, capsys):
     for given, message in (
         (["--distillation.loss", "stark.NoSuchLoss"], "NoSuchLoss"),
+        (["--distillation.loss", "stark.StandardizedLogits"], "StandardizedLogits needs 3 classes or more"),
+        (
+            ["--distillation.loss", '{"class_path": "stark.HiddenStates", "init_args": {"layers": [9]}}'],
+            "layers are [9], and the teacher has the layers 0 to",
+        ),
         ([*plugin, "--baselines", "[kl_friendliness]"], "needs stark.SoftTargets"),
         ([*plugin, "--distillation.temperature", "3"], "distillation.loss is given together with"),
     ):
