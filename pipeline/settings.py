@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from datamodules import open_task
+from pipeline.parsing.objects import plain
 from pipeline.parsing.plugins import Plugin
 from stark.budgets.checks import check_sparsity
 from stark.choices import ClassWeights, LayerChoice, ScoreReduction, ScoringSplit
@@ -137,6 +138,7 @@ class DistillationSettings(FitSettings):
 
     def __post_init__(self) -> None:
         """Check that the loss is described once."""
+        self.loss = plain(self.loss)
         if self.loss is not None and (self.temperature is not None or self.distillation_weight is not None):
             raise StarkError(
                 "distillation.loss is given together with distillation.temperature or "
@@ -148,7 +150,8 @@ class DistillationSettings(FitSettings):
         if isinstance(self.loss, str):
             return {"class_path": self.loss}
         if self.loss is not None:
-            return self.loss
+            copied: dict[str, Any] = plain(self.loss)  # the parser of a fit changes lists of objects in place
+            return copied
         given = {"temperature": self.temperature, "weight": self.distillation_weight}
         settings = {name: value for name, value in given.items() if value is not None}
         return {"class_path": "stark.SoftTargets", "init_args": settings}
@@ -175,6 +178,7 @@ class StudentSettings:
 
     def __post_init__(self) -> None:
         """Check that exactly one way is chosen."""
+        self.score, self.budget = plain(self.score), plain(self.budget)
         if (self.sparsity is None) == (self.layers is None):
             raise StarkError(
                 f"student.sparsity is {self.sparsity} and student.layers {self.layers}: give one of them and set the "

@@ -4,13 +4,17 @@ import json
 
 import pytest
 import torch
+from jsonargparse import ArgumentParser
 from safetensors.torch import load_file
 
 from cli import main
 from pipeline.settings import DistillationSettings
 from pipeline.stages.loss import loss_of, trained_loss
+from stark.losses.dist import DIST
+from stark.losses.hidden_states import HiddenStates
 from stark.losses.kl_divergence import KLDivergence
 from stark.losses.soft_targets import SoftTargets
+from stark.losses.weighted import WeightedSum
 from stark.model_folders.model_folder import load_classifier
 from tests.pipeline.runs import options, read
 
@@ -82,5 +86,42 @@ def test_what_cannot_be_a_loss_is_told_before_anything_is_written(plugin, tiny_t
 def test_settings_describe_it():
     assert repr(loss_of(DistillationSettings())) == repr(SoftTargets())
     assert repr(loss_of(DistillationSettings(temperature=4.0))) == repr(SoftTargets(4.0))
+    parser = ArgumentParser()
+    parser.add_class_arguments(DistillationSettings, "distillation")
+    parts = [{"class_path": "stark.DIST", "init_args": {"weight": 0.8}}, {"class_path": "stark.HiddenStates"}]
+    of_sum = {"losses": parts, "weights": [1.0, [10.0, 0.0]]}
+    parsed = parser.parse_object({"distillation": {"loss": {"class_path": "stark.WeightedSum", "init_args": of_sum}}})
+    settings = parser.instantiate(parsed).distillation
+    assert repr(loss_of(settings)) == repr(WeightedSum([DIST(weight=0.8), HiddenStates()], [1.0, (10.0, 0.0)]))
+    json.dumps(settings.loss)  # as the manifest of a run does after the loss was built
     described = {"class_path": "stark.KLDivergence", "init_args": {"temperature": 3.0}}
     assert repr(loss_of(DistillationSettings(loss=described))) == repr(KLDivergence(3.0))
+
+
+def test_a_single_fit_trains_with_a_sum(tiny_task, tmp_path):
+    described = {
+        "class_path": "stark.WeightedSum",
+        "init_args": {
+            "losses": [{"class_path": "stark.ReverseKL"}, {"class_path": "stark.MiniLMv2"}],
+            "weights": [1.0, [10.0, 0.0]],
+            "schedule": "cosine",
+        },
+    }
+    models = ["--model.teacher", str(tiny_task.teacher), "--model.student", str(tiny_task.teacher)]
+    data = ["--data.task", "sst2", "--data.data_dir", str(tiny_task.data_dir), "--data.cache_dir", str(tiny_task.cache)]
+    fast = ["--trainer.max_steps", "2", "--trainer.enable_progress_bar", "false"]
+    place = ["--trainer.default_root_dir", str(tmp_path / "fit")]
+    main(
+        [
+            "fit",
+            "--config",
+            "configs/distill.yaml",
+            *data,
+            *models,
+            *fast,
+            *place,
+            "--model.loss",
+            json.dumps(described),
+        ]
+    )
+    assert load_classifier(tmp_path / "fit/model").num_labels == 2
