@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from stark.encoders.masking import unit_masks
 from stark.encoders.units import UnitMasks
 from stark.errors import StarkError
 from stark.forward.classifying import Batch, outputs_of
+from stark.forward.evaluating import evaluating
 from stark.problems.problem import Problem
 from stark.problems.table import problem_of
 from stark.processes import all_gather, processes
@@ -70,9 +71,9 @@ def score_units(
     if parts:
         problem = problem_of(model.config) if problem is None else problem
         with ExitStack() as stack:
-            stack.enter_context(_evaluating(model, frozen=True))  # so that only the masks get gradients
+            stack.enter_context(evaluating(model, frozen=True))  # so that only the masks get gradients
             if distilled is not None:
-                stack.enter_context(_evaluating(distilled.student))
+                stack.enter_context(evaluating(distilled.student))
             stack.enter_context(torch.enable_grad())
             total = _sum_in_order(
                 total,
@@ -99,22 +100,6 @@ def _parts_of(scores: Sequence[Score], distilled: Distilled | None) -> list[Grad
             if type(found.setdefault(part.name, part)) is not type(part):
                 raise StarkError(f"two scores are called {part.name}: rename the class of one of them")
     return list(found.values())
-
-
-@contextmanager
-def _evaluating(model: PreTrainedModel, *, frozen: bool = False) -> Iterator[None]:
-    """Switch a model to eval mode while the context is open, and with ``frozen`` its parameters to constants."""
-    was_training = model.training
-    learning = [parameter for parameter in model.parameters() if frozen and parameter.requires_grad]
-    model.eval()
-    try:
-        for parameter in learning:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        model.train(was_training)
-        for parameter in learning:
-            parameter.requires_grad_(True)
 
 
 def _sum_in_order(total: Tensor, batches: Iterable[Batch], compute: Callable[[Batch], Tensor]) -> Tensor:
