@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -9,6 +10,7 @@ from pytorch_lightning.utilities import rank_zero_info
 from torch import nn
 
 from callbacks.lifecycle import resumes
+from callbacks.refitting import refit_on_train_
 from callbacks.scoring import scoring_batches
 from lightning_modules.base import ClassificationModule
 from stark.budgets.budget import Budget
@@ -44,6 +46,7 @@ class Pruning(Callback):
         scores: File with scores of the same model from an earlier fit, to cut another sparsity without scoring again.
         score: Score by which units are ranked; null means `Expressiveness`.
         budget: Budget, which defines what the sparsity is a fraction of; null means `Units`.
+        refit: Whether the output projections are then solved on rows of train, see `refit_`.
 
     Raises:
         StarkError: If the sparsity lies outside [0, 1), or the score compares with a student.
@@ -66,6 +69,7 @@ class Pruning(Callback):
         scores: str | None = None,
         score: Score | None = None,
         budget: Budget | None = None,
+        refit: bool = False,
     ) -> None:
         """Check the settings."""
         self.sparsity = check_sparsity(sparsity)
@@ -75,6 +79,7 @@ class Pruning(Callback):
         self.scores = scores
         self.score = check_score(score or Expressiveness(), "Pruning.score")
         self.budget = budget
+        self.refit = refit
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Shrink the classifier of a fresh fit."""
@@ -84,10 +89,14 @@ class Pruning(Callback):
             raise StarkTypeError(f"Pruning needs a ClassificationModule, got {type(pl_module).__name__}")
         scores = self._score(trainer, pl_module)
         before = kept_units(pl_module.classifier)
+        dense = copy.deepcopy(pl_module.classifier) if self.refit else None
         pl_module.classifier = prune_(
             pl_module.classifier, self.score, scores, self.sparsity, self.budget, self.round_to
         )
         log_pruning(before, kept_units(pl_module.classifier), self.sparsity)
+        if dense is not None:
+            data = trainer.datamodule  # type: ignore[attr-defined]  # set by the data connector
+            refit_on_train_(pl_module.classifier, dense, data, trainer.strategy.root_device)
 
     def _score(self, trainer: Trainer, module: ClassificationModule) -> UnitScores:
         if self.scores is not None:

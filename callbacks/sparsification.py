@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -11,6 +12,7 @@ from torch import nn
 from callbacks.layer_dropping import LayerDropping
 from callbacks.lifecycle import has_trial, resumes
 from callbacks.pruning import Pruning
+from callbacks.refitting import refit_on_train_
 from callbacks.saving import inputs_of
 from callbacks.scoring import scoring_batches
 from lightning_modules.distillation import DistillationModule
@@ -21,6 +23,7 @@ from stark.errors import StarkError, StarkTypeError
 from stark.model_folders.model_folder import save_classifier
 from stark.model_folders.model_inputs import ModelInputs
 from stark.pruning import choose_units
+from stark.refitting import output_projections
 from stark.scores.knowledgeableness import score_or_lam
 from stark.scores.score import Distilled, Score
 from stark.scores.scoring import score_units
@@ -49,6 +52,7 @@ class TeacherSparsification(Callback):
             again.
         score: Score by which units are ranked, instead of `Knowledgeableness` with lam.
         budget: Budget, which defines what the sparsity is a fraction of; null means `Units`.
+        refit: Whether the output projections are then solved on rows of train, see `refit_`.
 
     Raises:
         StarkError: If sparsity or lam is out of range, or not exactly one of lam and score is given.
@@ -71,11 +75,13 @@ class TeacherSparsification(Callback):
         scores: str | None = None,
         score: Score | None = None,
         budget: Budget | None = None,
+        refit: bool = False,
     ) -> None:
         """Check the settings."""
         self.score = score_or_lam(score, lam)
         self.sparsity = check_sparsity(sparsity)
         self.budget = budget
+        self.refit = refit
         self.split: ScoringSplit = split
         self.reduction: ScoreReduction = reduction
         self.scores = scores
@@ -111,7 +117,12 @@ class TeacherSparsification(Callback):
             f"TeacherSparsification: requested sparsity {self.sparsity:g} by {self.score}; heads "
             f"{achieved_sparsity(masks.heads):.3f}, neurons {achieved_sparsity(masks.neurons):.3f}"
         )
+        dense = copy.deepcopy(module.teacher) if self.refit else None
         module.shrink_teacher(masks)
+        if dense is not None:
+            data = trainer.datamodule  # type: ignore[attr-defined]  # set by the data connector
+            refit_on_train_(module.teacher, dense, data, trainer.strategy.root_device)
+            module.keep_refitted(output_projections(module.teacher))
         if trainer.is_global_zero:
             folder = Path(trainer.default_root_dir)
             scores.save(folder / "teacher_scores.safetensors")

@@ -160,6 +160,20 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
         lengths = rows.lengths if grouped else torch.zeros(len(rows))
         return self._loader(rows, f"scoring {split}", batch_sampler=evaluation_batches(lengths, self.batch_size))
 
+    def refitting_dataloader(self, tokens: int) -> LazyDataLoader:
+        """Return batches of randomly chosen rows of train, the same on every process, and sorted by length.
+
+        The rows depend on ``seed``. Rows without a label are among them.
+
+        Args:
+            tokens: Number of tokens that the rows have together, at least; all rows of train if they have fewer.
+        """
+        rows = self._rows("train")
+        order = torch.randperm(len(rows), generator=seeded_generator("refitting", self.seed))
+        before = rows.lengths[order].cumsum(0) - rows.lengths[order]
+        chosen = rows.select(order[before < tokens])
+        return self._loader(chosen, "refitting", batch_sampler=evaluation_batches(chosen.lengths, self.batch_size))
+
     def train_token_ids(self) -> Tensor:
         """Return the distinct token ids that occur in training, ascending, including padding."""
         known = self._rows("train").token_ids()

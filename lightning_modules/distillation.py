@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -36,7 +36,8 @@ class DistillationModule(ClassificationModule):
     The student is trained with dropout; the teacher is in eval mode. The teacher's outputs are computed at every step,
     or once for every row if the fit has a `TeacherCache`. The teacher is not a submodule: it needs no gradients, no
     optimizer state, no communication between processes and no copy in checkpoints. A checkpoint identifies it by its
-    folder, a hash of its dense weights and the units that it kept; a resumed fit loads and shrinks it again.
+    folder, a hash of its dense weights and the units that it kept; a resumed fit loads and shrinks it again. If it was
+    refitted in the fit, the refitted weights are in the checkpoint, too.
 
     Source: the paper's section 3.1; GeneZC/StarK `run_distillation.py`.
 
@@ -93,6 +94,7 @@ class DistillationModule(ClassificationModule):
         dense = load_classifier(teacher, label_names=self.label_names, kind=kind, new_head=False)
         self._frozen = [dense.requires_grad_(False)]
         self._teacher_hash = hash_tensors(self.teacher.state_dict())
+        self._refitted: dict[str, Tensor] = {}
         #: The teacher's outputs for every row of train; if None, they are computed at every step.
         self.teacher_outputs: TeacherOutputs | None = None
         self.classifier = load_classifier(student, label_names=self.label_names, kind=kind)
@@ -138,9 +140,20 @@ class DistillationModule(ClassificationModule):
         self._frozen = [shrink_(self.teacher, masks)]
         self.teacher_outputs = None
 
+    def keep_refitted(self, weights: Mapping[str, Tensor]) -> None:
+        """Give the shrunk teacher refitted weights, which checkpoints then contain.
+
+        Args:
+            weights: Weights by their names in the teacher's state; see `output_projections`.
+        """
+        self._refitted = dict(weights)
+        self.teacher.load_state_dict(self._refitted, strict=False)
+        self.teacher_outputs = None
+
     def teacher_identity(self) -> dict[str, Any]:
-        """Return the hash of the teacher's dense weights and the units that it kept, which identify it."""
-        return {"hash": self._teacher_hash, "kept_units": kept_units(self.teacher).to_json()}
+        """Return hashes of the teacher's dense weights and of refitted ones, and the units that it kept."""
+        refitted = {"refitted": hash_tensors(self._refitted)} if self._refitted else {}
+        return {"hash": self._teacher_hash, "kept_units": kept_units(self.teacher).to_json(), **refitted}
 
     @torch.no_grad()
     def ask(self, batch: Batch) -> Outputs:
@@ -198,7 +211,7 @@ class DistillationModule(ClassificationModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the identity of the teacher and the description of the loss."""
         super().on_save_checkpoint(checkpoint)
-        checkpoint["teacher"] = self.teacher_identity()
+        checkpoint["teacher"] = {**self.teacher_identity(), "weights": self._refitted}
         checkpoint["loss"] = repr(self.loss)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -217,6 +230,8 @@ class DistillationModule(ClassificationModule):
         kept, current = KeptUnits.from_json(saved["kept_units"]), kept_units(self.teacher)
         if kept != current:
             self.shrink_teacher(kept.masks_within(current))
+        if weights := saved.get("weights"):
+            self.keep_refitted(weights)
         if self._trainer is not None and self.trainer.training:
             # Both models have their shapes only now: callbacks do not cut those of a resumed fit.
             self._prepare_loss()

@@ -175,6 +175,8 @@ class StudentSettings:
     #: Class path of the budget, which counts what the sparsity is a fraction of, or its class_path and init_args; null
     #: for `stark.Units`.
     budget: str | dict[str, Any] | None = None
+    #: Whether the cut student's output projections are solved on rows of train, before it is distilled.
+    refit: bool = False
 
     def __post_init__(self) -> None:
         """Check that exactly one way is chosen."""
@@ -189,6 +191,10 @@ class StudentSettings:
         elif self.score is not None or self.budget is not None:
             raise StarkError(
                 "student.score and student.budget rank units, but student.layers drops layers: leave them out"
+            )
+        elif self.refit:
+            raise StarkError(
+                "student.refit makes up for removed heads and neurons, but student.layers drops layers: leave it out"
             )
 
 
@@ -205,6 +211,8 @@ class TeacherSettings:
     #: Class path of the budget, which counts what a sparsity is a fraction of, or its class_path and init_args; null
     #: for `stark.Units`.
     budget: str | dict[str, Any] | None = None
+    #: Whether the cut teachers' output projections are solved on rows of train.
+    refit: bool = False
 
     def __post_init__(self) -> None:
         """Check the ranges."""

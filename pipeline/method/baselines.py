@@ -148,7 +148,7 @@ def _assistant(context: RunContext) -> list[Stage]:
         Stage(
             cut.name,
             (folder.finetune.name, folder.prune.name),
-            {**settings.group("student"), **context.plugins},
+            {**settings.group("student"), **context.plugins, **(context.refitting if settings.student.refit else {})},
             (cut.name,),
             lambda *_: sparsify.cut_assistant(settings, cut.path, dense, folder.student_scores.path),
         ),

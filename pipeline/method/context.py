@@ -40,6 +40,7 @@ class RunContext:
         folder: Places of the run or the repetition.
         plugins: Digests of the plugins' content.
         fitting: Settings and content that every fit depends on.
+        refitting: Settings and content that every refitting depends on.
         scoring: Settings and content that every scoring depends on.
         distilling: Settings and content that every distillation depends on.
         friendliness: Settings and content that a scoring against the trial student depends on.
@@ -55,7 +56,8 @@ class RunContext:
         batches |= self.plugins
         self.fitting: dict[str, Any] = {**batches, **settings.group("trainer")}
         accelerator = {"trainer.accelerator": settings.trainer.accelerator}
-        self.scoring: dict[str, Any] = {**batches, **settings.group("scoring"), **accelerator}
+        self.refitting: dict[str, Any] = {**batches, **accelerator}
+        self.scoring: dict[str, Any] = {**self.refitting, **settings.group("scoring")}
         self.distilling: dict[str, Any] = {**self.fitting, **settings.group("distillation"), **_unlabelled(data)}
         self.friendliness = {**self.scoring, **{name: self.distilling[name] for name in LOSS_SETTINGS}}
         self.friendliness["distillation.class_weights"] = settings.distillation.class_weights
@@ -123,6 +125,9 @@ class RunContext:
         """
         found: dict[str, Any] = {"sparsity": teacher.sparsity, **self.plugins}
         found["teacher.budget"] = self.settings.teacher.budget
+        found["teacher.refit"] = self.settings.teacher.refit
+        if self.settings.teacher.refit:
+            found |= self.refitting
         if isinstance(teacher, RankedTeacher):
             seed = {"seed": self.settings.seed} if teacher.ranking == "random" else {}
             return {**found, "ranking": teacher.ranking, **seed}

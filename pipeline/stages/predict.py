@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from callbacks.scoring import scoring_batches
-from datamodules import GLUEDataModule
 from pipeline.search.candidates import Candidate
 from pipeline.search.prediction import HeldOut, Prediction, cross_fit, folds, predict
 from pipeline.settings import RunSettings
 from pipeline.stages.loss import trained_loss
 from pipeline.stages.ranking import budget_of, score_of, teacher_score
-from pipeline.stages.scorer import on_device, scorer
+from pipeline.stages.scorer import on_device, open_data, scorer
 from stark.encoders.units import UnitMasks
 from stark.pruning import choose_units
 from stark.scores.score import Distilled
@@ -42,9 +41,7 @@ def predict_students(
     """
     trainer, split, reduction = scorer(settings), settings.scoring.split, settings.scoring.reduction
     teacher, student = on_device(trainer, dense, trial)
-    data = GLUEDataModule(model_name_or_path=str(dense), seed=settings.seed, **settings.data)
-    data.prepare_data()
-    data.setup("fit")
+    data = open_data(settings, dense)
     batches = list(scoring_batches(data, "selection", reduction, trainer.strategy.root_device))
     score, budget = teacher_score(settings), budget_of(settings, "teacher")
     loss = trained_loss(settings.distillation, student, teacher, trial.parent)

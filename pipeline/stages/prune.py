@@ -11,7 +11,7 @@ from pipeline.run_folder import MODEL, STUDENT_SCORES
 from pipeline.settings import RunSettings
 from pipeline.stages.leaving import log_pictures, save_model
 from pipeline.stages.ranking import budget_of, student_score
-from pipeline.stages.scorer import data_for_scoring, scorer
+from pipeline.stages.scorer import data_for_scoring, refit_, scorer
 from stark.encoders.layer_dropping import drop_layers
 from stark.encoders.layers import kept_units
 from stark.model_folders.model_folder import load_classifier, load_tokenizer
@@ -43,5 +43,7 @@ def cut_student(settings: RunSettings, folder: Path, dense: Path) -> None:
         before = kept_units(model)
         model = prune_(model, score, scores, student.sparsity, budget_of(settings, "student"), student.round_to)
         log_pruning(before, kept_units(model), student.sparsity)
+        if student.refit:
+            model = refit_(settings, model, dense)
     save_model(model, folder / MODEL, load_tokenizer(dense))
     log_pictures(settings, folder, lambda figures: figures.mask_figures(folder / MODEL, dense))

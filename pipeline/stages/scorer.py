@@ -1,4 +1,4 @@
-"""What scoring needs: a device, models on that device, batches, and the losses that the models were trained with."""
+"""What scoring and refitting need: a device, models on that device, rows, and losses of the fits of the models."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pytorch_lightning import Trainer
 from torch import nn
 from transformers import PreTrainedModel
 
+from callbacks.refitting import refit_on_train_
 from callbacks.scoring import scoring_batches
 from datamodules import GLUEDataModule
 from pipeline.settings import FitSettings, RunSettings
@@ -16,7 +17,7 @@ from stark.forward.classifying import Batch
 from stark.model_folders.model_folder import load_classifier
 from stark.problems.problem import Problem
 
-__all__ = ["data_for_scoring", "on_device", "scorer"]
+__all__ = ["data_for_scoring", "on_device", "open_data", "refit_", "scorer"]
 
 
 def scorer(settings: RunSettings) -> Trainer:
@@ -38,6 +39,37 @@ def on_device(trainer: Trainer, teacher: Path, student: Path) -> tuple[PreTraine
     return nn.Module.to(first, device), nn.Module.to(second, device)
 
 
+def open_data(settings: RunSettings, tokenizer: Path) -> GLUEDataModule:
+    """The run's rows of train and selection.
+
+    Args:
+        settings: The run's settings.
+        tokenizer: Folder with the tokenizer.
+
+    Returns:
+        The data module, set up.
+    """
+    data = GLUEDataModule(model_name_or_path=str(tokenizer), seed=settings.seed, **settings.data)
+    data.prepare_data()
+    data.setup("fit")
+    return data
+
+
+def refit_(settings: RunSettings, model: PreTrainedModel, dense: Path) -> PreTrainedModel:
+    """Refit a cut model on rows of train; see `stark.refitting`.
+
+    Args:
+        settings: The run's settings.
+        model: The cut model; it is changed.
+        dense: Model folder of the model that it was cut from.
+
+    Returns:
+        The cut model.
+    """
+    device = scorer(settings).strategy.root_device
+    return refit_on_train_(model, load_classifier(dense), open_data(settings, dense), device)
+
+
 def data_for_scoring(
     settings: RunSettings, tokenizer: Path, trainer: Trainer, fit: FitSettings
 ) -> tuple[Iterable[Batch], Problem]:
@@ -52,9 +84,7 @@ def data_for_scoring(
     Returns:
         The batches, in a fixed order, and the kind of label with the losses.
     """
-    data = GLUEDataModule(model_name_or_path=str(tokenizer), seed=settings.seed, **settings.data)
-    data.prepare_data()
-    data.setup("fit")
+    data = open_data(settings, tokenizer)
     device = trainer.strategy.root_device
     batches = scoring_batches(data, settings.scoring.split, settings.scoring.reduction, device)
     return batches, data.task.problem.for_train(data.train_labels(), fit.class_weights)

@@ -17,7 +17,7 @@ from pipeline.stages.ranking import (
     student_score,
     teacher_score,
 )
-from pipeline.stages.scorer import data_for_scoring, on_device, scorer
+from pipeline.stages.scorer import data_for_scoring, on_device, refit_, scorer
 from stark.encoders.cutting import shrink_
 from stark.encoders.layer_dropping import drop_layers
 from stark.encoders.layers import encoder_layers
@@ -79,14 +79,18 @@ def cut_teacher(
     """
     model, score = load_classifier(dense), score_of(settings, teacher)
     masks = choose_units(model, score, score.read(scores, model), teacher.sparsity, budget_of(settings, "teacher"))
-    save_model(shrink_(model, masks), folder, load_tokenizer(dense))
+    model = shrink_(model, masks)
+    if settings.teacher.refit:
+        model = refit_(settings, model, dense)
+    save_model(model, folder, load_tokenizer(dense))
     log_pictures(settings, folder, lambda figures: figures.mask_figures(folder, dense))
 
 
 def cut_assistant(settings: RunSettings, folder: Path, dense: Path, scores: Path) -> None:
     """Cut a teacher assistant, half-way between the dense teacher and the student, and write its model folder.
 
-    It loses half of what the student loses: by the same scores, or by dropping layers from the same end.
+    It loses half of what the student loses: by the same scores, or by dropping layers from the same end. It is refitted
+    if the student is.
 
     Source: Mirzadeh et al., 2020, "Improved Knowledge Distillation via Teacher Assistant".
 
@@ -105,4 +109,6 @@ def cut_assistant(settings: RunSettings, folder: Path, dense: Path, scores: Path
         score = student_score(settings)
         parts = score.read(scores, model)
         model = prune_(model, score, parts, student.sparsity / 2, budget_of(settings, "student"), student.round_to)
+        if student.refit:
+            model = refit_(settings, model, dense)
     save_model(model, folder, load_tokenizer(dense))

@@ -12,9 +12,11 @@ def test_a_model_has_no_dropout_meanwhile_and_is_restored_even_after_an_error(tr
     model = tiny_classifier()
     expected = logits(model)
     model.train(training)
-    with pytest.raises(KeyError), evaluating(model):
+    with evaluating(model):
         assert torch.equal(logits(model), expected)
-        raise KeyError
+    assert model.training == training
+    with pytest.raises(ValueError, match="unpack"), evaluating(model):
+        logits(model, {"input_ids": torch.zeros(1, dtype=torch.int64)})
     assert model.training == training
     assert all(parameter.requires_grad for parameter in model.parameters())
 

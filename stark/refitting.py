@@ -1,0 +1,185 @@
+"""Refitting: output projections of a cut model are solved so that its hidden states are the uncut model's again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from stark.encoders.families.table import family_of
+from stark.encoders.family import EncoderLayer
+from stark.encoders.layers import encoder_layers
+from stark.errors import StarkError
+from stark.forward.classifying import Batch, outputs_of
+from stark.forward.evaluating import evaluating
+from stark.least_squares import LeastSquares
+from stark.processes import all_gather
+
+__all__ = ["output_projections", "refit_"]
+
+
+@torch.no_grad()
+def refit_(
+    model: PreTrainedModel, dense: PreTrainedModel, batches: Iterable[Batch], ridge: float = 1e-3
+) -> PreTrainedModel:
+    r"""Solve a cut model's output projections by least squares, so that its hidden states are the uncut model's again.
+
+    Each layer adds to its hidden states what its attention returns, and then what its FFN returns. Let $h$ be the
+    hidden states before such an addition in the cut model, $x$ the input of its output projection (the contexts of the
+    kept heads, or the activations of the kept neurons), and $h^*$ and $f^*$ the hidden states and the added values in
+    the uncut model. For each projection, from the first layer to the last one and attention before FFN, weight and bias
+    minimise
+
+    $$\sum_{\text{tokens}} \lVert W x + b - (h^* + f^* - h) \rVert^2 + \lambda \lVert W - W_{\text{cut}} \rVert^2,$$
+
+    where $h$ and $x$ come from projections that are refitted already. So each projection also corrects what the blocks
+    before it lost, and projections of blocks that lost no unit are refitted as well. A block without units gets a new
+    bias.
+
+    No labels are needed. Padding is ignored. If the family's classification head reads only the first token, only the
+    first tokens count in the last layer. The models run in eval mode and are restored afterwards. All processes must
+    call this function with the same models and batches; all get the weights that process 0 computed.
+
+    Source: Park et al., 2024, "Accurate Retraining-free Pruning for Pretrained Encoder-based Language Models"
+    (K-prune), for the order and the target; Kwon et al., 2022, "A Fast Post-Training Pruning Framework for
+    Transformers", for least squares after a cut, there of masks. Deviation: all units are removed before, and the
+    penalty pulls towards the cut weights.
+
+    Args:
+        model: The cut model; weights and biases of its output projections are changed.
+        dense: The model that it was cut from, on the same device.
+        batches: Batches on the models' device, in a fixed order.
+        ridge: $\lambda$ relative to the mean variance of the inputs, more than 0.
+
+    Returns:
+        The cut model.
+
+    Raises:
+        StarkError: If the models have different numbers of layers, or there is no batch.
+    """
+    layers, uncut = encoder_layers(model), encoder_layers(dense)
+    if len(layers) != len(uncut):
+        raise StarkError(f"cannot refit {len(layers)} layers to {len(uncut)}: refit a model that lost no layer")
+    with evaluating(model), evaluating(dense):
+        states = [_begin(model, batch) for batch in batches]
+        if not states:
+            raise StarkError("cannot refit a model without rows: give at least one batch")
+        for number, (layer, theirs) in enumerate(zip(layers, uncut, strict=True), start=1):
+            for state in states:
+                state.ask(theirs)
+                if number == len(layers) and family_of(model).lean_last_layer:
+                    state.counted[:, 1:] = False
+            for output, rows_of in ((layer.attention_output, _State.attention), (layer.ffn_out, _State.ffn)):
+                _refit_projection_(output, (rows_of(state, layer) for state in states), ridge)
+            for state in states:
+                state.advance(layer)
+    return model
+
+
+def output_projections(model: PreTrainedModel) -> dict[str, Tensor]:
+    """The parameters that `refit_` changes.
+
+    Args:
+        model: A classifier.
+
+    Returns:
+        Copies on the CPU, by their names in the model's state.
+    """
+    linears = [linear for layer in encoder_layers(model) for linear in (layer.attention_output, layer.ffn_out)]
+    own = {id(parameter) for linear in linears for parameter in linear.parameters()}
+    return {
+        name: parameter.detach().cpu().clone() for name, parameter in model.named_parameters() if id(parameter) in own
+    }
+
+
+def _refit_projection_(output: nn.Linear, rows: Iterable[tuple[Tensor, Tensor]], ridge: float) -> None:
+    # Other devices may lack float64.
+    device = output.weight.device if output.weight.is_cuda else torch.device("cpu")
+    fit = LeastSquares(output.in_features, output.out_features, device)
+    for inputs, targets in rows:
+        fit.add(inputs, targets=targets)
+    weight, bias = fit.solve(output.weight, ridge)
+    # Another processor may round differently.
+    output.weight.copy_(all_gather(weight)[0])
+    output.bias.copy_(all_gather(bias)[0])
+
+
+@dataclass
+class _State:
+    """A batch between two layers of both models.
+
+    Args:
+        counted: Which tokens count, ``(batch, length)``.
+        hidden: Hidden states of the cut model, ``(batch, length, hidden_size)``.
+        uncut: Those of the uncut model.
+        args: Further positional arguments of each layer.
+        kwargs: Keyword arguments of each layer.
+        wanted: Sums of hidden states and added values in the uncut model's layer: of attention, and of the FFN.
+    """
+
+    counted: Tensor
+    hidden: Tensor
+    uncut: Tensor
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    wanted: tuple[Tensor, ...] = ()
+
+    def ask(self, theirs: EncoderLayer) -> None:
+        """Compute the next layer of the uncut model."""
+        modules = (theirs.attention_output, theirs.ffn_in, theirs.ffn_out, theirs.module)
+        (_, attended), (middle, _), (_, added), (_, after) = _seen(modules, lambda: self._call(theirs, self.uncut))
+        self.wanted = self.uncut + attended, middle + added
+        self.uncut = after
+
+    def attention(self, layer: EncoderLayer) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of the attention's output projection, ``(tokens, ...)``."""
+        ((context, _),) = _seen((layer.attention_output,), lambda: self._call(layer, self.hidden))
+        return context[self.counted], (self.wanted[0] - self.hidden)[self.counted]
+
+    def ffn(self, layer: EncoderLayer) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of the FFN's output projection, ``(tokens, ...)``."""
+        modules = (layer.ffn_in, layer.ffn_out)
+        (middle, _), (neurons, _) = _seen(modules, lambda: self._call(layer, self.hidden))
+        return neurons[self.counted], (self.wanted[1] - middle)[self.counted]
+
+    def advance(self, layer: EncoderLayer) -> None:
+        """Compute the next layer of the cut model."""
+        self.hidden = self._call(layer, self.hidden)
+
+    def _call(self, layer: EncoderLayer, hidden: Tensor) -> Tensor:
+        return cast(Tensor, layer.module(hidden, *self.args, **self.kwargs))
+
+
+def _begin(model: PreTrainedModel, batch: Batch) -> _State:
+    """A batch before the first layer, where both models have the same hidden states."""
+    found: list[_State] = []
+
+    def keep(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        hidden, *others = args
+        found.append(_State(batch["attention_mask"].bool(), hidden, hidden, tuple(others), kwargs))
+
+    handle = encoder_layers(model)[0].module.register_forward_pre_hook(keep, with_kwargs=True)
+    try:
+        outputs_of(model, batch, layers=(0,))  # with layers, because otherwise the last layer has fewer tokens
+    finally:
+        handle.remove()
+    return found[0]
+
+
+def _seen(modules: Sequence[nn.Module], call: Callable[[], object]) -> list[tuple[Tensor, Tensor]]:
+    """The first input and the output of modules during a call."""
+    found: dict[nn.Module, tuple[Tensor, Tensor]] = {}
+
+    def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        found[module] = inputs[0], output
+
+    with ExitStack() as hooks:
+        for module in modules:
+            hooks.callback(module.register_forward_hook(keep).remove)
+        call()
+    return [found[module] for module in modules]

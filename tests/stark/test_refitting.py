@@ -1,0 +1,173 @@
+"""Refitted models, compared with numpy's least squares and with properties."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from stark.encoders.cutting import shrink_
+from stark.encoders.layers import encoder_layers
+from stark.encoders.units import UnitMasks
+from stark.errors import StarkError
+from stark.refitting import output_projections, refit_
+from tests.tiny import FAMILIES, logits, random_masks, tiny_batch, tiny_classifier
+
+
+def batches(count=4, **options):
+    return [tiny_batch(8, 12, seed=seed, **options) for seed in range(count)]
+
+
+def inputs_of(batch):
+    return {name: batch[name] for name in ("input_ids", "attention_mask")}
+
+
+def seen(model, batch, choose):
+    """Input and output of a linear of each layer."""
+    found = []
+    handles = [
+        choose(layer).register_forward_hook(lambda _, inputs, output: found.append((inputs[0], output)))
+        for layer in encoder_layers(model)
+    ]
+    logits(model, inputs_of(batch))
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+def duplicated(family, kept_heads=2, kept_neurons=8, layers=2):
+    """A model in which each unit is a copy of another one, except for its output weights; masks that keep one of each.
+
+    The output weights differ, so that cutting the copies alone changes what the model computes.
+    """
+    model = tiny_classifier(family, layers=layers, hidden=32, heads=4, neurons=16)
+    with torch.no_grad():
+        for layer in encoder_layers(model):
+            for linear, half in (
+                *((linear, 16) for linear in (layer.query, layer.key, layer.value)),
+                (layer.ffn_in, 8),
+            ):
+                linear.weight[half:] = linear.weight[:half]
+                linear.bias[half:] = linear.bias[:half]
+    keep = UnitMasks([torch.arange(4) < kept_heads] * layers, [torch.arange(16) < kept_neurons] * layers)
+    return model, keep
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_removed_copies_of_kept_units_are_made_up_for(family):
+    dense, keep = duplicated(family)
+    cut = shrink_(copy.deepcopy(dense), keep)
+    new = inputs_of(tiny_batch(5, 9, seed=99))
+    assert (logits(cut, new) - logits(dense, new)).abs().max() > 0.1
+    refit_(cut, dense, batches(), ridge=1e-9)
+    torch.testing.assert_close(logits(cut, new), logits(dense, new), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_first_projection_is_numpys_least_squares_and_later_ones_see_it(family):
+    """The first layer's attention and FFN, computed from the forward passes of both models over real tokens."""
+    dense = tiny_classifier(family)
+    cut = shrink_(copy.deepcopy(dense), random_masks(dense))
+    before, data = copy.deepcopy(cut), batches()
+    refit_(cut, dense, data, ridge=1e-12)
+
+    def rows(choose_inputs, choose_outputs, model):
+        """Inputs of the first layer's projection, what it is to give, and what it gives, at real tokens."""
+        found = ([], [], [])
+        for batch in data:
+            tokens = batch["attention_mask"].bool()
+            x, given = seen(model, batch, choose_outputs)[0]
+            _, wanted = seen(dense, batch, choose_outputs)[0]
+            h, theirs = (seen(some, batch, choose_inputs)[0][0] for some in (model, dense))
+            for part, values in zip(found, (x, theirs + wanted - h, given), strict=True):
+                part.append(values[tokens].double())
+        return [torch.cat(part).numpy() for part in found]
+
+    for inputs, outputs in (
+        (lambda layer: layer.query, lambda layer: layer.attention_output),
+        (lambda layer: layer.ffn_in, lambda layer: layer.ffn_out),
+    ):
+        x, wanted, given = rows(inputs, outputs, cut)
+        wide = np.c_[x, np.ones(len(x))]
+        best, *_ = np.linalg.lstsq(wide, wanted, rcond=None)
+        np.testing.assert_allclose(given, wide @ best, atol=2e-4)
+        _, old_wanted, old_given = rows(inputs, outputs, before)
+        assert ((given - wanted) ** 2).mean() < ((old_given - old_wanted) ** 2).mean()
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
+@pytest.mark.parametrize("empty", [{"empty_heads": 0}, {"empty_neurons": 1}, {"empty_heads": 1, "empty_neurons": 1}])
+def test_an_empty_block_gets_the_mean_of_what_it_is_to_give(family, empty):
+    dense = tiny_classifier(family)
+    cut = refit_(shrink_(copy.deepcopy(dense), random_masks(dense, **empty)), dense, data := batches())
+    if "empty_heads" in empty and empty["empty_heads"] == 0:
+        wanted = torch.cat(
+            [
+                seen(dense, batch, lambda layer: layer.attention_output)[0][1][batch["attention_mask"].bool()]
+                for batch in data
+            ]
+        )
+        torch.testing.assert_close(encoder_layers(cut)[0].attention_output.bias, wanted.mean(0), rtol=0, atol=1e-5)
+    assert torch.isfinite(logits(cut)).all()
+
+
+def test_an_uncut_model_is_not_changed():
+    dense = tiny_classifier()
+    refitted = refit_(copy.deepcopy(dense), dense, batches())
+    torch.testing.assert_close(logits(refitted), logits(dense), rtol=0, atol=1e-5)
+
+
+def test_padding_changes_nothing():
+    dense = tiny_classifier().double()
+    masks = random_masks(dense)
+    padded = [
+        {name: torch.nn.functional.pad(batch[name], (0, 6)) for name in ("input_ids", "attention_mask")}
+        for batch in batches()
+    ]
+    plain, wide = (refit_(shrink_(copy.deepcopy(dense), masks), dense, data) for data in (batches(), padded))
+    torch.testing.assert_close(output_projections(wide), output_projections(plain), rtol=0, atol=1e-9)
+
+
+def test_only_the_first_tokens_count_in_the_last_layer():
+    """Other tokens of the last layer do not reach the logits; with one layer the projection is that of first tokens."""
+    dense = tiny_classifier(layers=1, neurons=8)
+    masks = UnitMasks([torch.ones(4)], [torch.tensor([1, 1, 1, 0, 0, 0, 0, 0])])
+    cut = refit_(shrink_(copy.deepcopy(dense), masks), dense, data := batches(), ridge=1e-12)
+    x, wanted, given = [], [], []
+    for batch in data:
+        inputs, out = seen(cut, batch, lambda layer: layer.ffn_out)[0]
+        _, theirs = seen(dense, batch, lambda layer: layer.ffn_out)[0]
+        for part, values in zip((x, wanted, given), (inputs, theirs, out), strict=True):
+            part.append(values[:, 0].double())
+    x, wanted, given = (torch.cat(part).numpy() for part in (x, wanted, given))
+    wide = np.c_[x, np.ones(len(x))]
+    np.testing.assert_allclose(given, wide @ np.linalg.lstsq(wide, wanted, rcond=None)[0], atol=2e-3)
+
+
+def count_hooks(model):
+    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())
+
+
+def test_modes_gradients_and_hooks_are_restored_and_only_projections_change():
+    dense = tiny_classifier().train()
+    cut = shrink_(copy.deepcopy(dense), random_masks(dense)).train()
+    before = {name: values.clone() for name, values in cut.state_dict().items()}
+    original = copy.deepcopy(dense.state_dict())
+    refit_(cut, dense, batches())
+    hooks = count_hooks(cut)
+    refit_(copied := copy.deepcopy(cut), dense, batches())
+    assert count_hooks(copied) == hooks  # transformers leaves some of its own
+    assert cut.training
+    assert dense.training
+    changed = {name for name, values in cut.state_dict().items() if not torch.equal(values, before[name])}
+    assert changed == set(output_projections(cut))
+    assert len(changed) == 8
+    assert all(parameter.requires_grad for parameter in cut.parameters())
+    assert all(torch.equal(values, original[name]) for name, values in dense.state_dict().items())
+
+
+def test_a_model_that_lost_layers_and_no_rows_are_refused():
+    with pytest.raises(StarkError, match="cannot refit 2 layers to 3: refit a model that lost no layer"):
+        refit_(tiny_classifier(), tiny_classifier(layers=3), batches())
+    with pytest.raises(StarkError, match="cannot refit a model without rows"):
+        refit_(tiny_classifier(), tiny_classifier(), [])
