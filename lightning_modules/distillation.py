@@ -211,7 +211,9 @@ class DistillationModule(ClassificationModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the identity of the teacher and the description of the loss."""
         super().on_save_checkpoint(checkpoint)
-        checkpoint["teacher"] = {**self.teacher_identity(), "weights": self._refitted}
+        checkpoint["teacher"] = self.teacher_identity()
+        if self._refitted:
+            checkpoint["teacher"]["weights"] = self._refitted
         checkpoint["loss"] = repr(self.loss)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from stark.encoders.families.table import family_of
 from stark.encoders.family import EncoderLayer
 from stark.encoders.layers import encoder_layers
 from stark.errors import StarkError
@@ -41,8 +40,9 @@ def refit_(
     before it lost, and projections of blocks that lost no unit are refitted as well. A block without units gets a new
     bias.
 
-    No labels are needed. Padding is ignored. If the family's classification head reads only the first token, only the
-    first tokens count in the last layer. The models run in eval mode and are restored afterwards. All processes must
+    No labels are needed. Padding is ignored. All other tokens count in all layers, even in the last one, whose first
+    tokens alone reach the logits of most families: there is one per row, and few rows do not determine the weights of
+    hundreds of neurons. The models run in eval mode and are restored afterwards. All processes must
     call this function with the same models and batches; all get the weights that process 0 computed.
 
     Source: Park et al., 2024, "Accurate Retraining-free Pruning for Pretrained Encoder-based Language Models"
@@ -69,11 +69,9 @@ def refit_(
         states = [_begin(model, batch) for batch in batches]
         if not states:
             raise StarkError("cannot refit a model without rows: give at least one batch")
-        for number, (layer, theirs) in enumerate(zip(layers, uncut, strict=True), start=1):
+        for layer, theirs in zip(layers, uncut, strict=True):
             for state in states:
                 state.ask(theirs)
-                if number == len(layers) and family_of(model).lean_last_layer:
-                    state.counted[:, 1:] = False
             for output, rows_of in ((layer.attention_output, _State.attention), (layer.ffn_out, _State.ffn)):
                 _refit_projection_(output, (rows_of(state, layer) for state in states), ridge)
             for state in states:
@@ -114,7 +112,7 @@ class _State:
     """A batch between two layers of both models.
 
     Args:
-        counted: Which tokens count, ``(batch, length)``.
+        tokens: Which positions have a token, ``(batch, length)``.
         hidden: Hidden states of the cut model, ``(batch, length, hidden_size)``.
         uncut: Those of the uncut model.
         args: Further positional arguments of each layer.
@@ -122,7 +120,7 @@ class _State:
         wanted: Sums of hidden states and added values in the uncut model's layer: of attention, and of the FFN.
     """
 
-    counted: Tensor
+    tokens: Tensor
     hidden: Tensor
     uncut: Tensor
     args: tuple[Any, ...]
@@ -139,13 +137,13 @@ class _State:
     def attention(self, layer: EncoderLayer) -> tuple[Tensor, Tensor]:
         """Inputs and targets of the attention's output projection, ``(tokens, ...)``."""
         ((context, _),) = _seen((layer.attention_output,), lambda: self._call(layer, self.hidden))
-        return context[self.counted], (self.wanted[0] - self.hidden)[self.counted]
+        return context[self.tokens], (self.wanted[0] - self.hidden)[self.tokens]
 
     def ffn(self, layer: EncoderLayer) -> tuple[Tensor, Tensor]:
         """Inputs and targets of the FFN's output projection, ``(tokens, ...)``."""
         modules = (layer.ffn_in, layer.ffn_out)
         (middle, _), (neurons, _) = _seen(modules, lambda: self._call(layer, self.hidden))
-        return neurons[self.counted], (self.wanted[1] - middle)[self.counted]
+        return neurons[self.tokens], (self.wanted[1] - middle)[self.tokens]
 
     def advance(self, layer: EncoderLayer) -> None:
         """Compute the next layer of the cut model."""

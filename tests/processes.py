@@ -149,8 +149,8 @@ def distil(
 def whole_method(task: TinyTask, folder: Path, **settings: Any) -> dict[str, Any]:
     """Prune, trial, sparsify, rewind and distil without dropout; scores are computed on 13 batches."""
     callbacks = [
-        Pruning(0.5, split="train"),
-        TeacherSparsification(0.5, 0.3, split="train"),
+        Pruning(0.5, split="train", refit=True),
+        TeacherSparsification(0.5, 0.3, split="train", refit=True),
         Rewinding(2),
         TeacherCache(str(folder / "answers")),
     ]

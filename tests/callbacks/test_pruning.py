@@ -1,14 +1,19 @@
+import copy
+
 import pytest
 import torch
 from pytorch_lightning import LightningModule
 
 from callbacks import Pruning
+from callbacks.refitting import TOKENS
 from stark.budgets.budget import Budget
 from stark.encoders.cutting import shrink_
 from stark.encoders.layers import encoder_layers, kept_units
 from stark.encoders.units import UnitMasks
+from stark.forward.classifying import classify
 from stark.model_folders.model_folder import load_classifier, save_classifier
 from stark.pruning import choose_units
+from stark.refitting import refit_
 from stark.scores.expressiveness import Expressiveness
 from stark.scores.friendliness import Friendliness
 from stark.scores.random import Random
@@ -107,6 +112,25 @@ def test_pruning_a_pruned_model_counts_what_it_still_has(tiny_task, tmp_path):
     layers = encoder_layers(module.classifier)
     assert sum(layer.num_heads for layer in layers) == 4
     assert sum(layer.num_neurons for layer in layers) == 256
+
+
+def test_refitting_makes_up_for_the_cut_on_rows_of_train(tiny_task, tmp_path, caplog):
+    """The same units are removed; the classifier is that of `refit_`, and closer to the teacher on other rows."""
+    module = tiny_task.finetuning(model=tiny_task.teacher)
+    with caplog.at_level("INFO"):
+        fit(make_trainer(tmp_path, [Pruning(0.5, refit=True)], max_epochs=0), module, tiny_task.data())
+    assert "Refitting: output projections are solved on 108 rows of train with" in caplog.text
+    dense, cut, data = load_classifier(tiny_task.teacher), pruned_by_hand(tiny_task, 0.5), tiny_task.data()
+    data.setup("fit")
+    before = copy.deepcopy(cut)
+    expected = refit_(cut, dense, data.refitting_dataloader(TOKENS))
+    assert differences(module.classifier.state_dict(), expected.state_dict()) == []
+
+    def error(model):
+        with torch.no_grad():
+            return sum(float(((classify(model, b) - classify(dense, b)) ** 2).sum()) for b in data.val_dataloader())
+
+    assert error(expected) < 0.5 * error(before)
 
 
 def test_only_a_fit_prunes(tiny_task, tmp_path):

@@ -1,16 +1,20 @@
+import warnings
+
 import pytest
 import torch
 from pytorch_lightning import Callback, LightningModule
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
-from callbacks import Pruning, Rewinding, SaveModelFolder, TeacherSparsification
+from callbacks import Pruning, Rewinding, SaveModelFolder, TeacherCache, TeacherSparsification
 from callbacks.scoring import scoring_batches
+from stark.encoders.cutting import shrink_to_
 from stark.encoders.layers import kept_units
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
 from stark.pruning import prune_
+from stark.refitting import output_projections
 from stark.scores.expressiveness import Expressiveness
 from stark.scores.scoring import score_units
-from tests.tasks import Scored, best_weights, differences, fit, make_trainer
+from tests.tasks import Scored, StopAt, Stopped, best_weights, differences, fit, make_trainer
 
 EPOCHS = {"max_epochs": 4, "min_epochs": 3}
 
@@ -43,6 +47,27 @@ def pruned_folder(task, folder):
     batches = scoring_batches(data, "selection", "example", torch.device("cpu"))
     scores = score_units(model, batches, [Expressiveness()])
     return save_classifier(prune_(model, Expressiveness(), scores, 0.5), folder, load_tokenizer(task.teacher))
+
+
+@pytest.mark.parametrize("point", [("step", 9), ("epoch", 1), ("step", 17)], ids=["in trial", "its end", "after it"])
+def test_a_fit_with_refitted_models_resumes_to_the_same_bits(tiny_task, tmp_path, point):
+    def run(folder, *more, path=None):
+        method = [Rewinding(2), TeacherSparsification(0.5, 0.3, refit=True), Pruning(0.5, refit=True), TeacherCache()]
+        module = tiny_task.distillation()
+        fit(make_trainer(folder, [*method, *more], **EPOCHS), module, tiny_task.data(), path)
+        return module
+
+    expected, path = run(tmp_path / "whole"), tmp_path / "stopped" / "stopped.ckpt"
+    with pytest.raises(Stopped):
+        run(path.parent, StopAt(path, point))
+    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+    module = run(path.parent, path=path)
+    assert differences(module.state_dict(), expected.state_dict()) == []
+    assert differences(module.teacher.state_dict(), expected.teacher.state_dict()) == []
+    dense, sparse = load_classifier(tiny_task.teacher), load_classifier(tmp_path / "whole" / "teacher")
+    assert differences(sparse.state_dict(), module.teacher.state_dict()) == []
+    cut = shrink_to_(dense, kept_units(sparse)).state_dict()
+    assert set(differences(sparse.state_dict(), cut)) == set(output_projections(sparse))
 
 
 def test_one_fit_gives_the_bits_of_chained_fits(tiny_task, tmp_path):

@@ -223,6 +223,22 @@ def test_scoring_order_is_fixed(make):
         data.scoring_dataloader("dev")
 
 
+def test_refitting_reads_random_rows_of_train_until_they_have_enough_tokens(make):
+    data = make()
+    train = sorted(rows_of(data.train_dataloader()))
+    batches = list(data.refitting_dataloader(150))
+    found = rows_of(batches)
+    lengths = [int(mask.sum()) for batch in batches for mask in batch["attention_mask"]]
+    assert set(found) < set(train)
+    assert len(set(found)) == len(found)
+    assert 150 <= sum(lengths) < 150 + max(lengths)
+    assert lengths == sorted(lengths)
+    assert found == rows_of(make().refitting_dataloader(150))
+    assert set(found) <= set(rows_of(data.refitting_dataloader(200)))
+    assert set(found) != set(rows_of(make(seed=8).refitting_dataloader(150)))
+    assert sorted(rows_of(data.refitting_dataloader(10**6))) == train
+
+
 def test_train_order_follows_set_epoch(make):
     loader = make().train_dataloader()
     first = rows_of(loader)

@@ -44,6 +44,10 @@ def test_groups_leave_out_what_has_no_effect_on_results():
             ["--student.sparsity=null", "--student.layers=2", "--student.score=stark.Random"],
             "student.layers drops layers",
         ),
+        (
+            ["--student.sparsity=null", "--student.layers=2", "--student.refit=true"],
+            "student.refit makes up for removed heads and neurons, but student.layers drops layers: leave it out",
+        ),
     ],
 )
 def test_units_are_ranked_in_one_way(given, said):

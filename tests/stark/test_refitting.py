@@ -128,22 +128,6 @@ def test_padding_changes_nothing():
     torch.testing.assert_close(output_projections(wide), output_projections(plain), rtol=0, atol=1e-9)
 
 
-def test_only_the_first_tokens_count_in_the_last_layer():
-    """Other tokens of the last layer do not reach the logits; with one layer the projection is that of first tokens."""
-    dense = tiny_classifier(layers=1, neurons=8)
-    masks = UnitMasks([torch.ones(4)], [torch.tensor([1, 1, 1, 0, 0, 0, 0, 0])])
-    cut = refit_(shrink_(copy.deepcopy(dense), masks), dense, data := batches(), ridge=1e-12)
-    x, wanted, given = [], [], []
-    for batch in data:
-        inputs, out = seen(cut, batch, lambda layer: layer.ffn_out)[0]
-        _, theirs = seen(dense, batch, lambda layer: layer.ffn_out)[0]
-        for part, values in zip((x, wanted, given), (inputs, theirs, out), strict=True):
-            part.append(values[:, 0].double())
-    x, wanted, given = (torch.cat(part).numpy() for part in (x, wanted, given))
-    wide = np.c_[x, np.ones(len(x))]
-    np.testing.assert_allclose(given, wide @ np.linalg.lstsq(wide, wanted, rcond=None)[0], atol=2e-3)
-
-
 def count_hooks(model):
     return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())
 

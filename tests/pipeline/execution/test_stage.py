@@ -29,6 +29,7 @@ BASELINES = (
     *("no_teacher", "dense_teacher_best_of_k", "teacher_assistant", "restored_teacher"),
     *("expressiveness", "kl_friendliness", "magnitude", "random"),
 )
+REFIT = ("--student.refit", "true", "--teacher.refit", "true")
 # Settings without effect on results: the run's place, parallel fits, logging, and the interval of checkpoints.
 NO_EFFECT = {"name", "root", "workers", "executor", "trainer.loggers", "trainer.checkpoint_every_n_steps"}
 # The same function cuts all sparse teachers. The seed matters only for the ranking ``random``, which declares it, as
@@ -140,7 +141,7 @@ def prepared(task, folder, reads, *more):
     ("more", "kinds"),
     [
         pytest.param(
-            ("--search.mode", "predict", "--baselines", f"[{','.join(BASELINES)}]"),
+            ("--search.mode", "predict", "--baselines", f"[{','.join(BASELINES)}]", "--student.refit", "true"),
             {"trial", "sparsify", "search", "distill", "score_baselines", "baselines"},
             marks=pytest.mark.slow,
         ),
@@ -149,7 +150,10 @@ def prepared(task, folder, reads, *more):
             {"trial", "sparsify", "search", "distill"},
             marks=pytest.mark.slow,
         ),
-        (("--search.mode", "halving", "--distillation.epochs", "2"), {"trial", "sparsify", "search", "distill"}),
+        (
+            ("--search.mode", "halving", "--distillation.epochs", "2", *REFIT),
+            {"trial", "sparsify", "search", "distill"},
+        ),
         (
             (
                 *("--student.sparsity", "null", "--student.layers", "2", "--data.labelled_limit", "40"),
