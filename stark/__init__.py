@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from stark.problems.regression import Regression
     from stark.problems.table import problem_for, problem_of, register_problem
     from stark.pruning import choose_units, prune_
+    from stark.refitting import refit_
     from stark.scores.expressiveness import Expressiveness
     from stark.scores.friendliness import Friendliness, KLFriendliness, SignedFriendliness
     from stark.scores.knowledgeableness import Knowledgeableness
@@ -112,6 +113,7 @@ __all__ = [
     "problem_for",
     "problem_of",
     "prune_",
+    "refit_",
     "register_family",
     "register_problem",
     "save_classifier",

@@ -29,7 +29,8 @@ def seen(model, batch, choose):
         choose(layer).register_forward_hook(lambda _, inputs, output: found.append((inputs[0], output)))
         for layer in encoder_layers(model)
     ]
-    logits(model, inputs_of(batch))
+    with torch.no_grad():
+        model(**inputs_of(batch), output_hidden_states=True)  # a shrunk model skips most of its last layer otherwise
     for handle in handles:
         handle.remove()
     return found
@@ -63,22 +64,23 @@ def test_removed_copies_of_kept_units_are_made_up_for(family):
     torch.testing.assert_close(logits(cut, new), logits(dense, new), rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("layer", [0, 1])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_first_projection_is_numpys_least_squares_and_later_ones_see_it(family):
-    """The first layer's attention and FFN, computed from the forward passes of both models over real tokens."""
+def test_projections_are_numpys_least_squares_towards_the_uncut_models_hidden_states(family, layer):
+    """A layer's attention and FFN, from forward passes of both models over real tokens after all were refitted."""
     dense = tiny_classifier(family)
     cut = shrink_(copy.deepcopy(dense), random_masks(dense))
     before, data = copy.deepcopy(cut), batches()
     refit_(cut, dense, data, ridge=1e-12)
 
     def rows(choose_inputs, choose_outputs, model):
-        """Inputs of the first layer's projection, what it is to give, and what it gives, at real tokens."""
+        """Inputs of the layer's projection, what it is to give, and what it gives, at real tokens."""
         found = ([], [], [])
         for batch in data:
             tokens = batch["attention_mask"].bool()
-            x, given = seen(model, batch, choose_outputs)[0]
-            _, wanted = seen(dense, batch, choose_outputs)[0]
-            h, theirs = (seen(some, batch, choose_inputs)[0][0] for some in (model, dense))
+            x, given = seen(model, batch, choose_outputs)[layer]
+            _, wanted = seen(dense, batch, choose_outputs)[layer]
+            h, theirs = (seen(some, batch, choose_inputs)[layer][0] for some in (model, dense))
             for part, values in zip(found, (x, theirs + wanted - h, given), strict=True):
                 part.append(values[tokens].double())
         return [torch.cat(part).numpy() for part in found]
