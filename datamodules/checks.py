@@ -61,7 +61,7 @@ def same_rows(first: TokenColumns, second: TokenColumns) -> bool:
     """
     if not torch.equal(first.lengths.sort().values, second.lengths.sort().values):
         return False
-    return sorted(first.keys()) == sorted(second.keys())
+    return sorted(first.token_keys()) == sorted(second.token_keys())
 
 
 def warn_of_doubts(

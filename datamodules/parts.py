@@ -15,7 +15,7 @@ from datamodules.tokens.columns import TokenColumns
 from stark.errors import StarkError
 from stark.telling import warn_once
 
-__all__ = ["Cuts", "add_unlabelled", "cut_train", "limit_labels"]
+__all__ = ["Cuts", "add_unlabelled", "cut_train", "limit_labels", "mean_answers"]
 
 
 class Cuts(Protocol):
@@ -113,9 +113,9 @@ def add_unlabelled(
     Raises:
         StarkError: All rows are among the held-out ones.
     """
-    keys, kept, found = unlabelled.keys(), torch.ones(len(unlabelled), dtype=torch.bool), []
+    keys, kept, found = unlabelled.token_keys(), torch.ones(len(unlabelled), dtype=torch.bool), []
     for name, rows in held_out.items():
-        known = set(rows.keys())
+        known = set(rows.token_keys())
         among = torch.tensor([key in known for key in keys])
         if (among & kept).any():
             found.append(f"{int((among & kept).sum()):,} in {name}")
@@ -128,6 +128,27 @@ def add_unlabelled(
     labels = torch.full((len(added),), task.problem.unlabelled, dtype=train.fields["labels"].dtype)
     fields = {"idx": added.fields["idx"] + first, "labels": labels}
     return train.joined(TokenColumns(added.tokens, added.starts, added.lengths, fields))
+
+
+def mean_answers(rows: TokenColumns, answered: TokenColumns, answers: Tensor) -> tuple[Tensor, list[int]]:
+    """Find the answers for rows by their tokens.
+
+    Args:
+        rows: The rows.
+        answered: Rows that were answered; several may have the same tokens.
+        answers: Their answers, ``(answered rows, values)``.
+
+    Returns:
+        The mean of the answers for each row, ``(rows, values)``, and the places of the rows without an answer, whose
+        mean is NaN.
+    """
+    groups: dict[bytes, int] = {}
+    group = torch.tensor([groups.setdefault(key, len(groups)) for key in answered.token_keys()])
+    sums = torch.zeros(len(groups) + 1, answers.shape[1], dtype=torch.float64).index_add_(0, group, answers.double())
+    counts = group.bincount(minlength=len(groups) + 1)
+    places = torch.tensor([groups.get(key, len(groups)) for key in rows.token_keys()])
+    means = (sums / counts[:, None])[places].to(answers.dtype)
+    return means, (places == len(groups)).nonzero().flatten().tolist()
 
 
 def _choose(labels: Tensor, size: int, purpose: str, task: Task, cuts: Cuts) -> Tensor:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from functools import cached_property, partial
 from typing import Any, Literal
 
@@ -22,13 +23,14 @@ from datamodules.batches.grouping import (
 from datamodules.batches.samplers import EpochBatchSampler, EvaluationSampler, FormBatches, LazyDataLoader
 from datamodules.changes.changed import changed_rows
 from datamodules.checks import warn_of_doubts
-from datamodules.parts import add_unlabelled, cut_train, limit_labels
+from datamodules.parts import add_unlabelled, cut_train, limit_labels, mean_answers
 from datamodules.settings import DataSettings
+from datamodules.sources.answers import read_answers
 from datamodules.sources.opening import open_source
 from datamodules.sources.source import Source
 from datamodules.sources.unlabelled import UnlabelledSource
 from datamodules.tokens.columns import TokenColumns
-from datamodules.tokens.tokenization import load_tokenizer, tokenize_split, tokenizer_digest
+from datamodules.tokens.tokenization import load_tokenizer, tokenize_rows, tokenize_split, tokenizer_digest
 from stark.errors import StarkError
 from stark.telling import warn_once
 
@@ -55,6 +57,8 @@ _BATCH_SETTINGS = (
 )
 # Settings that determine the shape of a batch of given rows.
 _SHAPE_SETTINGS = ("max_length", "batch_size", "pad_to_multiple_of")
+# Number of characters of a text that a message shows.
+_MOST_SHOWN = 100
 # With more rows without a label per row with one, changed rows add nothing.
 _ENOUGH = 3
 # Splits that each of the trainer's functions reads ("selection": the split that this part is taken from).
@@ -183,6 +187,33 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
     def train_labels(self) -> Tensor:
         """Return the labels of the rows that are trained on, with marks where a row has none."""
         return self._rows("train").fields["labels"]
+
+    def train_answers(self, files: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Return a teacher's answers for the rows that are trained on, from files instead of a model.
+
+        A row is found by its tokens. If there are several answers for a row, of several teachers, their mean is taken.
+
+        Args:
+            files: See `read_answers`.
+
+        Returns:
+            Row numbers, and the answers: ``(rows, num_labels)``, float32.
+
+        Raises:
+            StarkError: A file is wrong, or a row has no answer.
+        """
+        rows, values = read_answers(files, self.task)
+        if self.changed_rows is not None:
+            raise StarkError("data.changed_rows make rows that no file has answers for: leave them out")
+        answered = TokenColumns.from_tensors(tokenize_rows(rows, self.tokenizer, self.max_length, self.segment_ids))
+        train = self._rows("train")
+        means, lacking = mean_answers(train, answered, torch.tensor(values))
+        if lacking:
+            first = self.tokenizer.decode(train[lacking[0]]["input_ids"], skip_special_tokens=True)[:_MOST_SHOWN]
+            raise StarkError(
+                f"{', '.join(files)}: no answer for {len(lacking):,} of {len(train):,} rows, such as {first!r}"
+            )
+        return train.fields["idx"], means
 
     def digest(self, split: str) -> str:
         """Return a digest of a split's content, independent of its path; for a loaded split of the loaded content.

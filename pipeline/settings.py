@@ -200,7 +200,10 @@ class StudentSettings:
 
 @dataclass
 class TeacherSettings:
-    """Which sparse teachers are candidates: each lam (the weight of expressiveness) with each sparsity."""
+    """Which sparse teachers are candidates: each lam (the weight of expressiveness) with each sparsity.
+
+    Without a sparsity there is no sparse teacher, and the student of the dense teacher is the result.
+    """
 
     #: Null where `score` is given.
     lams: list[float] | None = field(default_factory=lambda: [0.5])

@@ -94,7 +94,7 @@ class TokenColumns(Dataset[dict[str, Any]]):
         fields = {name: torch.cat([column, other.fields[name]]) for name, column in self.fields.items()}
         return TokenColumns(tokens, starts, torch.cat([self.lengths, other.lengths]), fields)
 
-    def keys(self) -> list[bytes]:
+    def token_keys(self) -> list[bytes]:
         """Return the token ids of each row as bytes, which are equal for rows with equal texts."""
         ids = self.tokens["input_ids"].numpy()
         places = zip(self.starts.tolist(), self.lengths.tolist(), strict=True)

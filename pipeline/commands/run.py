@@ -166,10 +166,10 @@ def _absolute(path: str) -> str:
 
 
 def _check_search(teacher: TeacherSettings, search: SearchSettings) -> None:
-    if search.mode == "none" and (len(teacher.lams or [None]), len(teacher.sparsities)) != (1, 1):
+    if search.mode == "none" and len(teacher.lams or [None]) * len(teacher.sparsities) > 1:
         raise StarkError(
             f"search.mode is none, but teacher.lams are {teacher.lams} and teacher.sparsities {teacher.sparsities}: "
-            "give one of each, or choose a mode that searches"
+            "give at most one of each, or choose a mode that searches"
         )
 
 

@@ -45,6 +45,8 @@ def decide(stage: Stage, manifest: Manifest) -> Decision:
     for name in stage.needs:
         if record.inputs.get(name) != manifest.stages[name].result():
             return Decision("run", f"the result of {name} has changed")
+    if gone := sorted(set(record.inputs) - set(stage.needs)):
+        return Decision("run", f"the result of {gone[0]} is no longer part of it")
     if not record.finished:
         return Decision("continue", "it was interrupted")
     if damage := manifest.damage(stage.name):

@@ -44,38 +44,39 @@ class Repetition:
         self._candidates = candidates(run.settings.teacher)
 
     def before_choice(self) -> list[Stage]:
-        """The stages of the trial and of the scores, and of the search if there is one.
+        """The stages of the trial and, if there are candidates, of the scores and the search.
 
         Returns:
             The stages.
         """
         run, folder, mode = self._run, self._folder, self._settings.search.mode
-        todo = [
-            Stage(
-                folder.trial.name,
-                (folder.finetune.name, folder.prune.name),
-                run.distilling,
-                (folder.trial_student.name, *((folder.trial_loss.name,) if self._settings.distillation.loss else ())),
-                lambda watch, resume: distil.distill(
-                    run.settings,
-                    folder.trial.path,
-                    folder.dense_teacher.path,
-                    folder.initial_student.path,
-                    watch,
-                    resume,
-                ),
-                is_fit=True,
+        trial = Stage(
+            folder.trial.name,
+            (folder.finetune.name, folder.prune.name),
+            run.distilling,
+            (folder.trial_student.name, *((folder.trial_loss.name,) if self._settings.distillation.loss else ())),
+            lambda watch, resume: distil.distill(
+                run.settings,
+                folder.trial.path,
+                folder.dense_teacher.path,
+                folder.initial_student.path,
+                watch,
+                resume,
             ),
-            Stage(
-                folder.sparsify.name,
-                (folder.finetune.name, folder.trial.name),
-                run.friendliness,
-                (folder.teacher_scores.name,),
-                lambda *_: sparsify.score_dense_teacher(
-                    run.settings, folder.sparsify.path, folder.dense_teacher.path, folder.trial_student.path
-                ),
+            is_fit=True,
+        )
+        if not self._candidates:
+            return [trial]
+        scoring = Stage(
+            folder.sparsify.name,
+            (folder.finetune.name, folder.trial.name),
+            run.friendliness,
+            (folder.teacher_scores.name,),
+            lambda *_: sparsify.score_dense_teacher(
+                run.settings, folder.sparsify.path, folder.dense_teacher.path, folder.trial_student.path
             ),
-        ]
+        )
+        todo = [trial, scoring]
         if mode == "halving":
             todo += [*(run.cut(candidate) for candidate in self._candidates), self._halving()]
         elif mode == "predict":
@@ -88,7 +89,7 @@ class Repetition:
         Returns:
             Some or all candidates; None until the search has finished.
         """
-        if self._settings.search.mode not in ("halving", "predict"):
+        if not self._candidates or self._settings.search.mode not in ("halving", "predict"):
             return self._candidates
         record = self._manifest.stages.get(self._folder.search.name)
         if record is None or not record.finished or self._manifest.damage(self._folder.search.name):

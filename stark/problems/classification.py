@@ -15,6 +15,9 @@ from stark.problems.problem import Problem, Reduction
 
 __all__ = ["Classification"]
 
+# The smallest probability that a teacher's file may have an effect with; its logarithm is -13.8.
+_LEAST = 1e-6
+
 
 class Classification(Problem):
     """One class out of two or more; labels are class ids.
@@ -102,6 +105,17 @@ class Classification(Problem):
     def probabilities(self, logits: Tensor) -> Tensor:
         """Softmax."""
         return logits.softmax(-1)
+
+    def logits_of(self, probabilities: Tensor) -> Tensor:
+        """Logarithms of the probabilities, which are divided by their sum and are at least 1e-6.
+
+        Args:
+            probabilities: Shape ``(batch, num_labels)``; a teacher such as a language model may say 0.
+
+        Returns:
+            Logits of the same shape.
+        """
+        return (probabilities / probabilities.sum(-1, keepdim=True)).clamp(min=_LEAST).log()
 
     def agreement(self, first: Tensor, second: Tensor) -> float:
         """Fraction of rows with the same prediction, in [0, 1]."""

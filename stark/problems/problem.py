@@ -186,6 +186,20 @@ class Problem(ABC):
             Probabilities, or the scores themselves, of the same shape.
         """
 
+    def logits_of(self, probabilities: Tensor) -> Tensor:
+        """Logits that represent values as users see them; the reverse of `probabilities`, for teachers without logits.
+
+        Args:
+            probabilities: Shape ``(batch, num_labels)``.
+
+        Returns:
+            Logits of the same shape.
+
+        Raises:
+            StarkError: If this kind of label does not define it.
+        """
+        raise StarkError(f"labels of kind {self.kind} have no logits that a file of probabilities could give")
+
     @abstractmethod
     def agreement(self, first: Tensor, second: Tensor) -> float:
         """Agreement between two models' predictions.

@@ -116,6 +116,10 @@ class Regression(Problem):
         """The scores as they are, ``(batch, 1)``."""
         return logits
 
+    def logits_of(self, probabilities: Tensor) -> Tensor:
+        """The scores as they are, ``(batch, 1)``."""
+        return probabilities
+
     def agreement(self, first: Tensor, second: Tensor) -> float:
         """Pearson's correlation; see `correlation`."""
         return float(correlation(first.flatten(), second.flatten()))

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from datamodules.parts import add_unlabelled, cut_train, limit_labels
+from datamodules.parts import add_unlabelled, cut_train, limit_labels, mean_answers
 from datamodules.tasks.glue import find_task
 from datamodules.tokens.columns import TokenColumns
 
@@ -105,3 +105,12 @@ def test_rows_without_labels_that_are_all_held_out():
     rows = columns([[1, 2], [3]], torch.tensor([1, 0]))
     with pytest.raises(ValueError, match=r"task 'sst2': all 2 rows without labels are held out: 2 in dev"):
         add_unlabelled(rows, columns([[3], [1, 2]]), {"dev": rows}, find_task("sst2"), 2)
+
+
+def test_answers_are_the_mean_of_rows_with_the_same_tokens():
+    answered = columns([[1, 2], [3], [1, 2], [4]])
+    answers = torch.tensor([[0.25, 0.75], [1.0, 0.0], [0.75, 0.25], [0.5, 0.5]])
+    means, lacking = mean_answers(columns([[3], [1, 2], [5], [1], [1, 2]]), answered, answers)
+    assert lacking == [2, 3]
+    assert means[[0, 1, 4]].tolist() == [[1.0, 0.0], [0.5, 0.5], [0.5, 0.5]]
+    assert means[lacking].isnan().all()

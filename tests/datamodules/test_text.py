@@ -189,6 +189,36 @@ def test_changed_rows_are_rows_without_labels(make, caplog):
     assert f"no row is changed, because there are {len(train) - 40} rows without a label for 40 with one" in caplog.text
 
 
+def test_answers_of_files_are_found_by_their_texts(make, sample_dir, tmp_path):
+    lines = [line.split("\t")[0] for line in (sample_dir / "SST-2/train.tsv").read_text().splitlines()[1:]]
+    labels = "probability_positive", "probability_negative"
+    for teacher, shift in (("a", 0), ("b", 10)):
+        answers = [
+            {
+                "sentence": text,
+                **dict(zip(labels, (0.2 + (n + shift) % 7 / 10, 0.8 - (n + shift) % 7 / 10), strict=True)),
+            }
+            for n, text in enumerate(lines)
+        ]
+        (tmp_path / f"{teacher}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in answers[::-1]))
+    data = make("sst2")
+    files = [str(tmp_path / f"{teacher}.jsonl") for teacher in "ab"]
+    idx, values = data.train_answers(files)
+    assert sorted(idx.tolist()) == sorted(rows_of(data.train_dataloader()))
+    # Equal texts have the mean of all their answers.
+    known = {}
+    for number, text in enumerate(lines):
+        known.setdefault(text, []).append(sum(0.2 + (number + shift) % 7 / 10 for shift in (0, 10)) / 2)
+    expected = [sum(known[lines[row]]) / len(known[lines[row]]) for row in idx.tolist()]
+    torch.testing.assert_close(values[:, 1], torch.tensor(expected))
+    torch.testing.assert_close(values.sum(1), torch.ones(len(idx)))
+    (tmp_path / "a.jsonl").write_text((tmp_path / "a.jsonl").read_text().split("\n", 1)[0] + "\n")
+    with pytest.raises(ValueError, match=r"a.jsonl: no answer for 2\d\d of 270 rows, such as '"):
+        data.train_answers(files[:1])
+    with pytest.raises(ValueError, match=r"data.changed_rows make rows that no file has answers for"):
+        make("sst2", changed_rows=1, use_unlabelled=True).train_answers(files)
+
+
 def pairs_of(loader):
     return [pair for batch in loader for pair in zip(batch["idx"].tolist(), batch["labels"].tolist(), strict=True)]
 

@@ -106,9 +106,9 @@ def test_changed_rows_are_rows(tokenizer, is_pair, change):
         border = ids.index(sep) + 1
         assert segments == [0] * border + [1] * (len(ids) - border)
     same = changed_rows(rows, 23, [change], tokenizer, 12, seed=5)
-    assert same.keys() == made.keys()
+    assert same.token_keys() == made.token_keys()
     if change != "mix" or not is_pair:
-        assert changed_rows(rows, 23, [change], tokenizer, 12, seed=6).keys() != made.keys()
+        assert changed_rows(rows, 23, [change], tokenizer, 12, seed=6).token_keys() != made.token_keys()
 
 
 def test_rows_and_changes_take_turns(tokenizer):

@@ -41,7 +41,18 @@ def test_first_time(tmp_path):
 def test_settings_are_named_by_their_values_and_content_is_not(manifest):
     assert decide(stage("a", x=5), manifest).reason == "x was 1, is 5"
     assert decide(stage("a", x=1, w=None, v=0), manifest).reason == "v was None, is 0"
-    assert decide(stage("a", x=1, **{f"{CONTENT}train": "123"}), manifest).reason == "the content of train has changed"
+    for content, told in (("1", "was not read before"), ("2", "has changed"), (None, "is no longer read")):
+        todo = stage("a", x=1, **({} if content is None else {f"{CONTENT}train": content}))
+        assert decide(todo, manifest).reason == f"the content of train {told}"
+        finish(manifest, todo, "a")
+
+
+def test_a_stage_that_no_longer_needs_another_one_runs_again(manifest):
+    """Such as the evaluation when a candidate is left out."""
+    both = stage("d", "a", "b")
+    finish(manifest, both, "d")
+    assert decide(both, manifest).action == "skip"
+    assert decide(stage("d", "a"), manifest).reason == "the result of b is no longer part of it"
 
 
 def test_the_same_result_of_a_stage_that_ran_again_keeps_the_others(manifest):

@@ -131,3 +131,19 @@ def test_a_grid_of_lams(scored, tiny_task, tmp_path, trained):
     assert trained == [("distill/0_0.2", None), ("distill/1_0.2", None)]
     found = [(model["lam"], model["teacher_sparsity"]) for model in read(scored)["models"]]
     assert found == [(None, None), (None, None), (None, 0.0), (0.0, 0.2), (1.0, 0.2)]
+
+
+@pytest.mark.parametrize("mode", ["exhaustive", "predict", "none"])
+def test_without_sparse_teachers_the_trial_is_the_result(pruned_run, tiny_task, tmp_path, capsys, mode):
+    """A run without candidates does not score the teacher."""
+    shutil.copytree(pruned_run, tmp_path / "tiny")
+    command = options(tiny_task, tmp_path, "--search.mode", mode, "--teacher.sparsities", "[]")
+    main([*command, "--dry-run"])
+    shown = capsys.readouterr().out
+    assert "trial" in shown
+    assert "sparsify" not in shown
+    main(command)
+    summary = read(tmp_path / "tiny")
+    assert [model["name"] for model in summary["models"]][2:] == ["student of dense teacher"]
+    assert summary["best"]["folder"] == "trial/model"
+    assert student_weights(tmp_path / "tiny", "trial") == student_weights(pruned_run, "trial")

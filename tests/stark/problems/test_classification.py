@@ -25,6 +25,16 @@ def test_a_prediction_is_the_most_probable_class():
     assert found.predictions(student).tolist() == probabilities(student).argmax(1).tolist()
 
 
+def test_logits_of_probabilities_give_these_probabilities():
+    student, _, _ = random_logits(batch=20)
+    found = problem(3)
+    expected = found.probabilities(student)
+    torch.testing.assert_close(found.probabilities(found.logits_of(expected)), expected)
+    torch.testing.assert_close(found.probabilities(found.logits_of(0.99 * expected)), expected)
+    certain = found.logits_of(torch.tensor([[1.0, 0.0, 0.0]]))
+    assert certain.tolist() == [[0.0, pytest.approx(math.log(1e-6)), pytest.approx(math.log(1e-6))]]
+
+
 def test_agreement_is_the_share_of_equal_predictions():
     first, second, _ = random_logits(batch=50)
     expected = accuracy_score(probabilities(first).argmax(1), probabilities(second).argmax(1))
