@@ -50,6 +50,7 @@ class DataSettings:
         unlabelled_ratio: float | None = None,
         changed_rows: float | None = None,
         changes: list[ChangeName] | None = None,
+        batches_per_epoch: int | None = None,
     ) -> None:
         """Check the arguments; nothing is read yet.
 
@@ -97,6 +98,9 @@ class DataSettings:
                 ones already, none are made.
             changes: How rows are changed, in turns: swap (tokens of another row), delete (words), cut (to a span), mix
                 (halves of two rows); None for swap.
+            batches_per_epoch: Number of batches of an epoch of training, of all processes together; an epoch begins
+                where the one before ended in the passes over all rows. None for epochs of one pass. `stark run` sets
+                it if the length of a fit is given in steps.
 
         Raises:
             StarkError: An argument is out of range.
@@ -116,6 +120,7 @@ class DataSettings:
             ("pad_to_multiple_of", pad_to_multiple_of, 1),
             ("num_workers", num_workers, 0),
             ("tokens_per_batch", tokens_per_batch, 1),
+            ("batches_per_epoch", batches_per_epoch, 1),
         ):
             if value is not None and value < least:
                 raise StarkError(f"{name} is {value} but must be at least {least}")
@@ -166,6 +171,7 @@ class DataSettings:
         self.unlabelled_ratio = unlabelled_ratio
         self.changed_rows = changed_rows
         self.changes = changes
+        self.batches_per_epoch = batches_per_epoch
         self.segment_ids: SegmentIds = segment_ids
         self.pad_to_multiple_of = pad_to_multiple_of
         self.num_workers = num_workers

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from datamodules.batches.collating import NoRows, PadCollator
 from datamodules.batches.grouping import (
     balanced_batches,
+    batches_of_passes,
     evaluation_batches,
     length_grouped_batches,
     seeded_generator,
@@ -50,6 +51,7 @@ _BATCH_SETTINGS = (
     "unlabelled_ratio",
     "changed_rows",
     "changes",
+    "batches_per_epoch",
     "segment_ids",
     "pad_to_multiple_of",
     "seed",
@@ -124,7 +126,10 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
             warn_of_doubts(
                 self.task, {"train": rows, "the selection part": self._rows("selection")}, self._splits, self.max_length
             )
-        sampler = EpochBatchSampler(self._form(rows), num_replicas=world_size, rank=rank)
+        form = self._form(rows)
+        if self.batches_per_epoch is not None:
+            form = partial(batches_of_passes, form, self.batches_per_epoch)
+        sampler = EpochBatchSampler(form, num_replicas=world_size, rank=rank)
         return self._loader(rows, "train", batch_sampler=sampler)
 
     def val_dataloader(self) -> LazyDataLoader:

@@ -110,7 +110,10 @@ _WITHOUT_EFFECT = (
 class FitSettings:
     """How a model is trained. In the finetuning, 0 epochs mean that the model is already a finetuned teacher."""
 
+    #: Passes over the rows; with `steps` the number of equal parts of the fit, each of which ends with an evaluation.
     epochs: int = number(5, 0)
+    #: Number of optimizer steps of the fit, rounded up to a multiple of `epochs`; null for whole passes.
+    steps: int | None = number(None, 1)
     learning_rate: float = number(3e-5, 0, 1e6)
     weight_decay: float = number(0.01, 0, 1e6)
     warmup_proportion: float = number(0.1, 0, 1)
@@ -118,6 +121,15 @@ class FitSettings:
     patience: int = number(5, 0)
     #: Weights of the classes in the task loss: none, balanced, or a list with one number per class.
     class_weights: ClassWeights = "none"
+
+    def steps_per_epoch(self) -> int | None:
+        """Number of optimizer steps of an epoch; None for a whole pass.
+
+        Examples:
+            >>> FitSettings(epochs=3, steps=100).steps_per_epoch(), FitSettings().steps_per_epoch()
+            (34, None)
+        """
+        return None if self.steps is None else -(-self.steps // max(self.epochs, 1))
 
     def training(self) -> dict[str, Any]:
         """The arguments of the Lightning modules that have the same names."""

@@ -1,7 +1,7 @@
 """Grouping and order of the rows: pure functions of the rows' lengths, a seed and an epoch."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import overload
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 __all__ = [
     "Batches",
     "balanced_batches",
+    "batches_of_passes",
     "evaluation_batches",
     "length_grouped_batches",
     "seeded_generator",
@@ -213,6 +214,35 @@ def token_budget_batches(
         sizes.append(rows // batches + (torch.arange(batches) < rows % batches))
     batches = Batches(order[by_bucket], torch.cat(sizes))
     return batches.take(torch.randperm(len(batches), generator=generator))
+
+
+def batches_of_passes(form: Callable[..., Batches], count: int, *, epoch: int) -> Batches:
+    """Return the batches of an epoch that has a given number of batches instead of all rows.
+
+    Epochs follow each other through passes over all rows: an epoch begins where the one before ended.
+
+    Args:
+        form: Function that returns the batches of a pass, given its number as ``epoch``, equally many in each pass.
+        count: Number of batches of an epoch.
+        epoch: Number of the epoch.
+
+    Returns:
+        Row numbers, batch by batch.
+
+    Examples:
+        >>> from functools import partial
+        >>> form = partial(length_grouped_batches, [1, 1, 1], 1, seed=0)
+        >>> passes = [list(form(epoch=number)) for number in (0, 1)]
+        >>> list(batches_of_passes(form, 2, epoch=1)) == [passes[0][2], passes[1][0]]
+        True
+    """
+    number, start = divmod(count * epoch, len(form(epoch=0)))
+    parts: list[Batches] = []
+    while count > 0:
+        part = form(epoch=number)[start : start + count]
+        parts.append(part)
+        number, start, count = number + 1, 0, count - len(part)
+    return Batches(torch.cat([part.rows() for part in parts]), torch.cat([part.sizes for part in parts]))
 
 
 def evaluation_batches(lengths: Lengths, batch_size: int) -> Batches:

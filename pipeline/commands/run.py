@@ -66,7 +66,14 @@ def parser() -> OneLineErrors:
     parser.add_argument(
         "--baselines", type=list[Baseline], default=[], help="students made in other ways, for comparison"
     )
-    set_by_stages = {"model_name_or_path", "seed", "cut_seed", "use_unlabelled", "expected_content"}
+    set_by_stages = {
+        "model_name_or_path",
+        "seed",
+        "cut_seed",
+        "use_unlabelled",
+        "expected_content",
+        "batches_per_epoch",
+    }
     parser.add_class_arguments(DataSettings, "data", skip=set_by_stages)
     for name, part in PARTS.items():
         parser.add_class_arguments(part, name)

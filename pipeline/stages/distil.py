@@ -77,9 +77,10 @@ def train_alone(
     """
     fit: FitSettings = settings.distillation
     arguments = {"model_name_or_path": str(student), **fit.training()}
-    # The epochs of a distillation also contain the unlabelled rows, so that they may have more steps.
-    labelled, every = (_batches(settings, student, use_unlabelled) for use_unlabelled in (False, True))
-    fit = replace(fit, epochs=max(1, round(fit.epochs * every / labelled)))
+    if fit.steps is None:
+        # The epochs of a distillation also contain the unlabelled rows, so that they may have more steps.
+        labelled, every = (_batches(settings, student, use_unlabelled) for use_unlabelled in (False, True))
+        fit = replace(fit, epochs=max(1, round(fit.epochs * every / labelled)))
     run_fit(settings, folder, fit, "lightning_modules.FinetuningModule", arguments, callbacks, resume)
 
 

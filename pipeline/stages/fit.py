@@ -70,6 +70,12 @@ def _chosen(trainer: TrainerSettings) -> list[str]:
     ]
 
 
+def _epoch(fit: FitSettings, trainer: TrainerSettings) -> dict[str, int]:
+    """The number of batches of an epoch, if the length of the fit is given in steps."""
+    steps = fit.steps_per_epoch()
+    return {} if steps is None else {"batches_per_epoch": steps * trainer.accumulate_grad_batches * trainer.devices}
+
+
 def _fit_config(
     settings: RunSettings,
     folder: Path,
@@ -100,5 +106,5 @@ def _fit_config(
         "early_stopping": {"patience": fit.patience},
         "step_checkpoint": {"every_n_train_steps": trainer.checkpoint_every_n_steps},
         "model": {"class_path": module, "init_args": arguments},
-        "data": settings.data,
+        "data": {**settings.data, **_epoch(fit, trainer)},
     }

@@ -19,6 +19,7 @@ from datamodules.settings import DataSettings
         ({"unlabelled_ratio": float("nan")}, "unlabelled_ratio is nan but must be a number above 0"),
         ({"unlabelled_ratio": 1.0, "tokens_per_batch": 512}, "unlabelled_ratio and tokens_per_batch are given, but"),
         ({"unlabelled": ["x.xlsx"]}, "x.xlsx: its ending is none of .csv, .tsv, .jsonl"),
+        ({"batches_per_epoch": 0}, "batches_per_epoch is 0 but must be at least 1"),
         ({"changed_rows": -1}, "changed_rows is -1 but must be a number above 0"),
         ({"changes": []}, r"changes are \[\]: name some of swap, delete, cut, mix"),
         ({"changes": ["swop"]}, r"changes are \['swop'\]: name some of swap"),
@@ -58,6 +59,7 @@ def test_each_setting_is_kept_by_its_name():
         "unlabelled_ratio": 2.0,
         "changed_rows": 1.0,
         "changes": ["cut"],
+        "batches_per_epoch": 5,
     }
     for kind in (DataSettings, GLUEDataModule):
         kept = kind(**given)

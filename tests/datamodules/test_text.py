@@ -219,6 +219,22 @@ def test_answers_of_files_are_found_by_their_texts(make, sample_dir, tmp_path):
         make("sst2", changed_rows=1, use_unlabelled=True).train_answers(files)
 
 
+def test_epochs_of_a_number_of_batches(make):
+    whole, data = make("sst2"), make("sst2", batches_per_epoch=10)
+    passes, loader = whole.train_dataloader(), data.train_dataloader()
+    assert (len(passes), len(loader)) == (17, 10)
+    expected, found = [], []
+    for epoch in range(2):
+        passes.batch_sampler.set_epoch(epoch)
+        expected += rows_of(passes)
+        loader.batch_sampler.set_epoch(epoch)
+        found += rows_of(loader)
+    assert found == expected[: len(found)]
+    assert len(found) > 300
+    with pytest.raises(ValueError, match=r"data.batches_per_epoch is 10 but the checkpoint was made with None"):
+        data.load_state_dict(whole.state_dict())
+
+
 def pairs_of(loader):
     return [pair for batch in loader for pair in zip(batch["idx"].tolist(), batch["labels"].tolist(), strict=True)]
 

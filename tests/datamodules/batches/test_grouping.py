@@ -1,5 +1,6 @@
 import random
 from collections import Counter
+from functools import partial
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from datamodules.batches.grouping import (
     MEGA_BATCH,
     Batches,
     balanced_batches,
+    batches_of_passes,
     evaluation_batches,
     length_grouped_batches,
     seeded_generator,
@@ -181,3 +183,13 @@ def test_batches_of_similar_length_stay_so_with_turns():
     batches = balanced_batches(lengths, is_labelled, 1.0, 16, seed=0, epoch=0)
     spread = [int(lengths[batch].max() - lengths[batch].min()) for batch in batches]
     assert sorted(spread)[len(spread) // 2] < 10 < int(lengths.max() - lengths.min())
+
+
+@pytest.mark.parametrize("count", [1, 7, 63, 64, 200])
+def test_epochs_of_a_number_of_batches_follow_each_other_through_the_rows(count):
+    form = partial(length_grouped_batches, LENGTHS, 16, seed=3)
+    assert len(form(epoch=0)) == 63
+    passes = [batch for number in range(12) for batch in form(epoch=number)]
+    epochs = [batches_of_passes(form, count, epoch=epoch) for epoch in range(3)]
+    assert [len(batches) for batches in epochs] == [count] * 3
+    assert [batch for batches in epochs for batch in batches] == passes[: 3 * count]

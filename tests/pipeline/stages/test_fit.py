@@ -1,6 +1,7 @@
 """A fit of a stage."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
@@ -69,3 +70,20 @@ def test_graphs_are_used_where_they_are_asked_for(
 
 class Empty:
     """In the place of a command line that has run."""
+
+
+@pytest.mark.parametrize(("steps", "accumulate", "expected"), [(None, 1, None), (100, 1, 34), (100, 4, 136)])
+def test_a_length_in_steps_is_divided_into_epochs(settings, tmp_path, monkeypatch, steps, accumulate, expected):
+    """Epochs of that many batches, so that the fit ends with an evaluation and has the same length for any rows."""
+    monkeypatch.setattr("pipeline.stages.fit.StarkCLI", lambda *_: Empty())
+    trainer = replace(settings.trainer, accumulate_grad_batches=accumulate)
+    fit = replace(settings.distillation, epochs=3, steps=steps)
+    distill(replace(settings, distillation=fit, trainer=trainer), tmp_path, tmp_path, tmp_path, [])
+    config = yaml.safe_load((tmp_path / "stage.yaml").read_text())
+    assert config["data"].get("batches_per_epoch") == expected
+    assert config["trainer"]["max_epochs"] == 3
+    train_alone(
+        replace(settings, distillation=fit, trainer=trainer), tmp_path / "alone", Path(settings.model_name_or_path), []
+    )
+    alone = yaml.safe_load((tmp_path / "alone/stage.yaml").read_text())
+    assert alone["data"].get("batches_per_epoch") == expected
