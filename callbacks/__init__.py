@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from callbacks.signals import PARENT_VARIABLE, Interrupted
     from callbacks.sparsification import TeacherSparsification
     from callbacks.submission import SubmissionWriter
+    from callbacks.teacher_answers import TeacherAnswers
     from callbacks.teacher_cache import TeacherCache
 else:
     __getattr__, __dir__ = lazy_names(__name__)
@@ -40,6 +41,7 @@ __all__ = [
     "SaveModelFolder",
     "StopOnSignal",
     "SubmissionWriter",
+    "TeacherAnswers",
     "TeacherCache",
     "TeacherRestoring",
     "TeacherSparsification",

@@ -92,6 +92,8 @@ class TeacherCache(Callback):
     ) -> None:
         """Read or compute the outputs if there are none."""
         assert isinstance(pl_module, DistillationModule)  # checked in setup
+        if pl_module.teacher_answers is not None and not pl_module.asks_encoder:
+            return  # nothing of the teacher itself is compared
         if pl_module.loss.teacher_projections:
             warn_once(
                 "TeacherCache does not store queries, keys and values, which the loss compares: the teacher is asked "

@@ -26,7 +26,7 @@ from datamodules.changes.changed import changed_rows
 from datamodules.checks import warn_of_doubts
 from datamodules.parts import add_unlabelled, cut_train, limit_labels, mean_answers
 from datamodules.settings import DataSettings
-from datamodules.sources.answers import read_answers
+from datamodules.sources.answers import ANSWERS, read_answers
 from datamodules.sources.opening import open_source
 from datamodules.sources.source import Source
 from datamodules.sources.unlabelled import UnlabelledSource
@@ -210,6 +210,8 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
         rows, values = read_answers(files, self.task)
         if self.changed_rows is not None:
             raise StarkError("data.changed_rows make rows that no file has answers for: leave them out")
+        if rows.digest != self.expected_content.get(ANSWERS, rows.digest):
+            raise StarkError(f"{', '.join(files)}: changed while the run was working: give the same command again")
         answered = TokenColumns.from_tensors(tokenize_rows(rows, self.tokenizer, self.max_length, self.segment_ids))
         train = self._rows("train")
         means, lacking = mean_answers(train, answered, torch.tensor(values))

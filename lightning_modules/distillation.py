@@ -97,6 +97,8 @@ class DistillationModule(ClassificationModule):
         self._refitted: dict[str, Tensor] = {}
         #: The teacher's outputs for every row of train; if None, they are computed at every step.
         self.teacher_outputs: TeacherOutputs | None = None
+        #: Logits by row number that take the place of the teacher's, see `TeacherAnswers`; None for the teacher's own.
+        self.teacher_answers: Tensor | None = None
         self.classifier = load_classifier(student, label_names=self.label_names, kind=kind)
         self.tokenizer = load_tokenizer(student)
         self._teacher_tokenizer = load_tokenizer(teacher) if student != teacher else self.tokenizer
@@ -166,10 +168,20 @@ class DistillationModule(ClassificationModule):
             Logits, and the hidden states, queries, keys and values that the loss compares.
         """
         layers, stored = self.loss.teacher_layers, self.teacher_outputs
+        answers = None if self.teacher_answers is None else self.teacher_answers[batch["idx"]]
+        if answers is not None and not self.asks_encoder:
+            return Outputs(answers)
         if stored is None:
-            return outputs_of(self.teacher, batch, layers, self.loss.teacher_projections)
-        hidden = stored.hidden_states(batch["idx"], batch["input_ids"].shape[1]) if layers else {}
-        return Outputs(stored.logits(batch["idx"]), {layer: hidden[layer] for layer in layers})
+            found = outputs_of(self.teacher, batch, layers, self.loss.teacher_projections)
+        else:
+            hidden = stored.hidden_states(batch["idx"], batch["input_ids"].shape[1]) if layers else {}
+            found = Outputs(stored.logits(batch["idx"]), {layer: hidden[layer] for layer in layers})
+        return found if answers is None else found._replace(logits=answers)
+
+    @property
+    def asks_encoder(self) -> bool:
+        """Whether the loss compares something of the teacher that is computed inside its encoder."""
+        return bool(self.loss.teacher_layers or self.loss.teacher_projections)
 
     def trained_parameters(self) -> Iterator[nn.Parameter]:
         """Yield the parameters of the student and of the loss."""
@@ -186,7 +198,7 @@ class DistillationModule(ClassificationModule):
         """Return the batch with the teacher's stored outputs, if they are stored, and the progress of the fit."""
         if self.loss.needs_progress:
             batch = {**batch, PROGRESS: torch.full((), self.progress(), device=self.device)}
-        if self.teacher_outputs is None:
+        if self.teacher_outputs is None and (self.teacher_answers is None or self.asks_encoder):
             return batch
         told = self.ask(batch)
         hidden = {f"{_HIDDEN}{layer}": states for layer, states in told.hidden_states.items()}

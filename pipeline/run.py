@@ -134,10 +134,14 @@ def _check(settings: RunSettings) -> GLUEDataModule:
     check_tokenizer_limit(model.config, data.tokenizer, data.max_length, encoder)
     for stage in ("fit", "test"):
         data.setup(stage)
-    if data.unlabelled_files or data.changed_rows is not None:  # a mistake in them would stop a distillation
+    answers = settings.distillation.teacher_answers
+    # A mistake in these files would stop a distillation.
+    if data.unlabelled_files or data.changed_rows is not None or answers is not None:
         every = GLUEDataModule(model_name_or_path=encoder, seed=settings.seed, use_unlabelled=True, **settings.data)
         every.setup("fit")
         every.train_dataloader()
+        if answers is not None:
+            every.train_answers(answers)
     batches = -(-len(data.train_dataloader()) // settings.trainer.devices)
     if (settings.trainer.val_check_interval or 0) > batches:
         raise StarkError(

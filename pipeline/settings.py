@@ -102,7 +102,7 @@ def check_ranges(name: str, part: Any) -> None:  # noqa: ANN401 - any of the dat
 # separately.
 _WITHOUT_EFFECT = (
     *("data_dir", "cache_dir", "num_workers", "expected_content", "loggers", "checkpoint_every_n_steps"),
-    *("unlabelled", "unlabelled_ratio", "changed_rows", "changes"),
+    *("unlabelled", "unlabelled_ratio", "changed_rows", "changes", "teacher_answers"),
 )
 
 
@@ -147,6 +147,8 @@ class DistillationSettings(FitSettings):
     #: Temperature and weight of `stark.SoftTargets`, instead of `loss`; null for its defaults.
     temperature: float | None = number(None, 1e-6, 1e6)
     distillation_weight: float | None = number(None, 0, 1)
+    #: Files with another teacher's answers, in the place of the dense teacher's logits; see `TeacherAnswers`.
+    teacher_answers: list[str] | None = None
 
     def __post_init__(self) -> None:
         """Check that the loss is described once."""

@@ -14,9 +14,13 @@ from datamodules.sources.source import Rows, is_score
 from datamodules.tasks.record_format import record_format
 from datamodules.tasks.task import Task
 from stark.errors import StarkError, StarkFileNotFoundError
+from stark.storage import file_digest
 from stark.telling import warn_once
 
-__all__ = ["Answers", "answer_columns", "read_answers"]
+__all__ = ["ANSWERS", "Answers", "answer_columns", "digest_of_answers", "read_answers"]
+
+ANSWERS = "the teacher's answers"
+"""Name of this content among those that a data module expects."""
 
 # Probabilities that were rounded for a file do not add up to 1 exactly.
 _ROUNDED = 0.01
@@ -50,6 +54,18 @@ def answer_columns(task: Task) -> list[str]:
     return [f"probability_{label}" for label in task.label_names]
 
 
+def digest_of_answers(files: Sequence[str]) -> str:
+    """Return the digest of files of answers, as `read_answers` gives it with the rows.
+
+    Args:
+        files: The files.
+
+    Raises:
+        StarkFileNotFoundError: A file does not exist.
+    """
+    return " ".join(file_digest(_existing(Path(path))) for path in files)
+
+
 def read_answers(files: Sequence[str], task: Task) -> Answers:
     """Read the answers of all files.
 
@@ -69,9 +85,7 @@ def read_answers(files: Sequence[str], task: Task) -> Answers:
     values: list[list[float]] = []
     digests = []
     for path in map(Path, files):
-        if not path.is_file():
-            raise StarkFileNotFoundError(f"{path}: no such file (a teacher's answers)")
-        with in_file(path), hashed_records(path, record_format(str(path))) as (records, hashing):
+        with in_file(_existing(path)), hashed_records(path, record_format(str(path))) as (records, hashing):
             records.check_columns(*task.texts, *columns)
             for row in records:
                 for text, known in zip(texts_of(row, task.texts), texts, strict=True):
@@ -83,6 +97,12 @@ def read_answers(files: Sequence[str], task: Task) -> Answers:
             warn_once(f"{path}: {note}")
     pair = texts[1] if task.is_pair else None
     return Answers(Rows(texts[0], pair, None, list(range(len(values))), " ".join(digests)), values)
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise StarkFileNotFoundError(f"{path}: no such file (a teacher's answers)")
+    return path
 
 
 def _answer(row: Record | BadRecord, columns: Sequence[str]) -> list[float]:

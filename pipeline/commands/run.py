@@ -122,6 +122,11 @@ def _checked(parsed: Namespace, options: RunOptions) -> RunSettings:
     for name, part in parts.items():
         check_ranges(name, part)
     _check_search(parts["teacher"], parts["search"])
+    if parts["distillation"].teacher_answers is not None and any(parts["teacher"].sparsities):
+        raise StarkError(
+            f"teacher.sparsities are {parts['teacher'].sparsities}, but distillation.teacher_answers take the place of "
+            "the teacher: set teacher.sparsities to []"
+        )
     _check_place(parsed.name)
     _check_accelerator(parts["trainer"].accelerator)
     if options.executor == "local":
@@ -166,6 +171,8 @@ def _make_absolute_(parsed: Namespace) -> None:
             parsed.data[name] = _absolute(parsed.data[name])
     if parsed.data.unlabelled is not None:
         parsed.data.unlabelled = [_absolute(path) for path in parsed.data.unlabelled]
+    if parsed.distillation.teacher_answers is not None:
+        parsed.distillation.teacher_answers = [_absolute(path) for path in parsed.distillation.teacher_answers]
 
 
 def _absolute(path: str) -> str:

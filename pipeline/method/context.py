@@ -11,6 +11,7 @@ from pytorch_lightning import Callback
 
 from callbacks.expected_model import loaded_digest
 from datamodules import GLUEDataModule
+from datamodules.sources.answers import ANSWERS, digest_of_answers
 from pipeline.execution.stage import CONTENT, Stage
 from pipeline.run_folder import RunFolder
 from pipeline.search.candidates import Candidate, RankedTeacher
@@ -59,6 +60,8 @@ class RunContext:
         self.refitting: dict[str, Any] = {**batches, **accelerator}
         self.scoring: dict[str, Any] = {**self.refitting, **settings.group("scoring")}
         self.distilling: dict[str, Any] = {**self.fitting, **settings.group("distillation"), **_unlabelled(data)}
+        if settings.distillation.teacher_answers is not None:
+            self.distilling[f"{CONTENT}{ANSWERS}"] = digest_of_answers(settings.distillation.teacher_answers)
         self.friendliness = {**self.scoring, **{name: self.distilling[name] for name in LOSS_SETTINGS}}
         self.friendliness["distillation.class_weights"] = settings.distillation.class_weights
         self.friendliness["teacher.score"] = settings.teacher.score

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from datamodules import GLUEDataModule
+from datamodules.sources.answers import ANSWERS, digest_of_answers
 from pipeline.execution.manifest import Manifest
 from pipeline.execution.stage import Stage
 from pipeline.method.context import RunContext
@@ -36,7 +37,7 @@ class Method:
         """Collect what the results of stages depend on."""
         # Digests of the rows that were read for the plan. Stages read the data files again, and refuse them if they
         # have changed meanwhile.
-        settings = settings.expecting(data.contents())
+        settings = settings.expecting({**data.contents(), **_answers(settings)})
         self._settings, self._manifest, self._folder = settings, manifest, RunFolder(settings.folder)
         self._first = RunContext(settings, data)
         self._repetitions = [
@@ -114,3 +115,8 @@ class Method:
                 lambda *_: copy_folder(inside(folder.root, Summary.read(folder.root).best.folder), folder.student.path),
             ),
         ]
+
+
+def _answers(settings: RunSettings) -> dict[str, str]:
+    files = settings.distillation.teacher_answers
+    return {} if files is None else {ANSWERS: digest_of_answers(files)}

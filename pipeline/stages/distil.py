@@ -55,6 +55,8 @@ def distill(
         extra.append({"class_path": "callbacks.TeacherCache", "init_args": place})
     else:
         extra.append({"class_path": "callbacks.TeacherRestoring", "init_args": dict(restoring)})
+    if fit.teacher_answers is not None:
+        extra.append({"class_path": "callbacks.TeacherAnswers", "init_args": {"files": fit.teacher_answers}})
     if pause_after is not None:
         extra.append({"class_path": "callbacks.Pause", "init_args": {"epochs": pause_after}})
     settings = replace(settings, data={**settings.data, "use_unlabelled": True})

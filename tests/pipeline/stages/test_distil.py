@@ -1,5 +1,6 @@
 """Distillation of rows without labels."""
 
+import pytest
 import yaml
 
 from cli import main
@@ -23,3 +24,15 @@ def test_rows_without_a_label_are_for_distillation(tiny_task, tmp_path, monkeypa
     whole = steps["trial"]  # two epochs of all rows
     assert whole == steps["distill/0.5_0.2"] > 2 * 2
     assert abs(steps["baselines/no_teacher"] - whole) <= 2  # equally long, but in whole epochs
+
+
+def test_answers_of_another_teacher_need_no_sparse_one(tiny_task, tmp_path, capsys):
+    command = options(tiny_task, tmp_path, "--distillation.teacher_answers", "[answers.csv]")
+    with pytest.raises(SystemExit):
+        main(command)
+    assert "distillation.teacher_answers take the place of the teacher: set teacher.sparsities to []" in (
+        capsys.readouterr().err
+    )
+    with pytest.raises(SystemExit):
+        main([*command, "--teacher.sparsities", "[]"])
+    assert "answers.csv: no such file (a teacher's answers)" in capsys.readouterr().err
