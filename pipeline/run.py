@@ -5,8 +5,11 @@ from __future__ import annotations
 import gc
 import hashlib
 import logging
+import sys
 import warnings
+from dataclasses import replace
 
+from callbacks.epoch_lines import duration_text
 from datamodules import GLUEDataModule
 from pipeline.deploy.model_data import keep_description
 from pipeline.execution.display import Display, plan_table
@@ -16,6 +19,8 @@ from pipeline.execution.manifest import Manifest
 from pipeline.execution.plan import Decision, plan, stages_from
 from pipeline.execution.stage import Stage
 from pipeline.method.method import Method
+from pipeline.method.time_budget import steps_in_time, with_steps
+from pipeline.parsing.plain_text import printable
 from pipeline.parsing.plugins import keep_plugins
 from pipeline.parsing.progress import step
 from pipeline.results.summary import Summary
@@ -62,6 +67,12 @@ def run(settings: RunSettings, config: str, options: RunOptions) -> None:
     display, folder = Display(options.workers), RunFolder(settings.folder)
     with step("checking the data and the model"):
         data = _check(settings)
+    if options.seconds is not None:
+        with step("measuring the time of a step"):
+            steps, told = steps_in_time(settings, data, _open(settings), options.seconds)
+        print(printable(f"{duration_text(options.seconds)}: {told}"), file=sys.stderr, flush=True)
+        settings = replace(settings, distillation=replace(settings.distillation, steps=steps))
+        config = with_steps(config, steps)
     if options.dry_run:
         _, todo, decisions = _plan(settings, data, _open(settings), options.start)
         display.console.print(plan_table(decisions))

@@ -386,6 +386,8 @@ class RunOptions:
     dry_run: bool = False
     #: Name of a stage that runs again, with all stages that depend on it.
     start: str | None = None
+    #: Seconds that the run may take; the length of the distillations is chosen by them.
+    seconds: float | None = None
 
 
 PARTS: dict[str, Callable[..., Any]] = {

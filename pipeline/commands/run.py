@@ -12,6 +12,7 @@ from datamodules.settings import DataSettings
 from datamodules.tasks.task import Task
 from pipeline.fits.loggers import prepare_loggers
 from pipeline.fits.on_ray import check_ray
+from pipeline.parsing.durations import seconds_of
 from pipeline.parsing.errors import OneLineErrors
 from pipeline.parsing.plugins import PLUGINS_HELP, PluginPaths, load_plugins
 from pipeline.parsing.progress import LOADING, step
@@ -63,6 +64,7 @@ def parser() -> OneLineErrors:
     parser.add_argument("--plugins", type=PluginPaths, default=[], help=PLUGINS_HELP)
     parser.add_argument("--dry-run", action="store_true", help="print which stages would run, and why")
     parser.add_argument("--from", type=str, metavar="STAGE", help="run this stage and all that depend on it again")
+    parser.add_argument("--time", type=str, help="choose distillation.steps for a run of this time, such as 30min")
     parser.add_argument(
         "--baselines", type=list[Baseline], default=[], help="students made in other ways, for comparison"
     )
@@ -100,6 +102,7 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
         executor=parsed.pop("executor"),
         dry_run=parsed.pop("dry_run"),
         start=parsed.pop("from"),
+        seconds=None if (given := parsed.pop("time")) is None else seconds_of(given),
     )
     if options.executor == "ray":
         check_ray()
@@ -108,6 +111,10 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
     for name in ("data", *PARTS):
         if not isinstance(parsed[name], Namespace):
             raise StarkError(f"{name} is {parsed[name]!r}: it must be a mapping of settings, or left out")
+    if options.seconds is not None and (parsed.distillation.steps is not None or parsed.search.mode == "halving"):
+        raise StarkError(
+            "time chooses distillation.steps: leave out distillation.steps, and take another search.mode than halving"
+        )
     with step("checking the settings"):  # which imports libraries, and takes seconds
         settings = _checked(parsed, options)
     return settings, options_parser.dump(parsed, format="yaml", skip_none=False), options
