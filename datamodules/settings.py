@@ -88,9 +88,9 @@ class DataSettings:
                 its stages read the same rows.
             select_by: The one of the task's metrics by which epochs and models are chosen; None for the mean of all
                 of them but errors (mae, rmse).
-            unlabelled: Files of rows without labels: .csv, .tsv or .jsonl, also with .gz, whose columns have the names
-                of the task's texts (such as ``sentence`` for sst2). Your own task may name such files itself; these are
-                added. Rows that are in dev, test or the selection part are left out.
+            unlabelled: Files of rows without labels: .csv, .tsv or .jsonl, also with .gz, or .parquet. Their columns
+                have the names of the task's texts (such as ``sentence`` for sst2). Your own task may name such files
+                itself; these are added. Rows that are in dev, test or the selection part are left out.
             unlabelled_ratio: Number of rows without a label per row with one in each epoch, in which the former take
                 turns; None for all rows in each epoch.
             changed_rows: Number of changed rows per row of training that are made and added to the rows without a

@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import BinaryIO, NamedTuple, cast
 
 from datamodules.sources.lines import Line, Lines, decoded, is_unicode, numbered_lines
+from datamodules.sources.parquet import parquet_lines
 from datamodules.tasks.record_format import Quoting, RecordFormat
 from stark.errors import StarkError
 
@@ -334,6 +335,8 @@ def open_records(stream: BinaryIO, form: RecordFormat) -> Iterator[Records]:
     with ExitStack() as stack:
         if form.compressed:
             stream = cast(BinaryIO, stack.enter_context(gzip.open(stream)))
+        if form.parquet:
+            stream = stack.enter_context(parquet_lines(stream))
         if not form.json_lines and form.delimiter == "\t" and form.quoting == "auto":
             if not stream.seekable():
                 kept = stack.enter_context(tempfile.TemporaryFile())

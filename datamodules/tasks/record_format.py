@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Literal, get_args
 
@@ -14,7 +14,8 @@ __all__ = ["Quoting", "RecordFormat", "record_format"]
 Quoting = Literal["auto", "none", "standard"]
 
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
-_JSON_ENDINGS = ("jsonl", "ndjson")
+_JSON_ENDINGS = ("jsonl", "ndjson", "parquet")
+_PARQUET = "parquet"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,7 @@ class RecordFormat:
         header: Whether the first line names the columns; otherwise they are called 0, 1, ...
         encoding: Name of the encoding; None for UTF-8, or for UTF-16 if the file starts with its byte order mark.
         compressed: Whether the file is compressed by gzip.
+        parquet: Whether it is a Parquet file, which is read as JSON lines.
     """
 
     json_lines: bool = False
@@ -37,6 +39,8 @@ class RecordFormat:
     header: bool = True
     encoding: str | None = None
     compressed: bool = False
+    # Not in the text of a format, which is part of older digests of other files.
+    parquet: bool = field(default=False, repr=False)
 
 
 def record_format(
@@ -51,7 +55,8 @@ def record_format(
     r"""Return the format of a file.
 
     Args:
-        name: Name of the file. Its ending determines the format: .csv, .tsv, .jsonl or .ndjson, optionally with .gz.
+        name: Name of the file. Its ending determines the format: .csv, .tsv, .jsonl or .ndjson, optionally with .gz,
+            or .parquet.
         first: The first bytes of the file; they determine the format if the name has no ending.
         delimiter: A single character, or ``\t`` written as two characters; None for the delimiter of the ending.
         quoting: See `RecordFormat`; None for "auto".
@@ -76,7 +81,7 @@ def record_format(
     usual = _DELIMITERS.get(ending[0]) if ending else None
     if not json_lines and usual is None and delimiter is None:
         hint = "JSON lines (.jsonl) have one object per line" if ending == ["json"] else "of a table give the delimiter"
-        raise StarkError(f"{name}: its ending is none of .csv, .tsv, .jsonl, with or without .gz: {hint}")
+        raise StarkError(f"{name}: its ending is none of .csv, .tsv, .jsonl, with or without .gz, or .parquet: {hint}")
     for key, value in (("delimiter", delimiter), ("quoting", quoting), ("header", header)):
         if json_lines and value is not None:
             raise StarkError(f"{name}: {key} is {value!r}, but JSON lines have none")
@@ -92,6 +97,7 @@ def record_format(
         header=header is not False,
         encoding=_checked(encoding),
         compressed=compressed,
+        parquet=ending == [_PARQUET],
     )
 
 

@@ -13,7 +13,9 @@ def parser() -> OneLineErrors:
     """Make the parser of `stark predict-file`."""
     parser = OneLineErrors(prog="stark predict-file", description="Classify the rows of a CSV, TSV or JSON lines file.")
     parser.add_argument("model", type=str, help="model folder, or a folder of stark export")
-    parser.add_argument("--input", type=str, required=True, help="my.csv, my.tsv, my.jsonl, or - for standard input")
+    parser.add_argument(
+        "--input", type=str, required=True, help="my.csv, my.tsv, my.jsonl, my.parquet, or - for standard input"
+    )
     parser.add_argument(
         "--output", type=str, default="-", help="file for the rows and their labels; - for standard output"
     )

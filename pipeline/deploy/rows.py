@@ -152,8 +152,10 @@ def _written(name: str, target: RecordFormat, overwrite: bool) -> Iterator[Binar
 def _target(name: str, form: RecordFormat) -> RecordFormat:
     """The format of the output: that of its file name's ending, or else that of the input."""
     if name in _STANDARD_OUTPUT or not Path(name).suffixes:
-        return replace(form, compressed=False)
+        return replace(form, compressed=False, parquet=False)
     target = record_format(name)
+    if target.parquet:
+        raise StarkError(f"{name}: predictions are written as .csv, .tsv or .jsonl: choose one of these endings")
     is_other_csv = not form.json_lines and target.delimiter == "," and form.delimiter != "\t"
     return replace(target, delimiter=form.delimiter) if is_other_csv else target
 

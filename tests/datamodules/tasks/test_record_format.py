@@ -29,7 +29,7 @@ def test_what_is_given_comes_first():
         (
             "a.xlsx",
             {},
-            r"a\.xlsx: its ending is none of \.csv, \.tsv, \.jsonl, with or without \.gz: of a table give the",
+            r"a\.xlsx: its ending is none of \.csv, \.tsv, \.jsonl, with or without \.gz, or \.parquet: of a table",
         ),
         ("a.json", {}, r"a\.json: its ending .* JSON lines \(\.jsonl\) have one object per line"),
         ("a.gz", {}, r"a\.gz: its ending is none of"),
