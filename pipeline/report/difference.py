@@ -10,9 +10,9 @@ from torch import Tensor
 from pipeline.deploy.model_data import config_of
 from pipeline.execution.outputs import read_output
 from pipeline.report.reading import RunRecord
-from pipeline.results.comparison import DENSE, SPARSE
-from pipeline.results.statistics import Cell, Estimate, Metric, estimate_difference, estimate_difference_of_means
-from pipeline.results.summary import Choice, Summary
+from pipeline.results.comparison import counterparts, points_over
+from pipeline.results.statistics import Estimate, Metric
+from pipeline.results.summary import Summary
 from pipeline.run_folder import RunFolder
 from stark.problems.table import problem_of
 
@@ -75,7 +75,7 @@ def read_answers(record: RunRecord, summary: Summary) -> DevAnswers:
     run = RunFolder(record.folder)
     logits = read_output(record.folder, run.dev_logits.name)
     problem = problem_of(config_of(run.at(summary.best.folder).path))
-    students = _of_seeds(summary)
+    students = counterparts(summary.best_by_method, summary.best.folder)
     said = {folder: problem.predictions(logits[folder]) for folder in (*students.values(), run.dense_teacher.name)}
     return DevAnswers(
         task=record.task,
@@ -87,17 +87,6 @@ def read_answers(record: RunRecord, summary: Summary) -> DevAnswers:
         student=torch.stack([said[folder] for folder in students.values()]),
         seeds=list(students),
     )
-
-
-def _of_seeds(summary: Summary) -> dict[int, str]:
-    """Folders of the chosen student and of its counterparts, the students of the same method, by seed."""
-    best = summary.best.folder
-
-    def has(choice: Choice, method: str) -> bool:
-        return choice.students.get(method) == best
-
-    method = next(name for name in (DENSE, SPARSE) if any(has(choice, name) for choice in summary.best_by_method))
-    return {choice.seed: choice.students[method] for choice in summary.best_by_method if method in choice.students}
 
 
 def why_not_comparable(first: DevAnswers, second: DevAnswers) -> str:
@@ -130,14 +119,7 @@ def difference(answers: DevAnswers, first: Tensor, second: Tensor, *, same_seeds
             teacher, has every seed.
 
     Returns:
-        The mean over seeds of the second minus that of the first. With several seeds that both have, the interval is
-        that of `estimate_difference` over seeds and rows; otherwise it is over rows only.
+        The difference as `points_over` computes it.
     """
-    seeds = max(len(first), len(second))
-    if same_seeds and seeds > 1:
-        control, treated = (tensor.expand(seeds, -1) for tensor in (first, second))
-        pair = Cell("", "", answers.labels, control, treated, answers.metric)
-        found, holds_for = estimate_difference([pair]), _SEEDS
-    else:
-        found, holds_for = estimate_difference_of_means(first, second, answers.labels, answers.metric), _ROWS
-    return Difference(Estimate(100 * found.value, 100 * found.low, 100 * found.high), holds_for)
+    points = points_over(first, second, answers.labels, answers.metric, same_seeds=same_seeds)
+    return Difference(points, _SEEDS if same_seeds and max(len(first), len(second)) > 1 else _ROWS)

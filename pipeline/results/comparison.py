@@ -7,11 +7,18 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from pipeline.results.statistics import Cell, Estimate, estimate_difference, mcnemar
+from pipeline.results.statistics import (
+    Cell,
+    Estimate,
+    Metric,
+    estimate_difference,
+    estimate_difference_of_means,
+    mcnemar,
+)
 from pipeline.results.summary import Choice, Comparison, Model
 from stark.problems.problem import Problem
 
-__all__ = ["DENSE", "EITHER", "SPARSE", "best_by_method", "compare"]
+__all__ = ["DENSE", "EITHER", "SPARSE", "best_by_method", "compare", "counterparts", "points_over"]
 
 DENSE, SPARSE = "dense_teacher", "sparse_teacher"
 BEST_OF_K = "dense_teacher_best_of_k"
@@ -50,6 +57,48 @@ def best_by_method(models: Sequence[Model], baselines: Sequence[str]) -> list[Ch
         }
         found.append(Choice(seed, best))
     return found
+
+
+def counterparts(choices: Sequence[Choice], best: str) -> dict[int, str]:
+    """The chosen student and its counterparts, the students of the same method with the other seeds.
+
+    Args:
+        choices: The choices that `best_by_method` returned.
+        best: Folder of the chosen student.
+
+    Returns:
+        Their folders by seed.
+    """
+
+    def has(choice: Choice, method: str) -> bool:
+        return choice.students.get(method) == best
+
+    method = next(name for name in (DENSE, SPARSE) if any(has(choice, name) for choice in choices))
+    return {choice.seed: choice.students[method] for choice in choices if method in choice.students}
+
+
+def points_over(control: Tensor, treated: Tensor, labels: Tensor, metric: Metric, *, same_seeds: bool) -> Estimate:
+    """One model's score minus another's in points (hundredths), on the same rows, with a 95 % interval.
+
+    Args:
+        control: Predictions of the model that is subtracted, ``(seeds, rows)``.
+        treated: Predictions of the other one, ``(seeds, rows)``, whose number of seeds may differ.
+        labels: Labels of the rows.
+        metric: The score of predictions.
+        same_seeds: Whether both have the same seeds in the same order. A model that all seeds share, such as the
+            teacher, has every seed.
+
+    Returns:
+        The mean over seeds of the second minus that of the first. With several seeds that both have, the interval is
+        that of `estimate_difference` over seeds and rows; otherwise it is over rows only.
+    """
+    seeds = max(len(control), len(treated))
+    if same_seeds and seeds > 1:
+        cell = Cell("", "", labels, control.expand(seeds, -1), treated.expand(seeds, -1), metric)
+        found = estimate_difference([cell])
+    else:
+        found = estimate_difference_of_means(control, treated, labels, metric)
+    return Estimate(100 * found.value, 100 * found.low, 100 * found.high)
 
 
 def compare(

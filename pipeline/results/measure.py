@@ -23,7 +23,7 @@ from stark.errors import StarkError
 from stark.forward.classifying import classify
 from stark.problems.metrics import computed, score_of
 
-__all__ = ["Evaluation", "count_flops", "evaluate", "module_of", "size"]
+__all__ = ["Evaluation", "count_flops", "evaluate", "metric_values", "module_of", "size"]
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,25 @@ def evaluate(
             f"the {part} part, such as row {bad[0]}: it has no score; train it with a lower learning rate, or in "
             "32-true or bf16-mixed instead of 16-mixed"
         )
-    problem = data.task.problem
-    metrics = problem.build_metrics(data.metrics)
-    metrics.update(problem.predictions(logits), labels)
+    return Evaluation(metric_values(data.task.problem.predictions(logits), labels, data), logits, labels)
+
+
+def metric_values(predictions: Tensor, labels: Tensor, data: GLUEDataModule) -> dict[str, float]:
+    """The metrics of predictions.
+
+    Args:
+        predictions: ``(rows,)``.
+        labels: ``(rows,)``.
+        data: The data module that gives the kind of label and the metrics.
+
+    Returns:
+        Metrics under GLUE's names, and their mean as ``score``.
+    """
+    metrics = data.task.problem.build_metrics(data.metrics)
+    metrics.update(predictions, labels)
     values = computed(metrics)
     found = {**values, SCORE: score_of(values, data.score_metrics)}
-    return Evaluation({name: float(value) for name, value in found.items()}, logits, labels)
+    return {name: float(value) for name, value in found.items()}
 
 
 def size(model: PreTrainedModel, dense: PreTrainedModel) -> Size:
