@@ -28,7 +28,7 @@ from datamodules.parts import add_unlabelled, cut_train, limit_labels, mean_answ
 from datamodules.settings import DataSettings
 from datamodules.sources.answers import ANSWERS, read_answers
 from datamodules.sources.opening import open_source
-from datamodules.sources.source import Source
+from datamodules.sources.source import Rows, Source
 from datamodules.sources.unlabelled import UnlabelledSource
 from datamodules.tokens.columns import TokenColumns
 from datamodules.tokens.tokenization import load_tokenizer, tokenize_rows, tokenize_split, tokenizer_digest
@@ -221,6 +221,31 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
                 f"{', '.join(files)}: no answer for {len(lacking):,} of {len(train):,} rows, such as {first!r}"
             )
         return train.fields["idx"], means
+
+    def labelled_texts(self, part: Literal["train", "selection", "dev"]) -> Rows:
+        """Return the texts and labels of a part's rows, without those that have no label, in the file's order.
+
+        Args:
+            part: Train without the selection part, the selection part, or GLUE's dev split.
+
+        Raises:
+            StarkError: The file has changed since the rows were loaded.
+        """
+        tokens = self._split("dev") if part == "dev" else self._rows(part)
+        split = "train" if part == "train" or (part == "selection" and self.selection == "train") else "dev"
+        read = self._source.rows(split)
+        if read.digest != self.digest(split):
+            raise StarkError(f"the {split} split of task {self.task.name!r} changed: give the same command again")
+        labels = tokens.fields["labels"]
+        chosen = tokens.fields["idx"][self.task.problem.is_labelled(labels)].sort().values.tolist()
+        known = read.labels or []
+        return Rows(
+            [read.text_a[row] for row in chosen],
+            None if read.text_b is None else [read.text_b[row] for row in chosen],
+            [known[row] for row in chosen],
+            chosen,
+            read.digest,
+        )
 
     def digest(self, split: str) -> str:
         """Return a digest of a split's content, independent of its path; for a loaded split of the loaded content.

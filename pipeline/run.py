@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from callbacks.epoch_lines import duration_text
 from datamodules import GLUEDataModule
+from pipeline.alternatives.table import why_left_out
 from pipeline.deploy.model_data import keep_description
 from pipeline.execution.display import Display, plan_table
 from pipeline.execution.execute import check_places, execute_all, is_complete
@@ -24,9 +25,9 @@ from pipeline.parsing.plain_text import printable
 from pipeline.parsing.plugins import keep_plugins
 from pipeline.parsing.progress import step
 from pipeline.results.summary import Summary
-from pipeline.results.tables import comparison_lines, summary_table
+from pipeline.results.tables import comparison_lines, summary_table, verdict_line
 from pipeline.run_folder import RunFolder
-from pipeline.settings import RunOptions, RunSettings
+from pipeline.settings import SIMPLE, RunOptions, RunSettings
 from pipeline.stages.loss import loss_of
 from pipeline.stages.ranking import check_rankings
 from stark.encoders.layer_dropping import layers_to_keep
@@ -73,6 +74,8 @@ def run(settings: RunSettings, config: str, options: RunOptions) -> None:
         print(printable(f"{duration_text(options.seconds)}: {told}"), file=sys.stderr, flush=True)
         settings = replace(settings, distillation=replace(settings.distillation, steps=steps))
         config = with_steps(config, steps)
+    if SIMPLE in settings.baselines and (reason := why_left_out()):
+        display.console.print(reason, highlight=False)
     if options.dry_run:
         _, todo, decisions = _plan(settings, data, _open(settings), options.start)
         display.console.print(plan_table(decisions))
@@ -96,6 +99,8 @@ def run(settings: RunSettings, config: str, options: RunOptions) -> None:
     display.console.print(summary_table(summary))
     for line in comparison_lines(summary):
         display.console.print(line, highlight=False)
+    if verdict := verdict_line(summary):
+        display.console.print(verdict, highlight=False)
     for line in summary.alarms or ():
         display.console.print(f"warning: {line}", highlight=False)
     display.console.print(f"The best student is in {folder.student.path}, all numbers in {folder.summary.path}")

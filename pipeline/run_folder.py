@@ -9,12 +9,14 @@ from pathlib import Path
 from stark.storage import is_file
 
 __all__ = [
+    "ALTERNATIVES",
     "BASELINES",
     "BASELINE_SCORES",
     "CHECKPOINTS",
     "DISTILL",
     "FIT_CONFIG",
     "LOSS_WEIGHTS",
+    "MAJORITY",
     "METRICS",
     "MODEL",
     "OUTPUT_LOG",
@@ -45,6 +47,10 @@ BASELINE_SCORES = "baseline_scores.safetensors"
 # Kinds of which a run has several stages.
 DISTILL = "distill"
 BASELINES = "baselines"
+
+ALTERNATIVES = "alternatives"
+MAJORITY = "majority"
+"""The folder of the alternative that always gives the same answer."""
 
 _SEED = re.compile(r"seed_\d+/")
 
@@ -237,6 +243,11 @@ class RunFolder:
         return self.prune / STUDENT_SCORES
 
     @property
+    def alternatives(self) -> Place:
+        """The stage that trains the simple alternatives; its folder has a folder of each."""
+        return self.at(ALTERNATIVES)
+
+    @property
     def evaluate(self) -> Place:
         """The stage that evaluates all models; it has no folder."""
         return self.at("evaluate")
@@ -248,7 +259,10 @@ class RunFolder:
 
     @property
     def dev_logits(self) -> Place:
-        """Logits of every model on dev, by model folder, and ``labels``; rows are in the order of the data file."""
+        """Logits of every model on dev, by model folder, predictions of every alternative, and ``labels``.
+
+        Rows are in the order of the data file.
+        """
         return self.at("dev_logits.safetensors")
 
     @property

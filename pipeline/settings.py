@@ -17,6 +17,7 @@ from stark.errors import StarkError
 
 __all__ = [
     "PARTS",
+    "SIMPLE",
     "Baseline",
     "DistillationSettings",
     "Executor",
@@ -41,6 +42,7 @@ Loggers = Literal["tensorboard", "wandb", "mlflow"]
 SearchMode = Literal["exhaustive", "halving", "predict", "none"]
 PredictionRule = Literal["metric", "agreement", "metric_and_sparsity"]
 Baseline = Literal[
+    "simple",
     "no_teacher",
     "dense_teacher_best_of_k",
     "teacher_assistant",
@@ -52,8 +54,10 @@ Baseline = Literal[
     "magnitude",
     "random",
 ]
-"""Other ways to make a student of the same shape. They are reported for comparison and never chosen. The last six rank
-the teacher's units by other scores, see `RANKINGS`."""
+"""What is reported for comparison and never chosen: ``simple`` stands for the alternatives to a student, see
+`ALTERNATIVES`; the others are ways to make a student of the same shape. The last six rank the teacher's units by other
+scores, see `RANKINGS`."""
+SIMPLE: Baseline = "simple"
 
 
 def number(default: Any, least: float, most: float = math.inf) -> Any:  # noqa: ANN401 - the field's annotation gives the type
@@ -317,7 +321,7 @@ class RunSettings:
     trainer: TrainerSettings
     #: Seeds with each of which the trial and everything after it are repeated; if empty, they run once, with ``seed``.
     seeds: list[int] = field(default_factory=list)
-    baselines: list[Baseline] = field(default_factory=list)
+    baselines: list[Baseline] = field(default_factory=lambda: [SIMPLE])
     #: Number of fits that run at a time, and where they run; results do not depend on either.
     workers: int = 1
     executor: Executor = "local"

@@ -27,7 +27,8 @@ ROOMS = {
         "model_folders",
     ),
     "pipeline": (
-        *("parsing", "fits", "execution", "results", "search", "stages", "method", "deploy", "report", "commands"),
+        *("parsing", "fits", "execution", "results", "alternatives", "search", "stages", "method", "deploy", "report"),
+        "commands",
     ),
     "datamodules": ("tasks", "sources", "tokens", "batches", "changes"),
 }
@@ -37,6 +38,7 @@ WITHOUT = {"stark": {"pytorch_lightning", "lightning_fabric", "datasets", "jsona
 
 # Folders of similar files that one test covers.
 TESTED_TOGETHER = {
+    "pipeline/alternatives": "tests/pipeline/alternatives/test_alternatives.py",
     "datamodules/changes": "tests/datamodules/changes/test_changed.py",
     "pipeline/commands": "tests/pipeline/commands/test_every_command.py",
     "pipeline/deploy/export": "tests/pipeline/deploy/export/test_export.py",

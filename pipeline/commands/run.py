@@ -18,6 +18,7 @@ from pipeline.parsing.plugins import PLUGINS_HELP, PluginPaths, load_plugins
 from pipeline.parsing.progress import LOADING, step
 from pipeline.settings import (
     PARTS,
+    SIMPLE,
     Baseline,
     Executor,
     RunOptions,
@@ -66,7 +67,10 @@ def parser() -> OneLineErrors:
     parser.add_argument("--from", type=str, metavar="STAGE", help="run this stage and all that depend on it again")
     parser.add_argument("--time", type=str, help="choose distillation.steps for a run of this time, such as 30min")
     parser.add_argument(
-        "--baselines", type=list[Baseline], default=[], help="students made in other ways, for comparison"
+        "--baselines",
+        type=list[Baseline],
+        default=[SIMPLE],
+        help="for comparison: simple alternatives, and students made in other ways",
     )
     set_by_stages = {
         "model_name_or_path",

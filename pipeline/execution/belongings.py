@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pipeline.run_folder import (
+    ALTERNATIVES,
     BASELINE_SCORES,
     CHECKPOINTS,
     FIT_CONFIG,
@@ -53,6 +54,7 @@ _OF_A_MODEL = (
     *("added_tokens.json", "vocab.txt", "vocab.json", "merges.txt", "*.model", "chat_template.jinja"),
 )
 _SCORES = (STUDENT_SCORES, TEACHER_SCORES, BASELINE_SCORES)
+_OF_AN_ALTERNATIVE = ("*.safetensors", "vocabulary.json", "tokenizer.json", "max_length.txt", "fit.json")
 
 
 def check_own(place: Path) -> list[Path]:
@@ -148,6 +150,8 @@ def _is_stages(place: Path, path: Path) -> bool:
     parents, name = path.relative_to(place).parts[:-1], path.name
     if parents == (CHECKPOINTS,) or (place.name == CHECKPOINTS and not parents):
         return _CHECKPOINT.fullmatch(name) is not None
+    if place.name == ALTERNATIVES and parents:
+        return _fits(name, _OF_AN_ALTERNATIVE if len(parents) == 1 else _OF_A_MODEL)
     if parents == (MODEL,):
         return _fits(name, _OF_A_MODEL)
     return not parents and _fits(name, (*_OF_A_FIT, *_OF_A_MODEL, *_SCORES))

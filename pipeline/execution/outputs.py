@@ -61,13 +61,14 @@ def has_output(manifest: Manifest, name: str) -> bool:
     return any(name in record.outputs for record in manifest.stages.values())
 
 
-def read_json(root: Path, name: str, schema: int) -> dict[str, Any]:
+def read_json(root: Path, name: str, schema: int, *earlier: int) -> dict[str, Any]:
     """Read a JSON file that is an output of a finished stage.
 
     Args:
         root: The run's folder.
         name: The file, by its path in that folder.
-        schema: The supported value of ``schema``.
+        schema: The value of ``schema`` that this version writes.
+        earlier: Other values that it reads.
 
     Returns:
         The content of the file.
@@ -82,7 +83,7 @@ def read_json(root: Path, name: str, schema: int) -> dict[str, Any]:
     except ValueError as error:
         raise DamagedError(f"{path} is no JSON: {AGAIN}") from error
     found = values.get("schema") if isinstance(values, dict) else None
-    if found != schema:
+    if found not in (schema, *earlier):
         raise StarkError(f"{path} has schema {found}, this version reads {schema}: choose another --name")
     return dict(values)
 

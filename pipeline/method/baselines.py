@@ -10,6 +10,7 @@ from pipeline.method.context import LOSS_SETTINGS, RunContext
 from pipeline.results.summary import Trained
 from pipeline.search.candidates import Candidate, RankedTeacher, candidates
 from pipeline.search.halving import halving_epochs, survivors
+from pipeline.settings import SIMPLE
 from pipeline.stages import distil, sparsify
 from pipeline.stages.ranking import extra_parts
 
@@ -30,6 +31,8 @@ def baseline_stages(context: RunContext, chosen: Sequence[Candidate]) -> tuple[l
     models: list[Trained] = []
     seed = context.settings.seed
     for name in context.settings.baselines:
+        if name == SIMPLE:
+            continue  # no students, see `Method`
         if name == "no_teacher":
             found = [_alone(context)]
             students = [Trained(name, found[-1].name, seed, baseline=name)]

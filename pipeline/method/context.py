@@ -43,6 +43,7 @@ class RunContext:
         fitting: Settings and content that every fit depends on.
         refitting: Settings and content that every refitting depends on.
         scoring: Settings and content that every scoring depends on.
+        alternatives: Settings and content that the simple alternatives depend on, besides the encoder.
         distilling: Settings and content that every distillation depends on.
         friendliness: Settings and content that a scoring against the trial student depends on.
         grid: Settings that define the candidates.
@@ -59,6 +60,8 @@ class RunContext:
         accelerator = {"trainer.accelerator": settings.trainer.accelerator}
         self.refitting: dict[str, Any] = {**batches, **accelerator}
         self.scoring: dict[str, Any] = {**self.refitting, **settings.group("scoring")}
+        self.alternatives: dict[str, Any] = {**batches, **accelerator}
+        self.alternatives["finetuning.class_weights"] = settings.finetuning.class_weights
         self.distilling: dict[str, Any] = {**self.fitting, **settings.group("distillation"), **_unlabelled(data)}
         if settings.distillation.teacher_answers is not None:
             self.distilling[f"{CONTENT}{ANSWERS}"] = digest_of_answers(settings.distillation.teacher_answers)

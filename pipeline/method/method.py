@@ -7,14 +7,15 @@ from typing import Any
 
 from datamodules import GLUEDataModule
 from datamodules.sources.answers import ANSWERS, digest_of_answers
+from pipeline.alternatives.table import why_left_out
 from pipeline.execution.manifest import Manifest
 from pipeline.execution.stage import Stage
 from pipeline.method.context import RunContext
 from pipeline.method.repetition import Repetition
 from pipeline.results.summary import Summary, Trained
 from pipeline.run_folder import RunFolder
-from pipeline.settings import RunSettings
-from pipeline.stages import finetune, prune
+from pipeline.settings import SIMPLE, RunSettings
+from pipeline.stages import alternatives, finetune, prune
 from pipeline.stages.evaluate import summarize
 from stark.storage import copy_folder, inside
 
@@ -92,20 +93,37 @@ class Method:
             ),
         ]
 
+    def _simple(self) -> list[Stage]:
+        """The stage of the simple alternatives, unless they are not asked for or their extra is missing."""
+        settings, folder, first = self._settings, self._folder, self._first
+        if SIMPLE not in settings.baselines or why_left_out():
+            return []
+        return [
+            Stage(
+                folder.alternatives.name,
+                (),
+                {**first.alternatives, **first.encoder},
+                (folder.alternatives.name,),
+                lambda *_: alternatives.train_alternatives(settings, folder.alternatives.path),
+            )
+        ]
+
     def _end(self, trained: Sequence[Trained]) -> list[Stage]:
-        """The last stages, which evaluate all models and copy the best student."""
+        """The last stages, which train the alternatives, evaluate all models and copy the best student."""
         folder, settings, manifest, first = self._folder, self._settings, self._manifest, self._first
         asked: dict[str, Any] = {"search.mode": settings.search.mode, "seeds": settings.seeds}
         asked |= {"baselines": settings.baselines, "finetuning.epochs": settings.finetuning.epochs}
         own = [item.stage for item in trained if item.seed is not None and item.baseline is None]
         cut = [item.teacher for item in trained if item.teacher is not None]
+        simple = self._simple()
         return [
+            *simple,
             Stage(
                 folder.evaluate.name,
-                (*(item.stage for item in trained), *cut),
+                (*(item.stage for item in trained), *cut, *(stage.name for stage in simple)),
                 {**first.fitting, **settings.group("student"), **asked, **first.dev},
                 (folder.summary.name, folder.dev_logits.name),
-                lambda *_: summarize(settings, manifest, trained).write(folder.root),
+                lambda *_: summarize(settings, manifest, trained, simple=bool(simple)).write(folder.root),
             ),
             Stage(
                 folder.student.name,

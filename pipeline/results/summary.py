@@ -16,6 +16,7 @@ from stark.storage import DamagedError, write_json
 __all__ = [
     "SCHEMA",
     "SCORE",
+    "Alternative",
     "Asked",
     "Choice",
     "ClassScore",
@@ -27,10 +28,12 @@ __all__ = [
     "Trained",
 ]
 
-SCHEMA = 2
+SCHEMA = 3
 SCORE = "score"
 """Key of the mean of a task's metrics."""
 
+# Schema 2 has no alternatives.
+_EARLIER = (2,)
 # Keys of the file that differ from the fields of the classes: its version, and choices, which are flat.
 _SCHEMA, _CHOICES, _SEED, _STUDENTS = "schema", "best_by_method", "seed", "students"
 
@@ -197,6 +200,39 @@ class ClassScore:
     teacher_recall: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Alternative:
+    """A simple alternative to a student.
+
+    Args:
+        name: Name that is shown.
+        folder: Its folder, relative to the run's folder.
+        rows: Number of labelled rows that it was trained on.
+        strength: Strength of its fit that was chosen on the selection part: C, or 1 / alpha of ridge regression; None
+            without a choice.
+        megabytes: Size of its folder in MB: all that one would have to ship.
+        selection: Metrics on the selection part, and their mean as ``score``.
+        dev: Metrics on dev, and their mean as ``score``.
+        over_teacher: Its score on dev minus the dense teacher's in points (hundredths), with a 95 % interval.
+        over_student: The same minus the chosen student's, of which it is the mean over the seeds.
+    """
+
+    name: str
+    folder: str
+    rows: int
+    strength: float | None = None
+    megabytes: float
+    selection: dict[str, float]
+    dev: dict[str, float]
+    over_teacher: Estimate
+    over_student: Estimate
+
+    @property
+    def selection_score(self) -> float:
+        """The score on the selection part."""
+        return self.selection[SCORE]
+
+
 @dataclass(frozen=True)
 class Summary:
     """The results of a run.
@@ -214,6 +250,9 @@ class Summary:
         alarms: What looks wrong, one line each with what to do.
         score_metrics: Names of the metrics whose mean is the score; None, from earlier versions, for all.
         classes: How well the chosen student finds each class of dev; None for scores.
+        over_teacher: The chosen student's score on dev minus the dense teacher's in points, with a 95 % interval; None
+            from earlier versions.
+        alternatives: The simple alternatives; None if they were not computed.
     """
 
     task: str
@@ -228,6 +267,8 @@ class Summary:
     alarms: list[str] | None = None
     score_metrics: list[str] | None = None
     classes: list[ClassScore] | None = None
+    over_teacher: Estimate | None = None
+    alternatives: list[Alternative] | None = None
 
     @property
     def metrics(self) -> list[str]:
@@ -259,7 +300,7 @@ class Summary:
             StarkError: If the folder is no run, or another version wrote the file.
         """
         place = RunFolder(root).summary
-        values = read_json(root, place.name, SCHEMA)
+        values = read_json(root, place.name, SCHEMA, *_EARLIER)
         try:
             return cls.of_json(values)
         except WrongValueError as error:

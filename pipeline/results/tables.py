@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from pipeline.results.choice import eligible
-from pipeline.results.summary import Comparison, Model, Summary
+from pipeline.results.summary import SCORE, Comparison, Model, Summary
+from pipeline.results.verdict import Contender, decide_use, verdict_text
+from pipeline.run_folder import MAJORITY
 
-__all__ = ["certainty", "choice_text", "comparison_lines", "summary_table"]
+__all__ = ["certainty", "choice_text", "comparison_lines", "contenders", "summary_table", "verdict_line"]
 
 
 def summary_table(summary: Summary) -> Table:
@@ -54,7 +58,57 @@ def summary_table(summary: Summary) -> Table:
             f"{model.seconds:.0f}",
             style="bold" if is_best else "",
         )
+    if summary.alternatives:
+        table.add_section()
+    for found in summary.alternatives or ():
+        values = (found.selection_score, *(found.dev[name] for name in metrics))
+        empty = [""] * (3 if repeated else 2)
+        table.add_row(found.name, *empty, *(f"{value:.4f}" for value in values), "")
     return table
+
+
+def verdict_line(summary: Summary) -> str:
+    """What to use, as far as that is known without latencies.
+
+    Args:
+        summary: The results of the run.
+
+    Returns:
+        A sentence; empty for a run without simple alternatives.
+    """
+    if not summary.alternatives:
+        return ""
+    verdict = decide_use(contenders(summary))
+    said = verdict_text(contenders(summary), verdict)
+    return f"{said[0]} {said[-1]} `stark report` also compares latency and size."
+
+
+def contenders(summary: Summary) -> list[Contender]:
+    """The models of a run that could be used: teacher, chosen student and simple alternatives, without latencies.
+
+    Args:
+        summary: The results of the run.
+
+    Returns:
+        The models; none for a run of an earlier version, which does not know how the student differs.
+    """
+    if summary.over_teacher is None:
+        return []
+    return [
+        Contender("teacher", "teacher", 100 * summary.models[0].dev_score),
+        Contender("student", "student", 100 * summary.best.dev_score, over_teacher=summary.over_teacher),
+        *(
+            Contender(
+                found.name,
+                "constant" if Path(found.folder).name == MAJORITY else "simple",
+                100 * found.dev[SCORE],
+                found.over_teacher,
+                found.over_student,
+                megabytes=found.megabytes,
+            )
+            for found in summary.alternatives or ()
+        ),
+    ]
 
 
 def choice_text(summary: Summary) -> str:

@@ -548,3 +548,35 @@ def test_setup_reads_what_prepare_data_wrote(make, tmp_path, monkeypatch):
     data = make(cache_dir=str(tmp_path))
     data.setup("fit")
     assert len(rows_of(data.train_dataloader())) == 270
+
+
+@pytest.mark.parametrize("selection", ["train", "validation"])
+def test_labelled_texts_are_those_of_the_batches(make, selection):
+    data = make(labelled_limit=20, selection=selection)
+    data.setup("fit")
+    data.setup("test")
+    loaders = {"train": data.train_dataloader, "selection": data.val_dataloader, "dev": data.test_dataloader}
+    for part, loader in loaders.items():
+        rows = data.labelled_texts(part)
+        batches = list(loader())
+        expected = {
+            int(row): int(label) for batch in batches for row, label in zip(batch["idx"], batch["labels"], strict=True)
+        }
+        assert dict(zip(rows.idx, rows.labels, strict=True)) == {row: expected[row] for row in sorted(expected)}
+        tokens = {int(row): ids for batch in batches for row, ids in zip(batch["idx"], batch["input_ids"], strict=True)}
+        for row, first, second in zip(rows.idx, rows.text_a, rows.text_b, strict=True):
+            ids = data.tokenizer(first, second, truncation=True, max_length=data.max_length)["input_ids"]
+            assert tokens[row][: len(ids)].tolist() == ids
+
+
+def test_a_row_without_a_label_is_not_among_labelled_texts(tmp_path, make, tokenizer_dir, shared_cache):
+    (tmp_path / "train.csv").write_text("text,label\n" + "a film,good\na film again,\nanother film,bad\n" * 10)
+    (tmp_path / "dev.csv").write_text("text,label\nx,good\ny,bad\n")
+    (tmp_path / "own.yaml").write_text("train: train.csv\ndev: dev.csv\ntext: text\nlabel: label\n")
+    data = make(task=str(tmp_path / "own.yaml"), data_dir=None)
+    rows = [data.labelled_texts(part) for part in ("train", "selection")]
+    assert sorted([*rows[0].idx, *rows[1].idx]) == [row for row in range(30) if row % 3 != 1]
+    assert set(rows[0].text_a) | set(rows[1].text_a) == {"a film", "another film"}
+    (tmp_path / "train.csv").write_text("text,label\n" + "another,good\nbad film,bad\n" * 20)
+    with pytest.raises(ValueError, match="the train split of task 'own' changed"):
+        data.labelled_texts("train")

@@ -151,8 +151,8 @@ def prepared(task, folder, reads, *more):
             marks=pytest.mark.slow,
         ),
         (
-            ("--search.mode", "halving", "--distillation.epochs", "2", *REFIT),
-            {"trial", "sparsify", "search", "distill"},
+            ("--search.mode", "halving", "--distillation.epochs", "2", *REFIT, "--baselines", "[simple]"),
+            {"trial", "sparsify", "search", "distill", "alternatives"},
         ),
         (
             (
@@ -164,7 +164,12 @@ def prepared(task, folder, reads, *more):
             {"trial", "sparsify", "distill", "baselines"},
         ),
     ],
-    ids=["predict and baselines", "predict from stored scores", "halving", "layers, seeds and rows without a label"],
+    ids=[
+        "predict and baselines",
+        "predict from stored scores",
+        "halving and alternatives",
+        "layers, seeds and rows without a label",
+    ],
 )
 def test_stages_declare_what_they_read(tiny_task, tmp_path, reads, more, kinds):
     (tmp_path / "more.jsonl").write_text('{"sentence": "a row without a label"}\n' * 20)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.results.statistics import Estimate
-from pipeline.results.summary import Asked, Choice, Comparison, Model, Removed, Summary
+from pipeline.results.summary import Alternative, Asked, Choice, Comparison, Model, Removed, Summary
 from stark.storage import DamagedError, write_json
 from tests.pipeline.runs import leave, model_of, read, summary_of
 
@@ -35,7 +35,7 @@ STUDENT = {
     "dev": DENSE["dev"],
 }
 VALUES = {
-    "schema": 2,
+    "schema": 3,
     "task": "rte",
     "metric": "score",
     "seed": 776,
@@ -137,11 +137,30 @@ def test_another_version_and_a_changed_file_are_refused(pruned_run, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(pruned_run, run, ignore=shutil.ignore_patterns("*.safetensors", "checkpoints"))
     leave(run, "summary.json", json.dumps({**VALUES, "schema": 1}))
-    with pytest.raises(ValueError, match="has schema 1, this version reads 2"):
+    with pytest.raises(ValueError, match="has schema 1, this version reads 3"):
         Summary.read(run)
     (run / "summary.json").write_text(json.dumps(VALUES))
     with pytest.raises(DamagedError, match="is damaged or was changed"):
         Summary.read(run)
+
+
+def test_a_summary_without_alternatives_of_an_earlier_version_is_read(pruned_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(pruned_run, run, ignore=shutil.ignore_patterns("*.safetensors", "checkpoints"))
+    leave(run, "summary.json", json.dumps({**VALUES, "schema": 2}))
+    summary = Summary.read(run)
+    assert summary == Summary.of_json(VALUES)
+    assert (summary.alternatives, summary.over_teacher) == (None, None)
+
+
+def test_an_alternative_is_kept():
+    points = Estimate(-1.5, -3.0, 0.0)
+    values = {"accuracy": 0.5, "score": 0.5}
+    known = {"name": "TF-IDF", "folder": "alternatives/tfidf", "rows": 100, "megabytes": 0.5}
+    found = Alternative(**known, selection=values, dev=values, over_teacher=points, over_student=points)
+    summary = summary_of(alternatives=[found], over_teacher=points)
+    assert Summary.of_json(json.loads(json.dumps(summary.to_json()))) == summary
+    assert (found.selection_score, "strength" in summary.to_json()["alternatives"][0]) == (0.5, False)
 
 
 def test_what_is_not_there_is_left_out():

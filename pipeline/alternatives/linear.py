@@ -1,0 +1,165 @@
+"""The linear model on the features of a simple alternative."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+from scipy import sparse
+
+from pipeline.alternatives.features import Matrix
+
+__all__ = ["Linear", "Target", "candidates", "constant", "fit_linear"]
+
+_WEIGHTS = "linear.safetensors"
+# Strengths of the fit, weak ones first: C of classifiers; of ridge regression 1 / alpha.
+_OF_SPARSE, _OF_DENSE = (0.1, 1.0, 10.0), (0.001, 0.01, 0.1, 1.0, 10.0)
+# The output of a class without a row in training.
+_NEVER = -1e9
+
+Numbers = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is predicted.
+
+    Args:
+        labels: Class ids or scores of the rows that are trained on, ``(rows,)``.
+        classes: Number of classes; 0 for scores.
+        weights: Weight of each class in the loss; None for equal ones.
+    """
+
+    labels: NDArray[Any]
+    classes: int
+    weights: dict[int, float] | None = None
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A linear model, ``features @ weights + bias``.
+
+    Args:
+        weights: ``(features, outputs)``; one output per class, or one for a score.
+        bias: ``(outputs,)``.
+    """
+
+    weights: Numbers
+    bias: Numbers
+
+    def __call__(self, features: Matrix) -> Numbers:
+        """The outputs, ``(rows, outputs)``."""
+        return np.asarray(features @ self.weights + self.bias, dtype=np.float32)
+
+    def predictions(self, features: Matrix) -> NDArray[Any]:
+        """The class ids with the largest output, or the scores, ``(rows,)``."""
+        outputs = self(features)
+        return outputs.argmax(1) if outputs.shape[1] > 1 else outputs[:, 0]
+
+    def save(self, folder: Path) -> None:
+        """Write the weights into an existing folder."""
+        save_file({"weights": np.ascontiguousarray(self.weights), "bias": self.bias}, folder / _WEIGHTS)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote."""
+        return cls(**load_file(folder / _WEIGHTS))
+
+
+def fit_linear(features: Matrix, target: Target, score: Callable[[Linear], float]) -> tuple[Linear, float | None]:
+    """Train a linear model with each strength, and choose the one with the highest score.
+
+    Args:
+        features: Features of the rows that are trained on.
+        target: What is predicted.
+        score: The score of a model on the selection part.
+
+    Returns:
+        The model, and the strength it was trained with (C; of ridge regression 1 / alpha); of equally good ones the
+        weakest. Without features, or with a single class, `constant` and None.
+    """
+    if features.shape[1] == 0 or (target.classes and len(np.unique(target.labels)) < 2):
+        return constant(features.shape[1], target), None
+    # max returns the first of equal ones.
+    return max(candidates(features, target), key=lambda candidate: score(candidate[0]))
+
+
+def constant(width: int, target: Target) -> Linear:
+    """The model that gives every row the most frequent class, or the mean score.
+
+    Args:
+        width: Number of features, whose weights are 0.
+        target: What is predicted.
+
+    Returns:
+        The model; the outputs of classes are their shares of the rows.
+
+    Examples:
+        >>> constant(0, Target(np.array([1, 1, 0, 1]), classes=2)).bias.tolist()
+        [0.25, 0.75]
+    """
+    if target.classes:
+        bias = np.bincount(target.labels, minlength=target.classes) / len(target.labels)
+    else:
+        bias = np.array([target.labels.mean()])
+    return Linear(np.zeros((width, len(bias)), np.float32), bias.astype(np.float32))
+
+
+def candidates(features: Matrix, target: Target) -> Iterator[tuple[Linear, float]]:
+    """Train with each strength.
+
+    Classes: linear support vector machines, one against the rest, on sparse features; logistic regression on an array.
+    Scores: ridge regression. The features of an array are standardised for the fit.
+
+    Args:
+        features: Features of the rows that are trained on.
+        target: What is predicted.
+
+    Yields:
+        The models with their strengths, the weakest first.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.svm import LinearSVC
+
+    is_sparse = sparse.issparse(features)
+    mean, scale = (0.0, 1.0) if is_sparse else _moments(features)
+    given = features if is_sparse else (features - mean) / scale
+    for strength in _OF_SPARSE if is_sparse else _OF_DENSE:
+        model: Any
+        if not target.classes:
+            model = Ridge(alpha=1 / strength)
+        elif is_sparse:
+            model = LinearSVC(C=strength, class_weight=target.weights, random_state=0)
+        else:
+            model = LogisticRegression(C=strength, class_weight=target.weights, max_iter=200)
+        with warnings.catch_warnings():
+            # A fit that ends early is a candidate like the others: the selection part decides.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(given, target.labels)
+        weights, bias = (np.atleast_2d(model.coef_).T, np.atleast_1d(model.intercept_))
+        if target.classes:
+            weights, bias = _of_all_classes(weights, bias, model.classes_, target.classes)
+        weights = weights / np.reshape(scale, (-1, 1))
+        bias = bias - (mean @ weights if not is_sparse else 0)
+        yield Linear(weights.astype(np.float32), bias.astype(np.float32)), strength
+
+
+def _moments(features: Any) -> tuple[Any, Any]:  # noqa: ANN401 - an array
+    spread = features.std(0, dtype=np.float64)
+    return features.mean(0, dtype=np.float64), np.where(spread > 0, spread, 1.0)
+
+
+def _of_all_classes(weights: Any, bias: Any, known: Any, classes: int) -> tuple[Any, Any]:  # noqa: ANN401 - arrays
+    """One output per class, in their order; scikit-learn has one for two classes, and none for absent ones."""
+    if weights.shape[1] == 1:
+        weights, bias = np.hstack([-weights, weights]), np.concatenate([-bias, bias])
+    all_weights, all_bias = np.zeros((len(weights), classes)), np.full(classes, _NEVER)
+    all_weights[:, known], all_bias[known] = weights, bias
+    return all_weights, all_bias
