@@ -21,7 +21,17 @@ from pipeline.results.typed_json import WrongValueError, plain, typed
 from pipeline.run_folder import RunFolder
 from stark.storage import WriteError, is_file, reading, write_json
 
-__all__ = ["Costs", "Machine", "Session", "keep_session", "now_text", "processor", "read_sessions", "this_machine"]
+__all__ = [
+    "Costs",
+    "Machine",
+    "Session",
+    "Use",
+    "keep_session",
+    "now_text",
+    "processor",
+    "read_sessions",
+    "this_machine",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -71,6 +81,31 @@ class Costs:
 
 
 @dataclass(frozen=True)
+class Use:
+    """How a model answers real rows, from texts to labels.
+
+    Args:
+        digest: Digest of its files.
+        p50: Median of the milliseconds for a single row.
+        p95: What 95 % of the rows do not exceed.
+        p99: What 99 % of the rows do not exceed.
+        rows_per_second: In batches of 32 rows of similar length.
+        cold_start: Seconds from the start of a process, Python's included, to its first answer.
+        megabytes: Size of its files in MB.
+        cores: Number of cores that it was measured with.
+    """
+
+    digest: str
+    p50: float
+    p95: float
+    p99: float
+    rows_per_second: float
+    cold_start: float
+    megabytes: float
+    cores: int
+
+
+@dataclass(frozen=True)
 class Session:
     """Models that were measured in turns, so that their latencies may be compared with each other.
 
@@ -79,12 +114,25 @@ class Session:
         time: When they were measured, in UTC, and under which load of the machine.
         tokens: Length of the longest rows.
         models: The measurements by folder of the model in the run.
+        uses: How models answer real rows, by folder in the run; None where that was not measured, as in earlier
+            versions.
     """
 
     machine: Machine
     time: str
     tokens: int
     models: dict[str, Costs]
+    uses: dict[str, Use] | None = None
+
+    def has_uses(self, machine: Machine, digests: Mapping[str, str]) -> bool:
+        """Whether it has measurements of real rows of all these models.
+
+        Args:
+            machine: This machine.
+            digests: Digest of each model, by its folder in the run.
+        """
+        known = {folder: use.digest for folder, use in (self.uses or {}).items()}
+        return self.machine == machine and all(known.get(folder) == digest for folder, digest in digests.items())
 
     def has(self, machine: Machine, digests: Mapping[str, str], shapes: Mapping[str, Collection[str]]) -> bool:
         """Whether it has all measurements that are wanted.
@@ -165,7 +213,8 @@ def keep_session(root: Path, session: Session) -> None:
 
 def _replaces(new: Session, old: Session) -> bool:
     """Whether a session has all models of an earlier one on the same machine, unchanged or not."""
-    return new.machine == old.machine and old.models.keys() <= new.models.keys()
+    has_all = old.models.keys() <= new.models.keys() and (old.uses or {}).keys() <= (new.uses or {}).keys()
+    return new.machine == old.machine and has_all
 
 
 def _read(path: Path) -> list[Session] | None:

@@ -8,10 +8,23 @@ import pytest
 from cli import main
 from pipeline.commands.run import read_settings
 from pipeline.execution.manifest import Manifest
-from pipeline.report import measuring
+from pipeline.report import measuring, usable
 from pipeline.results.latency import Latency
+from pipeline.results.measurements import Use
 from pipeline.stages import distil
 from tests.pipeline.runs import options
+
+USE = Use("abc", p50=2.0, p95=3.0, p99=4.0, rows_per_second=100.0, cold_start=5.0, megabytes=6.0, cores=1)
+"""What the fixture `quick` takes for a measurement of real rows."""
+
+
+@pytest.fixture(scope="session")
+def simple_run(tiny_task, tmp_path_factory):
+    """A finished run with simple alternatives. Copy it before you change it."""
+    folder = tmp_path_factory.mktemp("simple_runs")
+    more = ("--baselines", "[simple]", "--search.mode", "none", "--teacher.sparsities", "[0.2]")
+    main([*options(tiny_task, folder), *more, "--distillation.epochs", "1"])
+    return folder / "tiny"
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +47,8 @@ def quick(monkeypatch):
     monkeypatch.setattr(measuring, "measure_latency", lambda models, *_: dict.fromkeys(models, Latency(2.0, 1.0, 4.0)))
     monkeypatch.setattr(measuring, "_memory", lambda *_: 123.0)
     monkeypatch.setattr(measuring, "keep_session", lambda *_: None)  # other tests use the run, too
+    monkeypatch.setattr(usable, "quantised", lambda *_, **__: {})
+    monkeypatch.setattr(usable, "measure_uses", lambda _, folders, __: {folder: USE for folder in folders})
 
 
 @pytest.fixture

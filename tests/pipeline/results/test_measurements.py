@@ -10,6 +10,7 @@ from pipeline.results.measurements import (
     Costs,
     Machine,
     Session,
+    Use,
     keep_session,
     now_text,
     processor,
@@ -103,3 +104,37 @@ def test_this_machine_is_described():
     time, _, load = now_text().partition(" UTC, load ")
     assert abs(datetime.fromisoformat(f"{time}+00:00") - datetime.now(UTC)) < timedelta(minutes=2)
     assert abs(float(load) - os.getloadavg()[0]) < 1
+
+
+USE = Use("abc", 1.0, 2.0, 3.0, 100.0, 5.0, 6.0, 2)
+
+
+def test_measurements_of_real_rows_are_kept_beside_the_others(tmp_path):
+    first, real = session("a", "b"), Session(HERE, "noon", 0, {}, {"a": USE, "c": USE})
+    keep_session(tmp_path, first)
+    keep_session(tmp_path, real)
+    keep_session(tmp_path, first)
+    assert read_sessions(tmp_path) == [real, first]
+    more = Session(HERE, "later", 0, {}, {"a": USE, "c": USE, "d": USE})
+    keep_session(tmp_path, more)
+    assert read_sessions(tmp_path) == [first, more]
+
+
+@pytest.mark.parametrize(
+    ("machine", "digests", "has"),
+    [
+        (HERE, {"a": "abc"}, True),
+        (HERE, {"a": "other"}, False),
+        (HERE, {"a": "abc", "b": "abc"}, False),
+        (THERE, {"a": "abc"}, False),
+    ],
+)
+def test_measurements_of_real_rows_are_those_of_machine_and_models(machine, digests, has):
+    assert Session(HERE, "noon", 0, {}, {"a": USE}).has_uses(machine, digests) is has
+    assert not session("a").has_uses(machine, digests)
+
+
+def test_a_file_of_an_earlier_version_is_read(tmp_path):
+    keep_session(tmp_path, session("a"))
+    assert "uses" not in RunFolder(tmp_path).measurements.read_text()
+    assert read_sessions(tmp_path)[0].uses is None
