@@ -215,6 +215,11 @@ class RunFolder:
         """Latency, memory and size of the models, as `stark report`, `compare` and `card` measured them."""
         return self.root / "measurements.json"
 
+    @property
+    def int8(self) -> Place:
+        """The folder of the ONNX models with weights of 8 bits that `stark report` makes to measure them."""
+        return self.at("int8")
+
     # Stages that exist once, and their results.
 
     @property

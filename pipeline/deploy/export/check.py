@@ -70,6 +70,7 @@ class Check:
         alone: With 8 bits, how much a row's result depends on its batch; None without, and in files of earlier
             versions.
         teacher: With 8 bits, the exported dense teacher of the model's run, if there is one.
+        source: Digest of the model that was exported; None in files of earlier versions.
     """
 
     format: str
@@ -86,6 +87,7 @@ class Check:
     latency_before: dict[str, Latency]
     alone: Alone | None = None
     teacher: TeacherForm | None = None
+    source: str | None = None
 
     @property
     def count(self) -> str:

@@ -33,7 +33,7 @@ from pipeline.results.latency import Latency, measure_latency, spread_text, thre
 from pipeline.run_folder import RunFolder
 from stark.errors import StarkError, StarkFileExistsError
 from stark.forward.classifying import Batch
-from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
+from stark.model_folders.model_folder import load_classifier, load_tokenizer, model_digest, save_classifier
 from stark.problems.problem import Problem
 from stark.storage import check_output, new_folder, write_checksums
 
@@ -245,6 +245,7 @@ def _check(
         latency_before=found["before"],
         alone=_alone(problem, answers["after"], batches, logits["after"]) if int8 else None,
         teacher=None if teacher is None else TeacherForm(scores["teacher"], _megabytes(teacher), found["teacher"]),
+        source=model_digest(folder),
     )
 
 
