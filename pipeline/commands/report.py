@@ -10,6 +10,7 @@ from pipeline.parsing.plain_text import printable
 from pipeline.parsing.plugins import add_plugins, load_plugins
 from pipeline.parsing.progress import LOADING, step
 from pipeline.run_folder import RunFolder
+from stark.errors import StarkError
 
 __all__ = ["command", "parser"]
 
@@ -24,6 +25,7 @@ def parser() -> OneLineErrors:
         action="store_true",
         help="replace files of these names that are not earlier pages, or were changed since",
     )
+    parser.add_argument("--price", type=float, help="dollars per core and hour, for a million rows; default 0.05")
     add_plugins(parser)
     return parser
 
@@ -39,6 +41,8 @@ def command(args: list[str]) -> None:
         StarkFileExistsError: If the output exists and is not an earlier page.
     """
     options = parser().parse_args(args)
+    if options.price is not None and options.price <= 0:
+        raise StarkError(f"--price is {options.price}: give dollars per core and hour, above 0")
     with step(LOADING):
         load_plugins(options.plugins)
         need_extra("report", "stark report", "jinja2", "matplotlib")
@@ -50,6 +54,7 @@ def command(args: list[str]) -> None:
     target = Path(options.output) if options.output else RunFolder(folder).report
     check_page(target, overwrite=options.overwrite)
     with step(f"making the page of {folder}"):
-        files = write_page(page_of_run(read_run(folder)), target, overwrite=options.overwrite)
-    for file in files:
-        print(printable(str(file)))
+        page = page_of_run(read_run(folder), options.price)
+        files = write_page(page, target, overwrite=options.overwrite)
+    for line in (*map(str, files), *page.verdict):
+        print(printable(line))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from pipeline.execution.outputs import has_output, read_config, read_output
 from pipeline.parsing.plain_text import printable
 from pipeline.parsing.progress import step
 from pipeline.report.measuring import measure_models
+from pipeline.report.reading import read_run
+from pipeline.report.usable import usable_models, verdict_lines
 from pipeline.report.wording import environment, score_text, shape_text
 from pipeline.results.classes import class_scores
 from pipeline.results.latency import device_text, spread_text, threads_text
@@ -105,6 +108,8 @@ def card_of(
         eval_results=[_result(task, metric_name, entry.dev[metric_name]) for metric_name in task.metrics],
     )
     here = environment()
+    # What a report has measured; a card makes no exports. Its notes could name folders of this machine.
+    usable = usable_models(read_run(run), measure=False)
     made: ModelCard = ModelCard.from_template(
         metadata,
         template_str=(files("pipeline.report") / "card.md").read_text(),
@@ -157,6 +162,7 @@ def card_of(
         recipe=yaml.safe_dump({key: settings[key] for key in _RECIPE if key in settings}, sort_keys=False).rstrip(),
         calibration="" if measured[-1].calibration is None else f"{measured[-1].calibration:.3f}",
         licence=licence,
+        verdict=[as_text(line) for line in verdict_lines(replace(usable, notes=[]))],
     )
     return made
 

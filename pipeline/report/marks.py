@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pipeline.alternatives.table import ALTERNATIVES
+
 __all__ = [
+    "DENSE_INT8",
     "DENSE_TEACHER",
     "OTHER",
     "SPARSE_TEACHER",
+    "STUDENT_INT8",
     "STUDENT_OF_DENSE",
     "STUDENT_OF_SPARSE",
     "UNDISTILLED",
@@ -23,6 +27,9 @@ STUDENT_OF_DENSE = "student of dense teacher"
 STUDENT_OF_SPARSE = "student of sparse teacher"
 SPARSE_TEACHER = "sparse teacher"
 UNDISTILLED = "student, not distilled"
+# Models that only a report measures.
+DENSE_INT8 = "teacher in int8"
+STUDENT_INT8 = "student in int8"
 
 # Their contrast is at least 3:1 on the light and on the dark background. Neighbours differ for the colour-blind.
 _COLORS = ("#3f7fd0", "#cc7218", "#8f63c7", "#1f968c", "#c2497f", "#988300", "#5b8c2a", "#a0603c")
@@ -70,4 +77,6 @@ def marks_of(names: Iterable[str]) -> dict[str, Mark]:
 
 def run_marks() -> dict[str, Mark]:
     """The marks of a run's models by name. Students of all sparse teachers have the same one."""
-    return marks_of([DENSE_TEACHER, STUDENT_OF_DENSE, STUDENT_OF_SPARSE, SPARSE_TEACHER, UNDISTILLED])
+    simple = (kind.title for kind in ALTERNATIVES.values())
+    own = (DENSE_TEACHER, STUDENT_OF_DENSE, STUDENT_OF_SPARSE, SPARSE_TEACHER, UNDISTILLED)
+    return marks_of([*own, DENSE_INT8, STUDENT_INT8, *simple])

@@ -61,6 +61,7 @@ class Page:
     Args:
         title: Title of the page.
         headline: Sentences, of which the first is the answer.
+        verdict: Sentences before them, of which the first is the verdict.
         numbers: Numbers at the top of the page.
         pictures: Pictures.
         tables: Tables.
@@ -75,6 +76,7 @@ class Page:
     tables: Sequence[Table] = field(default_factory=list)
     command: str = ""
     settings: str = ""
+    verdict: Sequence[str] = ()
 
 
 def check_page(target: Path, *, overwrite: bool = False) -> None:

@@ -34,8 +34,12 @@ from pipeline.run_folder import DISTILL, RunFolder, kind_of
 __all__ = [
     "Picture",
     "curve_pictures",
+    "drawn",
+    "figure_of",
     "kept_picture",
     "latency_picture",
+    "legend_below",
+    "plain_log",
     "score_picture",
     "seconds_picture",
     "sparsity_picture",
@@ -68,7 +72,16 @@ class Picture:
 
 
 @contextmanager
-def _figure(height: float) -> Iterator[tuple[Figure, Any]]:
+def figure_of(height: float, panels: int = 1) -> Iterator[tuple[Figure, Any]]:
+    """A figure in the page's text colour.
+
+    Args:
+        height: Its height in inches.
+        panels: Number of panels, one below the other.
+
+    Yields:
+        The figure, and its axes.
+    """
     settings: Any = {
         **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _TEXT),
         "axes.spines.top": False,
@@ -84,10 +97,20 @@ def _figure(height: float) -> Iterator[tuple[Figure, Any]]:
     }
     with mpl.rc_context(settings):
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-        yield figure, figure.subplots()
+        yield figure, figure.subplots(panels)
 
 
-def _drawn(figure: Figure, title: str) -> Picture:
+def drawn(figure: Figure, title: str, told: str = "") -> Picture:
+    """Turn a figure into a picture.
+
+    Args:
+        figure: The figure.
+        title: Title of the picture.
+        told: What it shows in words, for those who do not see it.
+
+    Returns:
+        The picture.
+    """
     written = io.StringIO()
     figure.savefig(written, format="svg", transparent=True, metadata={"Date": None})
     svg = written.getvalue()
@@ -99,7 +122,7 @@ def _drawn(figure: Figure, title: str) -> Picture:
     svg = re.sub(r"url\(#", f"url(#{prefix}", svg)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r'\1 width="100%"', svg, count=1)
-    label = title.replace('"', "'").replace("<", "&lt;")
+    label = (f"{title}. {told}" if told else title).replace('"', "'").replace("<", "&lt;")
     return Picture(title, svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1))
 
 
@@ -108,10 +131,22 @@ def _wrapped(name: str) -> str:
     return "\n".join(textwrap.wrap(name, _LINE)) or name
 
 
-def _legend(figure: Figure, axes: Any) -> None:  # noqa: ANN401 - matplotlib's
+def legend_below(figure: Figure, axes: Any) -> None:  # noqa: ANN401 - matplotlib's
     """Name what is drawn, below the axes, where there is room for long names."""
     handles, names = axes.get_legend_handles_labels()
     figure.legend(handles, [_wrapped(name) for name in names], loc="outside lower left", ncols=1)
+
+
+def plain_log(axis: Any) -> None:  # noqa: ANN401 - matplotlib's
+    """Mark a logarithmic axis by numbers, because powers of ten would be formulas.
+
+    Args:
+        axis: The axis.
+    """
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1.0, 3.0) if high < 100 * low else (1.0,), numticks=6))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def score_picture(models: Sequence[MeasuredModel], marks: Mapping[str, Mark]) -> Picture:
@@ -128,7 +163,7 @@ def score_picture(models: Sequence[MeasuredModel], marks: Mapping[str, Mark]) ->
     # Inches, from the top: the lines of a name, its interval, and a gap.
     lines = [_LINE_HEIGHT * (1 + name.count("\n")) for name in names]
     height = sum(lines) + 0.35 * len(models)
-    with _figure(height + 0.6) as (figure, axes):
+    with figure_of(height + 0.6) as (figure, axes):
         top = 0.0
         for model, name, size in zip(models, names, lines, strict=True):
             score, mark, place = model.score, marks[model.name], top + size + 0.15
@@ -147,7 +182,7 @@ def score_picture(models: Sequence[MeasuredModel], marks: Mapping[str, Mark]) ->
         axes.set(xlabel="score on dev, hundredths", yticks=[], ylim=(height, 0))
         axes.spines["left"].set_visible(False)
         axes.grid(axis="x", alpha=0.25)
-        return _drawn(figure, "Score on dev, with a 95 % interval")
+        return drawn(figure, "Score on dev, with a 95 % interval")
 
 
 def latency_picture(
@@ -166,7 +201,7 @@ def latency_picture(
     """
     most = max(model.encoder_parameters for model in models)
     lines = sum(1 + _wrapped(model.name).count("\n") for model in models)
-    with _figure(3.0 + _LINE_HEIGHT * lines) as (figure, axes):
+    with figure_of(3.0 + _LINE_HEIGHT * lines) as (figure, axes):
         for model in models:
             found, score, mark = model.latency[device][shape], 100 * model.score.value, marks[model.name]
             # Discs, because the shapes of marks have different areas at the same size.
@@ -179,8 +214,8 @@ def latency_picture(
         axes.set_xlim(left=0)
         axes.margins(0.15)
         axes.grid(alpha=0.25)
-        _legend(figure, axes)
-        return _drawn(figure, f"Score against latency on the {device_text(device)}; discs show the encoder's size")
+        legend_below(figure, axes)
+        return drawn(figure, f"Score against latency on the {device_text(device)}; discs show the encoder's size")
 
 
 def sparsity_picture(summary: Summary) -> Picture | None:
@@ -204,7 +239,7 @@ def sparsity_picture(summary: Summary) -> Picture | None:
     if len({sparsity for points in found.values() for sparsity in points}) < 2:
         return None  # there is no line to draw
     marks = run_marks()
-    with _figure(3.2 + _LINE_HEIGHT * len(found)) as (figure, axes):
+    with figure_of(3.2 + _LINE_HEIGHT * len(found)) as (figure, axes):
         for number, (lam, points) in enumerate(sorted(found.items(), key=lambda item: item[0] or 0.0)):
             places = sorted(points)
             means = [statistics.mean(points[place]) for place in places]
@@ -220,8 +255,8 @@ def sparsity_picture(summary: Summary) -> Picture | None:
         axes.set(xlabel="sparsity of the teacher", ylabel="score on dev, hundredths")
         axes.set_xticks(sorted({place for points in found.values() for place in points}))
         axes.grid(alpha=0.25)
-        _legend(figure, axes)
-        return _drawn(figure, "The student's score against the sparsity of its teacher")
+        legend_below(figure, axes)
+        return drawn(figure, "The student's score against the sparsity of its teacher")
 
 
 def kept_picture(models: Sequence[tuple[str, Mark, Kept]]) -> Picture:
@@ -234,7 +269,7 @@ def kept_picture(models: Sequence[tuple[str, Mark, Kept]]) -> Picture:
         A picture with a row of two plots per model.
     """
     layers = len(models[0][2].heads)
-    with _figure(0.3 + len(models) * (0.9 + 0.2 * layers)) as (figure, _):
+    with figure_of(0.3 + len(models) * (0.9 + 0.2 * layers)) as (figure, _):
         figure.clear()
         # One figure per model, so that its name has the whole width.
         parts = figure.subfigures(len(models), squeeze=False)[:, 0]
@@ -258,7 +293,7 @@ def kept_picture(models: Sequence[tuple[str, Mark, Kept]]) -> Picture:
             for layer, share in enumerate(shares):
                 neurons.annotate(f"{share:.0%}", (1, layer), (3, 0), textcoords="offset points", va="center")
             neurons.set(xlabel="neurons", xlim=(0, 1), ylim=(layers - 0.5, -0.5), yticks=[], xticks=[])
-        return _drawn(figure, "Heads (coloured: kept) and the share of neurons that each layer kept")
+        return drawn(figure, "Heads (coloured: kept) and the share of neurons that each layer kept")
 
 
 def unit_pictures(units: Mapping[str, UnitScatter]) -> list[Picture]:
@@ -274,7 +309,7 @@ def unit_pictures(units: Mapping[str, UnitScatter]) -> list[Picture]:
     for kind, scatter in units.items():
         layers = len(scatter.expressiveness)
         columns = 6
-        with _figure(3.2 + _LINE_HEIGHT * -(-layers // columns)) as (figure, axes):
+        with figure_of(3.2 + _LINE_HEIGHT * -(-layers // columns)) as (figure, axes):
             for layer, (x, y) in enumerate(zip(scatter.expressiveness, scatter.friendliness, strict=True)):
                 color = mpl.colormaps["plasma"](0.3 + 0.6 * layer / max(layers - 1, 1))
                 size = 25 if kind == "heads" else 3
@@ -283,17 +318,14 @@ def unit_pictures(units: Mapping[str, UnitScatter]) -> list[Picture]:
             axes.set(xlabel="expressiveness", ylabel="friendliness")
             if kind == "neurons":
                 axes.set(xscale="log", yscale="log")
-                for axis in (axes.xaxis, axes.yaxis):  # as numbers, because powers of ten would be formulas
-                    low, high = axis.get_view_interval()
-                    axis.set_major_locator(LogLocator(subs=(1.0, 3.0) if high < 100 * low else (1.0,), numticks=6))
-                    axis.set_major_formatter("{x:g}")
-                    axis.set_minor_formatter(NullFormatter())
+                for axis in (axes.xaxis, axes.yaxis):
+                    plain_log(axis)
             axes.grid(alpha=0.25)
             legend = figure.legend(loc="outside lower left", title="layer", ncols=columns, handletextpad=0.2)
             handles: Any = legend.legend_handles
             for handle in handles:
                 handle.set_sizes([25])
-            pictures.append(_drawn(figure, f"Scores of the teacher's {kind}, each layer divided by its norm"))
+            pictures.append(drawn(figure, f"Scores of the teacher's {kind}, each layer divided by its norm"))
     return pictures
 
 
@@ -323,7 +355,7 @@ def _curves(lines: Sequence[tuple[str, list[tuple[int, float]]]], what: str, tit
     for stage, points in lines:
         if points:
             models.setdefault(_model_of(stage), []).append(points)
-    with _figure(3.0 + _LINE_HEIGHT * len(models)) as (figure, axes):
+    with figure_of(3.0 + _LINE_HEIGHT * len(models)) as (figure, axes):
         for name, several in models.items():
             mark = marks.get(name, OTHER)
             label = name if len(several) == 1 else f"{name}, {len(several)} fits"
@@ -340,8 +372,8 @@ def _curves(lines: Sequence[tuple[str, list[tuple[int, float]]]], what: str, tit
                 )
         axes.set(xlabel="step", ylabel=what)
         axes.grid(alpha=0.25)
-        _legend(figure, axes)
-        return _drawn(figure, title)
+        legend_below(figure, axes)
+        return drawn(figure, title)
 
 
 def _model_of(stage: str) -> str:
@@ -364,7 +396,7 @@ def seconds_picture(record: RunRecord) -> Picture:
     seconds: dict[str, list[float]] = {}
     for name, stage in record.stages.items():
         seconds.setdefault(kind_of(name), []).append(stage.seconds)
-    with _figure(0.9 + 0.34 * len(seconds)) as (figure, axes):
+    with figure_of(0.9 + 0.34 * len(seconds)) as (figure, axes):
         names = list(seconds)
         totals = [sum(values) for values in seconds.values()]
         axes.barh(names, totals, color=OTHER.color)
@@ -374,4 +406,4 @@ def seconds_picture(record: RunRecord) -> Picture:
         axes.invert_yaxis()
         axes.set(xlabel="seconds")
         axes.margins(x=0.2)
-        return _drawn(figure, "Seconds of each kind of stage")
+        return drawn(figure, "Seconds of each kind of stage")

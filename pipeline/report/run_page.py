@@ -37,11 +37,14 @@ from pipeline.report.pictures import (
     unit_pictures,
 )
 from pipeline.report.reading import RunRecord
+from pipeline.report.usable import UsableModels, usable_models, verdict_lines
+from pipeline.report.use_picture import use_picture
 from pipeline.report.wording import environment, ranked_by, score_text, shape_text
 from pipeline.results.comparison import DENSE, SPARSE
 from pipeline.results.latency import device_text, spread_text, threads_text
 from pipeline.results.summary import ClassScore, Summary
 from pipeline.results.tables import certainty, choice_text
+from pipeline.results.verdict import PRICE
 from pipeline.run_folder import RunFolder
 from stark.problems.table import problem_of
 
@@ -75,16 +78,18 @@ def measured_of(record: RunRecord) -> list[MeasuredModel]:
     return measure_models(record.folder, models, tensors, tensors["labels"], problem, record.summary.metrics_of_score)
 
 
-def page_of_run(record: RunRecord) -> Page:
+def page_of_run(record: RunRecord, price: float | None = None) -> Page:
     """Make the page of a run.
 
     Args:
         record: The run. Parts that an unfinished run lacks are left out.
+        price: Dollars per core and hour; None for the usual price.
 
     Returns:
         The page.
     """
     measured = measured_of(record)
+    usable = usable_models(record, measure=True)
     name = str(record.settings["name"])
     root = record.folder.resolve().parents[len(Path(name).parts) - 1]
     # Absolute, so that it works from any folder, and with the root, because the run may have been moved.
@@ -95,10 +100,11 @@ def page_of_run(record: RunRecord) -> Page:
         title=name if name == record.task else f"{name}: {record.task}",
         headline=_headline(record, measured),
         numbers=_numbers(measured),
-        pictures=_pictures(record, measured),
-        tables=_tables(record, measured),
+        pictures=[*_use_pictures(usable), *_pictures(record, measured)],
+        tables=[*_use_tables(usable), *_tables(record, measured)],
         command=command,
         settings=record.config,
+        verdict=verdict_lines(usable, PRICE if price is None else price),
     )
 
 
@@ -178,6 +184,32 @@ def _numbers(measured: Sequence[MeasuredModel]) -> list[Number]:
         Number(f"{student.encoder_parameters / teacher.encoder_parameters:.0%}", "of the encoder's parameters"),
         Number(f"{student.megabytes / teacher.megabytes:.0%}", "of the file's size, embeddings included"),
     ]
+
+
+def _use_pictures(usable: UsableModels) -> list[Picture]:
+    shown = [model for model in usable.models if model.use is not None and model.contender.kind != "constant"]
+    return [use_picture(shown, run_marks())] if len(shown) > 1 else []
+
+
+def _use_tables(usable: UsableModels) -> list[Table]:
+    marks, rows = run_marks(), []
+    for model in usable.models:
+        use, cells = model.use, [""] * 6
+        if use is not None:
+            cells = [f"{value:.{2 if value < 10 else 1}f}" for value in (use.p50, use.p95, use.p99)]
+            cells += [f"{use.rows_per_second:,.0f}", f"{use.cold_start:.1f} s", f"{use.megabytes:.2f} MB"]
+        score = model.score
+        rows.append([model.name, f"{100 * score.value:.1f} [{100 * score.low:.1f}, {100 * score.high:.1f}]", *cells])
+    if not rows:
+        return []
+    note = (
+        f"Score: hundredths, with a 95 % interval. From texts to labels on the CPU, {threads_text()}, for rows of dev "
+        "in turns. Milliseconds of a single row: what half, 95 % and 99 % of the rows do not exceed. Rows per second: "
+        "batches of 32 rows of similar length. First answer: from the start of a process, libraries included. Size: "
+        "all files that one has to ship."
+    )
+    header = ["", "score on dev", "ms, p50", "p95", "p99", "rows per second", "first answer", "size"]
+    return [Table("What could be used", header, rows, note, [marks[model.name] for model in usable.models])]
 
 
 def _pictures(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[Picture]:

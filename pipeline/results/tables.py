@@ -95,8 +95,14 @@ def contenders(summary: Summary) -> list[Contender]:
     if summary.over_teacher is None:
         return []
     return [
-        Contender("teacher", "teacher", 100 * summary.models[0].dev_score),
-        Contender("student", "student", 100 * summary.best.dev_score, over_teacher=summary.over_teacher),
+        Contender("teacher", "teacher", 100 * summary.models[0].dev_score, megabytes=_megabytes(summary.models[0])),
+        Contender(
+            "student",
+            "student",
+            100 * summary.best.dev_score,
+            over_teacher=summary.over_teacher,
+            megabytes=_megabytes(summary.best),
+        ),
         *(
             Contender(
                 found.name,
@@ -109,6 +115,11 @@ def contenders(summary: Summary) -> list[Contender]:
             for found in summary.alternatives or ()
         ),
     ]
+
+
+def _megabytes(model: Model) -> float:
+    """The size of a model's weights, which are float32."""
+    return 4 * model.parameters / 1e6
 
 
 def choice_text(summary: Summary) -> str:

@@ -8,13 +8,15 @@ from typing import Literal
 
 from pipeline.results.statistics import Estimate
 
-__all__ = ["MILLION", "Contender", "Decision", "Kind", "Verdict", "cost", "decide_use", "verdict_text"]
+__all__ = ["MILLION", "PRICE", "Contender", "Decision", "Kind", "Verdict", "cost", "decide_use", "verdict_text"]
 
 Kind = Literal["constant", "simple", "teacher", "quantised teacher", "student", "quantised student"]
 Decision = Literal[
     "nothing has learned", "take the alternative", "quantise the teacher", "keep the teacher", "use the student"
 ]
 
+PRICE = 0.05
+"""Dollars per core and hour, about what clouds take for a core of a shared machine."""
 MILLION = 1_000_000
 _NEAR = 1.0
 """Points within which a score counts as reached."""
@@ -79,8 +81,8 @@ def decide_use(contenders: Sequence[Contender]) -> Verdict:
        it is worse than the teacher and less than 1.2 times as fast, and more than 1 / 1.2 of its size.
     5. *Use the student* otherwise.
 
-    Where latencies were not measured, rule 2 does not compare them, and rule 3 and the second half of rule 4 do not
-    apply.
+    Where latencies were not measured, an alternative must be smaller instead of faster, and rule 3 and the second half
+    of rule 4 do not apply.
 
     Args:
         contenders: The models: one teacher, one student, and any others.
@@ -114,9 +116,9 @@ def decide_use(contenders: Sequence[Contender]) -> Verdict:
         return Verdict(
             "take the alternative",
             best,
-            f"a simple alternative {'is faster than the student and ' if best.milliseconds is not None else ''}has at "
-            f"most about one point less than the {other}: the 95 % interval of the difference ({_interval(near)} "
-            "points) reaches -1.0 or more",
+            f"it is {'faster' if best.milliseconds is not None else 'smaller'} than the student, and the 95 % interval "
+            f"of its score minus the {other}'s ({_interval(near)} points) reaches -1.0 or more, so that it may be "
+            "within one point",
         )
     small = _one(contenders, "quantised teacher")
     form = forms[1] or student
@@ -214,10 +216,11 @@ def _reaches(found: Contender, *, teacher: bool = True) -> bool:
 
 
 def _is_faster(found: Contender, other: Contender) -> bool:
-    """Whether it is faster, as far as that was measured."""
-    if found.milliseconds is None or other.milliseconds is None:
-        return True
-    return found.milliseconds < other.milliseconds
+    """Whether it is faster; where that was not measured, whether it is smaller."""
+    for own, known in ((found.milliseconds, other.milliseconds), (found.megabytes, other.megabytes)):
+        if own is not None and known is not None:
+            return own < known
+    return True
 
 
 def _is_similar(found: Contender, other: Contender) -> bool:

@@ -9,9 +9,23 @@ def test_it_writes_both_pages(pruned_run, tmp_path, quick, capsys):
     run = tmp_path / "run"
     shutil.copytree(pruned_run, run)
     cli.main(["report", str(run)])
-    assert capsys.readouterr().out.splitlines() == [str(run / "report.html"), str(run / "report.md")]
+    *files, verdict, compared, costs, rule, note = capsys.readouterr().out.splitlines()
+    assert files == [str(run / "report.html"), str(run / "report.md")]
+    assert verdict.startswith("Verdict: ")
+    assert compared.startswith("Compared with the teacher")
+    assert "at 0.05 dollars per core and hour" in costs
+    assert rule.startswith("Rule: ")
+    assert note.startswith("The run has no simple alternatives")
     cli.main(["report", str(run), "--output", str(tmp_path / "other/page.html")])
     assert (tmp_path / "other/page.md").is_file()
+
+
+@pytest.mark.parametrize("price", ["0", "-1"])
+def test_a_price_is_above_0(price, pruned_run, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["report", str(pruned_run), "--price", price])
+    assert stop.value.code == 2
+    assert "give dollars per core and hour, above 0" in capsys.readouterr().err
 
 
 def test_no_run_is_one_line(tmp_path, capsys):

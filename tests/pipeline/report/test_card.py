@@ -154,3 +154,11 @@ def test_seeds_are_told(pruned_run, tmp_path):
     summary["best_by_method"] = [{**summary["best_by_method"][0], "seed": seed} for seed in (1, 2)]
     leave(run, "summary.json", json.dumps(summary))
     assert "the run had 2 seeds, this model is of one" in str(card_of(Path(run) / "student"))
+
+
+def test_it_has_the_verdict_and_measures_nothing_for_it(simple_run, quick, monkeypatch):
+    monkeypatch.setattr("pipeline.report.usable.measure_uses", lambda *_: pytest.fail("measured"))
+    text = str(card_of(simple_run / "student"))
+    assert "## Is the student needed?\n\nVerdict: " in text
+    assert "Rule: " in text
+    assert str(simple_run) not in text

@@ -6,6 +6,7 @@ import torch
 
 from pipeline.report import measuring
 from pipeline.report.marks import run_marks
+from pipeline.report.page import write_page
 from pipeline.report.reading import read_run
 from pipeline.report.run_page import page_of_run
 from tests.pipeline.runs import leave, read
@@ -21,7 +22,7 @@ def test_a_finished_run_is_told_in_full(pruned_run, quick):
     assert page.headline[1].startswith("The score is accuracy, in hundredths, on the")
     assert page.headline[5:] == [f"Warning: {line}." for line in summary["alarms"]]
     assert [picture.title.split()[0] for picture in page.pictures] == [
-        *("Score", "Score", "The", "Heads", "Scores", "Scores", "Score", "Seconds")
+        *("What", "Score", "Score", "The", "Heads", "Scores", "Scores", "Score", "Seconds")
     ]
     tables = {table.title: table for table in page.tables}
     chosen = "sparse" if summary["best"]["teacher_sparsity"] else "dense"
@@ -42,6 +43,22 @@ def test_a_finished_run_is_told_in_full(pruned_run, quick):
     assert page.numbers[1].value == "1.0 x"
     assert page.command == f"stark run --config {pruned_run / 'config.yaml'} --root {pruned_run.parent}"
     assert "learning_rate" in page.settings
+
+
+def test_the_verdict_comes_first_with_its_picture_and_its_table(simple_run, quick):
+    page = page_of_run(read_run(simple_run), price=0.36)
+    assert page.verdict[0].startswith("Verdict: ")
+    # A million rows at 100 rows a second take 2.78 hours.
+    assert any("at 0.36 dollars per core and hour" in line and "TF-IDF 1" in line for line in page.verdict)
+    assert page.pictures[0].title.startswith("What could be used")
+    table = page.tables[0]
+    assert [row[0] for row in table.rows][2:] == ["constant answer", "TF-IDF", "mean embeddings", "frozen encoder"]
+    assert table.rows[0][2:] == ["2.00", "3.00", "4.00", "100", "5.0 s", "6.00 MB"]
+    assert list(table.marks) == [run_marks()[row[0]] for row in table.rows]
+    html, markdown = write_page(page, simple_run.parent / "page.html")
+    text = html.read_text()
+    assert text.index("Verdict: ") < text.index("The student is") < text.index("What could be used")
+    assert "Verdict: " in markdown.read_text()
 
 
 def test_an_unfinished_run_is_told_as_far_as_it_came(unfinished, quick):
@@ -90,7 +107,7 @@ def test_the_chosen_student_is_last_and_in_the_numbers(pruned_run, tmp_path, qui
 @pytest.mark.gpu
 def test_a_gpu_is_measured_and_shown(pruned_run):
     page = page_of_run(read_run(pruned_run))
-    assert [picture.title.split(";")[0] for picture in page.pictures[1:3]] == [
+    assert [picture.title.split(";")[0] for picture in page.pictures[2:4]] == [
         "Score against latency on the CPU",
         "Score against latency on the GPU",
     ]

@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console
 
 from pipeline.results.statistics import Estimate
-from pipeline.results.summary import Asked, Choice, Comparison, Model, Removed
-from pipeline.results.tables import choice_text, comparison_lines, summary_table
+from pipeline.results.summary import Alternative, Asked, Choice, Comparison, Model, Removed
+from pipeline.results.tables import choice_text, comparison_lines, contenders, summary_table, verdict_line
 from tests.pipeline.runs import model_of, summary_of
 
 
@@ -115,3 +115,30 @@ def test_the_star_says_why(scores, best, search, said):
     students = [model("of dense", "c", scores[0], 0.0), model("of sparse", "d", scores[1], 0.2)]
     summary = replace(summary_of(dense, undistilled, *students), best=students[best], search=search, selection_rows=200)
     assert choice_text(summary).startswith(said)
+
+
+def alternative(name, score, folder="alternatives/tfidf", over=-9.0):
+    values = {"accuracy": score, "score": score}
+    points = Estimate(over, over - 1, over + 1)
+    known = {"name": name, "folder": folder, "rows": 100, "megabytes": 0.5, "over_teacher": points}
+    return Alternative(**known, selection=values, dev=values, over_student=points)
+
+
+def test_alternatives_are_below_the_models_and_the_line_says_whether_one_is_enough():
+    dense, student = model("dense teacher", "a", 0.9, None), model("student", "b", 0.85, 0.0)
+    constant = alternative("constant answer", 0.5, "alternatives/majority", over=-40.0)
+    lost = Estimate(-1.0, -2.0, 0.0)
+    far = replace(summary_of(dense, student), over_teacher=lost, alternatives=[constant, alternative("TF-IDF", 0.7)])
+    console = Console(width=80, record=True)
+    console.print(summary_table(far))
+    lines = console.export_text().splitlines()
+    (row,) = (line for line in lines if line.startswith("TF-IDF"))
+    assert row.split() == ["TF-IDF", "0.7000", "0.7000"]
+    assert lines.index(row) > next(place for place, line in enumerate(lines) if line.startswith("student"))
+    assert verdict_line(far).startswith("Verdict: use the student. ")
+    near = replace(far, alternatives=[constant, alternative("TF-IDF", 0.84, over=-1.0)])
+    assert verdict_line(near).startswith("Verdict: do not use the student, take TF-IDF. Rule: it is smaller than")
+    assert [found.kind for found in contenders(near)] == ["teacher", "student", "constant", "simple"]
+    assert contenders(near)[1].megabytes == 4 * student.parameters / 1e6
+    assert verdict_line(replace(far, alternatives=None)) == ""
+    assert contenders(summary_of(dense)) == []
