@@ -207,6 +207,7 @@ def _use_tables(usable: UsableModels) -> list[Table]:
         "in turns. Milliseconds of a single row: what half, 95 % and 99 % of the rows do not exceed. Rows per second: "
         "batches of 32 rows of similar length. First answer: from the start of a process, libraries included. Size: "
         "all files that one has to ship."
+        + (f" Measured on this machine, {usable.measured}." if usable.measured else "")
     )
     header = ["", "score on dev", "ms, p50", "p95", "p99", "rows per second", "first answer", "size"]
     return [Table("What could be used", header, rows, note, [marks[model.name] for model in usable.models])]

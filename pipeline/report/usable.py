@@ -59,10 +59,12 @@ class UsableModels:
     Args:
         models: The models: teacher, student, those with 8 bits, and the simple alternatives.
         notes: What could not be compared and why, a sentence each.
+        measured: When they were measured, and under which load of the machine; empty if they were not.
     """
 
     models: list[Usable] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    measured: str = ""
 
 
 def usable_models(record: RunRecord, *, measure: bool) -> UsableModels:
@@ -94,7 +96,7 @@ def usable_models(record: RunRecord, *, measure: bool) -> UsableModels:
         except (StarkError, FileExistsError, FileNotFoundError) as error:
             notes.append(f"Models with 8 bits are not compared: {error}.")
     found = _models(record, summary, read_answers(record, summary), exported)
-    return UsableModels(*_with_uses(run, found, notes, measure=measure))
+    return _with_uses(run, found, notes, measure=measure)
 
 
 def verdict_lines(models: UsableModels, price: float | None = PRICE) -> list[str]:
@@ -143,25 +145,22 @@ def _models(record: RunRecord, summary: Summary, answers: DevAnswers, exported: 
     return found
 
 
-def _with_uses(
-    run: RunFolder, models: list[Usable], notes: list[str], *, measure: bool
-) -> tuple[list[Usable], list[str]]:
+def _with_uses(run: RunFolder, models: list[Usable], notes: list[str], *, measure: bool) -> UsableModels:
     """Add the measurements of real rows, as far as there are any."""
-    folders = [model.folder for model in models]
+    folders, uses = [model.folder for model in models], None
     try:
         if measure:
             rows = data_of(run.dense_teacher.path).labelled_texts("dev")
             uses = measure_uses(run.root, folders, Texts(rows.text_a, rows.text_b))
         else:
-            uses = kept_uses(run.root, folders) or {}
+            uses = kept_uses(run.root, folders)
     except (StarkError, FileNotFoundError, ModuleNotFoundError) as error:
-        uses = {}
         notes = [*notes, f"The models are not measured on rows of dev: {error}."]
-    if not uses:
-        return models, notes
+    if uses is None:
+        return UsableModels(models, notes)
     measured = []
     for model in models:
-        use = uses[model.folder]
+        use = uses.of[model.folder]
         contender = replace(
             model.contender,
             milliseconds=use.p50,
@@ -170,4 +169,4 @@ def _with_uses(
             cores=use.cores,
         )
         measured.append(replace(model, contender=contender, use=use))
-    return measured, notes
+    return UsableModels(measured, notes, uses.time)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from pipeline.results.measurements import Session, Use, keep_session, now_text, 
 from pipeline.run_folder import ALTERNATIVES
 from stark.storage import file_digest, files_below
 
-__all__ = ["kept_uses", "measure_uses"]
+__all__ = ["Uses", "kept_uses", "measure_uses"]
 
 _ROWS = 200
 _ROUNDS = 3
@@ -34,7 +34,19 @@ _WARM_UP = 3
 _Answer = Callable[[Texts], Any]
 
 
-def kept_uses(root: Path, folders: Sequence[str]) -> Mapping[str, Use] | None:
+class Uses(NamedTuple):
+    """What was measured in one session.
+
+    Args:
+        time: When that was, and under which load of the machine.
+        of: The measurements by folder in the run.
+    """
+
+    time: str
+    of: Mapping[str, Use]
+
+
+def kept_uses(root: Path, folders: Sequence[str]) -> Uses | None:
     """What was measured earlier on this machine, if all these models were and have not changed.
 
     Args:
@@ -42,14 +54,14 @@ def kept_uses(root: Path, folders: Sequence[str]) -> Mapping[str, Use] | None:
         folders: Folders in the run of models, exported models and alternatives.
 
     Returns:
-        The measurements of one session by folder; None if there is none.
+        The measurements of one session; None if there is none.
     """
     machine, digests = this_machine(), {folder: _digest(root / folder) for folder in folders}
     known = next((known for known in reversed(read_sessions(root)) if known.has_uses(machine, digests)), None)
-    return None if known is None else known.uses
+    return None if known is None else Uses(known.time, known.uses or {})
 
 
-def measure_uses(root: Path, folders: Sequence[str], rows: Texts) -> Mapping[str, Use]:
+def measure_uses(root: Path, folders: Sequence[str], rows: Texts) -> Uses:
     """Measure models in turns on real rows, or take what was measured earlier.
 
     Args:
@@ -58,7 +70,7 @@ def measure_uses(root: Path, folders: Sequence[str], rows: Texts) -> Mapping[str
         rows: The texts of dev; 200 of them are used.
 
     Returns:
-        The measurements by folder.
+        The measurements.
     """
     if (known := kept_uses(root, folders)) is not None:
         return known
@@ -68,7 +80,7 @@ def measure_uses(root: Path, folders: Sequence[str], rows: Texts) -> Mapping[str
     with step(f"measuring {len(folders)} models of {root} on rows of dev, which takes a minute or more"):
         uses = _measure(root, folders, some)
     keep_session(root, Session(this_machine(), now, 0, {}, uses))
-    return uses
+    return Uses(now, uses)
 
 
 def _measure(root: Path, folders: Sequence[str], rows: Texts) -> dict[str, Use]:

@@ -71,12 +71,14 @@ class Verdict:
 def decide_use(contenders: Sequence[Contender]) -> Verdict:
     """Decide what to use. The first rule that applies decides.
 
+    The student is taken in int8 where that was measured, is no slower, and costs at most one point; else as it is.
+
     1. *Nothing has learned*: the 95 % interval of the constant answer's score minus the teacher's reaches 0.
-    2. *Take the alternative*: a simple alternative is faster than the student in each of its forms, and the upper end
-       of the 95 % interval of its score minus the student's, or minus the teacher's, is at least -1 point. Of several,
-       the one with the highest score.
+    2. *Take the alternative*: a simple alternative is faster than the student, and the upper end of the 95 % interval
+       of its score minus the student's, or minus the teacher's, is at least -1 point. Of several, the one with the
+       highest score.
     3. *Quantise the teacher*: the teacher in int8 has a higher score than the student, and is at most 1.2 times as slow
-       and at most 1.2 times as large. The student is compared in int8 as well, where it was measured.
+       and at most 1.2 times as large.
     4. *Keep the teacher*: the student loses more than 2 points and the upper end of the interval is below -1 point; or
        it is worse than the teacher and less than 1.2 times as fast, and more than 1 / 1.2 of its size.
     5. *Use the student* otherwise.
@@ -94,7 +96,8 @@ def decide_use(contenders: Sequence[Contender]) -> Verdict:
     assert teacher is not None
     assert student is not None
     assert student.over_teacher is not None
-    constant, forms = _one(contenders, "constant"), [student, _one(contenders, "quantised student")]
+    constant, form = _one(contenders, "constant"), _form(student, _one(contenders, "quantised student"))
+    lost = form.over_teacher or student.over_teacher
     if constant is not None and constant.over_teacher is not None and constant.over_teacher.high >= 0:
         return Verdict(
             "nothing has learned",
@@ -102,11 +105,7 @@ def decide_use(contenders: Sequence[Contender]) -> Verdict:
             "the 95 % interval of the constant answer's score minus the teacher's reaches 0 "
             f"({_interval(constant.over_teacher)} points)",
         )
-    simple = [
-        found
-        for found in contenders
-        if found.kind == "simple" and _reaches(found) and all(_is_faster(found, form) for form in forms if form)
-    ]
+    simple = [found for found in contenders if found.kind == "simple" and _reaches(found) and _is_faster(found, form)]
     if simple:
         best = max(simple, key=lambda found: found.score)
         near, other = (
@@ -121,29 +120,29 @@ def decide_use(contenders: Sequence[Contender]) -> Verdict:
             "within one point",
         )
     small = _one(contenders, "quantised teacher")
-    form = forms[1] or student
-    if small is not None and small.score > student.score and _is_similar(small, form):
+    if small is not None and small.score > form.score and _is_similar(small, form):
         return Verdict(
             "quantise the teacher",
             small,
-            f"the teacher in int8 scores higher than the student and is at most {_SIMILAR:g} times as slow and as "
-            f"large as the {form.name}",
+            f"the teacher in int8 scores higher than the {form.name} and is at most {_SIMILAR:g} times as slow and as "
+            "large",
         )
-    lost = student.over_teacher
     if lost.value < -_LOST and lost.high < -_NEAR:
         return Verdict(
             "keep the teacher",
             teacher,
-            f"the student loses more than {_LOST:g} points, and the 95 % interval of the loss ({_interval(lost)} "
+            f"the {form.name} loses more than {_LOST:g} points, and the 95 % interval of the loss ({_interval(lost)} "
             f"points) lies below -{_NEAR:.1f}",
         )
-    if lost.value < 0 and _is_useless(student, teacher):
+    if lost.value < 0 and _is_useless(form, teacher):
         return Verdict(
-            "keep the teacher", teacher, f"the student is neither {_SIMILAR:g} times as fast as the teacher nor smaller"
+            "keep the teacher",
+            teacher,
+            f"the {form.name} is neither {_SIMILAR:g} times as fast as the teacher nor smaller",
         )
     return Verdict(
         "use the student",
-        student,
+        form,
         "no simple alternative that is faster comes within one point of the student, the teacher in int8 does not "
         f"replace it, and it does not lose more than {_LOST:g} points for certain",
     )
@@ -169,7 +168,7 @@ def verdict_text(contenders: Sequence[Contender], verdict: Verdict, price: float
         "take the alternative": f"Verdict: do not use the student, take {use.name if use else ''}.",
         "quantise the teacher": "Verdict: do not use the student, just quantise the teacher.",
         "keep the teacher": "Verdict: do not use the student, keep the teacher.",
-        "use the student": "Verdict: use the student.",
+        "use the student": f"Verdict: use the {use.name if use else ''}.",
     }[verdict.decision]
     lines = [first]
     if use is not None and use is not teacher and (said := _compared(use, teacher)):
@@ -177,7 +176,8 @@ def verdict_text(contenders: Sequence[Contender], verdict: Verdict, price: float
     if use is not None and use.kind == "simple" and use.over_student is not None:
         lines.append(f"Its score minus the student's is {_points(use.over_student)}.")
     if price is not None:
-        priced = [(found.name, amount) for found in contenders if (amount := cost(found, price)) is not None]
+        useful = [found for found in contenders if found.kind != "constant"]
+        priced = [(found.name, amount) for found in useful if (amount := cost(found, price)) is not None]
         if priced:
             told = ", ".join(f"{name} {amount:.2g}" for name, amount in priced)
             lines.append(
@@ -207,6 +207,15 @@ def cost(found: Contender, price: float) -> float | None:
 
 def _one(contenders: Sequence[Contender], kind: Kind) -> Contender | None:
     return next((found for found in contenders if found.kind == kind), None)
+
+
+def _form(student: Contender, small: Contender | None) -> Contender:
+    """The form of the student to use: in int8 where that is no slower and costs at most one point."""
+    if small is None or small.over_student is None or small.over_student.value < -_NEAR:
+        return student
+    if small.milliseconds is None or student.milliseconds is None or small.milliseconds > student.milliseconds:
+        return student
+    return small
 
 
 def _reaches(found: Contender, *, teacher: bool = True) -> bool:

@@ -9,6 +9,7 @@ from cli import main
 from pipeline.commands.run import read_settings
 from pipeline.execution.manifest import Manifest
 from pipeline.report import measuring, usable
+from pipeline.report.using import Uses
 from pipeline.results.latency import Latency
 from pipeline.results.measurements import Use
 from pipeline.stages import distil
@@ -48,7 +49,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(measuring, "_memory", lambda *_: 123.0)
     monkeypatch.setattr(measuring, "keep_session", lambda *_: None)  # other tests use the run, too
     monkeypatch.setattr(usable, "quantised", lambda *_, **__: {})
-    monkeypatch.setattr(usable, "measure_uses", lambda _, folders, __: {folder: USE for folder in folders})
+    monkeypatch.setattr(usable, "measure_uses", lambda _, folders, __: Uses("noon", dict.fromkeys(folders, USE)))
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ ONCE = {
     "prune": "prune",
     "initial_student": "prune/model",
     "student_scores": "prune/student_scores.safetensors",
+    "alternatives": "alternatives",
+    "int8": "int8",
     "evaluate": "evaluate",
     "summary": "summary.json",
     "dev_logits": "dev_logits.safetensors",
@@ -167,4 +169,6 @@ def test_what_is_looked_for_would_be_found():
         "sparsify",
         "score_baselines",
         "search",
+        "alternatives",
+        "int8",
     }

@@ -55,6 +55,7 @@ def test_the_verdict_comes_first_with_its_picture_and_its_table(simple_run, quic
     assert [row[0] for row in table.rows][2:] == ["constant answer", "TF-IDF", "mean embeddings", "frozen encoder"]
     assert table.rows[0][2:] == ["2.00", "3.00", "4.00", "100", "5.0 s", "6.00 MB"]
     assert list(table.marks) == [run_marks()[row[0]] for row in table.rows]
+    assert table.note.endswith("Measured on this machine, noon.")
     html, markdown = write_page(page, simple_run.parent / "page.html")
     text = html.read_text()
     assert text.index("Verdict: ") < text.index("The student is") < text.index("What could be used")

@@ -28,7 +28,7 @@ def run(simple_run, tmp_path, monkeypatch):
 def test_numbers_are_those_of_their_definitions(run, monkeypatch):
     seconds = {row: number / 1000 for number, row in enumerate(ROWS.first)}
     monkeypatch.setattr(using, "_seconds", lambda _, rows: sum(seconds[row] for row in rows.first))
-    found = measure_uses(run, FOLDERS, ROWS)["finetune/model"]
+    found = measure_uses(run, FOLDERS, ROWS).of["finetune/model"]
     numbers = np.arange(50)
     assert (found.p50, found.p95, found.p99) == pytest.approx(np.percentile(numbers, [50, 95, 99]))
     assert found.rows_per_second == pytest.approx(50 / (numbers.sum() / 1000))
@@ -48,9 +48,10 @@ def test_rows_of_a_pair_stay_together(run, monkeypatch):
 def test_models_are_measured_once(run):
     assert kept_uses(run, FOLDERS) is None
     first = measure_uses(run, FOLDERS, ROWS)
-    assert first["finetune/model"].p50 == 2 * first["alternatives/tfidf"].p50 == 2000
+    assert first.of["finetune/model"].p50 == 2 * first.of["alternatives/tfidf"].p50 == 2000
     assert kept_uses(run, FOLDERS[:1]) == measure_uses(run, FOLDERS, ROWS) == first
-    assert len(read_sessions(run)) == 1
+    (session,) = read_sessions(run)
+    assert first.time == session.time
     (run / "finetune/model/README.md").write_text("a card")
     assert kept_uses(run, FOLDERS) == first
     (run / "alternatives/tfidf/vocabulary.json").write_text("{}")

@@ -18,6 +18,7 @@ INT8 = Contender(
     "teacher in int8", "quantised teacher", 89.5, Estimate(-0.5, -1.0, 0.0), Estimate(0.5, 0.0, 1.0), 2.2, 58.0, 400.0
 )
 SMALL = replace(INT8, name="student in int8", kind="quantised student", score=88.5, milliseconds=1.0, megabytes=40.0)
+SMALL = replace(SMALL, over_teacher=Estimate(-1.5, -2.5, -0.5), over_student=Estimate(-0.5, -1.0, 0.0))
 
 
 def decided(*contenders):
@@ -81,6 +82,13 @@ def test_of_several_alternatives_the_best_is_taken():
 def test_the_teacher_is_quantised_where_it_is_as_small_and_better(change, taken):
     found = decided(TEACHER, STUDENT, CONSTANT, TFIDF, replace(INT8, **change))
     assert (found == "quantise the teacher") is taken
+
+
+def test_the_student_is_taken_in_int8_where_that_costs_little():
+    assert decide_use([TEACHER, STUDENT, SMALL]).use == SMALL
+    assert verdict_text([TEACHER, STUDENT, SMALL], decide_use([TEACHER, STUDENT, SMALL]))[0].endswith("in int8.")
+    for change in ({"over_student": Estimate(-1.1, -2.0, 0.0)}, {"milliseconds": 2.1}, {"milliseconds": None}):
+        assert decide_use([TEACHER, STUDENT, replace(SMALL, **change)]).use == STUDENT
 
 
 def test_the_quantised_teacher_is_compared_with_the_quantised_student():
