@@ -79,8 +79,14 @@ def usable_models(record: RunRecord, *, measure: bool) -> UsableModels:
         The models; none if the run is not finished or an earlier version made it.
     """
     summary, notes = record.summary, list[str]()
-    if summary is None or summary.over_teacher is None:
+    if summary is None:
         return UsableModels()
+    if summary.over_teacher is None:
+        return UsableModels(
+            notes=[
+                "An earlier version made this run, without simple alternatives: give its command again for a verdict."
+            ]
+        )
     if not summary.alternatives:
         notes.append(
             "The run has no simple alternatives to compare with: add simple to its baselines, and install the extra "
@@ -107,10 +113,10 @@ def verdict_lines(models: UsableModels, price: float | None = PRICE) -> list[str
         price: Dollars per core and hour; None without costs.
 
     Returns:
-        Sentences, the first one is the verdict; empty without models.
+        Sentences, the first one is the verdict; only the notes without models.
     """
     if not models.models:
-        return []
+        return models.notes
     found = [model.contender for model in models.models]
     return [*verdict_text(found, decide_use(found), price), *models.notes]
 

@@ -21,13 +21,13 @@ from stark.telling import warn_once
 
 __all__ = ["train_alternatives"]
 
-_MOST_ROWS = 20_000
+_MOST_ROWS = 10_000
 
 
 def train_alternatives(settings: RunSettings, folder: Path) -> None:
     """Train every alternative on the labelled rows that the teacher has, and write a folder of each.
 
-    Of more than 20,000 rows they have 20,000, which are drawn at random; a line says so.
+    Of more than 10,000 rows they have 10,000, which are drawn at random; a line says so.
 
     Args:
         settings: The run's settings.

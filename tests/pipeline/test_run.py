@@ -41,7 +41,7 @@ def test_leaves_what_the_readme_lists(pruned_run):
 def test_summary_names_every_model(pruned_run):
     summary = read(pruned_run)
     assert (summary["schema"], summary["task"], summary["seed"], summary["search"]) == (
-        2,
+        3,
         "sst2",
         SEED,
         "exhaustive",
@@ -122,6 +122,27 @@ def plan_of(out: str) -> dict[str, tuple[str, str]]:
     """The table of --dry-run."""
     rows = [[cell.strip() for cell in line.strip("│ ").split("│")] for line in out.splitlines() if line.startswith("│")]
     return {stage: (what, why) for stage, what, why in rows}
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_alternatives_are_a_stage_where_their_extra_is_installed(simple_run, tiny_task, monkeypatch, capsys, installed):
+    if not installed:
+        monkeypatch.setattr("pipeline.alternatives.table.find_spec", lambda _: None)
+    more = ("--baselines", "[simple]", "--search.mode", "none", "--teacher.sparsities", "[0.2]")
+    main([*options(tiny_task, simple_run.parent), *more, "--distillation.epochs", "1", "--dry-run"])
+    said = capsys.readouterr().out
+    assert ("alternatives" in plan_of(said)) is installed
+    assert ("pip install '.[baselines]'" in said.replace("\n", "")) is not installed
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [("--distillation.epochs=2", "skip"), ("--data.labelled_limit=50", "run"), ("--data.max_length=64", "run")],
+)
+def test_alternatives_are_made_again_if_what_they_read_changes(simple_run, tiny_task, capsys, changed, expected):
+    more = ("--baselines", "[simple]", "--search.mode", "none", "--teacher.sparsities", "[0.2]")
+    main([*options(tiny_task, simple_run.parent), *more, "--distillation.epochs", "1", changed, "--dry-run"])
+    assert plan_of(capsys.readouterr().out)["alternatives"][0] == expected
 
 
 DISTILLATIONS = {"distill/0.5_0.2", "distill/0.5_0.4"}

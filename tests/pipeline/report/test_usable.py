@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.report import usable
 from pipeline.report.reading import read_run
-from pipeline.report.usable import UsableModels, usable_models, verdict_lines
+from pipeline.report.usable import usable_models, verdict_lines
 from pipeline.results.statistics import estimate_difference_of_means
 from pipeline.run_folder import RunFolder
 from stark.problems.metrics import score_function
@@ -65,8 +65,12 @@ def test_what_is_missing_is_said(pruned_run, simple_run, quick, monkeypatch):
 def test_a_run_of_an_earlier_version_has_no_verdict(simple_run):
     record = read_run(simple_run)
     old = replace(record, summary=replace(record.summary, over_teacher=None))
-    assert usable_models(old, measure=True) == UsableModels()
-    assert verdict_lines(UsableModels()) == []
+    found = usable_models(old, measure=True)
+    assert found.models == []
+    assert verdict_lines(found) == [
+        "An earlier version made this run, without simple alternatives: give its command again for a verdict."
+    ]
+    assert verdict_lines(usable_models(replace(record, summary=None), measure=True)) == []
 
 
 def test_nothing_is_measured_for_a_card(simple_run, tmp_path, monkeypatch):
