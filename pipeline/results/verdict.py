@@ -116,8 +116,7 @@ def decide_use(contenders: Sequence[Contender]) -> Verdict:
             "take the alternative",
             best,
             f"it is {'faster' if best.milliseconds is not None else 'smaller'} than the student, and the 95 % interval "
-            f"of its score minus the {other}'s ({_interval(near)} points) reaches -1.0 or more, so that it may be "
-            "within one point",
+            f"of its score minus the {other}'s ({_interval(near)} points) reaches -1.0 or more",
         )
     small = _one(contenders, "quantised teacher")
     if small is not None and small.score > form.score and _is_similar(small, form):
