@@ -75,8 +75,9 @@ def decide_use(contenders: Sequence[Contender]) -> Verdict:
 
     1. *Nothing has learned*: the 95 % interval of the constant answer's score minus the teacher's reaches 0.
     2. *Take the alternative*: a simple alternative is faster than the student, and the upper end of the 95 % interval
-       of its score minus the student's, or minus the teacher's, is at least -1 point. Of several, the one with the
-       highest score.
+       of its score minus the student's, or minus the teacher's, is at least -1 point; or it is at least 1.2 times as
+       fast as the teacher, and the lower end of the interval of its score minus the student's is above 0. Of several,
+       the one with the highest score.
     3. *Quantise the teacher*: the teacher in int8 has a higher score than the student, and is at most 1.2 times as slow
        and at most 1.2 times as large.
     4. *Keep the teacher*: the student loses more than 2 points and the upper end of the interval is below -1 point; or
@@ -105,19 +106,14 @@ def decide_use(contenders: Sequence[Contender]) -> Verdict:
             "the 95 % interval of the constant answer's score minus the teacher's reaches 0 "
             f"({_interval(constant.over_teacher)} points)",
         )
-    simple = [found for found in contenders if found.kind == "simple" and _reaches(found) and _is_faster(found, form)]
+    simple = [
+        (found, why)
+        for found in contenders
+        if found.kind == "simple" and (why := _replaces(found, form, teacher)) is not None
+    ]
     if simple:
-        best = max(simple, key=lambda found: found.score)
-        near, other = (
-            (best.over_student, "student") if _reaches(best, teacher=False) else (best.over_teacher, "teacher")
-        )
-        assert near is not None
-        return Verdict(
-            "take the alternative",
-            best,
-            f"it is {'faster' if best.milliseconds is not None else 'smaller'} than the student, and the 95 % interval "
-            f"of its score minus the {other}'s ({_interval(near)} points) reaches -1.0 or more",
-        )
+        best, why = max(simple, key=lambda pair: pair[0].score)
+        return Verdict("take the alternative", best, why)
     small = _one(contenders, "quantised teacher")
     if small is not None and small.score > form.score and _is_similar(small, form):
         return Verdict(
@@ -171,7 +167,7 @@ def verdict_text(contenders: Sequence[Contender], verdict: Verdict, price: float
     }[verdict.decision]
     lines = [first]
     if use is not None and use is not teacher and (said := _compared(use, teacher)):
-        lines.append(f"Compared with the teacher, the {use.name} {said}.")
+        lines.append(f"Compared with the teacher, it {said}.")
     if use is not None and use.kind == "simple" and use.over_student is not None:
         lines.append(f"Its score minus the student's is {_points(use.over_student)}.")
     if price is not None:
@@ -217,17 +213,29 @@ def _form(student: Contender, small: Contender | None) -> Contender:
     return small
 
 
-def _reaches(found: Contender, *, teacher: bool = True) -> bool:
-    """Whether it is about as good as the student, or the teacher: the interval's upper end is at least -1 point."""
-    others = (found.over_student, found.over_teacher) if teacher else (found.over_student,)
-    return any(other is not None and other.high >= -_NEAR for other in others)
+def _replaces(found: Contender, student: Contender, teacher: Contender) -> str | None:
+    """Why a simple alternative replaces the student; None if it does not."""
+    over, is_timed = found.over_student, None not in (found.milliseconds, student.milliseconds)
+    if _is_cheaper(found, student, 1.0):
+        for name, points in (("student", over), ("teacher", found.over_teacher)):
+            if points is not None and points.high >= -_NEAR:
+                return (
+                    f"it is {'faster' if is_timed else 'smaller'} than the student, and the 95 % interval of its score "
+                    f"minus the {name}'s ({_interval(points)} points) reaches -{_NEAR:.1f} or more"
+                )
+    if over is not None and over.low > 0 and _is_cheaper(found, teacher, _SIMILAR):
+        return (
+            f"it is at least {_SIMILAR:g} times as {'fast' if is_timed else 'small'} as the teacher, and the 95 % "
+            f"interval of its score minus the student's ({_interval(over)} points) is above 0"
+        )
+    return None
 
 
-def _is_faster(found: Contender, other: Contender) -> bool:
-    """Whether it is faster; where that was not measured, whether it is smaller."""
+def _is_cheaper(found: Contender, other: Contender, times: float) -> bool:
+    """Whether it is some times as fast; where that was not measured, as small."""
     for own, known in ((found.milliseconds, other.milliseconds), (found.megabytes, other.megabytes)):
         if own is not None and known is not None:
-            return own < known
+            return own < known if times == 1 else times * own <= known
     return True
 
 

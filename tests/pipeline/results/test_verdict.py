@@ -59,6 +59,17 @@ def test_an_alternative_must_be_faster_than_the_student_in_int8_too():
     assert decided(TEACHER, STUDENT, found, SMALL) == "use the student"
 
 
+@pytest.mark.parametrize(
+    ("low", "milliseconds", "taken"), [(0.1, 8.3, True), (0.0, 8.3, False), (0.1, 8.4, False), (0.1, None, True)]
+)
+def test_an_alternative_that_is_better_for_certain_need_only_be_faster_than_the_teacher(low, milliseconds, taken):
+    found = replace(TFIDF, over_student=Estimate(3.0, low, 6.0), milliseconds=milliseconds)
+    verdict = decide_use([TEACHER, STUDENT, found])
+    assert (verdict.decision == "take the alternative") is taken
+    if milliseconds is not None and taken:
+        assert verdict.rule.startswith("it is at least 1.2 times as fast as the teacher")
+
+
 def test_of_several_alternatives_the_best_is_taken():
     first, second = (
         replace(TFIDF, name=name, score=score, over_student=NEAR) for name, score in (("a", 84), ("b", 87))
@@ -125,7 +136,7 @@ def test_the_text_tells_speed_size_points_costs_and_the_rule():
     said = verdict_text(contenders, decide_use(contenders), price=0.36)
     assert said[0] == "Verdict: use the student."
     assert said[1] == (
-        "Compared with the teacher, the student is 5.0 times as fast for single rows, has 0.5 of the size and has a "
+        "Compared with the teacher, it is 5.0 times as fast for single rows, has 0.5 of the size and has a "
         "score that differs by -1.0 points, 95 % interval -2.0 to +0.0."
     )
     # A million rows at 100 rows a second take 10,000 seconds, which are 2.78 hours.
