@@ -74,10 +74,9 @@ def decide_use(contenders: Sequence[Contender]) -> Verdict:
     The student is taken in int8 where that was measured, is no slower, and costs at most one point; else as it is.
 
     1. *Nothing has learned*: the 95 % interval of the constant answer's score minus the teacher's reaches 0.
-    2. *Take the alternative*: a simple alternative is faster than the student, and the upper end of the 95 % interval
-       of its score minus the student's, or minus the teacher's, is at least -1 point; or it is at least 1.2 times as
-       fast as the teacher, and the lower end of the interval of its score minus the student's is above 0. Of several,
-       the one with the highest score.
+    2. *Take the alternative*: a simple alternative is faster than the student, and its score minus the student's, or
+       minus the teacher's, is at least -1 point; or it is at least 1.2 times as fast as the teacher, and the lower end
+       of the 95 % interval of its score minus the student's is above 0. Of several, the one with the highest score.
     3. *Quantise the teacher*: the teacher in int8 has a higher score than the student, and is at most 1.2 times as slow
        and at most 1.2 times as large.
     4. *Keep the teacher*: the student loses more than 2 points and the upper end of the interval is below -1 point; or
@@ -218,10 +217,10 @@ def _replaces(found: Contender, student: Contender, teacher: Contender) -> str |
     over, is_timed = found.over_student, None not in (found.milliseconds, student.milliseconds)
     if _is_cheaper(found, student, 1.0):
         for name, points in (("student", over), ("teacher", found.over_teacher)):
-            if points is not None and points.high >= -_NEAR:
+            if points is not None and points.value >= -_NEAR:
                 return (
-                    f"it is {'faster' if is_timed else 'smaller'} than the student, and the 95 % interval of its score "
-                    f"minus the {name}'s ({_interval(points)} points) reaches -{_NEAR:.1f} or more"
+                    f"it is {'faster' if is_timed else 'smaller'} than the student, and its score minus the {name}'s "
+                    f"is {points.value:+.1f} points (interval {_interval(points)}), which is -{_NEAR:.1f} or more"
                 )
     if over is not None and over.low > 0 and _is_cheaper(found, teacher, _SIMILAR):
         return (
