@@ -351,12 +351,17 @@ class ClassificationModule(LightningModule):
         scheduler = get_linear_schedule_with_warmup(optimizer, int(steps * self.warmup_proportion), steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def progress(self) -> float:
-        """The fraction of the phase's optimizer steps that are done, in [0, 1]: 0 in the first step, 1 in the last."""
+    def steps(self) -> tuple[int, int]:
+        """Number of the phase's optimizer steps that are done, and of all; known from `configure_optimizers` on."""
         # Counted by the learning rate's schedule, which begins with a phase and is restored from a checkpoint.
         schedule = self.lr_schedulers()
         assert isinstance(schedule, LRScheduler)
-        return min(schedule.last_epoch / max(self._steps - 1, 1), 1.0)
+        return schedule.last_epoch, self._steps
+
+    def progress(self) -> float:
+        """The fraction of the phase's optimizer steps that are done, in [0, 1]: 0 in the first step, 1 in the last."""
+        done, steps = self.steps()
+        return min(done / max(steps - 1, 1), 1.0)
 
     def configure_gradient_clipping(
         self,
