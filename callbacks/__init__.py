@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from stark.storage.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from callbacks.averaging import AveragedWeights
     from callbacks.compilation import Compilation
     from callbacks.cuda_graphs import CUDAGraphs
     from callbacks.epoch_lines import EpochLines
@@ -27,6 +28,7 @@ else:
 
 __all__ = [
     "PARENT_VARIABLE",
+    "AveragedWeights",
     "CUDAGraphs",
     "Compilation",
     "EpochLines",

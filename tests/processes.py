@@ -20,6 +20,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer, seed_everythin
 from torch.nn.parallel import DistributedDataParallel
 
 from callbacks import (
+    AveragedWeights,
     FiniteLoss,
     Interrupted,
     Pruning,
@@ -217,15 +218,15 @@ def ddp_gradients(family: str, rank: int) -> tuple[dict[str, torch.Tensor], dict
 
 
 def resumed(task: TinyTask, folder: Path, **settings: Any) -> dict[str, Any]:
-    """Results of fits that were stopped in mid-epoch and resumed, and of uninterrupted ones."""
+    """Results of fits with averaged weights that were stopped in mid-epoch and resumed, and of uninterrupted ones."""
     found = {}
     for name, (accumulate, batches) in STOPS.items():
         options = {"max_epochs": 2, "accumulate_grad_batches": accumulate, **settings}
-        whole = distil(task, folder / name / "whole", [], task.teacher, **options)
+        whole = distil(task, folder / name / "whole", [AveragedWeights(1.0)], task.teacher, **options)
         path = all_gather_object(folder / name / "stopped.ckpt")[0]
         stop = StopAt(path, ("batch", batches))
-        distil(task, folder / name / "stopped", [stop], task.teacher, **options)
-        again = distil(task, folder / name / "stopped", [], task.teacher, path, **options)
+        distil(task, folder / name / "stopped", [AveragedWeights(1.0), stop], task.teacher, **options)
+        again = distil(task, folder / name / "stopped", [AveragedWeights(1.0)], task.teacher, path, **options)
         found[name] = {"whole": whole, "resumed": again, "path": str(path)}
     return found
 

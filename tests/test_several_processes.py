@@ -155,6 +155,12 @@ def test_a_resumed_fit_ends_like_the_unbroken_one(two, name):
             assert whole["losses"][-left:] == pytest.approx(resumed["losses"], abs=1e-4)
 
 
+def test_all_processes_end_with_the_same_averaged_weights(two):
+    for name in STOPS:
+        first, second = (found["resumed"][name]["resumed"]["weights"] for found in two)
+        assert differences(first, second) == []
+
+
 def test_another_number_of_processes_is_refused_by_name(two, tiny_task, tmp_path):
     path = Path(two[0]["resumed"]["between"]["path"])
     module = tiny_task.distillation()
