@@ -8,16 +8,18 @@ import time
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from callbacks.averaging import AveragedWeights
 from lightning_modules import ClassificationModule
 
-__all__ = ["EpochLines", "best_so_far", "duration_text"]
+__all__ = ["EpochLines", "best_so_far", "duration_text", "score_text"]
 
 
 class EpochLines(Callback):
     """Prints a line after each epoch, where standard output is no terminal.
 
-    The line has the score of the last validation and the best one, the latest training loss, the seconds of the epoch,
-    and the time that the remaining epochs take at the same speed; early stopping may end the fit before.
+    The line has the score of the last validation and, if the best epoch is kept, the best one, the latest training
+    loss, the seconds of the epoch, and the time that the remaining epochs take at the same speed; early stopping may
+    end the fit before.
 
     Lifecycle: ``on_train_start`` and ``on_train_epoch_start`` take the time; ``on_train_epoch_end``, which comes after
     the epoch's validation, prints. Only process 0 prints.
@@ -55,7 +57,7 @@ class EpochLines(Callback):
         parts = []
         if (score := found.get("val/score")) is not None:
             self._best = max(self._best, float(score))
-            parts.append(f"score {float(score):.4f}, best {self._best:.4f}")
+            parts.append(score_text(trainer, float(score), self._best))
         if (loss := found.get("train/loss")) is not None:
             parts.append(f"loss {float(loss):.4f}")
         parts.append(duration_text(now - self._epoch_begun))
@@ -87,6 +89,24 @@ def best_so_far(module: LightningModule) -> float:
     """
     scores = module.val_scores if isinstance(module, ClassificationModule) else []
     return max((score for _, score in scores if not math.isnan(score)), default=-math.inf)
+
+
+def score_text(trainer: Trainer, score: float, best: float) -> str:
+    """The score of the last validation, and the best one if its epoch is the one that is kept.
+
+    Args:
+        trainer: The fit's trainer; with `AveragedWeights` no epoch is chosen.
+        score: The score of the last validation.
+        best: The best score so far.
+
+    Returns:
+        ``score 0.8000, best 0.9000``, ``score 0.8000``, or ``score 0.8000, averaged`` for averaged weights.
+    """
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    averaged = next((callback for callback in callbacks if isinstance(callback, AveragedWeights)), None)
+    if averaged is None:
+        return f"score {score:.4f}, best {best:.4f}"
+    return f"score {score:.4f}{', averaged' if averaged.is_done else ''}"
 
 
 def duration_text(seconds: float) -> str:

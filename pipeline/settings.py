@@ -32,6 +32,7 @@ __all__ = [
     "StudentSettings",
     "TeacherSettings",
     "TrainerSettings",
+    "Weights",
     "check_ranges",
     "number",
 ]
@@ -41,6 +42,9 @@ Executor = Literal["local", "ray"]
 Loggers = Literal["tensorboard", "wandb", "mlflow"]
 SearchMode = Literal["exhaustive", "halving", "predict", "none"]
 PredictionRule = Literal["metric", "agreement", "metric_and_sparsity"]
+Weights = Literal["best", "averaged"]
+"""The weights that a fit ends with: those of the epoch with the best score on the selection split, or the mean over the
+last tenth of its steps."""
 Baseline = Literal[
     "simple",
     "no_teacher",
@@ -121,8 +125,11 @@ class FitSettings:
     learning_rate: float = number(3e-5, 0, 1e6)
     weight_decay: float = number(0.01, 0, 1e6)
     warmup_proportion: float = number(0.1, 0, 1)
-    #: Validations without a better score before the fit stops.
+    #: Validations without a better score before the fit stops; without effect on averaged weights.
     patience: int = number(5, 0)
+    #: best: the weights of the epoch with the best score on the selection split; averaged: the mean over the last tenth
+    #: of the steps, without early stopping.
+    weights: Weights = "best"
     #: Weights of the classes in the task loss: none, balanced, or a list with one number per class.
     class_weights: ClassWeights = "none"
 

@@ -20,6 +20,7 @@ from pipeline.settings import (
     PARTS,
     SIMPLE,
     Baseline,
+    DistillationSettings,
     Executor,
     RunOptions,
     RunSettings,
@@ -132,7 +133,7 @@ def _checked(parsed: Namespace, options: RunOptions) -> RunSettings:
     parts = {name: part(**parsed[name].as_dict()) for name, part in PARTS.items()}
     for name, part in parts.items():
         check_ranges(name, part)
-    _check_search(parts["teacher"], parts["search"])
+    _check_search(parts["teacher"], parts["search"], parts["distillation"])
     if parts["distillation"].teacher_answers is not None and any(parts["teacher"].sparsities):
         raise StarkError(
             f"teacher.sparsities are {parts['teacher'].sparsities}, but distillation.teacher_answers take the place of "
@@ -190,11 +191,16 @@ def _absolute(path: str) -> str:
     return str(Path(path).expanduser().absolute())
 
 
-def _check_search(teacher: TeacherSettings, search: SearchSettings) -> None:
+def _check_search(teacher: TeacherSettings, search: SearchSettings, distillation: DistillationSettings) -> None:
     if search.mode == "none" and len(teacher.lams or [None]) * len(teacher.sparsities) > 1:
         raise StarkError(
             f"search.mode is none, but teacher.lams are {teacher.lams} and teacher.sparsities {teacher.sparsities}: "
             "give at most one of each, or choose a mode that searches"
+        )
+    if search.mode == "halving" and distillation.weights == "averaged":
+        raise StarkError(
+            "search.mode is halving, but distillation.weights is averaged: halving compares students in the middle of "
+            "their fits, whose weights are averaged at the end; choose another mode, or distillation.weights best"
         )
 
 

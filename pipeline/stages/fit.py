@@ -60,11 +60,12 @@ def run_fit(
         fit_elsewhere(stark_command(command), log, executor=settings.executor, workers=settings.workers, gpus=gpus)
 
 
-def _chosen(trainer: TrainerSettings) -> list[str]:
-    """Names of the callbacks that settings of the trainer ask for."""
+def _chosen(trainer: TrainerSettings, fit: FitSettings) -> list[str]:
+    """Names of the callbacks that settings of the trainer and of the fit ask for."""
     on_gpu = CUDAAccelerator.is_available() and trainer.accelerator != "cpu"
     is_graphed = on_gpu and trainer.devices == 1 if trainer.cuda_graphs == "auto" else trainer.cuda_graphs
     return [
+        *(["AveragedWeights"] if fit.weights == "averaged" else []),
         *(["Compilation"] if trainer.compile else []),
         *(["CUDAGraphs"] if is_graphed else []),
     ]
@@ -97,11 +98,12 @@ def _fit_config(
             "max_epochs": fit.epochs,
             "gradient_clip_val": trainer.gradient_clip_val,
             "accumulate_grad_batches": trainer.accumulate_grad_batches,
-            "val_check_interval": trainer.val_check_interval,
+            # No epoch is chosen of a fit with averaged weights, which are validated after its last batch.
+            "val_check_interval": trainer.val_check_interval if fit.weights == "best" else None,
             "enable_progress_bar": False,
             "enable_model_summary": False,
             **({"logger": loggers} if loggers else {}),
-            "callbacks+": [*callbacks, *({"class_path": f"callbacks.{name}"} for name in _chosen(trainer))],
+            "callbacks+": [*callbacks, *({"class_path": f"callbacks.{name}"} for name in _chosen(trainer, fit))],
         },
         "early_stopping": {"patience": fit.patience},
         "step_checkpoint": {"every_n_train_steps": trainer.checkpoint_every_n_steps},

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from callbacks import EpochLines, Pause, Paused
+from callbacks import AveragedWeights, EpochLines, Pause, Paused
 from callbacks.epoch_lines import best_so_far, duration_text
 from tests.tasks import Scored, SlowClock, fit, make_trainer
 
@@ -85,3 +85,11 @@ def test_long_durations():
     assert [duration_text(seconds) for seconds in (89.4, 91, 3599, 3600, 90_000)] == [
         *("89 s", "2 min", "1 h 0 min", "1 h 0 min", "25 h 0 min"),
     ]
+
+
+@pytest.mark.usefixtures("unscored")
+def test_no_best_epoch_is_named_where_weights_are_averaged(tiny_task, tmp_path, capsys):
+    trainer = make_trainer(tmp_path, [EpochLines(), AveragedWeights(), Scored(0.75, 0.5)])
+    fit(trainer, tiny_task.finetuning(), tiny_task.data())
+    scores = re.findall(r": score (.*), loss", capsys.readouterr().out)
+    assert scores == ["0.7500", "0.5000, averaged"]

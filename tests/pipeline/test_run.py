@@ -25,7 +25,7 @@ from stark.encoders.layers import kept_units
 from stark.model_folders.model_folder import load_classifier
 from stark.storage import file_digest, folder_lock
 from tests.own import write_own
-from tests.pipeline.runs import SEED, copy_begun, home_of, options, read, without_seconds
+from tests.pipeline.runs import SEED, copy_begun, home_of, options, read, same_weights, without_seconds
 
 
 def test_leaves_what_the_readme_lists(pruned_run):
@@ -80,6 +80,24 @@ def test_student_is_the_best_on_the_selection_part(pruned_run):
     assert (pruned_run / "student/model.safetensors").read_bytes() == (
         pruned_run / best["folder"] / "model.safetensors"
     ).read_bytes()
+
+
+def test_scores_are_those_of_averaged_weights(pruned_run, tiny_task, tmp_path, capsys):
+    """The shown and reported scores are those of the last validations, whatever the earlier ones were."""
+    averaged = ["--distillation.weights", "averaged", "--search.mode", "none", "--teacher.sparsities", "[0.2]"]
+    run = copy_begun(pruned_run, tmp_path / "tiny")
+    main(options(tiny_task, tmp_path, *averaged, "--distillation.patience", "0"))
+    shown = capsys.readouterr().out
+    assert "stage 1 of 8: finetune, finished earlier" in shown
+    manifest, summary = Manifest.read(run), read(run)
+    students = [model for model in summary["models"] if model["teacher_sparsity"] is not None]
+    assert len(students) == 2
+    for model, stage in zip(students, ("trial", "distill/0.5_0.2"), strict=True):
+        epochs, scores = zip(*manifest.stages[stage].val_scores, strict=True)
+        assert epochs == (0, 1)
+        assert model["selection"]["score"] == pytest.approx(scores[-1])
+        assert f"{stage}, epoch 2 of 2: score {scores[-1]:.4f}, averaged, loss" in shown
+        assert not same_weights(run / stage / "model", pruned_run / stage / "model")
 
 
 def test_same_command_again_runs_nothing(pruned_run, tiny_task, monkeypatch, capsys):

@@ -75,12 +75,13 @@ def test_options_of_a_call_are_no_settings():
         ("--trainer.val_check_interval=0", "trainer.val_check_interval is 0"),
         ("--trainer.accelerator=abacus", "trainer.accelerator is 'abacus': choose one of auto, gpu, "),
         ("--name=", "name is ''"),
+        ("--distillation.weights=averaged", "search.mode is halving, but distillation.weights is averaged"),
         ("--name=../elsewhere", "name is '../elsewhere'"),
     ],
 )
 def test_values_that_would_stop_a_run_later(option, complaint):
     with pytest.raises(ValueError, match=complaint):
-        read_settings([*NEEDED, option])
+        read_settings([*NEEDED, "--search.mode=halving", option])
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,31 @@ def test_graphs_are_used_where_they_are_asked_for(
     assert len(commands) == 1
 
 
+@pytest.fixture
+def configs(monkeypatch):
+    """The settings of fits, which are written and not run."""
+    found = []
+
+    def read(command, *_):
+        found.append(yaml.safe_load(Path(command[2]).read_text()))
+        return Empty()
+
+    monkeypatch.setattr("pipeline.stages.fit.StarkCLI", read)
+    return found
+
+
+def test_averaged_weights_are_those_after_the_last_batch(settings, tmp_path, configs):
+    settings = replace(settings, trainer=replace(settings.trainer, val_check_interval=3))
+    settings.distillation.epochs = 1
+    for weights in ("best", "averaged"):
+        settings.distillation.weights = weights
+        train_alone(settings, tmp_path / weights, settings.model_name_or_path, [])
+    best, averaged = (config["trainer"] for config in configs)
+    assert (best["callbacks+"], best["val_check_interval"]) == ([], 3)
+    assert averaged["callbacks+"] == [{"class_path": "callbacks.AveragedWeights"}]
+    assert averaged["val_check_interval"] is None
+
+
 class Empty:
     """In the place of a command line that has run."""
 
