@@ -198,13 +198,20 @@ def test_both_phases_of_a_rewound_fit_are_averaged(whole_rewound):
     assert_mean({f"classifier.{name}": tensor for name, tensor in student.items()}, recorder.mean((0, 2), 7))
 
 
-@pytest.mark.parametrize("point", [("step", 12), ("step", 14), ("epoch", 1), ("step", 15), ("step", 24), ("step", 28)])
+@pytest.mark.parametrize(
+    ("kind", "point"),
+    [
+        *((StopAt, point) for point in [("step", 12), ("step", 14), ("epoch", 1), ("step", 15), ("step", 24)]),
+        # Before the mean of the trial is in place, and before the mean of the trial is discarded.
+        *((StopFirst, point) for point in [("step", 14), ("step", 15), ("step", 28)]),
+    ],
+)
 @pytest.mark.parametrize("order", [1, -1])
-def test_a_rewound_fit_resumes_to_the_same_bits(whole_rewound, tiny_task, tmp_path, point, order):
+def test_a_rewound_fit_resumes_to_the_same_bits(whole_rewound, tiny_task, tmp_path, kind, point, order):
     _, whole, module, expected, *_ = whole_rewound
     path = tmp_path / "stopped.ckpt"
     with pytest.raises(Stopped):
-        rewound(tiny_task, tmp_path, StopAt(path, point), order=order)
+        rewound(tiny_task, tmp_path, kind(path, point), order=order)
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
     trainer, again, weights = rewound(tiny_task, tmp_path, path=path, order=order)
     assert differences(weights, expected) == []
