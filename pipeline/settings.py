@@ -16,6 +16,7 @@ from stark.choices import ClassWeights, LayerChoice, ScoreReduction, ScoringSpli
 from stark.errors import StarkError
 
 __all__ = [
+    "EARLIER",
     "PARTS",
     "SIMPLE",
     "Baseline",
@@ -112,9 +113,8 @@ _WITHOUT_EFFECT = (
     *("data_dir", "cache_dir", "num_workers", "expected_content", "loggers", "checkpoint_every_n_steps"),
     *("unlabelled", "unlabelled_ratio", "changed_rows", "changes", "teacher_answers"),
 )
-# Settings that are newer than some runs, with the value that those runs had: with it they are not recorded, so that no
-# stage runs again.
-_NEWER = {"weights": "best"}
+EARLIER: dict[str, Any] = {"finetuning.weights": "best", "distillation.weights": "best"}
+"""Settings that are newer than some runs, with the value by which those runs were made; for switches it is False."""
 
 
 @dataclass
@@ -385,11 +385,7 @@ class RunSettings:
             Values by full name, such as ``{"trainer.devices": 1, ...}``.
         """
         values = asdict(getattr(self, part)) if part != "data" else {**self.data, "task": self.task_name}
-        return {
-            f"{part}.{name}": value
-            for name, value in values.items()
-            if name not in _WITHOUT_EFFECT and (name not in _NEWER or value != _NEWER[name])
-        }
+        return {f"{part}.{name}": value for name, value in values.items() if name not in _WITHOUT_EFFECT}
 
 
 @dataclass

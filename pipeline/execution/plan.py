@@ -9,6 +9,7 @@ from typing import Literal
 from pipeline.execution.manifest import Manifest, Record
 from pipeline.execution.stage import CONTENT, Stage
 from pipeline.run_folder import without_seed
+from pipeline.settings import EARLIER
 from stark.errors import StarkError
 
 __all__ = ["Decision", "decide", "plan", "stages_from"]
@@ -120,8 +121,8 @@ def stages_from(name: str, stages: Sequence[Stage]) -> set[str]:
 def _changed_setting(record: Record, stage: Stage) -> str | None:
     for key in sorted(record.settings.keys() | stage.settings.keys()):
         then, now = record.settings.get(key), stage.settings.get(key)
-        if key not in record.settings and now is False:
-            continue  # what is not done now did not exist when the stage ran
+        if key not in record.settings and (now is False or (key in EARLIER and now == EARLIER[key])):
+            continue  # the setting did not exist when the stage ran
         if then != now and key.startswith(CONTENT):
             done = "was not read before" if then is None else "is no longer read" if now is None else "has changed"
             return f"the {key} {done}"

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.commands.run import read_settings
 from pipeline.search.candidates import candidates
-from pipeline.settings import PARTS
+from pipeline.settings import EARLIER, PARTS
 from tests.pipeline.runs import NEEDED
 
 
@@ -22,7 +22,8 @@ def test_defaults_of_the_issue():
 
 def test_without_a_search_there_is_one_candidate():
     read_settings([*NEEDED, "--search.mode", "none", "--teacher.sparsities", "[0.2]"])
-    for given in ("--teacher.sparsities=[0.1,0.2]", "--teacher.lams=[0.1,0.2]", "--teacher.sparsities=[]"):
+    read_settings([*NEEDED, "--search.mode", "none", "--teacher.sparsities", "[]"])
+    for given in ("--teacher.sparsities=[0.1,0.2]", "--teacher.lams=[0.1,0.2]"):
         with pytest.raises(ValueError, match=r"search.mode is none, but"):
             read_settings([*NEEDED, "--search.mode", "none", "--teacher.sparsities", "[0.2]", given])
 
@@ -33,6 +34,12 @@ def test_groups_leave_out_what_has_no_effect_on_results():
     assert "trainer.checkpoint_every_n_steps" not in settings.group("trainer")
     assert settings.group("trainer")["trainer.precision"] == "32-true"
     assert not {"data.data_dir", "data.cache_dir", "data.num_workers"} & settings.group("data").keys()
+
+
+def test_values_of_earlier_runs_are_those_of_settings_that_exist():
+    settings, *_ = read_settings(NEEDED)
+    every = {name: value for part in PARTS for name, value in settings.group(part).items()}
+    assert EARLIER.items() <= every.items()  # and are the defaults still
 
 
 @pytest.mark.parametrize(

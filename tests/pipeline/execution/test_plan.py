@@ -42,6 +42,9 @@ def test_settings_are_named_by_their_values_and_content_is_not(manifest):
     assert decide(stage("a", x=5), manifest).reason == "x was 1, is 5"
     assert decide(stage("a", x=1, w=None, v=0), manifest).reason == "v was None, is 0"
     assert decide(stage("a", x=1, w=False), manifest).action == "skip"  # an option that is newer than the run
+    assert decide(stage("a", x=1, **{"finetuning.weights": "best"}), manifest).action == "skip"
+    changed = decide(stage("a", x=1, **{"finetuning.weights": "averaged"}), manifest)
+    assert changed.reason == "finetuning.weights was None, is 'averaged'"
     for content, told in (("1", "was not read before"), ("2", "has changed"), (None, "is no longer read")):
         todo = stage("a", x=1, **({} if content is None else {f"{CONTENT}train": content}))
         assert decide(todo, manifest).reason == f"the content of train {told}"

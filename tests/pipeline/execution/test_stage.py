@@ -12,6 +12,7 @@ from dataclasses import fields, replace
 import pytest
 
 from datamodules import GLUEDataModule
+from datamodules.sources.answers import ANSWERS
 from pipeline.commands.run import read_settings
 from pipeline.execution.execute import begin
 from pipeline.execution.manifest import Manifest
@@ -80,10 +81,12 @@ def reads(monkeypatch):
 
 def undeclared(stage: Stage, read: set[str], settings: RunSettings) -> set[str]:
     """Names that a stage has read but does not declare."""
+    answers = settings.distillation.teacher_answers
     stands_for = {
         "data": set(settings.group("data")),
         "model_name_or_path": {f"{CONTENT}the encoder"},
         "plugins": {f"{CONTENT}{plugin.path.name}" for plugin in settings.plugins},
+        "distillation.teacher_answers": set() if answers is None else {f"{CONTENT}{ANSWERS}"},
     }
     needed = set().union(*(stands_for.get(name, {name}) for name in read - NO_EFFECT))
     return needed - stage.settings.keys() - ALLOWED.get(kind_of(stage.name), set())
