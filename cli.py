@@ -12,7 +12,7 @@ _PACKAGES = ("callbacks", "datamodules", "lightning_modules", "pipeline", "stark
 # The packages that setup.cfg requires and that we import.
 _LIBRARIES = (
     *("datasets", "huggingface_hub", "jsonargparse", "lightning_fabric", "numpy", "pytorch_lightning", "rich"),
-    *("safetensors", "scipy", "torch", "torchmetrics", "transformers", "yaml"),
+    *("pyarrow", "safetensors", "scipy", "torch", "torchmetrics", "transformers", "yaml"),
 )
 
 _HELP = """usage: stark COMMAND [options]

@@ -26,7 +26,7 @@ def cut_span(row: Row, other: Row, vocabulary: Vocabulary, draw: random.Random) 
     Examples:
         >>> row = Row(([5, 6, 7, 8],), (2, None, 3), ())
         >>> cut_span(row, row, Vocabulary(frozenset({2, 3}), frozenset({6})), random.Random(3))
-        ([7, 8],)
+        ([5, 6, 7],)
     """
     changed = []
     for text in row.texts:
