@@ -22,7 +22,8 @@ def student(tiny_task, tmp_path):
 @pytest.mark.parametrize(
     "backend",
     [
-        "aot_eager",  # traces and differentiates as inductor does, but compiles no kernels
+        # Traces and differentiates as inductor does, but compiles no kernels.
+        pytest.param("aot_eager", marks=pytest.mark.slow),
         pytest.param(
             "inductor",
             marks=[

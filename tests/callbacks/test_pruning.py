@@ -117,7 +117,7 @@ def test_pruning_a_pruned_model_counts_what_it_still_has(tiny_task, tmp_path):
 def test_refitting_makes_up_for_the_cut_on_rows_of_train(tiny_task, tmp_path, caplog):
     """The same units are removed; the classifier is that of `refit_`, and closer to the teacher on other rows."""
     module = tiny_task.finetuning(model=tiny_task.teacher)
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", "pytorch_lightning.utilities.rank_zero"):  # `stark run` makes it silent
         fit(make_trainer(tmp_path, [Pruning(0.5, refit=True)], max_epochs=0), module, tiny_task.data())
     assert "Refitting: output projections are solved on 108 rows of train with" in caplog.text
     dense, cut, data = load_classifier(tiny_task.teacher), pruned_by_hand(tiny_task, 0.5), tiny_task.data()

@@ -49,7 +49,15 @@ def pruned_folder(task, folder):
     return save_classifier(prune_(model, Expressiveness(), scores, 0.5), folder, load_tokenizer(task.teacher))
 
 
-@pytest.mark.parametrize("point", [("step", 9), ("epoch", 1), ("step", 17)], ids=["in trial", "its end", "after it"])
+@pytest.mark.parametrize(
+    "point",
+    [
+        pytest.param(("step", 9), marks=pytest.mark.slow),
+        pytest.param(("epoch", 1), marks=pytest.mark.slow),
+        ("step", 17),
+    ],
+    ids=["in trial", "its end", "after it"],
+)
 def test_a_fit_with_refitted_models_resumes_to_the_same_bits(tiny_task, tmp_path, point):
     def run(folder, *more, path=None):
         method = [Rewinding(2), TeacherSparsification(0.5, 0.3, refit=True), Pruning(0.5, refit=True), TeacherCache()]

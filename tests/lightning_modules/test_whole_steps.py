@@ -84,8 +84,10 @@ def test_weights_are_those_of_ordinary_steps(tiny_task, still, tmp_path, kind):
 @pytest.mark.parametrize(
     ("accumulate", "point"),
     [
-        *((1, point) for point in (("step", 5), ("batch", 9), ("val", 14))),
-        *((2, p) for p in (("batch", 9), ("val", 8))),
+        *(pytest.param(1, point, marks=pytest.mark.slow) for point in (("step", 5), ("batch", 9))),
+        (1, ("val", 14)),
+        (2, ("batch", 9)),
+        pytest.param(2, ("val", 8), marks=pytest.mark.slow),
     ],
 )
 def test_a_resumed_fit_has_the_same_bits(tiny_task, tmp_path, accumulate, point):

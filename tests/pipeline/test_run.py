@@ -82,6 +82,7 @@ def test_student_is_the_best_on_the_selection_part(pruned_run):
     ).read_bytes()
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_averaged_weights(pruned_run, tiny_task, tmp_path, capsys):
     """The shown and reported scores are those of the last validations, whatever the earlier ones were."""
     averaged = ["--distillation.weights", "averaged", "--search.mode", "none", "--teacher.sparsities", "[0.2]"]
@@ -281,6 +282,7 @@ def test_changed_data_and_damaged_files_run_what_depends_on_them(pruned_run, tin
     assert without_seconds(read(folder)) == without_seconds(read(pruned_run))
 
 
+@pytest.mark.slow
 def test_rows_without_labels_are_for_the_distillations(pruned_run, tiny_task, tmp_path, capsys, caplog):
     shutil.copytree(pruned_run, tmp_path / "tiny")
     more = tmp_path / "more.csv"

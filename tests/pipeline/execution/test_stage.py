@@ -153,9 +153,10 @@ def prepared(task, folder, reads, *more):
             {"trial", "sparsify", "search", "distill"},
             marks=pytest.mark.slow,
         ),
-        (
+        pytest.param(
             ("--search.mode", "halving", "--distillation.epochs", "2", *REFIT, "--baselines", "[simple]"),
             {"trial", "sparsify", "search", "distill", "alternatives"},
+            marks=pytest.mark.slow,
         ),
         (
             (

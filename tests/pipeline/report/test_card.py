@@ -156,6 +156,7 @@ def test_seeds_are_told(pruned_run, tmp_path):
     assert "the run had 2 seeds, this model is of one" in str(card_of(Path(run) / "student"))
 
 
+@pytest.mark.slow
 def test_it_has_the_verdict_and_measures_nothing_for_it(simple_run, quick, monkeypatch):
     monkeypatch.setattr("pipeline.report.usable.measure_uses", lambda *_: pytest.fail("measured"))
     text = str(card_of(simple_run / "student"))

@@ -244,6 +244,7 @@ def test_the_command(student, tiny_task, tmp_path, capsys, monkeypatch, quick):
     assert is_intact_folder(tmp_path / "thesis")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_the_dense_teacher_in_8_bits_stands_beside_the_student(student, tiny_task, tmp_path, capsys, quick):
     run = tmp_path / "run"
