@@ -25,7 +25,8 @@ OVERRIDES = {
     "stark": "--trainer.max_epochs 2 --trainer.min_epochs 2 --trainer.callbacks.init_args.trial_epochs 1",
     "drop_layers": "--trainer.default_root_dir runs/drop_layers --trainer.callbacks.init_args.layers 2",
     "trainer": f"{NO_TRACE} --model.model_name_or_path encoder",
-    "run": "--model_name_or_path encoder --finetuning.epochs 1 --distillation.epochs 1 --teacher.sparsities [0.2]",
+    "run": "--model_name_or_path encoder --finetuning.epochs 1 --distillation.epochs 1 --teacher.sparsities [0.2] "
+    "--baselines []",
     "paper": "--model_name_or_path encoder --finetuning.epochs 1 --distillation.epochs 1 --teacher.sparsities [0.2] "
     "--trainer.val_check_interval null",
     "demo": "--model_name_or_path encoder --finetuning.epochs 1 --distillation.epochs 1 --teacher.sparsities [0.2]",

@@ -8,6 +8,7 @@ import pytest
 from benchmarks import gpu, gpu_fits
 
 
+@pytest.mark.slow
 def test_it_runs_through_and_ends_with_the_table(monkeypatch, capsys):
     # Describing the machine and measuring its rate would take seconds.
     monkeypatch.setattr(gpu, "header", lambda _: "")

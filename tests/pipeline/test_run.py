@@ -447,6 +447,7 @@ def test_layer_dropped_student(pruned_run, tiny_task, tmp_path):
         assert load_classifier(tmp_path / "tiny" / model["folder"]).config.model_type == "bert"
 
 
+@pytest.mark.slow
 def test_own_data_in_another_form_give_the_same_models(pruned_run, tiny_task, tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     description = write_own("sst2", tiny_task, tmp_path / "data", "jsonl")

@@ -84,6 +84,7 @@ def test_another_halving_knows_what_was_scored_before(scored, tiny_task, tmp_pat
     assert search_of(scored) == search
 
 
+@pytest.mark.slow
 def test_halving_knows_what_finished_students_scored(pruned_run, scored, tiny_task, tmp_path, trained):
     main(options(tiny_task, tmp_path, "--search.mode", "halving"))
     search = search_of(scored)
