@@ -29,7 +29,7 @@ def test_every_picture_is_there(report, scheme, width):
         looked = page.evaluate(LOOK)
     assert seen.messages == []
     assert [url for url in seen.requests if not url.startswith("data:")] == [report[0].as_uri()]
-    assert len(looked["pictures"]) == 8
+    assert len(looked["pictures"]) == 9
     for picture in looked["pictures"]:
         assert picture["width"] > 300
         assert picture["height"] > 60
