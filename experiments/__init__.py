@@ -1,1 +1,1 @@
-"""Experiments on real data: `python -m experiments` runs them and writes their results to docs/results.csv."""
+"""Experiments on real data. `python -m experiments` measures what makes students better, and writes docs/results.md."""

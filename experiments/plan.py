@@ -1,8 +1,7 @@
-"""The plan of the experiments, read from experiments/results.yaml."""
+"""The plan of the experiments on students, read from experiments/plan.yaml."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,107 +9,106 @@ from typing import Any
 
 import yaml
 
-__all__ = ["Cell", "Search", "in_order", "read_plan"]
-
-
-@dataclass(frozen=True)
-class Search:
-    """One call of `stark run`.
-
-    Args:
-        name: The search's name in the plan.
-        settings: Options of `stark run` by name without ``--``; lists as Python lists.
-    """
-
-    name: str
-    settings: Mapping[str, Any]
-
-    @property
-    def mode(self) -> str:
-        """The mode of the search."""
-        return str(self.settings["search.mode"])
-
-    @property
-    def seeds(self) -> list[int]:
-        """The seeds of its repetitions."""
-        return list(self.settings["seeds"])
-
-    @property
-    def baselines(self) -> list[str]:
-        """The names of its baselines."""
-        return list(self.settings["baselines"])
+__all__ = ["Cell", "Plan", "Recipe", "read_plan"]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A task with a shape of student.
+    """Rows, a size of student, and a length of its training. All recipes of a cell have the same steps.
 
     Args:
-        task: GLUE's name of the task, in lower case.
-        student: Description of the student's shape, for readers.
-        searches: The searches in the order in which they run, all in one folder.
+        task: Name of the task.
+        labels: Number of labelled rows; None for all.
+        sparsity: Fraction of heads and neurons that the student loses.
+        steps: Steps of each distillation.
     """
 
     task: str
-    student: str
-    searches: tuple[Search, ...]
+    labels: int | None
+    sparsity: float
+    steps: int
+
+    @property
+    def teacher(self) -> str:
+        """Name of the folder of the teacher, which all sizes of student share.
+
+        Examples:
+            >>> Cell("sst2", 500, 0.9, 2000).teacher, Cell("sst2", None, 0.9, 2000).teacher
+            ('sst2_500', 'sst2_all')
+        """
+        return f"{self.task}_{self.labels or 'all'}"
 
     @property
     def name(self) -> str:
         """Name of the cell's folder and files.
 
         Examples:
-            >>> Cell("rte", "90 %, 6 epochs", ()).name
-            'rte_90_6_epochs'
+            >>> Cell("sst2", 500, 0.9, 2000).name
+            'sst2_500_90_2000'
         """
-        words = "".join(letter if letter.isalnum() or letter == "." else " " for letter in self.student).split()
-        return "_".join([self.task, *words])
+        return f"{self.teacher}_{100 * self.sparsity:g}_{self.steps}"
 
 
-def read_plan(file: Path) -> list[Cell]:
+@dataclass(frozen=True)
+class Recipe:
+    """A way to make a student.
+
+    Args:
+        name: Its name in tables.
+        settings: Options of `stark run` by name without ``--``, in addition to those of the plan.
+        base: Name of the recipe that it differs from in one part, with which it is compared.
+        steps: How many times as many steps as the cell says.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    base: str | None
+    steps: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is to be measured.
+
+    Args:
+        settings: Options of all runs.
+        tasks: Further options by task.
+        cells: The cells.
+        recipes: The recipes in the order of the tables.
+        seeds: Seeds of the students.
+    """
+
+    settings: Mapping[str, Any]
+    tasks: Mapping[str, Mapping[str, Any]]
+    cells: Sequence[Cell]
+    recipes: Sequence[Recipe]
+    seeds: Sequence[int]
+
+
+def read_plan(file: Path) -> Plan:
     """Read a plan.
 
     Args:
-        file: The plan's file, such as ``experiments/results.yaml``.
+        file: The plan's file, such as ``experiments/plan.yaml``.
 
     Returns:
-        The cells.
+        The plan.
 
     Raises:
-        ValueError: If a cell names a task, student or search that is not in the plan.
+        ValueError: If a cell names a task that is not in the plan, or a recipe a base.
     """
-    plan = yaml.safe_load(file.read_text())
-    cells = []
-    for number, cell in enumerate(plan["cells"], start=1):
-        for key, known in (("task", plan["tasks"]), ("student", plan["students"])):
-            if cell[key] not in known:
-                raise ValueError(f"{file}: cell {number} has the {key} {cell[key]!r}: name one of {', '.join(known)}")
-        searches = []
-        for name in cell["searches"]:
-            if name not in plan["searches"]:
-                known = ", ".join(plan["searches"])
-                raise ValueError(f"{file}: cell {number} has the search {name!r}: name one of {known}")
-            settings = {
-                "data.task": cell["task"],
-                **plan["settings"],
-                **plan["tasks"][cell["task"]],
-                **plan["students"][cell["student"]],
-                **plan["searches"][name],
-                **cell.get("settings", {}),
-            }
-            searches.append(Search(name, settings))
-        cells.append(Cell(cell["task"], cell["student"], tuple(searches)))
-    return cells
-
-
-def in_order(cells: Sequence[Cell]) -> list[tuple[Cell, Search]]:
-    """The order of the runs: the first searches of all cells, then their second searches, and so on.
-
-    Args:
-        cells: The plan's cells.
-
-    Returns:
-        Each search with its cell.
-    """
-    rounds = itertools.zip_longest(*(cell.searches for cell in cells))
-    return [(cell, search) for one in rounds for cell, search in zip(cells, one, strict=True) if search is not None]
+    plan = yaml.safe_load(file.read_text(encoding="utf-8"))
+    recipes = []
+    for name, found in plan["recipes"].items():
+        settings = dict(found or {})
+        base, steps = settings.pop("base", None), float(settings.pop("steps", 1))
+        if base is not None and base not in plan["recipes"]:
+            raise ValueError(f"{file}: recipe {name!r} has the base {base!r}: name one of {', '.join(plan['recipes'])}")
+        recipes.append(Recipe(name, settings, base, steps))
+    cells = [Cell(cell["task"], cell.get("labels"), cell["sparsity"], cell["steps"]) for cell in plan["cells"]]
+    for number, cell in enumerate(cells, start=1):
+        if cell.task not in plan["tasks"]:
+            raise ValueError(
+                f"{file}: cell {number} has the task {cell.task!r}: name one of {', '.join(plan['tasks'])}"
+            )
+    return Plan(plan["settings"], plan["tasks"], cells, recipes, plan["seeds"])

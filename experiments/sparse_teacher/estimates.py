@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from datamodules.tasks.glue import find_task
-from experiments.plan import Cell
+from experiments.sparse_teacher.plan import Cell
 from pipeline.results.comparison import DENSE, EITHER, SPARSE
 from pipeline.results.statistics import Cell as Compared
 from pipeline.results.statistics import Estimate, estimate_difference

@@ -1,4 +1,4 @@
-"""The table of results, docs/results.csv: one number per line, each number once."""
+"""The table of results, docs/sparse_teacher.csv: one number per line, each number once."""
 
 from __future__ import annotations
 

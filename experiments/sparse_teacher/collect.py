@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from experiments.plan import Cell, Search
-from experiments.reading import UNUSED
-from experiments.table import TEACHER, Row, Table
+from experiments.sparse_teacher.plan import Cell, Search
+from experiments.sparse_teacher.reading import UNUSED
+from experiments.sparse_teacher.table import TEACHER, Row, Table
 from pipeline.execution.outputs import read_output
 from pipeline.results.comparison import BEST_OF_K, DENSE, SPARSE
 from pipeline.results.summary import Model, Summary

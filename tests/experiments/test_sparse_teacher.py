@@ -11,13 +11,13 @@ import torch
 import yaml
 
 import cli
-from experiments import __main__ as command
-from experiments.collect import is_collected, keep_predictions
-from experiments.figures import half_width
-from experiments.plan import Cell, Search, in_order, read_plan
-from experiments.reading import UNUSED, by_candidate, by_mode, trainings, values_of
-from experiments.table import TEACHER, Row, Table
-from experiments.unused import UnusedRows
+from experiments.sparse_teacher import __main__ as command
+from experiments.sparse_teacher.collect import is_collected, keep_predictions
+from experiments.sparse_teacher.figures import half_width
+from experiments.sparse_teacher.plan import Cell, Search, in_order, read_plan
+from experiments.sparse_teacher.reading import UNUSED, by_candidate, by_mode, trainings, values_of
+from experiments.sparse_teacher.table import TEACHER, Row, Table
+from experiments.sparse_teacher.unused import UnusedRows
 from pipeline.execution.manifest import Manifest, Record
 from pipeline.fits.isolation import stark_command
 from pipeline.results.summary import Choice
@@ -54,7 +54,9 @@ def finished(tiny_task, tmp_path_factory):
     folder = tmp_path_factory.mktemp("experiments")
     docs = folder / "docs"
     docs.mkdir()
-    (docs / "results.md").write_text("By hand.\n" + "\n".join(f"<!-- {part} -->\n<!-- /{part} -->" for part in PARTS))
+    (docs / "sparse_teacher.md").write_text(
+        "By hand.\n" + "\n".join(f"<!-- {part} -->\n<!-- /{part} -->" for part in PARTS)
+    )
     (folder / "plan.yaml").write_text(yaml.safe_dump(plan_of(tiny_task)))
     arguments = ["--encoder", str(tiny_task.encoder), "--data", str(tiny_task.data_dir), "--workers", "1"]
     arguments += ["--root", str(folder / "runs"), "--plan", str(folder / "plan.yaml"), "--docs", str(docs)]
@@ -82,7 +84,7 @@ def finished(tiny_task, tmp_path_factory):
 def test_rows_are_what_the_run_says(finished):
     cell = read_plan(finished / "plan.yaml")[0]
     main, grid, _ = cell.searches
-    table = Table(finished / "docs/results.csv")
+    table = Table(finished / "docs/sparse_teacher.csv")
     assert is_collected(cell, main, table)
     assert is_collected(cell, grid, table)
     summary = read(finished / "runs/sst2_70")
@@ -106,7 +108,7 @@ def test_unused_rows_are_those_in_no_part(finished, tiny_task):
     kept = (finished / "runs/unused/SST-2/dev.tsv").read_text().splitlines()[1:]
     assert len(kept) == len(lines) - LIMIT
     assert set(kept) <= set(lines)
-    table = Table(finished / "docs/results.csv")
+    table = Table(finished / "docs/sparse_teacher.csv")
     values = [row.value for row in table if row.metric == UNUSED and row.method != TEACHER]
     # For each of two seeds: no teacher, the dense teacher, the best of two, and two of the grid.
     assert len(values) == 2 * (3 + 2)
@@ -118,7 +120,7 @@ def test_what_is_known_of_the_unused_rows_is_not_asked_again(finished, tiny_task
     data = tiny_task.data(train_limit=LIMIT, seed=776)
     rows, model = UnusedRows(data, finished / "runs/unused"), finished / "runs/sst2_70/finetune/model"
     first = rows.accuracy(model)
-    monkeypatch.setattr("experiments.unused.load_classifier", None)
+    monkeypatch.setattr("experiments.sparse_teacher.unused.load_classifier", None)
     assert UnusedRows(data, finished / "runs/unused").accuracy(model) == first
     with pytest.raises(TypeError):  # another model must be evaluated
         rows.accuracy(tiny_task.teacher)
@@ -126,13 +128,13 @@ def test_what_is_known_of_the_unused_rows_is_not_asked_again(finished, tiny_task
 
 @pytest.mark.slow
 def test_predictions_and_units_are_kept(finished):
-    predictions, _ = read_tensors(finished / "docs/results/sst2_70_main.safetensors")
-    table, cell = Table(finished / "docs/results.csv"), read_plan(finished / "plan.yaml")[0]
+    predictions, _ = read_tensors(finished / "docs/sparse_teacher/sst2_70_main.safetensors")
+    table, cell = Table(finished / "docs/sparse_teacher.csv"), read_plan(finished / "plan.yaml")[0]
     for method in ("no_teacher", "dense_teacher", "dense_teacher_best_of_k", "sparse_teacher"):
         said = torch.stack([predictions[f"{method}/{seed}"] for seed in (1, 2)])
         found = (said == predictions["labels"]).double().mean(-1).tolist()
         assert found == pytest.approx(values_of(table, cell, cell.searches[0], method))
-    units, _ = read_tensors(finished / "docs/results/sst2_70_units.safetensors")
+    units, _ = read_tensors(finished / "docs/sparse_teacher/sst2_70_units.safetensors")
     assert units["kept_neurons/student"].shape == units["neurons/friendliness"].shape
     assert units["kept_heads/teacher 0.5, 0.2"].sum() >= units["kept_heads/student"].sum()
 
@@ -153,10 +155,10 @@ def test_two_methods_may_have_chosen_the_same_scores(tmp_path):
 @pytest.mark.slow
 def test_the_page_has_all_parts_and_pictures(finished):
     docs = finished / "docs"
-    page = (docs / "results.md").read_text()
+    page = (docs / "sparse_teacher.md").read_text()
     assert page.startswith("By hand.\n")
     assert page.count("Not run yet.") == 1  # this plan has no search "baselines"
-    table, cell = Table(docs / "results.csv"), read_plan(finished / "plan.yaml")[0]
+    table, cell = Table(docs / "sparse_teacher.csv"), read_plan(finished / "plan.yaml")[0]
     values = [100 * value for value in values_of(table, cell, cell.searches[0], "sparse_teacher")]
     assert f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}" in page
     assert "| dense_or_sparse_teacher minus dense_teacher_best_of_k | sst2, 70 % |" in page
@@ -183,13 +185,15 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
         Row("rte", "90 %", "sparse_teacher", 0.0, 0.1, 1, "score", 0.123456789, 3.5),
         Row("rte", "90 %", TEACHER, None, None, None, "score", 1 / 3, None),
     ]
-    table = Table(tmp_path / "results.csv")
+    table = Table(tmp_path / "sparse_teacher.csv")
     table.add(rows)
     table.add([rows[0]])
-    assert list(Table(tmp_path / "results.csv")) == rows
-    (tmp_path / "results.csv").write_text((tmp_path / "results.csv").read_text().replace("0.123456789", "good"))
-    with pytest.raises(ValueError, match=r"results.csv, line 2: no row of results"):
-        Table(tmp_path / "results.csv")
+    assert list(Table(tmp_path / "sparse_teacher.csv")) == rows
+    (tmp_path / "sparse_teacher.csv").write_text(
+        (tmp_path / "sparse_teacher.csv").read_text().replace("0.123456789", "good")
+    )
+    with pytest.raises(ValueError, match=r"sparse_teacher.csv, line 2: no row of results"):
+        Table(tmp_path / "sparse_teacher.csv")
 
 
 def test_trainings_are_what_a_search_takes():
@@ -205,7 +209,7 @@ def test_trainings_are_what_a_search_takes():
 
 @pytest.mark.slow
 def test_modes_are_compared_where_there_are_several(finished):
-    table, cell = Table(finished / "docs/results.csv"), read_plan(finished / "plan.yaml")[0]
+    table, cell = Table(finished / "docs/sparse_teacher.csv"), read_plan(finished / "plan.yaml")[0]
     main, grid, probe = cell.searches
     assert [search.mode for search, _ in by_mode(table, cell)] == ["predict", "exhaustive", "none"]
     again = Search(probe.name, {**probe.settings, "seeds": [2]})
@@ -230,11 +234,11 @@ def test_names_that_the_plan_lacks_are_refused(tmp_path, tiny_task):
 
 
 def test_a_page_without_a_place_is_refused(tmp_path):
-    from experiments.page import write_page
+    from experiments.sparse_teacher.page import write_page
 
-    (tmp_path / "results.md").write_text("nothing")
+    (tmp_path / "sparse_teacher.md").write_text("nothing")
     with pytest.raises(ValueError, match=r"has no place for main: add the lines <!-- main --> and <!-- /main -->"):
-        write_page(Table(tmp_path / "results.csv"), [Cell("rte", "70 %", ())], tmp_path)
+        write_page(Table(tmp_path / "sparse_teacher.csv"), [Cell("rte", "70 %", ())], tmp_path)
 
 
 def test_the_plan_is_whole():
@@ -250,7 +254,15 @@ def test_the_plan_is_whole():
 
 
 def test_an_error_is_one_line(tmp_path, warm):
-    command = [str(warm / "python"), "-m", "experiments", "--docs", str(tmp_path), "--plan", "nowhere.yaml"]
+    command = [
+        str(warm / "python"),
+        "-m",
+        "experiments.sparse_teacher",
+        "--docs",
+        str(tmp_path),
+        "--plan",
+        "nowhere.yaml",
+    ]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert ended.stderr == "experiments: error: [Errno 2] No such file or directory: 'nowhere.yaml'\n"

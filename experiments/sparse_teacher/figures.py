@@ -12,9 +12,9 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from scipy.stats import t
 
-from experiments.plan import Cell
-from experiments.reading import by_candidate, by_mode, finest, gaps, trainings, values_of
-from experiments.table import Table
+from experiments.sparse_teacher.plan import Cell
+from experiments.sparse_teacher.reading import by_candidate, by_mode, finest, gaps, trainings, values_of
+from experiments.sparse_teacher.table import Table
 from pipeline.results.comparison import DENSE
 from stark.storage import new_file, read_tensors
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from experiments.plan import Cell, Search
-from experiments.table import Row, Table
+from experiments.sparse_teacher.plan import Cell, Search
+from experiments.sparse_teacher.table import Row, Table
 from pipeline.results.comparison import DENSE, EITHER, SPARSE
 from pipeline.search.halving import halving_epochs, survivors
 

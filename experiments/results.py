@@ -1,0 +1,132 @@
+"""The results of the experiments on students: numbers in docs/results.csv, and predictions that differences need."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stark.storage import new_file, write_text
+
+__all__ = ["TEACHER", "Results", "Row"]
+
+TEACHER = "teacher"
+"""Name of the recipe in the rows of the finetuned teacher."""
+
+# In the file of predictions.
+_LABELS = "labels"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table.
+
+    Args:
+        cell: Name of the cell.
+        recipe: Name of the recipe, `TEACHER`, or the name of a simple alternative.
+        seed: Seed of the student; None for what is trained once.
+        metric: Name of the metric.
+        value: Its value.
+        seconds: Seconds of the training.
+    """
+
+    cell: str
+    recipe: str
+    seed: int | None
+    metric: str
+    value: float
+    seconds: float | None
+
+
+class Results:
+    """The files of results; what is in them is not measured again.
+
+    Args:
+        docs: Folder with ``results.csv`` and ``results/``; they may not exist yet.
+    """
+
+    def __init__(self, docs: Path) -> None:
+        """Read the table."""
+        self._file, self._folder = docs / "results.csv", docs / "results"
+        self.rows: list[Row] = []
+        if self._file.is_file():
+            with self._file.open(encoding="utf-8", newline="") as file:
+                self.rows = [_row(line) for line in csv.DictReader(file)]
+
+    def has(self, cell: str, recipe: str, seeds: Iterable[int]) -> bool:
+        """Whether all students of a recipe are measured.
+
+        Args:
+            cell: Name of the cell.
+            recipe: Name of the recipe.
+            seeds: The seeds.
+        """
+        return set(seeds) <= {row.seed for row in self.rows if (row.cell, row.recipe) == (cell, recipe)}
+
+    def values(self, cell: str, recipe: str, metric: str) -> list[float]:
+        """The values of a metric, in the order of the seeds.
+
+        Args:
+            cell: Name of the cell.
+            recipe: Name of the recipe.
+            metric: Name of the metric.
+        """
+        own = [row for row in self.rows if (row.cell, row.recipe, row.metric) == (cell, recipe, metric)]
+        return [row.value for row in sorted(own, key=lambda row: row.seed or 0)]
+
+    def add(self, cell: str, rows: Iterable[Row], labels: Tensor, predictions: Mapping[str, Tensor]) -> None:
+        """Write results; the table is written last, as what is in it counts as finished.
+
+        Args:
+            cell: Name of the cell.
+            rows: The numbers; they replace those of the same recipe and seed.
+            labels: Labels of dev, ``(rows,)``.
+            predictions: By recipe, ``(seeds, rows)``, in the order of the seeds.
+        """
+        rows = list(rows)
+        known = self.predictions(cell)
+        kept = {_LABELS: labels, **{name: tensor for name, tensor in known.items() if name != _LABELS}, **predictions}
+        kind = np.float16 if labels.is_floating_point() else np.uint8
+        arrays = {name: tensor.numpy().astype(np.float32 if name == _LABELS else kind) for name, tensor in kept.items()}
+        with new_file(self._folder / f"{cell}.npz") as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+        replaced = {(row.cell, row.recipe, row.seed) for row in rows}
+        self.rows = [row for row in self.rows if (row.cell, row.recipe, row.seed) not in replaced] + rows
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow([field.name for field in fields(Row)])
+        writer.writerows(astuple(row) for row in self.rows)
+        write_text(self._file, text.getvalue())
+
+    def predictions(self, cell: str) -> dict[str, Tensor]:
+        """The predictions of a cell's students for dev, by recipe, and the labels.
+
+        Args:
+            cell: Name of the cell.
+
+        Returns:
+            Tensors ``(seeds, rows)``, and ``labels`` of shape ``(rows,)``; empty if nothing has been measured.
+        """
+        path = self._folder / f"{cell}.npz"
+        if not path.is_file():
+            return {}
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: torch.from_numpy(arrays[name].astype(np.float32)) for name in arrays.files}
+
+
+def _row(line: Mapping[str, str]) -> Row:
+    seed, seconds = line["seed"], line["seconds"]
+    return Row(
+        line["cell"],
+        line["recipe"],
+        int(seed) if seed else None,
+        line["metric"],
+        float(line["value"]),
+        float(seconds) if seconds else None,
+    )

@@ -1,0 +1,122 @@
+"""The experiments on students end to end on tiny data: run, continued, and written to the page."""
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+import yaml
+
+import cli
+from experiments import __main__ as command
+from experiments import data, students
+from experiments.plan import read_plan
+from experiments.results import TEACHER, Results, Row
+from pipeline.fits.isolation import stark_command
+from pipeline.results.summary import Summary
+
+PLAN = {
+    "settings": {
+        "finetuning.epochs": 1,
+        "distillation.epochs": 2,
+        "data.batch_size": 16,
+        "teacher.sparsities": [],
+        "search.mode": "none",
+        "baselines": [],
+    },
+    "seeds": [1, 2],
+    "tasks": {"sst2": {}},
+    "recipes": {
+        "logits": {"baselines": ["no_teacher"]},
+        "rows without labels": {
+            "base": "logits",
+            "data.unlabelled": ["{data}/unlabelled.csv"],
+            "data.unlabelled_ratio": 1,
+        },
+        "sparse teacher": {"base": "logits", "teacher.lams": [0.5], "teacher.sparsities": [0.2]},
+        "longer": {"base": "logits", "steps": 2},
+    },
+    "cells": [
+        {"task": "sst2", "labels": 40, "sparsity": 0.5, "steps": 8},
+        {"task": "sst2", "labels": 40, "sparsity": 0.7, "steps": 8},
+    ],
+}
+
+
+def here(asked, check):
+    assert asked[:3] == stark_command([])
+    cli.main(asked[3:])  # in this process, because another one would import everything again
+
+
+def run(folder, tiny_task, monkeypatch, work=here):
+    monkeypatch.setattr(students, "subprocess", SimpleNamespace(run=work))
+    arguments = ["--plan", folder / "plan.yaml", "--docs", folder / "docs", "--root", folder / "runs"]
+    arguments += ["--encoder", tiny_task.encoder, "--data", folder / "original"]
+    monkeypatch.setattr(sys, "argv", ["experiments", *map(str, arguments)])
+    command.main()
+
+
+@pytest.mark.slow
+def test_recipes_are_measured_once_and_compared(tiny_task, tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "_LABELLED", 70)
+    monkeypatch.setattr(data, "_HELD_OUT", 25)
+    (tmp_path / "original").mkdir()
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "original/glue").symlink_to(tiny_task.data_dir)
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(PLAN, sort_keys=False))
+    parts = "".join(f"<!-- {part} -->\n<!-- /{part} -->\n" for part in ("scores", "differences"))
+    (tmp_path / "docs/results.md").write_text(f"By hand.\n{parts}The end.\n")
+    run(tmp_path, tiny_task, monkeypatch)
+    plan, results = read_plan(tmp_path / "plan.yaml"), Results(tmp_path / "docs")
+    for cell in plan.cells:
+        assert [len(results.values(cell.name, name, "score")) for name in (TEACHER, "no_teacher")] == [1, 2]
+        said = results.predictions(cell.name)
+        for recipe in plan.recipes:
+            accuracies = [float((one == said["labels"]).double().mean()) for one in said[recipe.name]]
+            assert results.values(cell.name, recipe.name, "accuracy") == pytest.approx(accuracies)
+            assert len(results.values(cell.name, recipe.name, "glue_dev_accuracy")) == 2
+    # All sizes of student have one teacher.
+    first, second = (results.values(cell.name, TEACHER, "accuracy") for cell in plan.cells)
+    assert first == second
+    summary = Summary.read(tmp_path / "runs" / plan.cells[1].name)
+    assert {model.teacher_sparsity for model in summary.models if model.seed} == {0.0}  # the last recipe's
+    page = (tmp_path / "docs/results.md").read_text()
+    assert page.startswith("By hand.\n<!-- scores -->")
+    assert page.count("| sparse teacher |") == 2
+    assert page.endswith("The end.\n")
+    run(tmp_path, tiny_task, monkeypatch, work=None)
+    assert (tmp_path / "docs/results.md").read_text() == page
+
+
+def test_results_are_kept(tmp_path):
+    results = Results(tmp_path)
+    labels = torch.tensor([0, 1, 149])
+    first = Row("a", "logits", 1, "score", 0.1 + 0.2, 1.5)
+    results.add("a", [first], labels, {"logits": torch.tensor([[0, 1, 148]])})
+    results.add("a", [Row("a", "teacher", None, "score", 0.5, None)], labels, {"teacher": torch.tensor([[1, 1, 1]])})
+    again = Results(tmp_path)
+    assert again.rows == [first, Row("a", "teacher", None, "score", 0.5, None)]
+    assert again.has("a", "logits", [1])
+    assert not again.has("a", "logits", [1, 2])
+    assert again.predictions("a")["logits"].tolist() == [[0, 1, 148]]
+    assert again.predictions("a")["labels"].tolist() == [0, 1, 149]
+    results.add("a", [Row("a", "logits", 1, "score", 0.25, 1.5)], labels, {"logits": torch.tensor([[0, 0, 0]])})
+    assert Results(tmp_path).values("a", "logits", "score") == [0.25]
+    scores = torch.tensor([0.5, 3.25])
+    results.add("b", [first], scores, {"logits": torch.tensor([[0.125, 4.0]])})
+    assert Results(tmp_path).predictions("b")["logits"].tolist() == [[0.125, 4.0]]
+
+
+def test_a_plan_that_names_something_unknown(tmp_path):
+    for change, message in (
+        ({"cells": [{"task": "x", "sparsity": 0.5, "steps": 1}]}, "cell 1 has the task 'x': name one of sst2"),
+        ({"recipes": {"a": {"base": "b"}}}, "recipe 'a' has the base 'b': name one of a"),
+    ):
+        (tmp_path / "plan.yaml").write_text(yaml.safe_dump({**PLAN, **change}))
+        with pytest.raises(ValueError, match=message):
+            read_plan(tmp_path / "plan.yaml")
+
+
+def test_the_plan_can_be_read():
+    plan = read_plan(command._PLAN)
+    assert {recipe.base for recipe in plan.recipes} <= {None, *(recipe.name for recipe in plan.recipes)}
