@@ -15,7 +15,7 @@ from datamodules.tokens.columns import TokenColumns
 from stark.errors import StarkError
 from stark.telling import warn_once
 
-__all__ = ["Cuts", "add_unlabelled", "cut_train", "limit_labels", "mean_answers"]
+__all__ = ["Cuts", "add_unlabelled", "cut_train", "limit_labels", "mean_answers", "seed_of_rows"]
 
 
 class Cuts(Protocol):
@@ -28,6 +28,15 @@ class Cuts(Protocol):
     selection_fraction: float
     seed: int
     cut_seed: int | None
+
+
+def seed_of_rows(cuts: Cuts) -> int:
+    """Return the seed that decides which rows there are: that of the cuts, else that of the fit.
+
+    Args:
+        cuts: The settings.
+    """
+    return cuts.seed if cuts.cut_seed is None else cuts.cut_seed
 
 
 def cut_train(labels: Tensor, task: Task, cuts: Cuts) -> dict[str, Tensor]:
@@ -152,5 +161,4 @@ def mean_answers(rows: TokenColumns, answered: TokenColumns, answers: Tensor) ->
 
 
 def _choose(labels: Tensor, size: int, purpose: str, task: Task, cuts: Cuts) -> Tensor:
-    seed = cuts.seed if cuts.cut_seed is None else cuts.cut_seed
-    return stratified_rows(task.problem.strata(labels), size, seed=seed, purpose=purpose)
+    return stratified_rows(task.problem.strata(labels), size, seed=seed_of_rows(cuts), purpose=purpose)

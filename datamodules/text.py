@@ -24,7 +24,7 @@ from datamodules.batches.grouping import (
 from datamodules.batches.samplers import EpochBatchSampler, EvaluationSampler, FormBatches, LazyDataLoader
 from datamodules.changes.changed import changed_rows
 from datamodules.checks import warn_of_doubts
-from datamodules.parts import add_unlabelled, cut_train, limit_labels, mean_answers
+from datamodules.parts import add_unlabelled, cut_train, limit_labels, mean_answers, seed_of_rows
 from datamodules.settings import DataSettings
 from datamodules.sources.answers import ANSWERS, read_answers
 from datamodules.sources.opening import open_source
@@ -285,8 +285,9 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
     def _added(self) -> dict[str, Any]:
         """Return what decides about the rows that are added to those of train, for `fingerprint`."""
         files = {"unlabelled": self.digest("unlabelled")} if self.unlabelled_files else {}
-        seed = self.seed if self.cut_seed is None else self.cut_seed
-        changed = {} if self.changed_rows is None else {"changed": [self.changed_rows, self.changes, seed]}
+        changed = (
+            {} if self.changed_rows is None else {"changed": [self.changed_rows, self.changes, seed_of_rows(self)]}
+        )
         return {**files, **changed}
 
     def state_dict(self) -> dict[str, Any]:
@@ -437,7 +438,7 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
                 f"a label for {labelled:,} with one"
             )
             return train
-        number, seed = round(self.changed_rows * len(train)), self.seed if self.cut_seed is None else self.cut_seed
+        number, seed = round(self.changed_rows * len(train)), seed_of_rows(self)
         changed = changed_rows(train, number, self.changes or ["swap"], self.tokenizer, self.max_length, seed)
         return add_unlabelled(train, changed, held_out, self.task, first, "changed rows")
 

@@ -83,9 +83,7 @@ class AttentionMaps(LayerLoss):
         own, others = encoder_layers(student), encoder_layers(teacher)
         for m, n in self.pairs:
             check_heads(type(self).__name__, (m, own[m - 1].num_heads), (n, others[n - 1].num_heads))
-        self.student_projections, self.teacher_projections = (
-            tuple(dict.fromkeys(side)) for side in zip(*self.pairs, strict=True)
-        )
+        self.student_projections, self.teacher_projections = self.sides()
 
     def forward(
         self,

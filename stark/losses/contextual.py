@@ -129,9 +129,7 @@ class ContextualKD(LayerLoss):
             StarkError: If the teacher lacks a layer.
         """
         super().prepare_(student, teacher)
-        self.student_layers, self.teacher_layers = (
-            tuple(dict.fromkeys(side)) for side in zip(*self.pairs, strict=True)
-        )
+        self.student_layers, self.teacher_layers = self.sides()
 
     def forward(
         self,

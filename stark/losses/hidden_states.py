@@ -110,9 +110,7 @@ class HiddenStates(LayerLoss):
             quarters = sorted({max(1, depths[1] * number // 4) for number in range(1, 5)})
             numbers = quarters if self.layers is None else layer_numbers(self.layers, depths[1])
             self.pairs = [(own, number) for number in numbers for own in range(1, depths[0] + 1)]
-        self.student_layers, self.teacher_layers = (
-            tuple(dict.fromkeys(side)) for side in zip(*self.pairs, strict=True)
-        )
+        self.student_layers, self.teacher_layers = self.sides()
         self.projection = width_projection(student, teacher)
 
     def forward(

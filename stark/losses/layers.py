@@ -145,6 +145,11 @@ class LayerLoss(Loss):
             )
         return self.pairs
 
+    def sides(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Numbers of the student's and of the teacher's layers in `pairs`, each once."""
+        own, others = (tuple(dict.fromkeys(side)) for side in zip(*self.pairs, strict=True))
+        return own, others
+
 
 def sum_of(parts: Sequence[Tensor]) -> Tensor:
     """The sum of tensors of one shape, of which there is at least one."""

@@ -69,9 +69,7 @@ class PatientKD(LayerLoss):
                 "PatientKD compares the layers below the last one, and the student has a single layer: give layers, or "
                 "choose another loss"
             )
-        self.student_layers, self.teacher_layers = (
-            tuple(dict.fromkeys(side)) for side in zip(*self.pairs, strict=True)
-        )
+        self.student_layers, self.teacher_layers = self.sides()
         self.projection = width_projection(student, teacher)
 
     def forward(
