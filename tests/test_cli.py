@@ -315,7 +315,7 @@ class TestExistingFolder:
             test = ["test", "--config", "configs/test.yaml", *data(), "--model.model_name_or_path", "teacher", *FAST]
             assert "broken.ckpt is no checkpoint" in error_of([*test, "--ckpt_path", "broken.ckpt"], capsys)
 
-    @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+    @pytest.mark.parametrize("signum", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
     def test_a_signal_says_how_to_go_on(self, signum, fitted, monkeypatch, capsys):
         options = finetune("--trainer.max_epochs", "1", "--trainer.default_root_dir", "runs/b")
 

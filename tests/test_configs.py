@@ -63,7 +63,16 @@ def workplace(tiny_task, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CONFIGS)))
+def each_file():
+    """Every file; whole runs that configs/run.yaml tests in most parts are slow."""
+    slow = {"paper", "demo"}
+    for path in FILES:
+        yield pytest.param(
+            path, id=str(path.relative_to(CONFIGS)), marks=[pytest.mark.slow] if path.stem in slow else []
+        )
+
+
+@pytest.mark.parametrize("path", each_file())
 def test_first_line_runs(path, workplace, monkeypatch, capsys):
     monkeypatch.chdir(workplace)  # has no configs/, so the packaged ones are found
     command = re.fullmatch(r"# stark (.+)", path.read_text().splitlines()[0])

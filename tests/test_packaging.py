@@ -134,12 +134,14 @@ def test_nothing_is_said_to_be_on_a_registry():
     assert said == []
 
 
+@pytest.mark.slow
 def test_has_every_config_and_no_tests(installed):
     for path in (ROOT / "configs").rglob("*.yaml"):
         assert (installed / path.relative_to(ROOT)).read_bytes() == path.read_bytes()
     assert not (installed / "tests").exists()
 
 
+@pytest.mark.slow
 def test_has_every_template_and_module(installed):
     templates = [path for path in (ROOT / "pipeline").rglob("*") if path.suffix in (".html", ".md")]
     assert len(templates) == 3

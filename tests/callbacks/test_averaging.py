@@ -206,7 +206,7 @@ def test_both_phases_of_a_rewound_fit_are_averaged(whole_rewound):
         *((StopFirst, point) for point in [("step", 14), ("step", 15), ("step", 28)]),
     ],
 )
-@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("order", [1, pytest.param(-1, marks=pytest.mark.slow)])
 def test_a_rewound_fit_resumes_to_the_same_bits(whole_rewound, tiny_task, tmp_path, kind, point, order):
     _, whole, module, expected, *_ = whole_rewound
     path = tmp_path / "stopped.ckpt"

@@ -253,6 +253,7 @@ def test_the_plan_is_whole():
     assert {search.name for _, search in order[: len(cells)]} == {"main", "few_labels", "grid", "probe"}
 
 
+@pytest.mark.slow
 def test_an_error_is_one_line(tmp_path, warm):
     command = [
         str(warm / "python"),

@@ -361,7 +361,7 @@ def test_a_run_in_use_is_left_alone(pruned_run, tiny_task, capsys):
     assert f"{pruned_run} is in use by another process" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("signum", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_signal_says_how_to_go_on(pruned_run, tiny_task, tmp_path, monkeypatch, capsys, signum):
     """The signal comes in the actual distillation; the printed command gives the uninterrupted run's result."""
     copy_begun(pruned_run, tmp_path / "tiny", "distill/0.5_0.2")

@@ -18,9 +18,10 @@ from tests.pipeline.runs import options, read, without_seconds
 ray = pytest.importorskip("ray", reason="the extra [ray] is not installed")
 
 # Ray itself leaves resources open and uses deprecated names.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::ResourceWarning", "ignore::FutureWarning", "ignore::DeprecationWarning"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning", "ignore::DeprecationWarning"),
+]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -87,7 +88,6 @@ def test_a_signal_reaches_the_fits(tmp_path):
     assert time.perf_counter() - start < 30
 
 
-@pytest.mark.slow
 def test_a_run_on_ray_is_that_of_one_process(pruned_run, tiny_task, tmp_path):
     """The run is compared from its trial on; the finetuned teacher is copied."""
     shutil.copytree(pruned_run, tmp_path / "tiny")

@@ -24,6 +24,7 @@ def student_weights(folder: Path, student: str) -> bytes:
     return (folder / student / "model/model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_halving_ends_with_the_student_of_an_exhaustive_search(scored, pruned_run, tiny_task, tmp_path, trained):
     main(options(tiny_task, tmp_path, "--search.mode", "halving"))
     search = search_of(scored)
@@ -127,6 +128,7 @@ def test_without_a_search(scored, tiny_task, tmp_path, trained):
     assert not (scored / "search.json").exists()
 
 
+@pytest.mark.slow
 def test_a_grid_of_lams(scored, tiny_task, tmp_path, trained):
     main(options(tiny_task, tmp_path, "--teacher.lams", "[0.0,1.0]", "--teacher.sparsities", "[0.2]"))
     assert trained == [("distill/0_0.2", None), ("distill/1_0.2", None)]

@@ -120,7 +120,15 @@ def said_without_us(folder, texts, tmp_path):
 
 @pytest.mark.filterwarnings("ignore")  # the runtimes cause warnings
 @pytest.mark.parametrize(
-    ("form", "int8"), [*((form, False) for form in ANSWERS), *((form, True) for form in ("onnx", "openvino", "torch"))]
+    ("form", "int8"),
+    [
+        *((form, False) for form in ANSWERS if form != "openvino"),
+        ("onnx", True),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (("openvino", False), ("openvino", True), ("torch", True))
+        ),
+    ],
 )
 def test_runtimes_say_what_the_model_says(form, int8, student, tiny_task, tmp_path, quick):
     folder = tmp_path / "exported"
