@@ -187,10 +187,12 @@ class EncoderFamily:
 
     def _count_heads_(self, layer: nn.Module, num_heads: int, width: int) -> None:
         attention = layer.get_submodule(self.attention)
+        if isinstance(attention, _NoHeads):
+            return  # an earlier cut took all its heads; without the attributes it is known as such
         setattr(attention, self.num_heads_attribute, num_heads)
         if self.heads_width_attribute is not None:
             setattr(attention, self.heads_width_attribute, width)
-        if num_heads == 0 and not isinstance(attention, _NoHeads):
+        if num_heads == 0:
             layer.set_submodule(self.attention, _NoHeads(attention, self.attention_linears()))
 
 
