@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from callbacks.epoch_lines import EpochLines
     from callbacks.expected_model import ExpectedModel
     from callbacks.finite_loss import FiniteLoss
+    from callbacks.gradual import GradualPruning
     from callbacks.interruption import StopOnSignal
     from callbacks.layer_dropping import LayerDropping
     from callbacks.pause import Pause, Paused
@@ -34,6 +35,7 @@ __all__ = [
     "EpochLines",
     "ExpectedModel",
     "FiniteLoss",
+    "GradualPruning",
     "Interrupted",
     "LayerDropping",
     "Pause",

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-import sys
 from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import EarlyStopping
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_swa_multi_avg_fn
 
-from callbacks.lifecycle import best_checkpoints
+from callbacks.lifecycle import HeldChoice
 from lightning_modules.base import ClassificationModule
 from lightning_modules.resuming import refuse_changes
 from stark.errors import StarkError, StarkTypeError
@@ -34,9 +32,9 @@ class AveragedWeights(Callback):
     the teacher against the averaged trial student. Embedding rows of tokens that do not occur in train are not trained;
     they keep the values of the last step.
 
-    Lifecycle: ``setup`` switches early stopping off; ``on_train_batch_end`` adds the weights of a step, and after the
-    last one gives the module the mean, before the validation. ``state_dict`` has the mean so far, so that a resumed fit
-    gives the same bits. `SaveModelFolder`, which reads the best checkpoint, saves the averaged weights.
+    Lifecycle: until the last step early stopping is switched off; ``on_train_batch_end`` adds the weights of a step,
+    and after the last one gives the module the mean, before the validation. ``state_dict`` has the mean so far, so that
+    a resumed fit gives the same bits. `SaveModelFolder`, which reads the best checkpoint, saves the averaged weights.
 
     Source: Izmailov et al., 2018, with the steps at the end of the given schedule instead of a cyclical one.
 
@@ -65,7 +63,7 @@ class AveragedWeights(Callback):
         self._count = 0
         self._mean: list[Tensor] = []
         self._is_done = False
-        self._save_top_k: dict[str, int] = {}
+        self._choice = HeldChoice()
 
     @property
     def is_done(self) -> bool:
@@ -73,18 +71,13 @@ class AveragedWeights(Callback):
         return self._is_done
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Switch early stopping off."""
+        """Keep the settings by which the best epoch is chosen, which only the last validation may be."""
         if stage != "fit":
             return
         if not isinstance(pl_module, ClassificationModule):
             raise StarkTypeError(f"AveragedWeights needs a ClassificationModule, got {type(pl_module).__name__}")
-        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-        for callback in callbacks:
-            if isinstance(callback, EarlyStopping):
-                callback.patience = sys.maxsize
         self._phase, self._count, self._mean, self._is_done = None, 0, [], False  # of an earlier fit
-        for tracker in best_checkpoints(trainer):
-            self._save_top_k.setdefault(tracker.state_key, tracker.save_top_k)
+        self._choice.remember(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check that a validation follows the last step, and catch up with a step whose checkpoint came before it."""
@@ -121,8 +114,10 @@ class AveragedWeights(Callback):
         window = max(1, round(self.fraction * steps))
         if done - (steps - window) > self._count:
             self._add(module, done, steps - window)
-        for tracker in best_checkpoints(trainer):
-            tracker.save_top_k = self._save_top_k[tracker.state_key] if self._is_done else 0
+        if self._is_done:
+            self._choice.release(trainer)
+        else:
+            self._choice.hold(trainer)
 
     def _add(self, module: ClassificationModule, done: int, first: int) -> None:
         """Add the present weights, which are those after step ``done``; the mean begins after step ``first``."""

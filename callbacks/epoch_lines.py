@@ -9,9 +9,10 @@ import time
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from callbacks.averaging import AveragedWeights
+from callbacks.gradual import GradualPruning
 from lightning_modules import ClassificationModule
 
-__all__ = ["EpochLines", "best_so_far", "duration_text", "score_text"]
+__all__ = ["EpochLines", "best_so_far", "best_with", "duration_text", "score_text"]
 
 
 class EpochLines(Callback):
@@ -56,7 +57,7 @@ class EpochLines(Callback):
         now, found = time.monotonic(), trainer.callback_metrics
         parts = []
         if (score := found.get("val/score")) is not None:
-            self._best = max(self._best, float(score))
+            self._best = best_with(trainer, float(score), self._best)
             parts.append(score_text(trainer, float(score), self._best))
         if (loss := found.get("train/loss")) is not None:
             parts.append(f"loss {float(loss):.4f}")
@@ -91,6 +92,23 @@ def best_so_far(module: LightningModule) -> float:
     return max((score for _, score in scores if not math.isnan(score)), default=-math.inf)
 
 
+def best_with(trainer: Trainer, score: float, best: float) -> float:
+    """The best score after one more validation.
+
+    Args:
+        trainer: The fit's trainer; before the last cut of `GradualPruning` no score counts.
+        score: The score of the last validation.
+        best: The best score before it.
+    """
+    return max(best, score) if _cuts_to_come(trainer) is None else -math.inf
+
+
+def _cuts_to_come(trainer: Trainer) -> GradualPruning | None:
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    found = (callback for callback in callbacks if isinstance(callback, GradualPruning))
+    return next((callback for callback in found if callback.done < callback.cuts), None)
+
+
 def score_text(trainer: Trainer, score: float, best: float) -> str:
     """The score of the last validation, and the best one if its epoch is the one that is kept.
 
@@ -100,9 +118,12 @@ def score_text(trainer: Trainer, score: float, best: float) -> str:
         best: The best score so far.
 
     Returns:
-        ``score 0.8000, best 0.9000``, ``score 0.8000``, or ``score 0.8000, averaged`` for averaged weights.
+        ``score 0.8000, best 0.9000``, ``score 0.8000``, or ``score 0.8000, averaged`` for averaged weights. Before the
+        last cut of `GradualPruning`, ``score 0.8000, 2 of 8 cuts``.
     """
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    if (gradual := _cuts_to_come(trainer)) is not None:
+        return f"score {score:.4f}, {gradual.done} of {gradual.cuts} cuts"
     averaged = next((callback for callback in callbacks if isinstance(callback, AveragedWeights)), None)
     if averaged is None:
         return f"score {score:.4f}, best {best:.4f}"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from copy import deepcopy
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from lightning_modules.checkpoints import read_checkpoint
 
-__all__ = ["HasTrial", "best_checkpoints", "has_trial", "load_best", "resumes"]
+__all__ = ["HasTrial", "HeldChoice", "best_checkpoints", "early_stopping", "has_trial", "load_best", "resumes"]
 
 
 @runtime_checkable
@@ -31,6 +33,64 @@ def best_checkpoints(trainer: Trainer) -> list[ModelCheckpoint]:
     """
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     return [callback for callback in callbacks if isinstance(callback, ModelCheckpoint) and callback.monitor]
+
+
+def early_stopping(trainer: Trainer) -> list[EarlyStopping]:
+    """The callbacks that may end a fit because its score no longer gets better.
+
+    Args:
+        trainer: The trainer.
+
+    Returns:
+        The callbacks.
+    """
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return [callback for callback in callbacks if isinstance(callback, EarlyStopping)]
+
+
+class HeldChoice:
+    """Holds back the choice of the best epoch while the model is not yet what the fit is to give.
+
+    Meanwhile no checkpoint counts as the best one, and early stopping waits; when it is released, both begin anew.
+    """
+
+    def __init__(self) -> None:
+        """Start without knowing the trainer."""
+        self._save_top_k: dict[str, int] = {}
+        self._stopping: dict[str, dict[str, Any]] = {}
+
+    def remember(self, trainer: Trainer) -> None:
+        """Keep the settings of a trainer's callbacks; call it in ``setup``, before a checkpoint's state is loaded.
+
+        Args:
+            trainer: The trainer.
+        """
+        for tracker in best_checkpoints(trainer):
+            self._save_top_k.setdefault(tracker.state_key, tracker.save_top_k)
+        for stopping in early_stopping(trainer):
+            self._stopping.setdefault(stopping.state_key, deepcopy(stopping.state_dict()))
+
+    def hold(self, trainer: Trainer) -> None:
+        """Hold the choice back.
+
+        Args:
+            trainer: The trainer.
+        """
+        for tracker in best_checkpoints(trainer):
+            tracker.save_top_k = 0
+        for stopping in early_stopping(trainer):
+            stopping.patience = sys.maxsize
+
+    def release(self, trainer: Trainer) -> None:
+        """Let the next validation be the first one that counts.
+
+        Args:
+            trainer: The trainer.
+        """
+        for tracker in best_checkpoints(trainer):
+            tracker.save_top_k = self._save_top_k[tracker.state_key]
+        for stopping in early_stopping(trainer):
+            stopping.load_state_dict(deepcopy(self._stopping[stopping.state_key]))
 
 
 def load_best(trainer: Trainer, module: LightningModule) -> bool:

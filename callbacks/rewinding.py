@@ -11,7 +11,7 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 
-from callbacks.lifecycle import best_checkpoints, load_best
+from callbacks.lifecycle import best_checkpoints, early_stopping, load_best
 from callbacks.sparsification import TeacherSparsification
 from lightning_modules.base import ClassificationModule
 from lightning_modules.distillation import DistillationModule
@@ -80,8 +80,7 @@ class Rewinding(Callback):
                 f"trainer.max_epochs is {trainer.max_epochs} and trial_epochs {self.trial_epochs}: max_epochs counts "
                 "both phases, so give more than trial_epochs"
             )
-        stops = any(isinstance(callback, EarlyStopping) for callback in _trackers(trainer))
-        if stops and (trainer.min_epochs or 0) <= self.trial_epochs:
+        if early_stopping(trainer) and (trainer.min_epochs or 0) <= self.trial_epochs:
             raise StarkError(
                 f"trainer.min_epochs is {trainer.min_epochs} and trial_epochs {self.trial_epochs}: early stopping in "
                 f"the trial would end the whole fit, so set trainer.min_epochs to {self.trial_epochs + 1} or more"
@@ -153,11 +152,7 @@ class Rewinding(Callback):
 
 
 def _trackers(trainer: Trainer) -> list[EarlyStopping | ModelCheckpoint]:
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    return [
-        *(callback for callback in callbacks if isinstance(callback, EarlyStopping)),
-        *best_checkpoints(trainer),
-    ]
+    return [*early_stopping(trainer), *best_checkpoints(trainer)]
 
 
 def _copied(module: torch.nn.Module) -> dict[str, Tensor]:

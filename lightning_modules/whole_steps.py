@@ -43,7 +43,7 @@ class WholeSteps:
 
     Rows are padded to few lengths, so that there are few recordings. Padding is masked, so that the weights differ from
     those of an ordinary fit by rounding, and, with dropout, by other random numbers. All recordings are discarded when
-    the model, the teacher or the optimizer is another object, as after rewinding.
+    the model, the teacher or the optimizer is another object, as after rewinding, or when the model was cut.
 
     Args:
         module: The module, in a fit of a single process without a gradient scaler.
@@ -67,7 +67,9 @@ class WholeSteps:
             The mean loss of the batch, detached.
         """
         module, trainer = self._module, self._module.trainer
-        objects = (module.classifier, getattr(module, "teacher", None), trainer.optimizers[0])
+        # A model that is cut gets another configuration.
+        model = module.classifier
+        objects = (model, model.config, getattr(module, "teacher", None), trainer.optimizers[0])
         if self._replayed is None or any(new is not old for new, old in zip(objects, self._belongs_to, strict=True)):
             self._belongs_to, self._replayed = objects, Replayed(self._step, self._recorder)
         accumulate = trainer.accumulate_grad_batches

@@ -113,7 +113,11 @@ _WITHOUT_EFFECT = (
     *("data_dir", "cache_dir", "num_workers", "expected_content", "loggers", "checkpoint_every_n_steps"),
     *("unlabelled", "unlabelled_ratio", "changed_rows", "changes", "teacher_answers"),
 )
-EARLIER: dict[str, Any] = {"finetuning.weights": "best", "distillation.weights": "best"}
+EARLIER: dict[str, Any] = {
+    "finetuning.weights": "best",
+    "distillation.weights": "best",
+    **{"student.cuts": 1, "student.cuts_end": 0.5},
+}
 """Settings that are newer than some runs, with the value by which those runs were made; for switches it is False."""
 
 
@@ -203,8 +207,12 @@ class StudentSettings:
     #: Class path of the budget, which counts what the sparsity is a fraction of, or its class_path and init_args; null
     #: for `stark.Units`.
     budget: str | dict[str, Any] | None = None
-    #: Whether the cut student's output projections are solved on rows of train, before it is distilled.
+    #: Whether the cut student's output projections are solved on rows of train, after each cut.
     refit: bool = False
+    #: Number of cuts: 1 cuts the student before it is distilled, more of them cut it while it is distilled.
+    cuts: int = number(1, 1, 1000)
+    #: Fraction of a distillation's steps after which the last of several cuts is made.
+    cuts_end: float = number(0.5, 0.01, 0.99)
 
     def __post_init__(self) -> None:
         """Check that exactly one way is chosen."""
@@ -224,6 +232,13 @@ class StudentSettings:
             raise StarkError(
                 "student.refit makes up for removed heads and neurons, but student.layers drops layers: leave it out"
             )
+        elif self.is_gradual:
+            raise StarkError("student.cuts remove heads and neurons, but student.layers drops layers: leave them out")
+
+    @property
+    def is_gradual(self) -> bool:
+        """Whether the student is cut while it is distilled."""
+        return self.cuts > 1
 
 
 @dataclass

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from stark.budgets.budget import Budget, Units
 from stark.budgets.sparsity import round_masks
 from stark.encoders.cutting import shrink_
-from stark.encoders.units import UnitMasks
+from stark.encoders.layers import kept_units
+from stark.encoders.units import UnitMasks, UnitValues
 from stark.scores.score import Score
 from stark.scores.unit_scores import UnitScores
 
@@ -21,6 +26,7 @@ def choose_units(
     sparsity: float,
     budget: Budget | None = None,
     round_to: int = 1,
+    original: PreTrainedModel | None = None,
 ) -> UnitMasks:
     """Choose the units of a model to keep: those with the highest scores, within a budget.
 
@@ -31,13 +37,34 @@ def choose_units(
         sparsity: Fraction to remove, of what the budget counts.
         budget: The budget; None means `Units`.
         round_to: Number of which each layer's kept neurons are a multiple.
+        original: The model that the sparsity is a fraction of, if the scored one is what is left of it after earlier
+            cuts; only its sizes are read. The removed units have the value minus infinity for the budget. None for the
+            scored model.
 
     Returns:
-        Boolean masks; True keeps.
+        Boolean masks over the units that the scored model has; True keeps.
     """
-    values = score.values(model, scores)
-    heads, neurons = (budget or Units()).masks(values, model, sparsity)
-    return UnitMasks(heads, round_masks(neurons, values.neurons, round_to))
+    values, left = score.values(model, scores), None
+    if original is not None:
+        left = kept_units(model).masks_within(kept_units(original))
+        values = UnitValues(_spread(values.heads, left.heads), _spread(values.neurons, left.neurons))
+    heads, neurons = (budget or Units()).masks(values, original or model, sparsity)
+    chosen = UnitMasks(heads, round_masks(neurons, values.neurons, round_to))
+    return (
+        chosen if left is None else UnitMasks(_within(chosen.heads, left.heads), _within(chosen.neurons, left.neurons))
+    )
+
+
+def _spread(values: Sequence[Tensor], left: Sequence[Tensor]) -> list[Tensor]:
+    """The values over all units of the original model, whose units ``left`` are True."""
+    return [
+        torch.full(mask.shape, -torch.inf, dtype=value.dtype).masked_scatter(mask, value)
+        for value, mask in zip(values, left, strict=True)
+    ]
+
+
+def _within(masks: Sequence[Tensor], left: Sequence[Tensor]) -> list[Tensor]:
+    return [mask[there] for mask, there in zip(masks, left, strict=True)]
 
 
 def prune_(

@@ -25,6 +25,7 @@ from pipeline.settings import (
     RunOptions,
     RunSettings,
     SearchSettings,
+    StudentSettings,
     TeacherSettings,
     TrainerSettings,
     check_ranges,
@@ -133,7 +134,7 @@ def _checked(parsed: Namespace, options: RunOptions) -> RunSettings:
     parts = {name: part(**parsed[name].as_dict()) for name, part in PARTS.items()}
     for name, part in parts.items():
         check_ranges(name, part)
-    _check_search(parts["teacher"], parts["search"], parts["distillation"])
+    _check_search(parts["teacher"], parts["search"], parts["distillation"], parts["student"])
     if parts["distillation"].teacher_answers is not None and any(parts["teacher"].sparsities):
         raise StarkError(
             f"teacher.sparsities are {parts['teacher'].sparsities}, but distillation.teacher_answers take the place of "
@@ -191,7 +192,9 @@ def _absolute(path: str) -> str:
     return str(Path(path).expanduser().absolute())
 
 
-def _check_search(teacher: TeacherSettings, search: SearchSettings, distillation: DistillationSettings) -> None:
+def _check_search(
+    teacher: TeacherSettings, search: SearchSettings, distillation: DistillationSettings, student: StudentSettings
+) -> None:
     if search.mode == "none" and len(teacher.lams or [None]) * len(teacher.sparsities) > 1:
         raise StarkError(
             f"search.mode is none, but teacher.lams are {teacher.lams} and teacher.sparsities {teacher.sparsities}: "
@@ -201,6 +204,11 @@ def _check_search(teacher: TeacherSettings, search: SearchSettings, distillation
         raise StarkError(
             "search.mode is halving, but distillation.weights is averaged: halving compares students in the middle of "
             "their fits, whose weights are averaged at the end; choose another mode, or distillation.weights best"
+        )
+    if search.mode == "halving" and student.is_gradual:
+        raise StarkError(
+            f"search.mode is halving, but student.cuts is {student.cuts}: halving compares students in the middle of "
+            "their fits, before their last cut; choose another mode, or student.cuts 1"
         )
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from callbacks.epoch_lines import EpochLines, best_so_far, duration_text, score_text
+from callbacks.epoch_lines import EpochLines, best_so_far, best_with, duration_text, score_text
 from pipeline.execution.plan import Decision
 from pipeline.execution.time_left import TimeLeft, time_left
 from pipeline.parsing.plain_text import PlainConsole, printable
@@ -60,7 +60,7 @@ class StageProgress(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the latest and the best score."""
         if (score := trainer.callback_metrics.get("val/score")) is not None:
-            self._best = max(self._best, float(score))
+            self._best = best_with(trainer, float(score), self._best)
             self._progress.update(self._task, score=score_text(trainer, float(score), self._best))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pipeline.execution.stage import Stage
 from pipeline.method.context import LOSS_SETTINGS, RunContext
@@ -89,7 +90,7 @@ def _alone(context: RunContext) -> Stage:
         (folder.prune.name,),
         {key: value for key, value in context.distilling.items() if key not in LOSS_SETTINGS},
         (place.model.name,),
-        lambda watch, resume: distil.train_alone(settings, place.path, folder.initial_student.path, watch, resume),
+        lambda watch, resume: distil.train_alone(settings, place.path, context.start.path, watch, resume),
         is_fit=True,
     )
 
@@ -106,7 +107,7 @@ def _dense_again(context: RunContext, number: int) -> Stage:
         {**context.distilling, "seed": settings.seed},
         (place.model.name,),
         lambda watch, resume: distil.distill(
-            settings, place.path, folder.dense_teacher.path, folder.initial_student.path, watch, resume
+            settings, place.path, folder.dense_teacher.path, context.start.path, watch, resume
         ),
         is_fit=True,
     )
@@ -133,7 +134,7 @@ def _restored(context: RunContext, candidate: Candidate) -> Stage:
             context.settings,
             place.path,
             folder.dense_teacher.path,
-            folder.initial_student.path,
+            context.start.path,
             watch,
             resume,
             restoring=restoring,
@@ -160,7 +161,11 @@ def _assistant(context: RunContext) -> list[Stage]:
             (folder.finetune.name, cut.name),
             context.distilling,
             (middle.model.name,),
-            lambda watch, resume: distil.distill(settings, middle.path, dense, cut.path, watch, resume),
+            # It is cut already.
+            lambda watch, resume: distil.distill(
+                replace(settings, student=replace(settings.student, cuts=1)),
+                *(middle.path, dense, cut.path, watch, resume),
+            ),
             is_fit=True,
         ),
         Stage(
@@ -169,7 +174,7 @@ def _assistant(context: RunContext) -> list[Stage]:
             context.distilling,
             (end.model.name,),
             lambda watch, resume: distil.distill(
-                settings, end.path, middle.model.path, folder.initial_student.path, watch, resume
+                settings, end.path, middle.model.path, context.start.path, watch, resume
             ),
             is_fit=True,
         ),

@@ -13,7 +13,7 @@ from callbacks.expected_model import loaded_digest
 from datamodules import GLUEDataModule
 from datamodules.sources.answers import ANSWERS, digest_of_answers
 from pipeline.execution.stage import CONTENT, Stage
-from pipeline.run_folder import RunFolder
+from pipeline.run_folder import Place, RunFolder
 from pipeline.search.candidates import Candidate, RankedTeacher
 from pipeline.settings import RunSettings
 from pipeline.stages import distil, sparsify
@@ -63,6 +63,9 @@ class RunContext:
         self.alternatives: dict[str, Any] = {**batches, **accelerator}
         self.alternatives["finetuning.class_weights"] = settings.finetuning.class_weights
         self.distilling: dict[str, Any] = {**self.fitting, **settings.group("distillation"), **_unlabelled(data)}
+        self.distilling["student.cuts"] = settings.student.cuts
+        if settings.student.is_gradual:
+            self.distilling |= {**settings.group("student"), **settings.group("scoring")}
         if settings.distillation.teacher_answers is not None:
             self.distilling[f"{CONTENT}{ANSWERS}"] = digest_of_answers(settings.distillation.teacher_answers)
         self.friendliness = {**self.scoring, **{name: self.distilling[name] for name in LOSS_SETTINGS}}
@@ -70,6 +73,12 @@ class RunContext:
         self.friendliness["teacher.score"] = settings.teacher.score
         self.grid = {f"teacher.{name}": value for name, value in asdict(settings.teacher).items()}
         self._data = data
+
+    @property
+    def start(self) -> Place:
+        """The model from which each distillation starts: the cut student, or the uncut one that is cut on the way."""
+        folder = self.folder
+        return folder.dense_teacher if self.settings.student.is_gradual else folder.initial_student
 
     @cached_property
     def encoder(self) -> dict[str, str]:
@@ -178,7 +187,7 @@ class RunContext:
             self.settings,
             folder.distillation(teacher.name).path,
             folder.sparse_teacher(teacher.name).path,
-            folder.initial_student.path,
+            self.start.path,
             watch,
             resume,
             pause_after,

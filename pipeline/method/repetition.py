@@ -59,7 +59,7 @@ class Repetition:
                 run.settings,
                 folder.trial.path,
                 folder.dense_teacher.path,
-                folder.initial_student.path,
+                run.start.path,
                 watch,
                 resume,
             ),

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import torch
@@ -31,6 +32,7 @@ from stark.forward.lean_training import cheap_dropout_, use_rows_
 from stark.losses.loss import PROGRESS
 from stark.model_folders.model_folder import load_classifier
 from stark.pruning import prune_
+from stark.schedules.gradual import uncut_share
 from stark.scores.random import Random
 from stark.scores.unit_scores import UnitScores
 
@@ -154,7 +156,7 @@ def steps_for(
 
 
 def measure_costs(settings: RunSettings, data: GLUEDataModule) -> Costs:
-    """Measure steps of a run on its own rows, with the shape of its student.
+    """Measure steps of a run on its own rows, with the shape of its student, or their mean if that changes.
 
     Args:
         settings: The run's settings.
@@ -168,12 +170,13 @@ def measure_costs(settings: RunSettings, data: GLUEDataModule) -> Costs:
         {name: tensor.to(device) for name, tensor in batch.items()}
         for batch in islice(data.train_dataloader(), _WARM + _MEASURED)
     ]
-    models = [
-        nn.Module.to(load_classifier(settings.model_name_or_path, label_names=data.label_names, kind=data.kind), device)
-        for _ in range(3)
-    ]
-    teacher, trained, student = models[0], models[1], _cut(settings, models[2])
-    for model in (trained, student):
+
+    def load() -> PreTrainedModel:
+        model = load_classifier(settings.model_name_or_path, label_names=data.label_names, kind=data.kind)
+        return nn.Module.to(model, device)
+
+    teacher, trained, student, uncut = load(), load(), _cut(settings, load()), load()
+    for model in (trained, student, uncut):
         use_rows_(model, data.train_token_ids())
     problem, loss = data.task.problem, loss_of(settings.distillation)
     loss.prepare_(student, teacher)
@@ -188,14 +191,17 @@ def measure_costs(settings: RunSettings, data: GLUEDataModule) -> Costs:
     def finetune(number: int) -> Tensor:
         return problem.task_loss(classify(trained, batches[number]), batches[number]["labels"])
 
-    def distil(number: int) -> Tensor:
+    def distil(student: PreTrainedModel, number: int) -> Tensor:
         said = outputs_of(student, batches[number], loss.student_layers, loss.student_projections)
         found: Tensor = loss(problem, said, told[number], {**batches[number], PROGRESS: torch.zeros((), device=device)})
         return found
 
     asking = _seconds(ask, len(batches), device)
     finetuning = _seconds(_training(finetune, [trained], clip, mixed), len(batches), device)
-    distilling = _seconds(_training(distil, [student, loss], clip, mixed), len(batches), device)
+    distilling = _seconds(_training(partial(distil, student), [student, loss], clip, mixed), len(batches), device)
+    if settings.student.is_gradual:
+        before = _seconds(_training(partial(distil, uncut), [uncut, loss], clip, mixed), len(batches), device)
+        distilling += uncut_share(settings.student.cuts, settings.student.cuts_end) * (before - distilling)
     return Costs(finetuning, distilling + (asking if loss.teacher_projections else 0.0), asking)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback
 
 from datamodules import GLUEDataModule
+from pipeline.parsing.objects import plain
 from pipeline.run_folder import LOSS_WEIGHTS, RunFolder
 from pipeline.settings import FitSettings, RunSettings
 from pipeline.stages.fit import run_fit
@@ -34,7 +35,7 @@ def distill(
         settings: The run's settings.
         folder: Folder of the stage.
         teacher: Model folder of the teacher, dense or sparse.
-        student: Model folder of the initial student.
+        student: Model folder of the initial student; it is cut in the fit if there are several cuts.
         callbacks: Callbacks that watch the fit.
         resume: Whether to continue an interrupted fit from its latest checkpoint.
         pause_after: Number of epochs after which the fit pauses, without a model folder; None for a whole fit.
@@ -47,7 +48,7 @@ def distill(
         **fit.training(),
         "loss": fit.loss_config(),
     }
-    extra: list[dict[str, Any]] = []
+    extra = _gradual(settings)
     if restoring is None:
         # All candidates and the trial share one folder outside of their own ones. It is kept if a distillation runs
         # again with other settings.
@@ -83,7 +84,18 @@ def train_alone(
         # The epochs of a distillation also contain the unlabelled rows, so that they may have more steps.
         labelled, every = (_batches(settings, student, use_unlabelled) for use_unlabelled in (False, True))
         fit = replace(fit, epochs=max(1, round(fit.epochs * every / labelled)))
-    run_fit(settings, folder, fit, "lightning_modules.FinetuningModule", arguments, callbacks, resume)
+    extra = _gradual(settings)
+    run_fit(settings, folder, fit, "lightning_modules.FinetuningModule", arguments, callbacks, resume, extra)
+
+
+def _gradual(settings: RunSettings) -> list[dict[str, Any]]:
+    """The callback that cuts the student, if it is not cut before."""
+    student, scoring = settings.student, settings.scoring
+    if not student.is_gradual:
+        return []
+    arguments = {"sparsity": student.sparsity, "cuts": student.cuts, "fraction": student.cuts_end, **asdict(scoring)}
+    arguments |= {name: getattr(student, name) for name in ("round_to", "score", "budget", "refit")}
+    return [{"class_path": "callbacks.GradualPruning", "init_args": plain(arguments)}]
 
 
 def _batches(settings: RunSettings, tokenizer: Path, use_unlabelled: bool) -> int:

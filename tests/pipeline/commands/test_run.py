@@ -76,6 +76,7 @@ def test_options_of_a_call_are_no_settings():
         ("--trainer.accelerator=abacus", "trainer.accelerator is 'abacus': choose one of auto, gpu, "),
         ("--name=", "name is ''"),
         ("--distillation.weights=averaged", "search.mode is halving, but distillation.weights is averaged"),
+        ("--student.cuts=3", "search.mode is halving, but student.cuts is 3"),
         ("--name=../elsewhere", "name is '../elsewhere'"),
     ],
 )

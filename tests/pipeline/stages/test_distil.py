@@ -1,11 +1,17 @@
-"""Distillation of rows without labels."""
+"""Distillation of rows without labels, and with several cuts."""
+
+import re
+import shutil
+from pathlib import Path
 
 import pytest
 import yaml
 
 from cli import main
 from lightning_modules.checkpoints import latest_checkpoint, read_checkpoint
-from tests.pipeline.runs import options
+from stark.encoders.layers import kept_units
+from stark.model_folders.model_folder import load_classifier
+from tests.pipeline.runs import options, read
 
 
 def test_rows_without_a_label_are_for_distillation(tiny_task, tmp_path, monkeypatch):
@@ -36,3 +42,31 @@ def test_answers_of_another_teacher_need_no_sparse_one(tiny_task, tmp_path, caps
     with pytest.raises(SystemExit):
         main([*command, "--teacher.sparsities", "[]"])
     assert "answers.csv: no such file (a teacher's answers)" in capsys.readouterr().err
+
+
+def test_several_cuts_are_made_in_each_distillation(pruned_run, tiny_task, tmp_path, capsys):
+    folder = Path(shutil.copytree(pruned_run, tmp_path / "tiny"))
+    given = ("--student.cuts", "3", "--teacher.sparsities", "[0.2]", "--baselines", "[no_teacher]")
+    command = options(tiny_task, tmp_path, *given)
+    main([*command, "--dry-run"])
+    shown = capsys.readouterr().out
+    assert "trial" in shown
+    assert "student.cuts" in shown
+    capsys.readouterr()
+    main(command)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "epoch 1 of 2" in line]
+    # The last cut is made after half of the steps, at the first batch of the second epoch.
+    assert [re.search(r"score [\d.]+, (.*?), loss", line)[1] for line in lines] == ["2 of 3 cuts"] * 3
+    before, summary = read(pruned_run), read(folder)
+    at_once = next(model for model in before["models"] if model["name"] == "student of dense teacher")
+    students = [model for model in summary["models"] if model["seed"] is not None]
+    assert [model["name"] for model in students] == [
+        *("student of dense teacher", "student of sparse teacher", "no_teacher")
+    ]
+    for model in students:
+        assert model["achieved"]["heads"] == at_once["achieved"]["heads"]
+        assert model["achieved"]["neurons"] == pytest.approx(at_once["achieved"]["neurons"], abs=0.05)
+        start = yaml.safe_load((folder / Path(model["folder"]).parent / "stage.yaml").read_text())["model"]["init_args"]
+        assert start.get("student", start.get("model_name_or_path")) == str(folder / "finetune/model")
+    kept = kept_units(load_classifier(folder / "student"))
+    assert sum(map(len, kept.heads)) == 16 - round(0.7 * 16)
