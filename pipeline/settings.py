@@ -305,6 +305,16 @@ class ScoringSettings:
 
     split: ScoringSplit = "selection"
     reduction: ScoreReduction = "example"
+    #: Whether the teacher's units are scored on rows without labels, too, by what needs no labels; for split train.
+    use_unlabelled: bool = False
+
+    def __post_init__(self) -> None:
+        """Check that the split has such rows."""
+        if self.use_unlabelled and self.split != "train":
+            raise StarkError(
+                f"scoring.use_unlabelled is true and scoring.split {self.split}: only train has rows without labels: "
+                "set scoring.split to train"
+            )
 
 
 @dataclass

@@ -70,6 +70,8 @@ class RunContext:
             self.distilling[f"{CONTENT}{ANSWERS}"] = digest_of_answers(settings.distillation.teacher_answers)
         self.friendliness = {**self.scoring, **{name: self.distilling[name] for name in LOSS_SETTINGS}}
         self.friendliness["distillation.class_weights"] = settings.distillation.class_weights
+        if settings.scoring.use_unlabelled:
+            self.friendliness |= _unlabelled(data)
         self.friendliness["teacher.score"] = settings.teacher.score
         self.grid = {f"teacher.{name}": value for name, value in asdict(settings.teacher).items()}
         self._data = data

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +90,11 @@ def train_alone(
 
 def _gradual(settings: RunSettings) -> list[dict[str, Any]]:
     """The callback that cuts the student, if it is not cut before."""
-    student, scoring = settings.student, settings.scoring
+    student = settings.student
     if not student.is_gradual:
         return []
-    arguments = {"sparsity": student.sparsity, "cuts": student.cuts, "fraction": student.cuts_end, **asdict(scoring)}
+    arguments = {"sparsity": student.sparsity, "cuts": student.cuts, "fraction": student.cuts_end}
+    arguments |= {name: getattr(settings.scoring, name) for name in ("split", "reduction")}
     arguments |= {name: getattr(student, name) for name in ("round_to", "score", "budget", "refit")}
     return [{"class_path": "callbacks.GradualPruning", "init_args": plain(arguments)}]
 

@@ -39,17 +39,19 @@ def on_device(trainer: Trainer, teacher: Path, student: Path) -> tuple[PreTraine
     return nn.Module.to(first, device), nn.Module.to(second, device)
 
 
-def open_data(settings: RunSettings, tokenizer: Path) -> GLUEDataModule:
+def open_data(settings: RunSettings, tokenizer: Path, *, use_unlabelled: bool = False) -> GLUEDataModule:
     """The run's rows of train and selection.
 
     Args:
         settings: The run's settings.
         tokenizer: Folder with the tokenizer.
+        use_unlabelled: Whether rows without labels are among those of train.
 
     Returns:
         The data module, set up.
     """
-    data = GLUEDataModule(model_name_or_path=str(tokenizer), seed=settings.seed, **settings.data)
+    given = {**settings.data, "use_unlabelled": use_unlabelled}
+    data = GLUEDataModule(model_name_or_path=str(tokenizer), seed=settings.seed, **given)
     data.prepare_data()
     data.setup("fit")
     return data
@@ -71,7 +73,7 @@ def refit_(settings: RunSettings, model: PreTrainedModel, dense: Path) -> PreTra
 
 
 def data_for_scoring(
-    settings: RunSettings, tokenizer: Path, trainer: Trainer, fit: FitSettings
+    settings: RunSettings, tokenizer: Path, trainer: Trainer, fit: FitSettings, *, use_unlabelled: bool = False
 ) -> tuple[Iterable[Batch], Problem]:
     """The batches that units are scored on, on the trainer's device, and the losses of a fit.
 
@@ -80,11 +82,12 @@ def data_for_scoring(
         tokenizer: Folder with the tokenizer.
         trainer: Trainer from `scorer`.
         fit: Settings of the fit whose losses the scores are computed from.
+        use_unlabelled: Whether rows without labels are among those of train.
 
     Returns:
         The batches, in a fixed order, and the kind of label with the losses.
     """
-    data = open_data(settings, tokenizer)
+    data = open_data(settings, tokenizer, use_unlabelled=use_unlabelled)
     device = trainer.strategy.root_device
     batches = scoring_batches(data, settings.scoring.split, settings.scoring.reduction, device)
     return batches, data.task.problem.for_train(data.train_labels(), fit.class_weights)

@@ -61,7 +61,9 @@ def _score(settings: RunSettings, teacher: Path, student: Path, scores: Sequence
     trainer = scorer(settings)
     dense, trial = on_device(trainer, teacher, student)
     loss = trained_loss(settings.distillation, trial, dense, student.parent)
-    batches, problem = data_for_scoring(settings, teacher, trainer, settings.distillation)
+    batches, problem = data_for_scoring(
+        settings, teacher, trainer, settings.distillation, use_unlabelled=settings.scoring.use_unlabelled
+    )
     return score_units(dense, batches, scores, Distilled(trial, loss), settings.scoring.reduction, problem=problem)
 
 
