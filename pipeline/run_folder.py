@@ -20,6 +20,7 @@ __all__ = [
     "METRICS",
     "MODEL",
     "OUTPUT_LOG",
+    "PATH",
     "STAGE_CONFIG",
     "STUDENT_SCORES",
     "TEACHER_SCORES",
@@ -46,6 +47,7 @@ BASELINE_SCORES = "baseline_scores.safetensors"
 
 # Kinds of which a run has several stages.
 DISTILL = "distill"
+PATH = "path"
 BASELINES = "baselines"
 
 ALTERNATIVES = "alternatives"
@@ -231,6 +233,28 @@ class RunFolder:
     def dense_teacher(self) -> Place:
         """Model folder of the dense teacher."""
         return self.finetune.model
+
+    def on_path(self, sparsity: float) -> Place:
+        """The stage that distils a student on the path.
+
+        Args:
+            sparsity: The student's sparsity.
+
+        Returns:
+            The place.
+        """
+        return self.at(f"{PATH}/{sparsity:g}")
+
+    def cut_on_path(self, sparsity: float) -> Place:
+        """The stage that cuts a student on the path.
+
+        Args:
+            sparsity: The student's sparsity.
+
+        Returns:
+            The place.
+        """
+        return self.at(f"{PATH}/{sparsity:g}_cut")
 
     @property
     def prune(self) -> Place:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -116,7 +117,7 @@ _WITHOUT_EFFECT = (
 EARLIER: dict[str, Any] = {
     "finetuning.weights": "best",
     "distillation.weights": "best",
-    **{"student.cuts": 1, "student.cuts_end": 0.5},
+    **{"student.cuts": 1, "student.cuts_end": 0.5, "student.path": []},
 }
 """Settings that are newer than some runs, with the value by which those runs were made; for switches it is False."""
 
@@ -213,6 +214,11 @@ class StudentSettings:
     cuts: int = number(1, 1, 1000)
     #: Fraction of a distillation's steps after which the last of several cuts is made.
     cuts_end: float = number(0.5, 0.01, 0.99)
+    #: Sparsities of students on the way, ascending: each is cut from the one before it and distilled, and the student
+    #: is cut from the last of them.
+    path: list[float] = field(default_factory=list)
+    #: Whether each of them also teaches the next one, in the place of the dense teacher.
+    path_teaches: bool = False
 
     def __post_init__(self) -> None:
         """Check that exactly one way is chosen."""
@@ -232,8 +238,27 @@ class StudentSettings:
             raise StarkError(
                 "student.refit makes up for removed heads and neurons, but student.layers drops layers: leave it out"
             )
-        elif self.is_gradual:
-            raise StarkError("student.cuts remove heads and neurons, but student.layers drops layers: leave them out")
+        elif self.is_gradual or self.path:
+            raise StarkError(
+                "student.cuts and student.path remove heads and neurons, but student.layers drops layers: give one"
+            )
+        self._check_path()
+
+    def _check_path(self) -> None:
+        for sparsity in self.path:
+            check_sparsity(sparsity)
+        if any(low >= high for low, high in pairwise([0.0, *self.path, *([self.sparsity] if self.sparsity else [])])):
+            raise StarkError(
+                f"student.path is {self.path} and student.sparsity {self.sparsity}: give ascending sparsities above 0 "
+                "and below that of the student"
+            )
+        if self.path and self.is_gradual:
+            raise StarkError(
+                f"student.path is {self.path} and student.cuts {self.cuts}: the students on a path are cut before they "
+                "are distilled, so leave one of the two out"
+            )
+        if self.path_teaches and not self.path:
+            raise StarkError("student.path_teaches is true, but there is no student.path: name its sparsities")
 
     @property
     def is_gradual(self) -> bool:

@@ -135,6 +135,16 @@ def _checked(parsed: Namespace, options: RunOptions) -> RunSettings:
     for name, part in parts.items():
         check_ranges(name, part)
     _check_search(parts["teacher"], parts["search"], parts["distillation"], parts["student"])
+    if parts["student"].path_teaches and any(parts["teacher"].sparsities):
+        raise StarkError(
+            f"teacher.sparsities are {parts['teacher'].sparsities}, but student.path_teaches makes the students on the "
+            "path the teachers: set teacher.sparsities to []"
+        )
+    if parts["student"].path and "teacher_assistant" in parsed.baselines:
+        raise StarkError(
+            "baselines contain teacher_assistant, which is cut from the dense teacher by the student's scores, but "
+            "with student.path the student is cut from another model: leave one of the two out"
+        )
     if parts["distillation"].teacher_answers is not None and any(parts["teacher"].sparsities):
         raise StarkError(
             f"teacher.sparsities are {parts['teacher'].sparsities}, but distillation.teacher_answers take the place of "

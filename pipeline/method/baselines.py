@@ -101,14 +101,13 @@ def _dense_again(context: RunContext, number: int) -> Stage:
     place = folder.baseline(f"dense_teacher_best_of_k/{number}")
     # A large step, because users often choose consecutive seeds.
     settings = context.settings.with_seed((context.settings.seed + 1_000_003 * number) % 2**32)
+    teacher = context.teacher.path
     return Stage(
         place.name,
-        (folder.finetune.name, folder.prune.name),
-        {**context.distilling, "seed": settings.seed},
+        (folder.finetune.name, folder.prune.name, *context.path_needs),
+        {**context.distilling, **context.path_teaches, "seed": settings.seed},
         (place.model.name,),
-        lambda watch, resume: distil.distill(
-            settings, place.path, folder.dense_teacher.path, context.start.path, watch, resume
-        ),
+        lambda watch, resume: distil.distill(settings, place.path, teacher, context.start.path, watch, resume),
         is_fit=True,
     )
 

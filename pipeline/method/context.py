@@ -77,6 +77,33 @@ class RunContext:
         self._data = data
 
     @property
+    def cutting_student(self) -> dict[str, Any]:
+        """Settings and content that every scoring of a student depends on."""
+        return {**self.scoring, "finetuning.class_weights": self.settings.finetuning.class_weights}
+
+    @property
+    def before_student(self) -> Place:
+        """Model folder of the model that the student is cut from: the last one of the path, or the dense teacher."""
+        path = self.settings.student.path
+        return self.folder.on_path(path[-1]).model if path else self.folder.dense_teacher
+
+    @property
+    def teacher(self) -> Place:
+        """Model folder of the teacher of the trial."""
+        return self.before_student if self.settings.student.path_teaches else self.folder.dense_teacher
+
+    @property
+    def path_teaches(self) -> dict[str, bool]:
+        """The setting that decides about the teacher of the trial."""
+        return {"student.path_teaches": self.settings.student.path_teaches}
+
+    @property
+    def path_needs(self) -> list[str]:
+        """Name of the stage that trains the teacher of the trial, if that is not the dense teacher."""
+        student = self.settings.student
+        return [self.folder.on_path(student.path[-1]).name] if student.path_teaches else []
+
+    @property
     def start(self) -> Place:
         """The model from which each distillation starts: the cut student, or the uncut one that is cut on the way."""
         folder = self.folder

@@ -11,6 +11,7 @@ from pipeline.alternatives.table import why_left_out
 from pipeline.execution.manifest import Manifest
 from pipeline.execution.stage import Stage
 from pipeline.method.context import RunContext
+from pipeline.method.path import path_stages
 from pipeline.method.repetition import Repetition
 from pipeline.results.summary import Summary, Trained
 from pipeline.run_folder import RunFolder
@@ -71,8 +72,8 @@ class Method:
     def _shared(self) -> list[Stage]:
         """The stages that run once, independent of the number of seeds."""
         settings, folder, first = self._settings, self._folder, self._first
+        before = first.before_student.path
         prunes = settings.student.sparsity is not None
-        scoring = {**first.scoring, "finetuning.class_weights": settings.finetuning.class_weights} if prunes else {}
         return [
             Stage(
                 folder.finetune.name,
@@ -84,12 +85,13 @@ class Method:
                 ),
                 is_fit=True,
             ),
+            *path_stages(first),
             Stage(
                 folder.prune.name,
-                (folder.finetune.name,),
-                {**settings.group("student"), **scoring},
+                (folder.finetune.name, *(folder.on_path(sparsity).name for sparsity in settings.student.path[-1:])),
+                {**settings.group("student"), **(first.cutting_student if prunes else {})},
                 (folder.initial_student.name, *((folder.student_scores.name,) if prunes else ())),
-                lambda *_: prune.cut_student(settings, folder.prune.path, folder.dense_teacher.path),
+                lambda *_: prune.cut_student(settings, folder.prune.path, folder.dense_teacher.path, before),
             ),
         ]
 

@@ -50,15 +50,16 @@ class Repetition:
             The stages.
         """
         run, folder, mode = self._run, self._folder, self._settings.search.mode
+        teacher = run.teacher.path
         trial = Stage(
             folder.trial.name,
-            (folder.finetune.name, folder.prune.name),
-            run.distilling,
+            (folder.finetune.name, folder.prune.name, *run.path_needs),
+            {**run.distilling, **run.path_teaches},
             (folder.trial_student.name, *((folder.trial_loss.name,) if self._settings.distillation.loss else ())),
             lambda watch, resume: distil.distill(
                 run.settings,
                 folder.trial.path,
-                folder.dense_teacher.path,
+                teacher,
                 run.start.path,
                 watch,
                 resume,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
@@ -80,7 +80,9 @@ def steps_in_time(settings: RunSettings, data: GLUEDataModule, manifest: Manifes
         first = 0
     teachers = 1 + sum(stage.name.startswith(f"{folder.sparsify.name}/") for stage in todo)
     rows = len(every.scoring_dataloader("train"))
-    return steps_for(seconds, measure_costs(settings, every), first, len(fits) + unknown, teachers * rows)
+    path = [sparsity / (settings.student.sparsity or 1) for sparsity in settings.student.path]
+    costs = measure_costs(settings, every).with_path(path, len(fits) + unknown)
+    return steps_for(seconds, costs, first, len(fits) + unknown, teachers * rows)
 
 
 def with_steps(config: str, steps: int) -> str:
@@ -110,11 +112,29 @@ class Costs:
         finetuning: A training step of the teacher.
         distillation: A training step of the student, with a teacher whose outputs are stored.
         teacher: A forward pass of the teacher.
+        uncut: A training step of a student that is not cut yet; measured where there are larger students.
     """
 
     finetuning: float
     distillation: float
     teacher: float
+    uncut: float | None = None
+
+    def with_path(self, path: Sequence[float], distillations: int) -> Costs:
+        """The costs with the mean of all distillations' steps, where larger students are distilled on the way.
+
+        Args:
+            path: How much of what the student loses each student on the path loses, in [0, 1].
+            distillations: Number of all distillations.
+
+        Examples:
+            >>> Costs(0.5, 0.1, 0.05, uncut=0.3).with_path([0.5], 2).distillation
+            0.15
+        """
+        if self.uncut is None:
+            return self
+        more = sum((1 - lost) * (self.uncut - self.distillation) for lost in path)
+        return replace(self, distillation=self.distillation + more / distillations)
 
 
 def steps_for(
@@ -199,10 +219,13 @@ def measure_costs(settings: RunSettings, data: GLUEDataModule) -> Costs:
     asking = _seconds(ask, len(batches), device)
     finetuning = _seconds(_training(finetune, [trained], clip, mixed), len(batches), device)
     distilling = _seconds(_training(partial(distil, student), [student, loss], clip, mixed), len(batches), device)
-    if settings.student.is_gradual:
+    before = None
+    if settings.student.is_gradual or settings.student.path:
         before = _seconds(_training(partial(distil, uncut), [uncut, loss], clip, mixed), len(batches), device)
+    if settings.student.is_gradual and before is not None:
         distilling += uncut_share(settings.student.cuts, settings.student.cuts_end) * (before - distilling)
-    return Costs(finetuning, distilling + (asking if loss.teacher_projections else 0.0), asking)
+    also = asking if loss.teacher_projections else 0.0
+    return Costs(finetuning, distilling + also, asking, None if before is None else before + also)
 
 
 def _cut(settings: RunSettings, model: PreTrainedModel) -> PreTrainedModel:

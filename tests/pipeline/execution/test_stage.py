@@ -158,6 +158,19 @@ def prepared(task, folder, reads, *more):
             {"trial", "sparsify", "search", "distill", "alternatives"},
             marks=pytest.mark.slow,
         ),
+        pytest.param(
+            (
+                *("--student.path", "[0.2,0.4]", "--student.path_teaches", "true", "--teacher.sparsities", "[]"),
+                *("--seeds", "[3]", "--baselines", "[no_teacher]", "--student.refit", "true"),
+            ),
+            {"path", "trial", "baselines"},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ("--student.cuts", "2", "--search.mode", "none", "--teacher.sparsities", "[0.2]"),
+            {"trial", "sparsify", "distill"},
+            marks=pytest.mark.slow,
+        ),
         (
             (
                 *("--student.sparsity", "null", "--student.layers", "2", "--data.labelled_limit", "40"),
@@ -172,6 +185,8 @@ def prepared(task, folder, reads, *more):
         "predict and baselines",
         "predict from stored scores",
         "halving and alternatives",
+        "path of teachers",
+        "several cuts",
         "layers, seeds and rows without a label",
     ],
 )
