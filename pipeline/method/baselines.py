@@ -87,7 +87,7 @@ def _alone(context: RunContext) -> Stage:
     place = folder.baseline("no_teacher")
     return Stage(
         place.name,
-        (folder.prune.name,),
+        (context.start_stage.name,),
         {key: value for key, value in context.distilling.items() if key not in LOSS_SETTINGS},
         (place.model.name,),
         lambda watch, resume: distil.train_alone(settings, place.path, context.start.path, watch, resume),
@@ -104,7 +104,7 @@ def _dense_again(context: RunContext, number: int) -> Stage:
     teacher = context.teacher.path
     return Stage(
         place.name,
-        (folder.finetune.name, folder.prune.name, *context.path_needs),
+        (folder.finetune.name, context.start_stage.name, *context.path_needs),
         {**context.distilling, **context.path_teaches, "seed": settings.seed},
         (place.model.name,),
         lambda watch, resume: distil.distill(settings, place.path, teacher, context.start.path, watch, resume),
@@ -126,7 +126,7 @@ def _restored(context: RunContext, candidate: Candidate) -> Stage:
     }
     return Stage(
         place.name,
-        (folder.finetune.name, folder.sparsify.name, folder.prune.name),
+        (folder.finetune.name, folder.sparsify.name, context.start_stage.name),
         {**context.distilling, **context.cutting(candidate)},
         (place.model.name,),
         lambda watch, resume: distil.distill(
@@ -146,7 +146,7 @@ def _assistant(context: RunContext) -> list[Stage]:
     """The stages that distil the dense teacher into a model of intermediate size, and that model into the student."""
     folder, settings = context.folder, context.settings
     cut, middle, end = (folder.baseline(name) for name in ("assistant_cut", "assistant", "teacher_assistant"))
-    dense = folder.dense_teacher.path
+    dense, cut_already = folder.dense_teacher.path, replace(settings, student=replace(settings.student, cuts=1))
     return [
         Stage(
             cut.name,
@@ -160,16 +160,12 @@ def _assistant(context: RunContext) -> list[Stage]:
             (folder.finetune.name, cut.name),
             context.distilling,
             (middle.model.name,),
-            # It is cut already.
-            lambda watch, resume: distil.distill(
-                replace(settings, student=replace(settings.student, cuts=1)),
-                *(middle.path, dense, cut.path, watch, resume),
-            ),
+            lambda watch, resume: distil.distill(cut_already, middle.path, dense, cut.path, watch, resume),
             is_fit=True,
         ),
         Stage(
             end.name,
-            (middle.name, folder.prune.name),
+            (middle.name, context.start_stage.name),
             context.distilling,
             (end.model.name,),
             lambda watch, resume: distil.distill(

@@ -104,10 +104,14 @@ class RunContext:
         return [self.folder.on_path(student.path[-1]).name] if student.path_teaches else []
 
     @property
+    def start_stage(self) -> Place:
+        """The stage that makes the model from which each distillation starts."""
+        return self.folder.finetune if self.settings.student.is_gradual else self.folder.prune
+
+    @property
     def start(self) -> Place:
         """The model from which each distillation starts: the cut student, or the uncut one that is cut on the way."""
-        folder = self.folder
-        return folder.dense_teacher if self.settings.student.is_gradual else folder.initial_student
+        return self.start_stage.model
 
     @cached_property
     def encoder(self) -> dict[str, str]:
@@ -189,7 +193,7 @@ class RunContext:
         place = self.folder.distillation(teacher.name)
         return Stage(
             place.name,
-            (self.folder.sparse_teacher(teacher.name).name, self.folder.prune.name),
+            (self.folder.sparse_teacher(teacher.name).name, self.start_stage.name),
             self.distilling,
             (place.model.name,),
             lambda watch, resume: self.distil(teacher, watch, resume),

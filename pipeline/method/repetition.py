@@ -53,7 +53,7 @@ class Repetition:
         teacher = run.teacher.path
         trial = Stage(
             folder.trial.name,
-            (folder.finetune.name, folder.prune.name, *run.path_needs),
+            (folder.finetune.name, run.start_stage.name, *run.path_needs),
             {**run.distilling, **run.path_teaches},
             (folder.trial_student.name, *((folder.trial_loss.name,) if self._settings.distillation.loss else ())),
             lambda watch, resume: distil.distill(
