@@ -179,3 +179,8 @@ class DataSettings:
         self.seed = seed
         self.cut_seed = cut_seed
         self.expected_content = dict(expected_content or {})
+
+    @property
+    def adds_rows(self) -> bool:
+        """Whether there are rows to distil on that are not in train."""
+        return bool(self.unlabelled_files) or self.changed_rows is not None

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
+from datamodules.added import AddedRows
+from datamodules.answered import answers_for
 from datamodules.batches.collating import NoRows, PadCollator
 from datamodules.batches.grouping import (
     balanced_batches,
@@ -22,18 +24,13 @@ from datamodules.batches.grouping import (
     token_budget_batches,
 )
 from datamodules.batches.samplers import EpochBatchSampler, EvaluationSampler, FormBatches, LazyDataLoader
-from datamodules.changes.changed import changed_rows
 from datamodules.checks import warn_of_doubts
-from datamodules.parts import add_unlabelled, cut_train, limit_labels, mean_answers, seed_of_rows
+from datamodules.parts import cut_train, limit_labels
 from datamodules.settings import DataSettings
-from datamodules.sources.answers import ANSWERS, read_answers
-from datamodules.sources.opening import open_source
-from datamodules.sources.source import Rows, Source
-from datamodules.sources.unlabelled import UnlabelledSource
+from datamodules.sources.source import Rows
+from datamodules.tokenised import TokenisedSplits
 from datamodules.tokens.columns import TokenColumns
-from datamodules.tokens.tokenization import load_tokenizer, tokenize_rows, tokenize_split, tokenizer_digest
 from stark.errors import StarkError
-from stark.telling import warn_once
 
 __all__ = ["TextDataModule"]
 
@@ -59,10 +56,6 @@ _BATCH_SETTINGS = (
 )
 # Settings that determine the shape of a batch of given rows.
 _SHAPE_SETTINGS = ("max_length", "batch_size", "pad_to_multiple_of")
-# Number of characters of a text that a message shows.
-_MOST_SHOWN = 100
-# With more rows without a label per row with one, changed rows add nothing.
-_ENOUGH = 3
 # Splits that each of the trainer's functions reads ("selection": the split that this part is taken from).
 _NEEDED = {"fit": ("train", "selection"), "validate": ("selection",), "test": ("dev",), "predict": ("test",)}
 
@@ -92,14 +85,10 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
         (['not_equivalent', 'equivalent'], ['accuracy', 'f1'])
     """
 
-    @cached_property
+    @property
     def tokenizer(self) -> PreTrainedTokenizerFast:
         """The tokenizer, loaded at first use."""
-        return load_tokenizer(self.model_name_or_path)
-
-    @cached_property
-    def _tokenizer_digest(self) -> str:
-        return tokenizer_digest(self.tokenizer)
+        return self._splits.tokenizer
 
     @property
     def is_pair(self) -> bool:
@@ -109,23 +98,22 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
     def prepare_data(self) -> None:
         """Tokenise the splits that the trainer's function needs (without a trainer all that exist) into the cache."""
         for split in self._needed(self.trainer.state.fn if self.trainer is not None else None):
-            self._split(split)
+            self._splits.rows(split)
 
     def setup(self, stage: str | None = None) -> None:
         """Load the splits of a stage from the cache."""
         # An attribute of Lightning, for data without any row; otherwise each process has a batch.
         self.allow_zero_length_dataloader_with_multiple_devices = True
         for split in self._needed(stage):
-            self._split(split)
+            self._splits.rows(split)
 
     def train_dataloader(self) -> LazyDataLoader:
         """Return batches of train without the selection part; ``batch_sampler.set_epoch`` sets their order."""
         rows = self._rows("train")
         world_size, rank = self._processes()
         if rank == 0:
-            warn_of_doubts(
-                self.task, {"train": rows, "the selection part": self._rows("selection")}, self._splits, self.max_length
-            )
+            parts = {"train": rows, "the selection part": self._rows("selection")}
+            warn_of_doubts(self.task, parts, self._splits.read, self.max_length)
         form = self._form(rows)
         if self.batches_per_epoch is not None:
             form = partial(batches_of_passes, form, self.batches_per_epoch)
@@ -138,14 +126,14 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
 
     def test_dataloader(self) -> LazyDataLoader:
         """Return this process's batches of GLUE's dev split."""
-        rows = self._split("dev")
+        rows = self._splits.rows("dev")
         if self._processes()[1] == 0:
-            warn_of_doubts(self.task, {}, self._splits, self.max_length)
+            warn_of_doubts(self.task, {}, self._splits.read, self.max_length)
         return self._evaluation_loader(rows, "test")
 
     def predict_dataloader(self) -> LazyDataLoader:
         """Return this process's batches of GLUE's unlabelled test split."""
-        return self._evaluation_loader(self._split("test"), "predict")
+        return self._evaluation_loader(self._splits.rows("test"), "predict")
 
     def scoring_dataloader(
         self, split: Literal["selection", "validation", "train"], grouped: bool = True
@@ -164,7 +152,7 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
         """
         if split not in ("selection", "validation", "train"):
             raise StarkError(f"split is {split!r}: choose one of selection, validation, train")
-        rows = self._split("dev") if split == "validation" else self._rows(split)
+        rows = self._splits.rows("dev") if split == "validation" else self._rows(split)
         # With equal lengths the rows stay in the file's order.
         lengths = rows.lengths if grouped else torch.zeros(len(rows))
         return self._loader(rows, f"scoring {split}", batch_sampler=evaluation_batches(lengths, self.batch_size))
@@ -207,20 +195,7 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
         Raises:
             StarkError: A file is wrong, or a row has no answer.
         """
-        rows, values = read_answers(files, self.task)
-        if self.changed_rows is not None:
-            raise StarkError("data.changed_rows make rows that no file has answers for: leave them out")
-        if rows.digest != self.expected_content.get(ANSWERS, rows.digest):
-            raise StarkError(f"{', '.join(files)}: changed while the run was working: give the same command again")
-        answered = TokenColumns.from_tensors(tokenize_rows(rows, self.tokenizer, self.max_length, self.segment_ids))
-        train = self._rows("train")
-        means, lacking = mean_answers(train, answered, torch.tensor(values))
-        if lacking:
-            first = self.tokenizer.decode(train[lacking[0]]["input_ids"], skip_special_tokens=True)[:_MOST_SHOWN]
-            raise StarkError(
-                f"{', '.join(files)}: no answer for {len(lacking):,} of {len(train):,} rows, such as {first!r}"
-            )
-        return train.fields["idx"], means
+        return answers_for(self._rows("train"), files, self, self._splits)
 
     def labelled_texts(self, part: Literal["train", "selection", "dev"]) -> Rows:
         """Return the texts and labels of a part's rows, without those that have no label, in the file's order.
@@ -231,11 +206,9 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
         Raises:
             StarkError: The file has changed since the rows were loaded.
         """
-        tokens = self._split("dev") if part == "dev" else self._rows(part)
+        tokens = self._splits.rows("dev") if part == "dev" else self._rows(part)
         split = "train" if part == "train" or (part == "selection" and self.selection == "train") else "dev"
-        read = self._source.rows(split)
-        if read.digest != self.digest(split):
-            raise StarkError(f"the {split} split of task {self.task.name!r} changed: give the same command again")
+        read = self._splits.texts(split)
         labels = tokens.fields["labels"]
         chosen = tokens.fields["idx"][self.task.problem.is_labelled(labels)].sort().values.tolist()
         known = read.labels or []
@@ -256,14 +229,11 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
         Raises:
             StarkFileNotFoundError: There is no such split.
         """
-        if split not in self._digests:
-            self._digests[split] = self._source_of(split).digest(split)
-        return self._digests[split]
+        return self._splits.digest(split)
 
     def contents(self) -> dict[str, str]:
         """Return the digests of all content that trainings and their choices may read."""
-        more = self._read_for_more() if self.unlabelled_files or self.changed_rows is not None else []
-        return {split: self.digest(split) for split in dict.fromkeys(["train", "dev", *more])}
+        return {split: self.digest(split) for split in dict.fromkeys(["train", "dev", *self._added.reads()])}
 
     def fingerprint(self, split: Literal["selection", "validation", "train"]) -> str:
         """Return a hash of the batches of `scoring_dataloader`: the rows, their tokens and their grouping.
@@ -275,26 +245,18 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
         chosen = None if split == "validation" or file == "dev" else self._rows(split).fields["idx"].tolist()
         key = {
             "content": self.digest(file),
-            **(self._added() if file == "train" and self._adds_rows else {}),
+            **(self._added.identity() if file == "train" and self._adds_rows else {}),
             "rows": chosen,
-            "tokenizer": self._tokenizer_digest,
+            "tokenizer": self._splits.tokenizer_digest,
             **{name: self._setting(name) for name in ("task", "segment_ids", *_SHAPE_SETTINGS)},
         }
         return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-
-    def _added(self) -> dict[str, Any]:
-        """Return what decides about the rows that are added to those of train, for `fingerprint`."""
-        files = {"unlabelled": self.digest("unlabelled")} if self.unlabelled_files else {}
-        changed = (
-            {} if self.changed_rows is None else {"changed": [self.changed_rows, self.changes, seed_of_rows(self)]}
-        )
-        return {**files, **changed}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the settings and the digests of the content that determine the batches."""
         content = {split: self.digest(split) for split in self._needed("fit")}
         settings = {name: self._setting(name) for name in _BATCH_SETTINGS}
-        return {**settings, "content": content, "tokenizer": self._tokenizer_digest}
+        return {**settings, "content": content, "tokenizer": self._splits.tokenizer_digest}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Refuse to continue a fit with other batches.
@@ -323,124 +285,55 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
                     "restore it or start a new run"
                 )
         # Checkpoints of earlier versions lack it.
-        if state_dict.get("tokenizer", self._tokenizer_digest) != self._tokenizer_digest:
+        if state_dict.get("tokenizer", self._splits.tokenizer_digest) != self._splits.tokenizer_digest:
             raise StarkError(
                 f"the tokenizer of {self.model_name_or_path} is not the one that the checkpoint was made with: restore "
                 "it or start a new run"
             )
 
-    # Everything that has been read so far.
     @cached_property
-    def _splits(self) -> dict[str, TokenColumns]:
-        return {}
+    def _splits(self) -> TokenisedSplits:
+        return TokenisedSplits(self)
 
     @cached_property
-    def _digests(self) -> dict[str, str]:
-        return {}
+    def _added(self) -> AddedRows:
+        return AddedRows(self, self._splits)
 
     @cached_property
     def _parts(self) -> dict[str, TokenColumns]:
-        return {}
-
-    @cached_property
-    def _source(self) -> Source:
-        return open_source(self.task, self.data_dir)
-
-    def _source_of(self, split: str) -> Source:
-        return UnlabelledSource(self.task, self.unlabelled_files) if split == "unlabelled" else self._source
+        rows = self._splits.rows("train")
+        cut = cut_train(rows.fields["labels"], self.task, self)
+        parts = {name: rows.select(chosen) for name, chosen in cut.items()}
+        parts["train"] = limit_labels(parts["train"], self.task, self)
+        if self._adds_rows:
+            parts["train"] = self._added.added_to(parts["train"], parts.get("selection"), len(rows))
+        return parts
 
     @property
     def _adds_rows(self) -> bool:
         """Whether there are rows in training that are not in train."""
-        return self.use_unlabelled and (bool(self.unlabelled_files) or self.changed_rows is not None)
+        return self.use_unlabelled and self.adds_rows
 
-    def _setting(self, name: str) -> str | int | float | None:
-        value: str | int | float | None = self.task.name if name == "task" else getattr(self, name)
-        return value
+    def _setting(self, name: str) -> Any:  # noqa: ANN401 - one of the settings
+        return self.task.name if name == "task" else getattr(self, name)
 
     def _needed(self, stage: str | None) -> list[str]:
         """Return the splits to load for a stage."""
         if stage is None:
-            return [split for split in self.task.splits if self.data_dir is None or self._has(split)]
+            return [split for split in self.task.splits if self.data_dir is None or self._splits.has(split)]
         if stage != "predict" and "train" not in self.task.splits:
             raise StarkError(f"task {self.task.name!r} has only a test split: models trained on mnli predict it")
         selection = "train" if self.selection == "train" else "dev"
         needed = [selection if name == "selection" else name for name in _NEEDED[stage]]
         if stage == "fit" and self._adds_rows:
-            needed += self._read_for_more()
+            needed += self._added.reads()
         return list(dict.fromkeys(needed))
-
-    def _read_for_more(self) -> list[str]:
-        """Return the splits that decide which rows are added to those of train."""
-        return [*self._held_out(), *(["unlabelled"] if self.unlabelled_files else [])]
-
-    def _held_out(self) -> list[str]:
-        """Return the splits whose rows must not be trained on."""
-        return [split for split in ("dev", "test") if split in self.task.splits and self._has(split)]
-
-    def _has(self, split: str) -> bool:
-        try:
-            self._source.digest(split)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def _split(self, split: str) -> TokenColumns:
-        """Return a tokenised split, complete and in the file's order."""
-        if split not in self._splits:
-            rows, content = tokenize_split(
-                self._source_of(split),
-                self.task,
-                split,
-                self.tokenizer,
-                max_length=self.max_length,
-                segment_ids=self.segment_ids,
-                cache_dir=self.cache_dir,
-            )
-            if content != self.expected_content.get(split, self._digests.get(split, content)):
-                place = "" if self.data_dir is None else f" in {self.data_dir}"
-                raise StarkError(
-                    f"the {split} split of task {self.task.name!r}{place} changed while the run was working: nothing "
-                    "was computed from the changed rows; give the same command again to use the rows as they are now"
-                )
-            self._splits[split], self._digests[split] = rows, content
-        return self._splits[split]
 
     def _rows(self, part: Literal["selection", "train"]) -> TokenColumns:
         """Return the rows of the selection part, or of train without it."""
         if part == "selection" and self.selection == "validation":
-            return self._split("dev")
-        if not self._parts:
-            rows = self._split("train")
-            parts = {
-                name: rows.select(chosen) for name, chosen in cut_train(rows.fields["labels"], self.task, self).items()
-            }
-            parts["train"] = limit_labels(parts["train"], self.task, self)
-            if self._adds_rows:
-                parts["train"] = self._with_more(parts["train"], parts.get("selection"), len(rows))
-            self._parts = parts
+            return self._splits.rows("dev")
         return self._parts[part]
-
-    def _with_more(self, train: TokenColumns, selection: TokenColumns | None, first: int) -> TokenColumns:
-        """Return the rows to train on with those of other files and changed ones, which are numbered from ``first``."""
-        held_out = {name: self._split(name) for name in self._held_out()}
-        if selection is not None:
-            held_out["the selection part"] = selection
-        if self.unlabelled_files:
-            more = self._split("unlabelled")
-            train, first = add_unlabelled(train, more, held_out, self.task, first), first + len(more)
-        if self.changed_rows is None:
-            return train
-        labelled = int(self.task.problem.is_labelled(train.fields["labels"]).sum())
-        if len(train) - labelled > _ENOUGH * labelled:
-            warn_once(
-                f"task {self.task.name!r}: no row is changed, because there are {len(train) - labelled:,} rows without "
-                f"a label for {labelled:,} with one"
-            )
-            return train
-        number, seed = round(self.changed_rows * len(train)), seed_of_rows(self)
-        changed = changed_rows(train, number, self.changes or ["swap"], self.tokenizer, self.max_length, seed)
-        return add_unlabelled(train, changed, held_out, self.task, first, "changed rows")
 
     def _form(self, rows: TokenColumns) -> FormBatches:
         """Return the function that forms the batches of an epoch of training."""

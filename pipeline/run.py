@@ -152,7 +152,7 @@ def _check(settings: RunSettings) -> GLUEDataModule:
         data.setup(stage)
     answers = settings.distillation.teacher_answers
     # A mistake in these files would stop a distillation.
-    if data.unlabelled_files or data.changed_rows is not None or answers is not None:
+    if data.adds_rows or answers is not None:
         every = GLUEDataModule(model_name_or_path=encoder, seed=settings.seed, use_unlabelled=True, **settings.data)
         every.setup("fit")
         every.train_dataloader()

@@ -237,6 +237,5 @@ def _unlabelled(data: GLUEDataModule) -> dict[str, Any]:
     """What decides about the rows without labels; the rows of dev and test are left out of them."""
     names = ("unlabelled_ratio", "changed_rows", "changes")
     given = {f"data.{name}": value for name in names if (value := getattr(data, name)) is not None}
-    is_more = data.unlabelled_files or data.changed_rows is not None
-    contents = data.contents() if is_more else {}
+    contents = data.contents() if data.adds_rows else {}
     return {**given, **{f"{CONTENT}{name}": digest for name, digest in contents.items() if name != "train"}}

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from datamodules.parts import add_unlabelled, cut_train, limit_labels, mean_answers
+from datamodules.parts import cut_train, limit_labels
 from datamodules.tasks.glue import find_task
 from datamodules.tokens.columns import TokenColumns
 
@@ -79,38 +79,3 @@ def test_rows_without_a_label_are_never_selected_and_only_distilled_on(task):
     assert torch.equal(every.fields["labels"].nan_to_num(-1.0), rows.fields["labels"].nan_to_num(-1.0))
     few = limit_labels(rows, find_task(task), cuts(labelled_limit=10, use_unlabelled=True))
     assert int(problem.is_labelled(few.fields["labels"]).sum()) == 10
-
-
-def columns(rows, labels=None):
-    flat = {"input_ids": torch.tensor([token for row in rows for token in row], dtype=torch.int32)}
-    fields = {"idx": torch.arange(len(rows)), **({} if labels is None else {"labels": labels})}
-    return TokenColumns.from_tensors({**flat, "lengths": torch.tensor([len(row) for row in rows]), **fields})
-
-
-@pytest.mark.parametrize("task", ["sst2", "stsb"])
-def test_rows_without_labels_are_added_but_not_those_that_are_held_out(task, caplog):
-    problem = find_task(task).problem
-    train = columns([[1, 2], [3]], torch.tensor([1, 0]).to(problem.label_dtype))
-    more = columns([[4, 5], [1, 2], [6], [7, 8, 9], [6], [7, 8]])
-    held_out = {"dev": columns([[6], [0]]), "test": columns([[7, 8, 9], [6]])}
-    every = add_unlabelled(train, more, held_out, find_task(task), 10)
-    assert [every[row]["input_ids"] for row in range(len(every))] == [[1, 2], [3], [4, 5], [1, 2], [7, 8]]
-    assert every.fields["idx"].tolist() == [0, 1, 10, 11, 15]
-    assert problem.is_labelled(every.fields["labels"]).tolist() == [True, True, False, False, False]
-    assert every.fields["labels"].dtype == problem.label_dtype
-    assert "rows without labels for distillation: 3; 2 in dev, 1 in test are left out" in caplog.text
-
-
-def test_rows_without_labels_that_are_all_held_out():
-    rows = columns([[1, 2], [3]], torch.tensor([1, 0]))
-    with pytest.raises(ValueError, match=r"task 'sst2': all 2 rows without labels are held out: 2 in dev"):
-        add_unlabelled(rows, columns([[3], [1, 2]]), {"dev": rows}, find_task("sst2"), 2)
-
-
-def test_answers_are_the_mean_of_rows_with_the_same_tokens():
-    answered = columns([[1, 2], [3], [1, 2], [4]])
-    answers = torch.tensor([[0.25, 0.75], [1.0, 0.0], [0.75, 0.25], [0.5, 0.5]])
-    means, lacking = mean_answers(columns([[3], [1, 2], [5], [1], [1, 2]]), answered, answers)
-    assert lacking == [2, 3]
-    assert means[[0, 1, 4]].tolist() == [[1.0, 0.0], [0.5, 0.5], [0.5, 0.5]]
-    assert means[lacking].isnan().all()

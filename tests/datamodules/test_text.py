@@ -364,7 +364,7 @@ def test_ranks_share_the_work(make, world_size):
     for name in ("val_dataloader", "test_dataloader", "predict_dataloader"):
         whole = rows_of(getattr(make(), name)())
         assert sorted(row for data in ranks for row in rows_of(getattr(data, name)())) == sorted(whole)
-    batches = list(evaluation_batches(ranks[0]._split("dev").lengths, min(16, 60 // world_size)))
+    batches = list(evaluation_batches(ranks[0]._splits.rows("dev").lengths, min(16, 60 // world_size)))
     assert [batch["idx"].tolist() for batch in ranks[1].test_dataloader()] == batches[1::world_size]
     train = [rows_of(data.train_dataloader()) for data in ranks]
     assert len({len(data.train_dataloader()) for data in ranks}) == 1

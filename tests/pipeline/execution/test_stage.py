@@ -13,6 +13,7 @@ import pytest
 
 from datamodules import GLUEDataModule
 from datamodules.sources.answers import ANSWERS
+from datamodules.tokenised import TokenisedSplits
 from pipeline.commands.run import read_settings
 from pipeline.execution.execute import begin
 from pipeline.execution.manifest import Manifest
@@ -68,14 +69,14 @@ class Reads:
 @pytest.fixture
 def reads(monkeypatch):
     """Records of what is read, including the data's splits."""
-    found, original = Reads(), GLUEDataModule._split
+    found, original = Reads(), TokenisedSplits.rows
 
-    def split(data, name):
+    def rows(splits, name):
         if sys._getframe(1).f_code.co_name != "prepare_data":  # prepare_data tokenises all splits into the cache
             found.names.add(f"{CONTENT}{name}")
-        return original(data, name)
+        return original(splits, name)
 
-    monkeypatch.setattr(GLUEDataModule, "_split", split)
+    monkeypatch.setattr(TokenisedSplits, "rows", rows)
     return found
 
 

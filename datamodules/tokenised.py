@@ -1,0 +1,125 @@
+"""The tokenised splits of a task, each of which is read once and then known by its content."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from transformers import PreTrainedTokenizerFast
+
+from datamodules.settings import DataSettings
+from datamodules.sources.opening import open_source
+from datamodules.sources.source import Rows, Source
+from datamodules.sources.unlabelled import UnlabelledSource
+from datamodules.tokens.columns import TokenColumns
+from datamodules.tokens.tokenization import load_tokenizer, tokenize_split, tokenizer_digest
+from stark.errors import StarkError
+
+__all__ = ["TokenisedSplits"]
+
+
+class TokenisedSplits:
+    """Reads the splits of a task: train, dev and test, and "unlabelled", the rows of the files without labels.
+
+    Args:
+        settings: Settings of the data module.
+
+    Attributes:
+        read: The splits that have been read so far, complete and in the file's order.
+    """
+
+    def __init__(self, settings: DataSettings) -> None:
+        """Store the settings; nothing is read yet."""
+        self.read: dict[str, TokenColumns] = {}
+        self._settings = settings
+        self._digests: dict[str, str] = {}
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """The tokenizer, loaded at first use."""
+        return load_tokenizer(self._settings.model_name_or_path)
+
+    @cached_property
+    def tokenizer_digest(self) -> str:
+        """A hash of the tokenizer."""
+        return tokenizer_digest(self.tokenizer)
+
+    def has(self, split: str) -> bool:
+        """Whether there is such a split.
+
+        Args:
+            split: "train", "dev" or "test".
+        """
+        try:
+            self._source.digest(split)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def digest(self, split: str) -> str:
+        """Return a digest of a split's content, independent of its path; of the content that was read, if it was.
+
+        Args:
+            split: Name of the split.
+
+        Raises:
+            StarkFileNotFoundError: There is no such split.
+        """
+        if split not in self._digests:
+            self._digests[split] = self._source_of(split).digest(split)
+        return self._digests[split]
+
+    def rows(self, split: str) -> TokenColumns:
+        """Return a split, from the cache of tokenised splits if it is there.
+
+        Args:
+            split: Name of the split.
+
+        Raises:
+            StarkFileNotFoundError: There is no such split.
+            StarkError: A row cannot be read, or the content is not what is expected.
+        """
+        if split not in self.read:
+            settings = self._settings
+            rows, content = tokenize_split(
+                self._source_of(split),
+                settings.task,
+                split,
+                self.tokenizer,
+                max_length=settings.max_length,
+                segment_ids=settings.segment_ids,
+                cache_dir=settings.cache_dir,
+            )
+            if content != settings.expected_content.get(split, self._digests.get(split, content)):
+                place = "" if settings.data_dir is None else f" in {settings.data_dir}"
+                raise StarkError(
+                    f"the {split} split of task {settings.task.name!r}{place} changed while the run was working: "
+                    "nothing was computed from the changed rows; give the same command again to use the rows as they "
+                    "are now"
+                )
+            self.read[split], self._digests[split] = rows, content
+        return self.read[split]
+
+    def texts(self, split: str) -> Rows:
+        """Read the texts and labels of a split.
+
+        Args:
+            split: "train", "dev" or "test".
+
+        Raises:
+            StarkError: The content is no longer that of the tokenised rows.
+        """
+        read = self._source.rows(split)
+        if read.digest != self.digest(split):
+            raise StarkError(
+                f"the {split} split of task {self._settings.task.name!r} changed: give the same command again"
+            )
+        return read
+
+    @cached_property
+    def _source(self) -> Source:
+        return open_source(self._settings.task, self._settings.data_dir)
+
+    def _source_of(self, split: str) -> Source:
+        if split == "unlabelled":
+            return UnlabelledSource(self._settings.task, self._settings.unlabelled_files)
+        return self._source
