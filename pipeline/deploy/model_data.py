@@ -12,8 +12,9 @@ from datamodules.tasks.description import with_labels
 from pipeline.execution.outputs import read_config
 from pipeline.run_folder import RunFolder
 from stark.errors import StarkError, StarkFileNotFoundError
+from stark.model_folders.foreign import one_line_errors
 from stark.model_folders.input_checks import check_inputs
-from stark.model_folders.model_folder import labels_of, one_line_errors
+from stark.model_folders.model_folder import labels_of
 from stark.model_folders.model_inputs import ModelInputs
 from stark.storage import new_file
 

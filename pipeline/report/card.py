@@ -34,7 +34,7 @@ from pipeline.results.summary import Model, Summary
 from pipeline.run_folder import RunFolder
 from stark.encoders.family import SHRUNK_PREFIX
 from stark.errors import StarkError
-from stark.model_folders.model_folder import one_line_errors
+from stark.model_folders.foreign import one_line_errors
 from stark.problems.problem import Problem
 from stark.storage import check_output, is_signed, signed, write_output
 

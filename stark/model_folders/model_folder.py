@@ -3,20 +3,15 @@
 import copy
 import hashlib
 import logging
-import math
 import os
-import pickle
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
-from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -26,14 +21,23 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from stark.encoders.families.table import family_of, family_of_type
+from stark.encoders.families.table import family_of
 from stark.errors import StarkError
+from stark.model_folders.foreign import (
+    CONFIG_FILE,
+    MODEL_FILES,
+    TOKENIZER_FILES,
+    TOKENIZER_READS,
+    check_local,
+    checked_config,
+    one_line_errors,
+    own_weights_,
+    quiet,
+)
 from stark.model_folders.model_inputs import ModelInputs
 from stark.problems.table import set_labels_
 from stark.storage import (
     WEIGHTS_FILE,
-    DamagedError,
-    ReadError,
     WriteError,
     check_sizes,
     file_digest,
@@ -42,7 +46,6 @@ from stark.storage import (
     matching_files,
     new_folder,
     reading,
-    stored_shapes,
     verify_checksums,
     weights_files,
     write_checksums,
@@ -54,22 +57,8 @@ __all__ = [
     "load_classifier",
     "load_tokenizer",
     "model_digest",
-    "one_line_errors",
     "save_classifier",
 ]
-
-CONFIG_FILE = "config.json"
-TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model")
-# Files that transformers reads for a model besides its configuration, and for a tokenizer. A tokenizer needs at least
-# one of TOKENIZER_FILES.
-_MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "adapter_config.json")
-_TOKENIZER_READS = (*TOKENIZER_FILES, "special_tokens_map.json", "added_tokens.json", "merges.txt", "*.jinja")
-
-# Exceptions that the libraries raise on foreign files; which one varies.
-_FOREIGN = (
-    *(OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, EOFError),
-    *(SafetensorError, pickle.UnpicklingError, StrictDataclassError),
-)
 
 _log = logging.getLogger(__name__)
 
@@ -162,15 +151,8 @@ def load_classifier(
             names, or a new classifier is needed but not allowed.
         ReadError: If a file could not be read now.
     """
-    with one_line_errors(path), _quiet():
-        _check_local(path, CONFIG_FILE)
-        verify_checksums(Path(path), (CONFIG_FILE, *_MODEL_FILES))
-        values = PreTrainedConfig.get_config_dict(str(path))[0]
-        family_of_type(values.get("model_type"))
-        shapes = stored_shapes(Path(path))
-        check_sizes(values, shapes)
-        config = AutoConfig.from_pretrained(str(path), trust_remote_code=False)
-        _check_memory(config, shapes)
+    with one_line_errors(path), quiet():
+        config = checked_config(path)
         stored_names = labels_of(config)
         if label_names is not None:
             set_labels_(config, label_names, kind)
@@ -200,11 +182,7 @@ def load_classifier(
                 _log.warning("%s: its classifier has no label names; it is %s for %s", path, action, list(label_names))
         if (missing or mismatched) and (label_names is None or not new_head):
             raise StarkError("it has no trained classifier for these labels" if label_names else "it has no classifier")
-    for parameter in model.parameters():
-        # Copied from the mapped file into aligned memory, because matrix products round differently by alignment.
-        parameter.data = parameter.data.clone()
-    if odd := [name for name, values in model.named_parameters() if not _is_finite(values.data)]:
-        raise StarkError(f"cannot load {path}: {len(odd)} weights are infinite or not a number, such as {odd[0]}")
+    own_weights_(model, path)
     classifier: PreTrainedModel = model.eval()
     if Path(path).is_dir():
         classifier.name_or_path = str(Path(path).resolve())
@@ -234,9 +212,9 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
     Raises:
         StarkError: If there is no fast tokenizer.
     """
-    with one_line_errors(path), _quiet():
-        _check_local(path, *TOKENIZER_FILES)
-        verify_checksums(Path(path), (CONFIG_FILE, *_TOKENIZER_READS))
+    with one_line_errors(path), quiet():
+        check_local(path, *TOKENIZER_FILES)
+        verify_checksums(Path(path), (CONFIG_FILE, *TOKENIZER_READS))
         if is_file(Path(path, CONFIG_FILE)):  # transformers builds a configuration, with an entry per label
             check_sizes(PreTrainedConfig.get_config_dict(str(path))[0])
         tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
@@ -262,11 +240,11 @@ def model_digest(path: str | Path) -> str:
     with reading(path):
         is_local = folder.is_dir()
     if not is_local:
-        with one_line_errors(path), _quiet():
-            _check_local(path)
+        with one_line_errors(path), quiet():
+            check_local(path)
             config = AutoConfig.from_pretrained(str(path), trust_remote_code=False)
         return f"{path}@{config._commit_hash}"
-    patterns = (CONFIG_FILE, *_MODEL_FILES, *_TOKENIZER_READS)
+    patterns = (CONFIG_FILE, *MODEL_FILES, *TOKENIZER_READS)
     files = sorted({file for pattern in patterns for file in matching_files(folder, pattern) if is_file(file)})
     if not is_file(folder / CONFIG_FILE) or not weights_files(folder):
         raise StarkError(f"{folder} is not a model folder: it needs {CONFIG_FILE} and {WEIGHTS_FILE}")
@@ -287,47 +265,6 @@ def _loaded_with(model: PreTrainedModel) -> PreTrainedTokenizerFast | None:
     return load_tokenizer(source)
 
 
-def _check_local(path: str | Path, *patterns: str) -> None:
-    """Check a local folder, with clearer errors than transformers': one of the files must exist; a `Path` is no hub id.
-
-    All matching files are opened, because transformers treats a file that cannot be opened as missing.
-    """
-    folder = Path(path)
-    if folder.is_dir():
-        files = [file for pattern in patterns for file in matching_files(folder, pattern)]
-        if patterns and not files:
-            raise StarkError(f"no {' or '.join(patterns)} in it")
-        for file in filter(is_file, files):
-            with reading(file), file.open("rb") as stream:
-                stream.read(1)
-    elif isinstance(path, Path) or folder.exists() or folder.is_absolute() or len(folder.parts) > 2:
-        raise StarkError("there is no such folder")
-
-
-# Numbers of the parameters of encoders, by configuration.
-_described: dict[tuple[type[PreTrainedConfig], str], int] = {}
-
-
-def _check_memory(config: PreTrainedConfig, shapes: Mapping[str, Sequence[int]]) -> None:
-    """Refuse a configuration whose encoder is much larger than the weights, which transformers would allocate."""
-    if not shapes:
-        return
-    key = type(config), config.to_json_string(use_diff=False)
-    if key not in _described:  # a run loads the same models many times
-        with torch.device("meta"), torch.random.fork_rng(devices=[]):
-            encoder = AutoModelForSequenceClassification.from_config(config).base_model
-        _described[key] = sum(parameter.numel() for parameter in encoder.parameters())
-    described = _described[key]
-    stored = sum(math.prod(shape) for shape in shapes.values())
-    if described > 2 * stored:
-        raise StarkError(f"{CONFIG_FILE} describes {described:,} weights, but only {stored:,} are stored")
-
-
-def _is_finite(values: Tensor) -> bool:
-    # If any value is NaN, so are minimum and maximum; computing these takes a tenth of the time of isfinite.
-    return values.numel() == 0 or all(bool(extreme.isfinite()) for extreme in torch.aminmax(values))
-
-
 def _check_encoder(model: PreTrainedModel, keys: Iterable[str]) -> None:
     """Refuse a model whose embeddings or layers lack weights or have others than the configuration describes."""
     if any(key.startswith(("cls.0.", "cls.3.")) for key in keys):
@@ -336,33 +273,3 @@ def _check_encoder(model: PreTrainedModel, keys: Iterable[str]) -> None:
     names = (key.removeprefix(f"{model.base_model_prefix}.") for key in keys)
     if wrong := sorted(name for name in names if name.split(".")[0].startswith(body)):
         raise StarkError(f"{len(wrong)} weights are missing or do not fit {CONFIG_FILE}, such as {wrong[0]}")
-
-
-@contextmanager
-def one_line_errors(path: str | Path) -> Iterator[None]:
-    """Turn loading errors into a `StarkError` of one line that names the folder or id.
-
-    A file that could not be read now raises a `ReadError` instead.
-    """
-    try:
-        with reading(path):
-            yield
-    except (DamagedError, ReadError):  # their messages are complete
-        raise
-    except _FOREIGN as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise StarkError(f"cannot load {path}: {reason}") from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence transformers' progress bars and weights report; this module checks the loaded weights itself."""
-    verbosity, bars = transformers.logging.get_verbosity(), transformers.logging.is_progress_bar_enabled()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers.logging.set_verbosity(verbosity)
-        if bars:
-            transformers.logging.enable_progress_bar()

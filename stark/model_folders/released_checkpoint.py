@@ -22,7 +22,8 @@ from stark.encoders.cutting import shrink_to_
 from stark.encoders.layers import encoder_layers
 from stark.encoders.units import KeptUnits
 from stark.errors import StarkError
-from stark.model_folders.model_folder import load_tokenizer, one_line_errors, save_classifier
+from stark.model_folders.foreign import one_line_errors
+from stark.model_folders.model_folder import load_tokenizer, save_classifier
 from stark.model_folders.model_inputs import ModelInputs
 from stark.problems.table import set_labels_
 from stark.storage import check_sizes, weights_files
