@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import logging
-import os
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -20,12 +18,12 @@ from transformers.utils.generic import PaddingStrategy
 from datamodules.settings import SegmentIds
 from datamodules.sources.source import Rows, Source
 from datamodules.tasks.task import Task
+from datamodules.tokens.cache import CacheFile
 from datamodules.tokens.columns import TokenColumns
 from stark.errors import StarkError
-from stark.storage import ReadError, check_sizes, is_file, read_tensors, reading, write_tensors
+from stark.storage import ReadError, check_sizes, is_file, reading
 
 __all__ = [
-    "cache_folder",
     "encode",
     "load_tokenizer",
     "tokenize_rows",
@@ -33,8 +31,6 @@ __all__ = [
     "tokenizer_digest",
     "truncate_pair",
 ]
-
-_log = logging.getLogger(__name__)
 
 # Part of every cache key: increase it whenever the same input would give other columns.
 FORMAT = 3
@@ -155,12 +151,6 @@ def encode(
     return encoded
 
 
-def cache_folder(cache_dir: str | None) -> Path:
-    """Return the folder of tokenised splits: the argument, ``$STARK_CACHE`` or ``~/.cache/stark-lightning``."""
-    chosen = cache_dir or os.environ.get("STARK_CACHE") or "~/.cache/stark-lightning"
-    return Path(chosen).expanduser()
-
-
 def tokenize_split(
     source: Source,
     task: Task,
@@ -195,38 +185,17 @@ def tokenize_split(
         "segment_ids": segment_ids,
     }
 
-    def place(content: str) -> tuple[Path, str]:
-        """Return the cache file for a content digest, and the key to store in it."""
-        key = hashlib.sha256(json.dumps({**settings, "source": content}, sort_keys=True).encode()).hexdigest()
-        return cache_folder(cache_dir) / f"{task.name}-{split}-{key[:32]}.safetensors", key
+    def place(content: str) -> CacheFile:
+        return CacheFile.of(cache_dir, f"{task.name}-{split}", {**settings, "source": content})
 
     content = source.digest(split)
-    stored = _from_cache(*place(content))
+    stored = place(content).read()
     if stored is not None:
         return stored, content
     rows = source.rows(split)
+    columns = tokenize_rows(rows, tokenizer, max_length, segment_ids, label_dtype=task.problem.label_dtype)
     # The digest of the content that was read: the file may have changed since the look-up.
-    path, key = place(rows.digest)
-    # If another process was first, its file is replaced by the same content.
-    write_tensors(
-        path, tokenize_rows(rows, tokenizer, max_length, segment_ids, label_dtype=task.problem.label_dtype), key=key
-    )
-    return TokenColumns.from_tensors(read_tensors(path)[0]), rows.digest
-
-
-def _from_cache(path: Path, key: str) -> TokenColumns | None:
-    """Return the columns of a cache file; None if it is damaged or has other content, as it can be made again."""
-    if not is_file(path):
-        return None
-    try:
-        tensors, notes = read_tensors(path)
-        columns = TokenColumns.from_tensors(tensors)
-        if notes.get("key") != key:
-            raise StarkError("it holds another split or other rows than its name says")
-        return columns
-    except ValueError as error:  # a DamagedError, or an intact file with other content
-        _log.warning("%s: tokenised data is made again: %s", path, " ".join(str(error).split())[:300])
-    return None
+    return place(rows.digest).write(columns), rows.digest
 
 
 def _encodings(

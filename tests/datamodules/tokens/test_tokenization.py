@@ -261,11 +261,3 @@ def test_long_splits_are_tokenised_in_chunks(files, tokenizer, tmp_path, monkeyp
     train = tokenize_split(open_source(task, str(files)), task, "train", tokenizer, **kwargs)[0]
     assert train.fields["idx"].tolist() == [0, 1]
     assert tokenizer.decode(train[1]["input_ids"]) == "[CLS] a new ship [SEP] the bank [SEP]"
-
-
-def test_cache_folder(monkeypatch, tmp_path):
-    monkeypatch.setenv("STARK_CACHE", str(tmp_path))
-    assert tokenization.cache_folder(None) == tmp_path
-    assert tokenization.cache_folder("here").name == "here"
-    monkeypatch.delenv("STARK_CACHE")
-    assert tokenization.cache_folder(None).name == "stark-lightning"
