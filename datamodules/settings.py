@@ -12,7 +12,7 @@ from stark.problems.score_names import score_names
 
 __all__ = ["ChangeName", "DataSettings", "SegmentIds", "Selection"]
 
-ChangeName = Literal["swap", "delete", "cut", "mix"]
+ChangeName = Literal["swap", "delete", "cut", "mix", "masked_lm"]
 
 Selection = Literal["train", "validation"]
 
@@ -51,6 +51,7 @@ class DataSettings:
         changed_rows: float | None = None,
         changes: list[ChangeName] | None = None,
         batches_per_epoch: int | None = None,
+        masked_language_model: str | None = None,
     ) -> None:
         """Check the arguments; nothing is read yet.
 
@@ -97,10 +98,12 @@ class DataSettings:
                 label; None for none. If the rows without a label are more than three times as many as the labelled
                 ones already, none are made.
             changes: How rows are changed, in turns: swap (tokens of another row), delete (words), cut (to a span), mix
-                (halves of two rows); None for swap.
+                (halves of two rows), masked_lm (words that a masked language model predicts); None for swap.
             batches_per_epoch: Number of batches of an epoch of training, of all processes together; an epoch begins
                 where the one before ended in the passes over all rows. None for epochs of one pass. `stark run` sets
                 it if the length of a fit is given in steps.
+            masked_language_model: Folder or hub id of the model for the change masked_lm, which has the same vocabulary
+                as the tokenizer; without masked_lm it has no effect. `stark run` takes its encoder if None.
 
         Raises:
             StarkError: An argument is out of range.
@@ -138,6 +141,11 @@ class DataSettings:
             raise StarkError(f"changed_rows is {changed_rows} but must be a number above 0")
         if changes is not None and (not changes or set(changes) - set(get_args(ChangeName))):
             raise StarkError(f"changes are {changes}: name some of {', '.join(get_args(ChangeName))}")
+        if "masked_lm" in (changes or ()) and masked_language_model is None:
+            raise StarkError(
+                f"changes are {changes}, but no masked_language_model is given: give its folder or hub id, or leave "
+                "masked_lm out"
+            )
         if unlabelled_ratio is not None and tokens_per_batch is not None:
             raise StarkError(
                 "unlabelled_ratio and tokens_per_batch are given, but the rows of such epochs have other lengths each "
@@ -171,6 +179,7 @@ class DataSettings:
         self.unlabelled_ratio = unlabelled_ratio
         self.changed_rows = changed_rows
         self.changes = changes
+        self.masked_language_model = masked_language_model
         self.batches_per_epoch = batches_per_epoch
         self.segment_ids: SegmentIds = segment_ids
         self.pad_to_multiple_of = pad_to_multiple_of
@@ -184,3 +193,8 @@ class DataSettings:
     def adds_rows(self) -> bool:
         """Whether there are rows to distil on that are not in train."""
         return bool(self.unlabelled_files) or self.changed_rows is not None
+
+    @property
+    def fills_rows(self) -> bool:
+        """Whether a masked language model changes rows."""
+        return self.changed_rows is not None and "masked_lm" in (self.changes or ())

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from datamodules.added import AddedRows
+from datamodules.added import MASKED_LANGUAGE_MODEL, AddedRows
 from datamodules.answered import answers_for
 from datamodules.batches.collating import NoRows, PadCollator
 from datamodules.batches.grouping import (
@@ -97,8 +97,11 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
 
     def prepare_data(self) -> None:
         """Tokenise the splits that the trainer's function needs (without a trainer all that exist) into the cache."""
-        for split in self._needed(self.trainer.state.fn if self.trainer is not None else None):
+        stage = self.trainer.state.fn if self.trainer is not None else None
+        for split in self._needed(stage):
             self._splits.rows(split)
+        if stage == "fit" and self._adds_rows and self.fills_rows:
+            self._rows("train")  # stores the changed rows, so that all processes have the same ones
 
     def setup(self, stage: str | None = None) -> None:
         """Load the splits of a stage from the cache."""
@@ -224,16 +227,17 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
         """Return a digest of a split's content, independent of its path; for a loaded split of the loaded content.
 
         Args:
-            split: "train", "dev" or "test"; "unlabelled" for the files of rows without labels.
+            split: "train", "dev" or "test"; "unlabelled" for the files of rows without labels, `MASKED_LANGUAGE_MODEL`
+                for the model that changes rows.
 
         Raises:
             StarkFileNotFoundError: There is no such split.
         """
-        return self._splits.digest(split)
+        return self._added.model_digest if split == MASKED_LANGUAGE_MODEL else self._splits.digest(split)
 
     def contents(self) -> dict[str, str]:
         """Return the digests of all content that trainings and their choices may read."""
-        return {split: self.digest(split) for split in dict.fromkeys(["train", "dev", *self._added.reads()])}
+        return {**{split: self.digest(split) for split in ("train", "dev")}, **self._added.contents()}
 
     def fingerprint(self, split: Literal["selection", "validation", "train"]) -> str:
         """Return a hash of the batches of `scoring_dataloader`: the rows, their tokens and their grouping.
@@ -245,7 +249,7 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
         chosen = None if split == "validation" or file == "dev" else self._rows(split).fields["idx"].tolist()
         key = {
             "content": self.digest(file),
-            **(self._added.identity() if file == "train" and self._adds_rows else {}),
+            **(self._added.identity(self._rows("train")) if file == "train" and self._adds_rows else {}),
             "rows": chosen,
             "tokenizer": self._splits.tokenizer_digest,
             **{name: self._setting(name) for name in ("task", "segment_ids", *_SHAPE_SETTINGS)},
@@ -255,6 +259,7 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
     def state_dict(self) -> dict[str, Any]:
         """Return the settings and the digests of the content that determine the batches."""
         content = {split: self.digest(split) for split in self._needed("fit")}
+        content |= self._added.contents() if self._adds_rows else {}
         settings = {name: self._setting(name) for name in _BATCH_SETTINGS}
         return {**settings, "content": content, "tokenizer": self._splits.tokenizer_digest}
 
@@ -280,10 +285,10 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
                 )
         for split, content in state_dict["content"].items():
             if self.digest(split) != content:
-                raise StarkError(
-                    f"data.data_dir is {self.data_dir}: its {split} split is not what the checkpoint was made with; "
-                    "restore it or start a new run"
-                )
+                where = f"data.data_dir is {self.data_dir}: its {split} split"
+                if split == MASKED_LANGUAGE_MODEL:
+                    where = f"data.masked_language_model is {self.masked_language_model}: it"
+                raise StarkError(f"{where} is not what the checkpoint was made with; restore it or start a new run")
         # Checkpoints of earlier versions lack it.
         if state_dict.get("tokenizer", self._splits.tokenizer_digest) != self._splits.tokenizer_digest:
             raise StarkError(

@@ -112,7 +112,8 @@ def check_ranges(name: str, part: Any) -> None:  # noqa: ANN401 - any of the dat
 # separately.
 _WITHOUT_EFFECT = (
     *("data_dir", "cache_dir", "num_workers", "expected_content", "loggers", "checkpoint_every_n_steps"),
-    *("unlabelled", "unlabelled_ratio", "changed_rows", "changes", "teacher_answers"),
+    *("unlabelled", "unlabelled_ratio", "changed_rows", "changes", "masked_language_model"),
+    "teacher_answers",
 )
 EARLIER: dict[str, Any] = {
     "finetuning.weights": "best",

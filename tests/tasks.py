@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
+from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
 
 from datamodules import GLUEDataModule, sample_vocabulary, write_sample_data
 from lightning_modules import DistillationModule, FinetuningModule
@@ -59,6 +60,18 @@ def make_tiny_task(folder: Path) -> TinyTask:
             parameter.mul_(3)  # so that logits, scores and gradients differ between units
     save_classifier(model, task.teacher, load_tokenizer(encoder))
     return task
+
+
+def save_masked_language_model(folder: Path, tokenizer: Path, *, seed: int = 0) -> Path:
+    """Write a tiny random BERT with the head of its pretraining; its predictions differ between places."""
+    words = AutoTokenizer.from_pretrained(tokenizer)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = BertForMaskedLM(BertConfig(vocab_size=len(words), initializer_range=0.25, **sizes))
+    model.save_pretrained(folder)
+    words.save_pretrained(folder)
+    return folder
 
 
 def make_trainer(

@@ -11,8 +11,10 @@ from transformers import PreTrainedTokenizerFast
 from datamodules.batches.grouping import seeded_generator
 from datamodules.changes.cutting import cut_span
 from datamodules.changes.deleting import delete_words
+from datamodules.changes.filling import fill_masked, open_filler
+from datamodules.changes.masking import mask_words
 from datamodules.changes.mixing import mix_halves
-from datamodules.changes.row import Change, Row, Vocabulary
+from datamodules.changes.row import MASKED, Change, Row, Vocabulary
 from datamodules.changes.swapping import swap_tokens
 from datamodules.settings import ChangeName
 from datamodules.tokens.columns import TokenColumns
@@ -25,6 +27,7 @@ CHANGES: dict[ChangeName, Change] = {
     "delete": delete_words,
     "cut": cut_span,
     "mix": mix_halves,
+    "masked_lm": mask_words,
 }
 """The changes by their names in settings."""
 
@@ -57,6 +60,7 @@ def changed_rows(
     tokenizer: PreTrainedTokenizerFast,
     max_length: int,
     seed: int,
+    masked_language_model: str | None = None,
 ) -> TokenColumns:
     """Make changed rows; only a teacher can say what their labels are.
 
@@ -69,12 +73,13 @@ def changed_rows(
         tokenizer: The tokenizer of the rows.
         max_length: Maximum number of tokens of a row.
         seed: Seed of the changes.
+        masked_language_model: Folder or hub id of the model that fills masked places; only for the change masked_lm.
 
     Returns:
         The changed rows, numbered from 0, without labels.
 
     Raises:
-        StarkError: All rows are empty.
+        StarkError: All rows are empty, or the masked language model cannot fill these rows.
     """
     vocabulary = vocabulary_of(tokenizer)
     draw = random.Random(int(torch.randint(2**62, (), generator=seeded_generator("changes", seed))))
@@ -97,7 +102,12 @@ def changed_rows(
             columns["token_type_ids"] += segments
         lengths.append(len(ids))
     flat = {name: torch.tensor(values, dtype=rows.tokens[name].dtype) for name, values in columns.items()}
-    return TokenColumns.from_tensors({**flat, "lengths": torch.tensor(lengths), "idx": torch.arange(number)})
+    made = TokenColumns.from_tensors({**flat, "lengths": torch.tensor(lengths), "idx": torch.arange(number)})
+    if masked_language_model is not None and (made.tokens["input_ids"] == MASKED).any():
+        is_pair = any(columns.get("token_type_ids", ()))
+        model = open_filler(masked_language_model, tokenizer, max_length, is_pair=is_pair)
+        made.tokens["input_ids"] = fill_masked(made, model, tokenizer, seeded_generator("masked places", seed))
+    return made
 
 
 def _row(rows: TokenColumns, place: int, vocabulary: Vocabulary) -> Row:

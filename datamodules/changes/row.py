@@ -6,7 +6,10 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-__all__ = ["Change", "Row", "Vocabulary"]
+__all__ = ["MASKED", "Change", "Row", "Vocabulary", "choose_some"]
+
+MASKED = -1
+"""In the place of a token that is masked; no token has this id."""
 
 
 class Vocabulary(NamedTuple):
@@ -92,11 +95,35 @@ class Row(NamedTuple):
         return [token for part in parts for token in part], segments
 
 
+def choose_some(sizes: Sequence[int], share: float, draw: random.Random) -> list[list[bool]]:
+    """Choose items of lists, each with a probability, but at least one of all items.
+
+    Args:
+        sizes: Number of items of each list, at least 1.
+        share: The probability.
+        draw: Source of random numbers.
+
+    Returns:
+        For each list, which of its items are chosen.
+
+    Examples:
+        >>> sum(choose_some([3, 2], 0.0, random.Random(0)), [])
+        [False, False, False, False, True]
+    """
+    chosen = [[draw.random() < share for _ in range(size)] for size in sizes]
+    if not any(map(any, chosen)):
+        part = draw.randrange(len(chosen))
+        chosen[part][draw.randrange(len(chosen[part]))] = True
+    return chosen
+
+
 class Change(Protocol):
     """A change of a row."""
 
     def __call__(self, row: Row, other: Row, vocabulary: Vocabulary, draw: random.Random) -> tuple[list[int], ...]:
         """Return the tokens of the changed row's texts, as many texts as the row has and none empty.
+
+        `MASKED` may be in the place of tokens, which a masked language model then predicts for many rows at a time.
 
         Args:
             row: The row; it has at least one text.

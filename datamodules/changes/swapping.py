@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from datamodules.changes.row import Row, Vocabulary
+from datamodules.changes.row import Row, Vocabulary, choose_some
 
 __all__ = ["swap_tokens"]
 
@@ -27,10 +27,7 @@ def swap_tokens(row: Row, other: Row, vocabulary: Vocabulary, draw: random.Rando
         (3, True)
     """
     given = [token for text in other.texts for token in text]
-    chosen = [[draw.random() < _SHARE for _ in text] for text in row.texts]
-    if not any(map(any, chosen)):
-        part = draw.randrange(len(chosen))
-        chosen[part][draw.randrange(len(chosen[part]))] = True
+    chosen = choose_some([len(text) for text in row.texts], _SHARE, draw)
     return tuple(
         [draw.choice(given) if swaps else token for token, swaps in zip(text, places, strict=True)]
         for text, places in zip(row.texts, chosen, strict=True)

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from stark.errors import StarkError
+from stark.storage import hash_tensors
 
 __all__ = ["TokenColumns"]
 
@@ -94,6 +95,11 @@ class TokenColumns(Dataset[dict[str, Any]]):
         fields = {name: torch.cat([column, other.fields[name]]) for name, column in self.fields.items()}
         return TokenColumns(tokens, starts, torch.cat([self.lengths, other.lengths]), fields)
 
+    def digest(self) -> str:
+        """Return a hash of the rows' tokens, wherever they lie in memory."""
+        places = self._places()
+        return hash_tensors({"lengths": self.lengths, **{name: ids[places] for name, ids in self.tokens.items()}})
+
     def token_keys(self) -> list[bytes]:
         """Return the token ids of each row as bytes, which are equal for rows with equal texts."""
         ids = self.tokens["input_ids"].numpy()
@@ -125,10 +131,13 @@ class TokenColumns(Dataset[dict[str, Any]]):
 
     def token_ids(self) -> Tensor:
         """Return the distinct token ids of the rows, ascending."""
-        ends = self.lengths.cumsum(0)
-        places = (self.starts - (ends - self.lengths)).repeat_interleave(self.lengths)
-        ids = self.tokens["input_ids"][places.add_(torch.arange(len(places)))]
-        return ids.bincount().nonzero().flatten()
+        return self.tokens["input_ids"][self._places()].bincount().nonzero().flatten()
+
+    def _places(self) -> Tensor:
+        """Return the place of each token, row by row."""
+        before = self.lengths.cumsum(0) - self.lengths
+        places = (self.starts - before).repeat_interleave(self.lengths)
+        return places.add_(torch.arange(len(places)))
 
     def __len__(self) -> int:
         """Return the number of rows."""

@@ -130,6 +130,8 @@ def _checked(parsed: Namespace, options: RunOptions) -> RunSettings:
     """Make the settings from parsed options, whose paths become absolute, and check them."""
     plugins = load_plugins(parsed.plugins)
     parsed.plugins = [str(plugin.path) for plugin in plugins]
+    if parsed.data.masked_language_model is None and "masked_lm" in (parsed.data.changes or ()):
+        parsed.data.masked_language_model = parsed.model_name_or_path
     _make_absolute_(parsed)
     parts = {name: part(**parsed[name].as_dict()) for name, part in PARTS.items()}
     for name, part in parts.items():
@@ -187,6 +189,8 @@ def _make_absolute_(parsed: Namespace) -> None:
     # Otherwise it is the id of a model on the hub.
     if Path(parsed.model_name_or_path).is_dir():
         parsed.model_name_or_path = _absolute(parsed.model_name_or_path)
+    if parsed.data.masked_language_model is not None and Path(parsed.data.masked_language_model).is_dir():
+        parsed.data.masked_language_model = _absolute(parsed.data.masked_language_model)
     if is_description(parsed.data.task):
         parsed.data.task = _absolute(parsed.data.task)
     for name in ("data_dir", "cache_dir"):

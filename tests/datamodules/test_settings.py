@@ -23,6 +23,10 @@ from datamodules.settings import DataSettings
         ({"changed_rows": -1}, "changed_rows is -1 but must be a number above 0"),
         ({"changes": []}, r"changes are \[\]: name some of swap, delete, cut, mix"),
         ({"changes": ["swop"]}, r"changes are \['swop'\]: name some of swap"),
+        (
+            {"changes": ["masked_lm"]},
+            r"changes are \['masked_lm'\], but no masked_language_model is given",
+        ),
         ({"labelled_limit": 0}, "labelled_limit is 0 but must be at least 1"),
         ({"pad_to_multiple_of": 0}, "pad_to_multiple_of is 0 but must be at least 1"),
         ({"tokens_per_batch": 0}, "tokens_per_batch is 0 but must be at least 1"),
@@ -60,6 +64,7 @@ def test_each_setting_is_kept_by_its_name():
         "changed_rows": 1.0,
         "changes": ["cut"],
         "batches_per_epoch": 5,
+        "masked_language_model": "somewhere",
     }
     for kind in (DataSettings, GLUEDataModule):
         kept = kind(**given)

@@ -1,20 +1,24 @@
 import json
 import math
+import shutil
 from collections import Counter
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import datasets
 import pytest
 import pytorch_lightning as pl
 import torch
 
-from datamodules import GLUEDataModule
+from datamodules import GLUEDataModule, added
+from datamodules.added import MASKED_LANGUAGE_MODEL
 from datamodules.batches.grouping import evaluation_batches
 from datamodules.sources.glue_files import TSVSource
 from datamodules.sources.opening import open_source
 from datamodules.tasks.glue import TASKS
 from datamodules.tokens import tokenization
+from tests.tasks import save_masked_language_model
 
 
 def ignore_lightning(test):
@@ -187,6 +191,90 @@ def test_changed_rows_are_rows_without_labels(make, caplog):
     few = make("mrpc", changed_rows=1, use_unlabelled=True, labelled_limit=40)
     assert len(rows_of(few.train_dataloader())) == len(train)
     assert f"no row is changed, because there are {len(train) - 40} rows without a label for 40 with one" in caplog.text
+
+
+@pytest.fixture
+def filled(make, masked_language_model, tmp_path):
+    """Makes data with rows that a masked language model changes, in a cache of its own."""
+    settings = {"changed_rows": 1, "changes": ["masked_lm"], "use_unlabelled": True, "cache_dir": str(tmp_path / "a")}
+    return lambda **more: make(
+        "mrpc", **{**settings, "masked_language_model": str(masked_language_model), "cut_seed": 4, **more}
+    )
+
+
+def tokens_of(data):
+    rows = data.scoring_dataloader("train").dataset
+    return {row["idx"]: row["input_ids"] for row in (rows[place] for place in range(len(rows)))}
+
+
+def test_rows_that_a_masked_language_model_changes(filled, monkeypatch):
+    data = filled()
+    tokens = tokens_of(data)
+    originals = [row for row in tokens if row < 300]
+    added = {row: ids for row, ids in tokens.items() if row >= 300}
+    assert 0.9 * len(originals) < len(added) <= len(originals)
+    shares = []
+    for row, ids in added.items():
+        # The rows take turns; those that are in dev are left out, but counted.
+        before = tokens[originals[row - 300]]
+        assert len(ids) == len(before)
+        shares.append(sum(new != old for new, old in zip(ids, before, strict=True)) / len(ids))
+    assert 0.08 < sum(shares) / len(shares) < 0.18
+    # Another process or stage gets the same rows from the cache, and does not open the model.
+    monkeypatch.setattr("datamodules.changes.changed.open_filler", None)
+    again = filled(seed=7)
+    assert tokens_of(again) == tokens
+    assert again.fingerprint("train") == data.fingerprint("train")
+    monkeypatch.undo()
+    one, other = (tokens_of(filled(selection="validation", cut_seed=seed)) for seed in (4, 5))
+    assert {row: ids for row, ids in one.items() if row < 300} == {row: ids for row, ids in other.items() if row < 300}
+    assert one != other
+
+
+def test_the_content_of_the_masked_language_model_counts(filled, masked_language_model, tokenizer_dir, tmp_path):
+    data = filled()
+    state = data.state_dict()
+    assert state["content"].keys() == {"train", "dev", "test", MASKED_LANGUAGE_MODEL}
+    assert data.contents() == {**state["content"], "dev": data.digest("dev")}
+    elsewhere = shutil.copytree(masked_language_model, tmp_path / "elsewhere")
+    moved = filled(masked_language_model=str(elsewhere))
+    moved.load_state_dict(state)
+    assert moved.fingerprint("train") == data.fingerprint("train")
+    other = filled(masked_language_model=str(save_masked_language_model(tmp_path / "b", tokenizer_dir, seed=1)))
+    assert other.fingerprint("train") != data.fingerprint("train")
+    with pytest.raises(ValueError, match=r"data.masked_language_model is .*: it is not what the checkpoint"):
+        other.load_state_dict(state)
+    assert MASKED_LANGUAGE_MODEL not in filled(changes=["swap"]).contents()
+    assert MASKED_LANGUAGE_MODEL not in filled(use_unlabelled=False).state_dict()["content"]
+
+
+def test_a_masked_language_model_that_changes_while_the_run_works(filled, masked_language_model, tmp_path, monkeypatch):
+    folder = shutil.copytree(masked_language_model, tmp_path / "model")
+    data, original = filled(masked_language_model=str(folder)), added.changed_rows
+    data.contents()
+    monkeypatch.setattr(
+        added, "changed_rows", lambda *args: (folder / "vocab.txt").write_text("other") and original(*args)
+    )
+    with pytest.raises(ValueError, match=f"^{folder} changed while the run was working: give the same command again"):
+        tokens_of(data)
+    assert not list((tmp_path / "a").glob("mrpc-changed*"))
+    monkeypatch.undo()
+    tokens_of(filled())
+    with pytest.raises(ValueError, match=f"^{masked_language_model} changed while the run was working"):
+        tokens_of(filled(expected_content={MASKED_LANGUAGE_MODEL: "0" * 64}))
+
+
+def test_one_process_makes_the_rows_for_all_of_them(filled, tmp_path, monkeypatch):
+    first = filled()
+    first.trainer = SimpleNamespace(state=SimpleNamespace(fn="test"))
+    first.prepare_data()
+    assert not list((tmp_path / "a").glob("mrpc-changed*"))
+    first.trainer.state.fn = "fit"
+    first.prepare_data()
+    monkeypatch.setattr("datamodules.changes.changed.open_filler", None)
+    other = filled()
+    other.setup("fit")
+    assert tokens_of(other) == tokens_of(first)
 
 
 def test_answers_of_files_are_found_by_their_texts(make, sample_dir, tmp_path):

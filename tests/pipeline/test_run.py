@@ -26,6 +26,7 @@ from stark.model_folders.model_folder import load_classifier
 from stark.storage import file_digest, folder_lock
 from tests.own import write_own
 from tests.pipeline.runs import SEED, copy_begun, home_of, options, read, same_weights, without_seconds
+from tests.tasks import save_masked_language_model
 
 
 def test_leaves_what_the_readme_lists(pruned_run):
@@ -301,6 +302,33 @@ def test_rows_without_labels_are_for_the_distillations(pruned_run, tiny_task, tm
     plan = plan_of(capsys.readouterr().out)
     assert plan["distill/0.5_0.2"] == ("run", "the content of unlabelled has changed")
     assert plan["finetune"][0] == plan["prune"][0] == "skip"
+
+
+@pytest.mark.slow
+def test_a_masked_language_model_is_for_the_distillations(pruned_run, tiny_task, tmp_path, capsys):
+    shutil.copytree(pruned_run, tmp_path / "tiny")
+    folder = save_masked_language_model(tmp_path / "model", tiny_task.encoder)
+    changes = ("--data.changed_rows", "1", "--data.changes", "[masked_lm]")
+    command = options(tiny_task, tmp_path, *changes, "--data.masked_language_model", str(folder))
+    main(command)
+    capsys.readouterr()
+    main([*command, "--dry-run"])
+    assert {what for what, _ in plan_of(capsys.readouterr().out).values()} == {"skip"}
+    shutil.rmtree(folder)
+    save_masked_language_model(folder, tiny_task.encoder, seed=1)
+    main([*command, "--dry-run"])
+    plan = plan_of(capsys.readouterr().out)
+    assert plan["trial"] == plan["distill/0.5_0.2"] == ("run", "the content of the masked language model has changed")
+    assert plan["finetune"][0] == plan["prune"][0] == "skip"
+
+
+def test_an_encoder_without_the_head_cannot_change_rows(tiny_task, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(options(tiny_task, tmp_path, "--data.changed_rows", "1", "--data.changes", "[masked_lm]"))
+    [line] = [line for line in capsys.readouterr().err.splitlines() if "masked" in line]
+    assert f"{tiny_task.encoder}: it is no masked language model: 6 weights are missing" in line
+    assert "by data.masked_language_model, or leave masked_lm out" in line
+    assert not (tmp_path / "tiny").exists()
 
 
 def test_rows_that_change_while_the_run_works_and_are_put_back(pruned_run, tiny_task, tmp_path, monkeypatch, capsys):

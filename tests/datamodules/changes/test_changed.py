@@ -9,8 +9,9 @@ import torch
 from datamodules.changes.changed import CHANGES, changed_rows, vocabulary_of
 from datamodules.changes.cutting import cut_span
 from datamodules.changes.deleting import delete_words
+from datamodules.changes.masking import mask_words
 from datamodules.changes.mixing import mix_halves
-from datamodules.changes.row import Row, Vocabulary
+from datamodules.changes.row import MASKED, Row, Vocabulary
 from datamodules.changes.swapping import swap_tokens
 from datamodules.sources.source import Rows
 from datamodules.tokens.columns import TokenColumns
@@ -73,6 +74,24 @@ def test_halves_of_two_rows():
     assert mix_halves(pair, other, WORDS, random.Random(0)) == ([10], [21])
 
 
+def test_masked_words_are_whole_words():
+    row = single(10, 50, 51, *range(11, 30), 52)
+    found = many(mask_words, row, row)
+    words = WORDS.words(row.texts[0])
+    masked = Counter()
+    for [text] in found:
+        start = 0
+        for number, word in enumerate(words):
+            now, start = text[start : start + len(word)], start + len(word)
+            assert now in (word, [MASKED] * len(word))
+            masked[number] += now != word
+        assert start == len(text)
+        assert MASKED in text
+    # 0.15, and a little more because at least one word is masked
+    assert all(0.13 < masked[number] / len(found) < 0.19 for number in range(len(words)))
+    assert many(mask_words, single(10, 50), row, 50) == [([MASKED, MASKED],)] * 50
+
+
 @pytest.fixture
 def tokenizer(tokenizer_dir):
     return load_tokenizer(str(tokenizer_dir))
@@ -86,17 +105,20 @@ def columns(tokenizer, first, second=None, max_length=64):
 
 @pytest.mark.parametrize("is_pair", [False, True])
 @pytest.mark.parametrize("change", CHANGES)
-def test_changed_rows_are_rows(tokenizer, is_pair, change):
+def test_changed_rows_are_rows(tokenizer, masked_language_model, is_pair, change):
+    model = {"masked_language_model": str(masked_language_model)} if change == "masked_lm" else {}
     first = ["a good and charming film", "bad", "so so", "a very good film with a plot", ""]
     second = ["dull", "a lovely story", "warm and funny", "boring", "weak"] if is_pair else None
     rows = columns(tokenizer, first, second)
-    made = changed_rows(rows, 23, [change], tokenizer, 12, seed=5)
+    made = changed_rows(rows, 23, [change], tokenizer, 12, seed=5, **model)
     assert len(made) == 23
     assert made.fields.keys() == {"idx"}
     assert made.fields["idx"].tolist() == list(range(23))
     assert int(made.lengths.max()) <= 12
-    known = {token for row in range(len(rows)) for token in rows[row]["input_ids"]}
     cls, sep = tokenizer.cls_token_id, tokenizer.sep_token_id
+    known = {token for row in range(len(rows)) for token in rows[row]["input_ids"]}
+    if change == "masked_lm":
+        known = {cls, sep, *range(len(tokenizer))} - {tokenizer.mask_token_id, tokenizer.pad_token_id}
     for place in range(23):
         row = made[place]
         ids, segments = row["input_ids"], row["token_type_ids"]
@@ -105,10 +127,10 @@ def test_changed_rows_are_rows(tokenizer, is_pair, change):
         assert ids.count(sep) == (2 if is_pair else 1)
         border = ids.index(sep) + 1
         assert segments == [0] * border + [1] * (len(ids) - border)
-    same = changed_rows(rows, 23, [change], tokenizer, 12, seed=5)
+    same = changed_rows(rows, 23, [change], tokenizer, 12, seed=5, **model)
     assert same.token_keys() == made.token_keys()
     if change != "mix" or not is_pair:
-        assert changed_rows(rows, 23, [change], tokenizer, 12, seed=6).token_keys() != made.token_keys()
+        assert changed_rows(rows, 23, [change], tokenizer, 12, seed=6, **model).token_keys() != made.token_keys()
 
 
 def test_rows_and_changes_take_turns(tokenizer):

@@ -52,6 +52,20 @@ def test_unknown_keys_and_wrong_types(option, capsys):
     assert option[0].removeprefix("--") in capsys.readouterr().err
 
 
+def test_the_encoder_is_the_masked_language_model_unless_one_is_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    changes = ("--data.changed_rows", "1", "--data.changes", "[swap,masked_lm]")
+    for more, expected in (
+        ((), None),
+        (changes, "bert"),
+        ((*changes, "--data.masked_language_model", "mine"), str(tmp_path / "mine")),
+    ):
+        settings, text, _ = read_settings([*NEEDED, *more])
+        assert settings.data["masked_language_model"] == expected
+        assert yaml.safe_load(text)["data"]["masked_language_model"] == expected
+
+
 def test_options_of_a_call_are_no_settings():
     _, plain, none = read_settings(NEEDED)
     _, text, options = read_settings([*NEEDED, "--dry-run", "--from", "trial"])

@@ -1,7 +1,14 @@
+import shutil
+
+from datamodules import GLUEDataModule
+from datamodules.added import MASKED_LANGUAGE_MODEL
 from pipeline.commands.run import read_settings
+from pipeline.execution.stage import CONTENT
 from pipeline.method.context import RunContext
 from pipeline.search.candidates import Candidate, RankedTeacher
+from stark.model_folders.model_folder import model_digest
 from tests.pipeline.runs import options
+from tests.tasks import save_masked_language_model
 
 
 def context(tiny_task, folder, *more):
@@ -23,6 +30,27 @@ def test_results_of_fits_depend_on_data_trainer_and_their_own_settings(tiny_task
         other = context(tiny_task, tmp_path, *more)
         groups = ("fitting", "scoring", "distilling", "friendliness", "grid", "encoder", "dev")
         assert tuple(name for name in groups if getattr(one, name) != getattr(other, name)) == changed, more
+
+
+def test_distillations_depend_on_the_masked_language_model_that_changes_rows(tiny_task, tmp_path):
+    def of(model, *more):
+        more = ("--data.changed_rows", "1", "--data.masked_language_model", str(model), *more)
+        settings = read_settings([*options(tiny_task, tmp_path)[1:], *more])[0]
+        return RunContext(settings, GLUEDataModule(model_name_or_path=str(tiny_task.encoder), **settings.data))
+
+    masks = ("--data.changes", "[masked_lm]")
+    first = save_masked_language_model(tmp_path / "first", tiny_task.encoder)
+    other = save_masked_language_model(tmp_path / "other", tiny_task.encoder, seed=1)
+    moved = shutil.copytree(first, tmp_path / "moved")
+    groups = ("fitting", "scoring", "distilling", "friendliness", "alternatives", "encoder", "dev")
+
+    def differ(one, two):
+        return [name for name in groups if getattr(one, name) != getattr(two, name)]
+
+    assert differ(of(first, *masks), of(other, *masks)) == ["distilling"]
+    assert of(first, *masks).distilling[f"{CONTENT}{MASKED_LANGUAGE_MODEL}"] == model_digest(first)
+    assert differ(of(first, *masks), of(moved, *masks)) == []
+    assert differ(of(first), of(other)) == []  # without masked_lm nothing reads it
 
 
 def test_a_teacher_needs_the_scores_of_its_ranking(tiny_task, tmp_path):
