@@ -43,8 +43,8 @@ def open_filler(path: str, tokenizer: PreTrainedTokenizerFast, max_length: int, 
             raise StarkError(f"the tokenizer of {path} has no token for a masked place")
     except StarkError as error:
         raise StarkError(
-            f"{error}; data.changes name masked_lm: give a masked language model with the encoder's vocabulary by "
-            "data.masked_language_model, or leave masked_lm out"
+            f"{str(error).rstrip('.')}; data.changes name masked_lm: give a masked language model with the encoder's "
+            "vocabulary by data.masked_language_model, or leave masked_lm out"
         ) from error
     check_inputs(model.config, tokenizer, max_length, is_pair=is_pair, where=path)
     return model
