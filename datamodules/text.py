@@ -211,17 +211,8 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
         """
         tokens = self._splits.rows("dev") if part == "dev" else self._rows(part)
         split = "train" if part == "train" or (part == "selection" and self.selection == "train") else "dev"
-        read = self._splits.texts(split)
-        labels = tokens.fields["labels"]
-        chosen = tokens.fields["idx"][self.task.problem.is_labelled(labels)].sort().values.tolist()
-        known = read.labels or []
-        return Rows(
-            [read.text_a[row] for row in chosen],
-            None if read.text_b is None else [read.text_b[row] for row in chosen],
-            [known[row] for row in chosen],
-            chosen,
-            read.digest,
-        )
+        is_labelled = self.task.problem.is_labelled(tokens.fields["labels"])
+        return self._splits.texts(split).select(tokens.fields["idx"][is_labelled].sort().values.tolist())
 
     def digest(self, split: str) -> str:
         """Return a digest of a split's content, independent of its path; for a loaded split of the loaded content.

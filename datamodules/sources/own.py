@@ -45,16 +45,11 @@ class OwnSource:
             rows = self._read(split)
             return rows._replace(digest=self._identity(rows.digest, split))
         rows = self._read("train")
-        chosen = divide(rows, self.task)[split]
-        pair = None if rows.text_b is None else [rows.text_b[row] for row in chosen]
-        assert rows.labels is not None  # train has them
-        labels = None if split == "test" else [rows.labels[row] for row in chosen]
-        return Rows(
-            [rows.text_a[row] for row in chosen],
-            pair,
-            labels,
-            list(range(len(chosen))),
-            self._identity(rows.digest, split),
+        part = rows.select(divide(rows, self.task)[split])
+        return part._replace(
+            labels=None if split == "test" else part.labels,
+            idx=list(range(len(part.idx))),
+            digest=self._identity(rows.digest, split),
         )
 
     def _read(self, split: str) -> Rows:

@@ -33,6 +33,20 @@ class Rows(NamedTuple):
     idx: list[int]
     digest: str = ""
 
+    def select(self, rows: Sequence[int]) -> "Rows":
+        """Return some of the rows, with their indices and the digest of all rows.
+
+        Args:
+            rows: Places of the rows.
+
+        Examples:
+            >>> Rows(["a", "b", "c"], None, [0, 1, 0], [0, 1, 2]).select([2, 1])
+            Rows(text_a=['c', 'b'], text_b=None, labels=[0, 1], idx=[2, 1], digest='')
+        """
+        pair = None if self.text_b is None else [self.text_b[row] for row in rows]
+        labels = None if self.labels is None else [self.labels[row] for row in rows]
+        return Rows([self.text_a[row] for row in rows], pair, labels, [self.idx[row] for row in rows], self.digest)
+
 
 def parse_label(text: str, ids: Mapping[str, int]) -> float:
     """Return a label's id, or a score.
