@@ -34,7 +34,12 @@ def write_page(plan: Plan, results: Results, docs: Path) -> None:
     """
     page = docs / "results.md"
     text = page.read_text(encoding="utf-8")
-    for name, table in (("scores", _scores(plan, results)), ("differences", _differences(plan, results))):
+    tables = {
+        "scores": _scores(plan, results),
+        "over_teacher": _over_teacher(plan, results),
+        "differences": _differences(plan, results),
+    }
+    for name, table in tables.items():
         before, start, rest = text.partition(f"<!-- {name} -->")
         _, end, after = rest.partition(f"<!-- /{name} -->")
         if not start or not end:
@@ -81,10 +86,22 @@ def _differences(plan: Plan, results: Results) -> str:
     return _table(["recipe", "minus", "all cells", "each cell"], rows)
 
 
+def _over_teacher(plan: Plan, results: Results) -> str:
+    """The difference of each recipe's students from their teacher, in points, in each cell."""
+    rows = []
+    for recipe in plan.recipes:
+        found = [_compared(cell, recipe, TEACHER, results) for cell in plan.cells]
+        if any(found):
+            rows.append([recipe.name, *("" if one is None else _points(estimate_difference([one])) for one in found)])
+    return _table(["recipe", *(cell.name for cell in plan.cells)], rows)
+
+
 def _compared(cell: Cell, recipe: Recipe, base: str, results: Results) -> Compared | None:
     said = results.predictions(cell.name)
     if not {recipe.name, base} <= said.keys():
         return None
+    if base == TEACHER:  # all seeds have the same one
+        said[base] = said[base].expand(len(said[recipe.name]), -1)
     seeds = min(len(said[recipe.name]), len(said[base]))
     if cell.task != "stsb":
         said = {name: values.long() for name, values in said.items()}

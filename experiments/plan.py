@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,14 @@ class Cell:
         labels: Number of labelled rows; None for all.
         sparsity: Fraction of heads and neurons that the student loses.
         steps: Steps of each distillation.
+        settings: Further options of `stark run` in this cell.
     """
 
     task: str
     labels: int | None
     sparsity: float
     steps: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def teacher(self) -> str:
@@ -105,7 +107,11 @@ def read_plan(file: Path) -> Plan:
         if base is not None and base not in plan["recipes"]:
             raise ValueError(f"{file}: recipe {name!r} has the base {base!r}: name one of {', '.join(plan['recipes'])}")
         recipes.append(Recipe(name, settings, base, steps))
-    cells = [Cell(cell["task"], cell.get("labels"), cell["sparsity"], cell["steps"]) for cell in plan["cells"]]
+    cells = []
+    for found in plan["cells"]:
+        settings = dict(found)
+        own = (settings.pop("task"), settings.pop("labels", None), settings.pop("sparsity"), settings.pop("steps"))
+        cells.append(Cell(*own, settings))
     for number, cell in enumerate(cells, start=1):
         if cell.task not in plan["tasks"]:
             raise ValueError(

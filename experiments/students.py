@@ -72,6 +72,7 @@ def run_settings(plan: Plan, cell: Cell, recipe: Recipe, places: Places) -> dict
     settings = {
         **plan.settings,
         **plan.tasks[cell.task],
+        **cell.settings,
         **data,
         **({} if cell.labels is None else {"data.labelled_limit": cell.labels}),
         "student.sparsity": cell.sparsity,

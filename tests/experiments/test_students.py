@@ -64,7 +64,7 @@ def test_recipes_are_measured_once_and_compared(tiny_task, tmp_path, monkeypatch
     (tmp_path / "docs").mkdir()
     (tmp_path / "original/glue").symlink_to(tiny_task.data_dir)
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump(PLAN, sort_keys=False))
-    parts = "".join(f"<!-- {part} -->\n<!-- /{part} -->\n" for part in ("scores", "differences"))
+    parts = "".join(f"<!-- {part} -->\n<!-- /{part} -->\n" for part in ("scores", "over_teacher", "differences"))
     (tmp_path / "docs/results.md").write_text(f"By hand.\n{parts}The end.\n")
     run(tmp_path, tiny_task, monkeypatch)
     plan, results = read_plan(tmp_path / "plan.yaml"), Results(tmp_path / "docs")
@@ -82,7 +82,12 @@ def test_recipes_are_measured_once_and_compared(tiny_task, tmp_path, monkeypatch
     assert {model.teacher_sparsity for model in summary.models if model.seed} == {0.0}  # the last recipe's
     page = (tmp_path / "docs/results.md").read_text()
     assert page.startswith("By hand.\n<!-- scores -->")
-    assert page.count("| sparse teacher |") == 2
+    assert page.count("| sparse teacher |") == 3
+    # The seeds' mean is compared with the teacher that all have.
+    cell = plan.cells[0].name
+    means = [torch.tensor(results.values(cell, name, "score")).mean() for name in ("longer", TEACHER)]
+    row = next(line for line in page.split("over_teacher")[1].splitlines() if line.startswith("| longer |"))
+    assert row.split("|")[2].split("[")[0].strip() == f"{100 * float(means[0] - means[1]):+.2f}"
     assert page.endswith("The end.\n")
     run(tmp_path, tiny_task, monkeypatch, work=None)
     assert (tmp_path / "docs/results.md").read_text() == page
