@@ -129,9 +129,7 @@ def _headline(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[str]
     seeds = _listed(settings["seeds"] or [settings["seed"]])
     asked = (
         f"Asked for: a student of {settings['model_name_or_path']} with {shape_text(settings['student'])}; "
-        "teachers of sparsity "
-        f"{_listed(teacher['sparsities'])}{_lams(teacher)}{ranked_by(teacher)}; search {settings['search']['mode']}; "
-        f"seed {seeds}."
+        f"{_sparse_teachers(teacher, settings['search']['mode'])}; seed {seeds}."
     )
     if summary is None:
         done = sum(stage.finished for stage in record.stages.values())
@@ -233,8 +231,12 @@ def _pictures(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[Pict
     return [picture for picture in found if picture is not None]
 
 
-def _lams(teacher: Mapping[str, Any]) -> str:
-    return "" if teacher["lams"] is None else f" at lam {_listed(teacher['lams'])}"
+def _sparse_teachers(teacher: Mapping[str, Any], mode: str) -> str:
+    """The candidates, and how the best one is searched for."""
+    if not any(teacher["sparsities"]):
+        return "no sparse teacher"
+    lams = "" if teacher["lams"] is None else f" at lam {_listed(teacher['lams'])}"
+    return f"teachers of sparsity {_listed(teacher['sparsities'])}{lams}{ranked_by(teacher)}; search {mode}"
 
 
 def _kept(record: RunRecord) -> list[tuple[str, Mark, Kept]]:

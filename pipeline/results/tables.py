@@ -26,12 +26,14 @@ def summary_table(summary: Summary) -> Table:
     """
     models, best, metrics = summary.models, summary.best, summary.metrics
     teacher, student = (_parameters(model) for model in (models[0], best))
+    # Without sparse teachers there was no search either.
+    is_sparse = any(model.teacher_sparsity for model in models)
     table = Table(
         box=SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
         padding=0,
-        title=f"{summary.task}, seed {summary.seed}, search {summary.search}",
+        title=f"{summary.task}, seed {summary.seed}{f', search {summary.search}' if is_sparse else ''}",
         caption=f"* {choice_text(summary)}\nteacher: {teacher}\nstudent: {student}\n" + _shape(best),
         caption_justify="left",
     )
@@ -39,20 +41,19 @@ def summary_table(summary: Summary) -> Table:
     repeated = len({model.seed for model in models} - {None}) > 1
     for header in (
         *(["seed"] if repeated else []),
-        "lam",
-        "teacher\nsparsity",
+        *(["lam", "teacher\nsparsity"] if is_sparse else []),
         "selection\nscore",
         *("dev\n" + name.replace("_", "_\n") for name in metrics),  # a long name would be cut
         "seconds",
     ):
         table.add_column(header, justify="right")
     for model in models:
-        sparsity, is_best = model.teacher_sparsity, model.folder == best.folder
+        is_best = model.folder == best.folder
+        given = ["" if value is None else f"{value:g}" for value in (model.lam, model.teacher_sparsity)]
         table.add_row(
             model.name + (" *" if is_best else ""),
             *(["" if model.seed is None else str(model.seed)] if repeated else []),
-            "" if model.lam is None else f"{model.lam:g}",
-            "" if sparsity is None else f"{sparsity:g}",
+            *(given if is_sparse else []),
             f"{model.selection_score:.4f}",
             *(f"{model.dev[name]:.4f}" for name in metrics),
             f"{model.seconds:.0f}",
@@ -62,7 +63,7 @@ def summary_table(summary: Summary) -> Table:
         table.add_section()
     for found in summary.alternatives or ():
         values = (found.selection_score, *(found.dev[name] for name in metrics))
-        empty = [""] * (3 if repeated else 2)
+        empty = [""] * (repeated + 2 * is_sparse)
         table.add_row(found.name, *empty, *(f"{value:.4f}" for value in values), "")
     return table
 

@@ -87,6 +87,15 @@ def test_seeds_are_told_apart_where_there_are_several():
         assert [word for word in ("seed", "41", "42") if word in text] == expected
 
 
+def test_without_sparse_teachers_no_search_is_shown():
+    models = [model("dense teacher", "a", 0.9, None), model("student of dense teacher", "b", 0.8, 0.0)]
+    text = shown(models)
+    assert not any(word in text for word in ("search", "lam", "sparsity"))
+    assert text.splitlines()[0].strip() == "rte, seed 7"
+    (row,) = (line for line in text.splitlines() if line.startswith("student of dense"))
+    assert row.split()[-3:] == ["0.8000", "0.7900", "12"]
+
+
 def test_comparisons_are_in_points():
     compared = [Comparison("random", "sparse_teacher", Estimate(value=0.5, low=-1.25, high=2.0))]
     choices = (Choice(1, {}), Choice(2, {}))
