@@ -63,16 +63,17 @@ def workplace(tiny_task, tmp_path_factory):
     return folder
 
 
-def each_file():
-    """Every file; whole runs that configs/run.yaml tests in most parts are slow."""
-    slow = {"paper", "demo"}
-    for path in FILES:
-        yield pytest.param(
-            path, id=str(path.relative_to(CONFIGS)), marks=[pytest.mark.slow] if path.stem in slow else []
-        )
+# Whole runs, most parts of which configs/run.yaml tests, too.
+SLOW = ("paper", "demo")
 
 
-@pytest.mark.parametrize("path", each_file())
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=str(path.relative_to(CONFIGS)), marks=[pytest.mark.slow] if path.stem in SLOW else [])
+        for path in FILES
+    ],
+)
 def test_first_line_runs(path, workplace, monkeypatch, capsys):
     monkeypatch.chdir(workplace)  # has no configs/, so the packaged ones are found
     command = re.fullmatch(r"# stark (.+)", path.read_text().splitlines()[0])

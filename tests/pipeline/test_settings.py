@@ -30,7 +30,8 @@ def test_without_a_search_there_is_one_candidate():
 
 def test_groups_leave_out_what_has_no_effect_on_results():
     settings, *_ = read_settings(NEEDED)
-    assert settings.group("scoring") == {"scoring.split": "selection", "scoring.reduction": "example"}
+    scoring = {"scoring.split": "selection", "scoring.reduction": "example", "scoring.use_unlabelled": False}
+    assert settings.group("scoring") == scoring
     assert "trainer.checkpoint_every_n_steps" not in settings.group("trainer")
     assert settings.group("trainer")["trainer.precision"] == "32-true"
     assert not {"data.data_dir", "data.cache_dir", "data.num_workers"} & settings.group("data").keys()
