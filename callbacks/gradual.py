@@ -29,7 +29,7 @@ from stark.errors import StarkError, StarkTypeError
 from stark.pruning import choose_units
 from stark.schedules.gradual import cut_steps, gradual_sparsities
 from stark.scores.expressiveness import Expressiveness
-from stark.scores.score import Score, check_score
+from stark.scores.score import Score, Taught, check_score
 from stark.scores.scoring import score_units
 
 __all__ = ["GradualPruning"]
@@ -57,7 +57,7 @@ class GradualPruning(Callback):
         split: The data to score on: ``selection``, ``validation`` or ``train``.
         reduction: ``example``, or ``batch`` for the released code's scores.
         round_to: Number of which each layer's kept neurons are a multiple.
-        score: Score by which units are ranked; null means `Expressiveness`.
+        score: Score by which units are ranked, such as `Imitation`; null means `Expressiveness`.
         budget: Budget, which defines what the sparsity is a fraction of; null means `Units`.
         refit: Whether the output projections are solved on rows of train after each cut, see `refit_`.
 
@@ -96,7 +96,7 @@ class GradualPruning(Callback):
         self.split: ScoringSplit = split
         self.reduction: ScoreReduction = reduction
         self.round_to = round_to
-        self.score = check_score(score or Expressiveness(), "GradualPruning.score")
+        self.score = check_score(score or Expressiveness(), "GradualPruning.score", has_teacher=True)
         self.budget = budget
         self.refit = refit
         #: Number of cuts of the schedule that are over.
@@ -126,6 +126,8 @@ class GradualPruning(Callback):
             raise StarkError(
                 "GradualPruning changes shapes, and each change would be compiled again: leave Compilation out"
             )
+        if self.score.needs_teacher and not isinstance(pl_module, DistillationModule):
+            raise StarkError(f"{self.score} compares with a teacher, and this fit has none: choose another score")
         self.done, self._original = 0, None  # of an earlier fit
         self._choice.remember(trainer)
 
@@ -175,7 +177,8 @@ class GradualPruning(Callback):
             model,
             scoring_batches(data, self.split, self.reduction, device),
             [self.score],
-            reduction=self.reduction,
+            _taught(module),
+            self.reduction,
             problem=module.train_problem,
         )
         masks = choose_units(model, self.score, scores, sparsity, self.budget, self.round_to, original)
@@ -223,6 +226,10 @@ class GradualPruning(Callback):
         budget = None if self.budget is None else f"{type(self.budget).__name__}({vars(self.budget)})"
         names = ("sparsity", "cuts", "fraction", "split", "reduction", "round_to", "refit")
         return {**{name: getattr(self, name) for name in names}, "score": repr(self.score), "budget": budget}
+
+
+def _taught(module: ClassificationModule) -> Taught | None:
+    return Taught(module.teacher, module.loss) if isinstance(module, DistillationModule) else None
 
 
 def _without_last(model: PreTrainedModel) -> UnitMasks:

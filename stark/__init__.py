@@ -48,10 +48,11 @@ if TYPE_CHECKING:
     from stark.refitting import refit_
     from stark.scores.expressiveness import Expressiveness
     from stark.scores.friendliness import Friendliness, KLFriendliness, SignedFriendliness
+    from stark.scores.imitation import Imitation
     from stark.scores.knowledgeableness import Knowledgeableness
     from stark.scores.magnitude import Magnitude
     from stark.scores.random import Random
-    from stark.scores.score import Distilled, GradientScore, Score
+    from stark.scores.score import Distilled, GradientScore, Score, Taught
     from stark.scores.scoring import score_units
     from stark.scores.unit_scores import UnitScores
 else:
@@ -71,6 +72,7 @@ __all__ = [
     "Friendliness",
     "GradientScore",
     "HiddenStates",
+    "Imitation",
     "JensenShannon",
     "KLDivergence",
     "KLFriendliness",
@@ -96,6 +98,7 @@ __all__ = [
     "StandardizedLogits",
     "StarkError",
     "SymmetricKL",
+    "Taught",
     "UnitMasks",
     "UnitScores",
     "UnitValues",

@@ -14,6 +14,7 @@ from pipeline.parsing.objects import plain
 from pipeline.run_folder import LOSS_WEIGHTS, RunFolder
 from pipeline.settings import FitSettings, RunSettings
 from pipeline.stages.fit import run_fit
+from pipeline.stages.ranking import score_without_teacher
 from stark.storage import write_tensors
 
 __all__ = ["distill", "train_alone"]
@@ -84,7 +85,8 @@ def train_alone(
         # The epochs of a distillation also contain the unlabelled rows, so that they may have more steps.
         labelled, every = (_batches(settings, student, use_unlabelled) for use_unlabelled in (False, True))
         fit = replace(fit, epochs=max(1, round(fit.epochs * every / labelled)))
-    extra = _gradual(settings)
+    student_settings = replace(settings.student, score=score_without_teacher(settings))
+    extra = _gradual(replace(settings, student=student_settings))
     run_fit(settings, folder, fit, "lightning_modules.FinetuningModule", arguments, callbacks, resume, extra)
 
 

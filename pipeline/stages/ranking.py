@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pipeline.parsing.objects import build
 from pipeline.search.candidates import Candidate, RankedTeacher
@@ -14,7 +14,7 @@ from stark.scores.friendliness import Friendliness, KLFriendliness, SignedFriend
 from stark.scores.knowledgeableness import Knowledgeableness
 from stark.scores.magnitude import Magnitude
 from stark.scores.random import Random
-from stark.scores.score import GradientScore, Score, check_score
+from stark.scores.score import GradientScore, Score, check_score, check_teacher_score
 
 __all__ = [
     "RANKINGS",
@@ -22,6 +22,7 @@ __all__ = [
     "check_rankings",
     "extra_parts",
     "score_of",
+    "score_without_teacher",
     "student_score",
     "teacher_score",
 ]
@@ -39,21 +40,38 @@ RANKINGS: dict[str, type[Score]] = {
 
 
 def student_score(settings: RunSettings) -> Score:
-    """The score by which the student is cut.
+    """The score by which the student is cut before it is distilled.
 
     Args:
         settings: The run's settings.
 
     Returns:
-        The score.
+        The score; `Expressiveness` in the place of one that needs a teacher, which is for cuts while distilling.
 
     Raises:
         StarkError: If the score needs a student to compare with.
         SystemExit: With status 2 if there is no such class, or its arguments are wrong.
     """
+    score = _score_while_distilling(settings)
+    return Expressiveness() if score.needs_teacher else score
+
+
+def _score_while_distilling(settings: RunSettings) -> Score:
     described = settings.student.score
     score: Score = Expressiveness() if described is None else build(Score, "student.score", described)  # type: ignore[type-abstract]
-    return check_score(score, "student.score")
+    return check_score(score, "student.score", has_teacher=settings.student.is_gradual)
+
+
+def score_without_teacher(settings: RunSettings) -> str | dict[str, Any] | None:
+    """The description of the score by which a student is cut while it is trained on the labels alone.
+
+    Args:
+        settings: The run's settings.
+
+    Returns:
+        ``student.score``; None, which is `Expressiveness`, in the place of a score that needs a teacher.
+    """
+    return None if _score_while_distilling(settings).needs_teacher else settings.student.score
 
 
 def budget_of(settings: RunSettings, part: Literal["student", "teacher"]) -> Budget | None:
@@ -86,7 +104,8 @@ def teacher_score(settings: RunSettings) -> Score:
         SystemExit: With status 2 if there is no such class, or its arguments are wrong.
     """
     described = settings.teacher.score
-    return Knowledgeableness() if described is None else build(Score, "teacher.score", described)  # type: ignore[type-abstract]
+    score: Score = Knowledgeableness() if described is None else build(Score, "teacher.score", described)  # type: ignore[type-abstract]
+    return check_teacher_score(score, "teacher.score")
 
 
 def score_of(settings: RunSettings, teacher: Candidate | RankedTeacher) -> Score:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from stark.forward.classifying import Batch, Outputs
 from stark.problems.problem import Problem
-from stark.scores.score import Distilled, GradientScore
+from stark.scores.score import Compared, GradientScore
 
 __all__ = ["Expressiveness"]
 
@@ -17,7 +17,7 @@ class Expressiveness(GradientScore):
     Source: the paper's section 3.1; GeneZC/StarK `run_pruning.py`.
     """
 
-    def losses(self, problem: Problem, outputs: Outputs, batch: Batch, distilled: Distilled | None) -> Tensor:
+    def losses(self, problem: Problem, outputs: Outputs, batch: Batch, distilled: Compared | None) -> Tensor:
         """The task loss of each example.
 
         Args:

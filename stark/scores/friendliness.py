@@ -11,7 +11,7 @@ from stark.losses.kl_divergence import KLDivergence
 from stark.losses.loss import Loss
 from stark.losses.soft_targets import SoftTargets
 from stark.problems.problem import Problem
-from stark.scores.score import Distilled, GradientScore
+from stark.scores.score import Compared, Distilled, GradientScore
 
 __all__ = ["Friendliness", "KLFriendliness", "SignedFriendliness"]
 
@@ -24,7 +24,7 @@ class Friendliness(GradientScore):
 
     needs_student = True
 
-    def losses(self, problem: Problem, outputs: Outputs, batch: Batch, distilled: Distilled | None) -> Tensor:
+    def losses(self, problem: Problem, outputs: Outputs, batch: Batch, distilled: Compared | None) -> Tensor:
         """The distillation loss of each example.
 
         Args:
@@ -36,7 +36,7 @@ class Friendliness(GradientScore):
         Returns:
             Losses ``(batch,)``.
         """
-        assert distilled is not None  # score_units checks it
+        assert isinstance(distilled, Distilled)  # score_units checks it
         loss = self.compared_by(distilled.loss)
         with torch.no_grad():
             of_student = outputs_of(distilled.student, batch, loss.student_layers, loss.student_projections)

@@ -11,7 +11,7 @@ from stark.encoders.units import UnitValues
 from stark.errors import StarkError
 from stark.scores.expressiveness import Expressiveness
 from stark.scores.friendliness import Friendliness
-from stark.scores.score import GradientScore, Score
+from stark.scores.score import GradientScore, Score, check_teacher_score
 from stark.scores.unit_scores import UnitScores
 
 __all__ = ["Knowledgeableness", "knowledgeableness", "score_or_lam"]
@@ -90,7 +90,7 @@ def score_or_lam(score: Score | None, lam: float | None) -> Score:
         StarkError: If not exactly one of them is given, or lam lies outside [0, 1].
     """
     if score is not None and lam is None:
-        return score
+        return check_teacher_score(score, "score")
     if score is not None or lam is None:
         raise StarkError(f"lam is {lam} and score {score}: give one of them and set the other to null")
     return Knowledgeableness(lam)

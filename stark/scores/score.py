@@ -19,7 +19,7 @@ from stark.problems.problem import Problem
 from stark.scores.importance import UnitReduction
 from stark.scores.unit_scores import UnitScores
 
-__all__ = ["Distilled", "GradientScore", "Score", "check_score"]
+__all__ = ["Compared", "Distilled", "GradientScore", "Score", "Taught", "check_score", "check_teacher_score"]
 
 
 class Distilled(NamedTuple):
@@ -34,6 +34,22 @@ class Distilled(NamedTuple):
     loss: Loss
 
 
+class Taught(NamedTuple):
+    """A teacher and the loss that a student is distilled with, for scores of the student's units.
+
+    Args:
+        teacher: The teacher.
+        loss: The loss, on the teacher's device.
+    """
+
+    teacher: PreTrainedModel
+    loss: Loss
+
+
+Compared = Distilled | Taught
+"""The other model of a distillation, with which a score compares the scored one."""
+
+
 class Score(ABC):
     """A score of units: how important each head and each neuron is for a model.
 
@@ -44,6 +60,8 @@ class Score(ABC):
 
     #: Whether it compares with a distilled student; such a score ranks only the units of teachers.
     needs_student: bool = False
+    #: Whether it compares with a teacher; such a score ranks the units of a student that is being distilled.
+    needs_teacher: bool = False
 
     def __repr__(self) -> str:
         """The score's class and its settings."""
@@ -116,14 +134,15 @@ class GradientScore(Score):
         return (self,)
 
     @abstractmethod
-    def losses(self, problem: Problem, outputs: Outputs, batch: Batch, distilled: Distilled | None) -> Tensor:
+    def losses(self, problem: Problem, outputs: Outputs, batch: Batch, distilled: Compared | None) -> Tensor:
         """The loss of each example.
 
         Args:
             problem: The kind of label.
             outputs: Outputs of the model that is scored.
             batch: The batch, with ``labels``.
-            distilled: The trial student, in eval mode, and its loss; given to every score of a teacher.
+            distilled: The other model of the distillation, in eval mode, and the loss: a `Distilled` is given to every
+                score of a teacher, and a `Taught` to every score of a student that is being distilled.
 
         Returns:
             Losses ``(batch,)``.
@@ -142,8 +161,35 @@ class GradientScore(Score):
         return scores.normalized(self.name)
 
 
-def check_score(score: Score, of: str) -> Score:
+def check_score(score: Score, of: str, *, has_teacher: bool = False) -> Score:
     """Return the score if it can rank the units of a model that has no student.
+
+    Args:
+        score: The score.
+        of: Name of the setting that chooses the score, for the message.
+        has_teacher: Whether the model is being distilled, so that it has a teacher.
+
+    Returns:
+        The same score.
+
+    Raises:
+        StarkError: If it compares with a student, or with a teacher that the model does not have.
+    """
+    if score.needs_student:
+        raise StarkError(
+            f"{of} is {type(score).__name__}, which compares with a trial student, and there is none before the "
+            "student is cut: choose another, such as stark.Expressiveness"
+        )
+    if score.needs_teacher and not has_teacher:
+        raise StarkError(
+            f"{of} is {type(score).__name__}, which compares a student that is being distilled with its teacher: "
+            "choose another, such as stark.Expressiveness, or cut in several steps"
+        )
+    return score
+
+
+def check_teacher_score(score: Score, of: str) -> Score:
+    """Return the score if it can rank the units of a teacher.
 
     Args:
         score: The score.
@@ -153,11 +199,11 @@ def check_score(score: Score, of: str) -> Score:
         The same score.
 
     Raises:
-        StarkError: If it compares with a student.
+        StarkError: If it compares with a teacher.
     """
-    if score.needs_student:
+    if score.needs_teacher:
         raise StarkError(
-            f"{of} is {type(score).__name__}, which compares with a trial student, and there is none before the "
-            "student is cut: choose another, such as stark.Expressiveness"
+            f"{of} is {type(score).__name__}, which ranks the units of a student: choose another, such as "
+            "stark.Knowledgeableness"
         )
     return score

@@ -20,7 +20,7 @@ from stark.problems.problem import Problem
 from stark.problems.table import problem_of
 from stark.processes import all_gather, processes
 from stark.scores.importance import batch_importance
-from stark.scores.score import Distilled, GradientScore, Score
+from stark.scores.score import Compared, Distilled, GradientScore, Score, Taught
 from stark.scores.unit_scores import UnitScores
 from stark.storage import hash_tensors
 
@@ -31,7 +31,7 @@ def score_units(
     model: PreTrainedModel,
     batches: Iterable[Batch],
     scores: Sequence[Score],
-    distilled: Distilled | None = None,
+    distilled: Compared | None = None,
     reduction: ScoreReduction = "example",
     *,
     problem: Problem | None = None,
@@ -51,7 +51,8 @@ def score_units(
         model: The model whose units are scored.
         batches: Batches on the models' device, in a fixed order.
         scores: The scores. Parts that several of them share are computed once.
-        distilled: The student that the model teaches, and its loss, for scores that compare with it.
+        distilled: The student that the model teaches, or the teacher of the model, and the loss, for scores that
+            compare with it.
         reduction: Reduction of the gradients, see `batch_importance`; for parts that do not define one.
         problem: The kind of label, with the losses that the models were trained with, see `Problem.for_train`. None for
             that of the model's configuration.
@@ -60,7 +61,8 @@ def score_units(
         The raw sums in float64, by the names of the parts.
 
     Raises:
-        StarkError: If a score compares with a student and there is none, or if two different parts have one name.
+        StarkError: If a score compares with a student or a teacher and there is none, or if two different parts have
+            one name.
     """
     parts = _parts_of(scores, distilled)
     views = encoder_layers(model)
@@ -73,7 +75,7 @@ def score_units(
         with ExitStack() as stack:
             stack.enter_context(evaluating(model, frozen=True))  # so that only the masks get gradients
             if distilled is not None:
-                stack.enter_context(evaluating(distilled.student))
+                stack.enter_context(evaluating(distilled[0]))
             stack.enter_context(torch.enable_grad())
             total = _sum_in_order(
                 total,
@@ -90,13 +92,15 @@ def score_units(
     )
 
 
-def _parts_of(scores: Sequence[Score], distilled: Distilled | None) -> list[GradientScore]:
+def _parts_of(scores: Sequence[Score], distilled: Compared | None) -> list[GradientScore]:
     """The parts of the scores, each of them once."""
     found: dict[str, GradientScore] = {}
     for score in scores:
         for part in score.parts:
-            if part.needs_student and distilled is None:
+            if part.needs_student and not isinstance(distilled, Distilled):
                 raise StarkError(f"{type(score).__name__} compares with a distilled student: give one")
+            if part.needs_teacher and not isinstance(distilled, Taught):
+                raise StarkError(f"{type(score).__name__} compares with a teacher: give one")
             if type(found.setdefault(part.name, part)) is not type(part):
                 raise StarkError(f"two scores are called {part.name}: rename the class of one of them")
     return list(found.values())
@@ -122,12 +126,22 @@ def _add_one_by_one(total: Tensor, shares: Iterable[Tensor]) -> Tensor:
     return total
 
 
+def _asked(distilled: Compared | None) -> tuple[tuple[int, ...], ...]:
+    """The layers of the scored model whose hidden states and projections the loss compares."""
+    if distilled is None:
+        return ()
+    loss = distilled.loss
+    if isinstance(distilled, Taught):
+        return loss.student_layers, loss.student_projections
+    return loss.teacher_layers, loss.teacher_projections
+
+
 def _score_batch(
     model: PreTrainedModel,
     problem: Problem,
     batch: Batch,
     parts: Sequence[GradientScore],
-    distilled: Distilled | None,
+    distilled: Compared | None,
     reduction: ScoreReduction,
     sizes: list[int],
     device: torch.device,
@@ -138,8 +152,7 @@ def _score_batch(
     masks = [torch.ones(len(inputs), n, device=inputs.device, dtype=model.dtype, requires_grad=True) for n in sizes]
     split = len(sizes) // 2
     with unit_masks(model, UnitMasks(masks[:split], masks[split:])):
-        asked = () if distilled is None else (distilled.loss.teacher_layers, distilled.loss.teacher_projections)
-        outputs = outputs_of(model, batch, *asked)
+        outputs = outputs_of(model, batch, *_asked(distilled))
     added: list[Tensor] = []
     for number, part in enumerate(parts, start=1):
         loss = part.losses(problem, outputs, batch, distilled).sum()

@@ -28,6 +28,7 @@ from stark.losses.weighted import WeightedSum
 from stark.model_folders.model_folder import load_classifier
 from stark.schedules.gradual import gradual_sparsities
 from stark.scores.friendliness import Friendliness
+from stark.scores.imitation import Imitation
 from stark.scores.magnitude import Magnitude
 from tests.stark.forward.test_replaying import Remember
 from tests.tasks import Scored, StopAt, Stopped, best_weights, differences, fit, make_trainer
@@ -86,6 +87,20 @@ def test_one_cut_before_the_first_step_gives_the_bits_of_pruning(tiny_task, tmp_
     _, _, found = gradual_fit(tiny_task, tmp_path / "gradual", settings={"sparsity": 0.5, **AT_ONCE, **more})
     trainer = make_trainer(tmp_path / "pruned", [Pruning(0.5, **more)])
     assert differences(found, fit(trainer, tiny_task.distillation(), tiny_task.data())) == []
+
+
+def test_units_may_be_scored_by_the_distillation_loss(tiny_task, tmp_path):
+    loss = WeightedSum([SoftTargets(), HiddenStates()], [1.0, 1.0])
+    kept = []
+    for score in (None, Imitation()):
+        module = tiny_task.distillation(loss=loss)
+        gradual_fit(tiny_task, tmp_path / str(score), settings={**GRADUAL, "score": score}, module=module)
+        kept.append(kept_units(module.classifier))
+    assert kept[0].neurons != kept[1].neurons
+    with pytest.raises(ValueError, match="compares with a teacher, and this fit has none"):
+        gradual_fit(
+            tiny_task, tmp_path / "alone", settings={**GRADUAL, "score": Imitation()}, module=tiny_task.finetuning()
+        )
 
 
 def test_a_budget_gets_the_sizes_of_the_uncut_model(tiny_task, tmp_path):

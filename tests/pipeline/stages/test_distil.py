@@ -46,7 +46,16 @@ def test_answers_of_another_teacher_need_no_sparse_one(tiny_task, tmp_path, caps
 
 def test_several_cuts_are_made_in_each_distillation(pruned_run, tiny_task, tmp_path, capsys):
     folder = Path(shutil.copytree(pruned_run, tmp_path / "tiny"))
-    given = ("--student.cuts", "3", "--teacher.sparsities", "[0.2]", "--baselines", "[no_teacher]")
+    given = (
+        "--student.cuts",
+        "3",
+        "--student.score",
+        "stark.Imitation",
+        "--teacher.sparsities",
+        "[0.2]",
+        "--baselines",
+        "[no_teacher]",
+    )
     command = options(tiny_task, tmp_path, *given)
     main([*command, "--dry-run"])
     shown = capsys.readouterr().out
