@@ -85,12 +85,11 @@ def train_alone(
         # The epochs of a distillation also contain the unlabelled rows, so that they may have more steps.
         labelled, every = (_batches(settings, student, use_unlabelled) for use_unlabelled in (False, True))
         fit = replace(fit, epochs=max(1, round(fit.epochs * every / labelled)))
-    student_settings = replace(settings.student, score=score_without_teacher(settings))
-    extra = _gradual(replace(settings, student=student_settings))
+    extra = _gradual(settings, has_teacher=False)
     run_fit(settings, folder, fit, "lightning_modules.FinetuningModule", arguments, callbacks, resume, extra)
 
 
-def _gradual(settings: RunSettings) -> list[dict[str, Any]]:
+def _gradual(settings: RunSettings, *, has_teacher: bool = True) -> list[dict[str, Any]]:
     """The callback that cuts the student, if it is not cut before."""
     student = settings.student
     if not student.is_gradual:
@@ -98,6 +97,8 @@ def _gradual(settings: RunSettings) -> list[dict[str, Any]]:
     arguments = {"sparsity": student.sparsity, "cuts": student.cuts, "fraction": student.cuts_end}
     arguments |= {name: getattr(settings.scoring, name) for name in ("split", "reduction")}
     arguments |= {name: getattr(student, name) for name in ("round_to", "score", "budget", "refit")}
+    if not has_teacher:
+        arguments["score"] = score_without_teacher(settings)
     return [{"class_path": "callbacks.GradualPruning", "init_args": plain(arguments)}]
 
 

@@ -18,8 +18,8 @@ def gradual_sparsities(sparsity: float, cuts: int) -> list[float]:
         The sparsities, ascending.
 
     Examples:
-        >>> gradual_sparsities(0.8, 2)
-        [0.7, 0.8]
+        >>> gradual_sparsities(0.5, 2)
+        [0.4375, 0.5]
     """
     return [sparsity * (1 - (1 - number / cuts) ** 3) for number in range(1, cuts + 1)]
 

@@ -331,6 +331,7 @@ def test_an_encoder_without_the_head_cannot_change_rows(tiny_task, tmp_path, cap
     assert not (tmp_path / "tiny").exists()
 
 
+@pytest.mark.slow
 def test_rows_that_change_while_the_run_works_and_are_put_back(pruned_run, tiny_task, tmp_path, monkeypatch, capsys):
     """Only the fit itself reads a changed file; the plan and the next command read the original one."""
     folder = shutil.copytree(pruned_run, tmp_path / "runs/tiny")

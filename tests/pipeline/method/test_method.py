@@ -75,6 +75,7 @@ def test_workers_change_no_result(repeated, pruned_run, tiny_task, tmp_path, war
     assert weights(tmp_path / "tiny" / student) == weights(pruned_run / student.removeprefix(f"seed_{SEED}/"))
 
 
+@pytest.mark.slow
 def test_one_more_seed_costs_that_seed_only(repeated, tiny_task, tmp_path, monkeypatch):
     folder = Path(shutil.copytree(repeated, tmp_path / "tiny"))
     trained = []

@@ -35,6 +35,7 @@ def path_run(pruned_run, tiny_task, tmp_path_factory):
     return run
 
 
+@pytest.mark.slow
 def test_each_student_is_cut_from_the_one_before_it(path_run):
     """Sparsities are those of the dense teacher; the last student is the run's result."""
     order = ("path/0.3_cut", "path/0.3", "path/0.5_cut", "path/0.5", "prune", "trial")
@@ -53,6 +54,7 @@ def test_each_student_is_cut_from_the_one_before_it(path_run):
     assert read(path_run)["best"]["folder"] == "trial/model"
 
 
+@pytest.mark.slow
 def test_the_dense_teacher_teaches_all(path_run):
     assert taught(path_run, "path/0.3") == ("finetune/model", "path/0.3_cut/model")
     assert taught(path_run, "path/0.5") == ("finetune/model", "path/0.5_cut/model")
@@ -72,6 +74,7 @@ def test_each_teaches_the_next_one_if_asked(path_run, tiny_task, tmp_path, capsy
     assert " run " not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_finished_path_is_kept(path_run, tiny_task, capsys):
     main([*options(tiny_task, path_run.parent, *PATH), "--dry-run"])
     shown = capsys.readouterr().out

@@ -44,6 +44,7 @@ def test_answers_of_another_teacher_need_no_sparse_one(tiny_task, tmp_path, caps
     assert "answers.csv: no such file (a teacher's answers)" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_several_cuts_are_made_in_each_distillation(pruned_run, tiny_task, tmp_path, capsys):
     folder = Path(shutil.copytree(pruned_run, tmp_path / "tiny"))
     given = (

@@ -7,6 +7,7 @@ from tests.pipeline.method.test_repetition import search_of, student_weights
 from tests.pipeline.runs import options
 
 
+@pytest.mark.slow
 def test_prediction_trains_one_student(scored, pruned_run, tiny_task, tmp_path, trained, capsys):
     command = options(
         tiny_task, tmp_path, "--search.mode", "predict", "--search.rule", "metric_and_sparsity",

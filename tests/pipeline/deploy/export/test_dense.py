@@ -42,6 +42,7 @@ def test_logits_are_those_of_the_shrunk_model(family, empty):
         torch.testing.assert_close(dense(**tiny_batch()).logits, model(**tiny_batch()).logits)
 
 
+@pytest.mark.slow
 def test_transformers_alone_loads_the_folder(tmp_path):
     model = drop_layers_(tiny_classifier(layers=3), [0, 2])
     shrink_(model, random_masks(model))
