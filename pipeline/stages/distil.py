@@ -94,7 +94,7 @@ def _gradual(settings: RunSettings, *, has_teacher: bool = True) -> list[dict[st
     student = settings.student
     if not student.is_gradual:
         return []
-    arguments = {"sparsity": student.sparsity, "cuts": student.cuts, "fraction": student.cuts_end}
+    arguments: dict[str, Any] = {"sparsity": student.sparsity, "cuts": student.cuts, "fraction": student.cuts_end}
     arguments |= {name: getattr(settings.scoring, name) for name in ("split", "reduction")}
     arguments |= {name: getattr(student, name) for name in ("round_to", "score", "budget", "refit")}
     if not has_teacher:
