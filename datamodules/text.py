@@ -276,7 +276,7 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
                 )
         for split, content in state_dict["content"].items():
             if self.digest(split) != content:
-                where = f"data.data_dir is {self.data_dir}: its {split} split"
+                where = self._splits.place(split)
                 if split == MASKED_LANGUAGE_MODEL:
                     where = f"data.masked_language_model is {self.masked_language_model}: it"
                 raise StarkError(f"{where} is not what the checkpoint was made with; restore it or start a new run")

@@ -90,11 +90,9 @@ class TokenisedSplits:
                 cache_dir=settings.cache_dir,
             )
             if content != settings.expected_content.get(split, self._digests.get(split, content)):
-                place = "" if settings.data_dir is None else f" in {settings.data_dir}"
                 raise StarkError(
-                    f"the {split} split of task {settings.task.name!r}{place} changed while the run was working: "
-                    "nothing was computed from the changed rows; give the same command again to use the rows as they "
-                    "are now"
+                    f"{self.place(split)} changed while the run was working: nothing was computed from the changed "
+                    "rows; give the same command again to use the rows as they are now"
                 )
             self.read[split], self._digests[split] = rows, content
         return self.read[split]
@@ -110,10 +108,19 @@ class TokenisedSplits:
         """
         read = self._source.rows(split)
         if read.digest != self.digest(split):
-            raise StarkError(
-                f"the {split} split of task {self._settings.task.name!r} changed: give the same command again"
-            )
+            raise StarkError(f"{self.place(split)} changed: give the same command again")
         return read
+
+    def place(self, split: str) -> str:
+        """What a split is and where it is read from, for messages.
+
+        Args:
+            split: Name of the split.
+        """
+        if split == "unlabelled":
+            return f"what is in {', '.join(str(path) for path, _ in self._settings.unlabelled_files)}"
+        where = "" if self._settings.data_dir is None else f" in {self._settings.data_dir}"
+        return f"the {split} split of task {self._settings.task.name!r}{where}"
 
     @cached_property
     def _source(self) -> Source:
