@@ -54,6 +54,7 @@ def _ours(folder: Path, task: str, number: int, options: argparse.Namespace) -> 
         "data.batch_size": options.batch_size,
         "finetuning.epochs": _FINETUNING,
         "distillation.epochs": _DISTILLATION,
+        "distillation.loss": "null",
         "student.sparsity": _STUDENT,
         "teacher.lams": [_LAM],
         "teacher.sparsities": list(SPARSITIES),

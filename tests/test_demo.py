@@ -13,7 +13,7 @@ from tests.pipeline.runs import read
 SEEDS = (776, 1, 2)
 """The first one is the default of `stark run`."""
 SETTINGS = (
-    *("data.batch_size", "student.sparsity", "teacher.sparsities", "finetuning.epochs", "finetuning.learning_rate"),
+    *("data.batch_size", "student.sparsity", "finetuning.epochs", "finetuning.learning_rate"),
     *("distillation.epochs", "distillation.learning_rate"),
 )
 

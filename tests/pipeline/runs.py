@@ -26,7 +26,8 @@ def options(task: TinyTask, folder: Path, *more: str) -> list[str]:
         *("--model_name_or_path", str(task.encoder), "--data.task", "sst2", "--data.data_dir", str(task.data_dir)),
         *("--data.cache_dir", str(task.cache), "--data.batch_size", "16", "--teacher.sparsities", "[0.0,0.2,0.4]"),
         *("--finetuning.epochs", "1", "--distillation.epochs", "2", "--distillation.learning_rate", "1e-3"),
-        *("--baselines", "[]"),  # the simple alternatives take seconds, and have tests of their own
+        # The simple alternatives and the teacher's hidden states take seconds, and have tests of their own.
+        *("--baselines", "[]", "--distillation.loss", "null"),
         *more,
     ]
 
