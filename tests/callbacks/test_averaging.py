@@ -136,7 +136,7 @@ class StopFirst(Callback):
         self._stop_at.on_train_batch_end(trainer, *more)
 
 
-@pytest.mark.parametrize("kind", [StopAt, StopFirst])
+@pytest.mark.parametrize("kind", [StopAt, pytest.param(StopFirst, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("accumulate", "point"),
     [

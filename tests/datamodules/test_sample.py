@@ -79,6 +79,7 @@ def test_every_word_is_in_the_vocabulary(sample_dir, tokenizer):
     assert not [row for row in ids if tokenizer.unk_token_id in row]
 
 
+@pytest.mark.slow
 def test_a_tiny_encoder_learns_it(tmp_path, tokenizer_dir):
     """The demo needs this: after a few seconds of training the accuracy is clearly above chance."""
     write_sample_data(tmp_path, rows=1600)

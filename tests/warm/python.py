@@ -11,6 +11,7 @@ import socket
 import sys
 
 FLAGS = ("-P", "-u")
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main(real: str, place: str, own: str, *arguments: str) -> None:
@@ -36,14 +37,17 @@ def main(real: str, place: str, own: str, *arguments: str) -> None:
         "safe": "-P" in arguments[: len(arguments) - len(rest)] or bool(os.environ.get("PYTHONSAFEPATH")),
     }
     content = json.dumps(asked).encode()
+    # The fork may print, and a test send a signal, before this process knows to whom to forward it: the signal waits.
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     with socket.socket(socket.AF_UNIX) as server:
         server.connect(place)
         socket.send_fds(server, [len(content).to_bytes(8, "big")], [0, 1, 2])
         server.sendall(content)
         answers = server.makefile("r")
         number = int(answers.readline())
-        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for signum in SIGNALS:
             signal.signal(signum, lambda signum, _: os.kill(number, signum))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         status = int(answers.readline())
     if status < 0:  # ended by a signal, as the fork was
         if -status != signal.SIGKILL:
