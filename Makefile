@@ -23,7 +23,7 @@ test: $(INSTALLED)  ## ruff, mypy and pytest
 	$(BIN)/ruff format --check .
 	@# mypy runs in parallel with the tests; make test fails if either of them fails.
 	$(BIN)/mypy & types=$$!; \
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not gpu and not faults and not slow'; \
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not gpu and not faults and not slow'; \
 	tests=$$?; wait $$types && exit $$tests
 
 test-slow: $(INSTALLED)  ## tests that take minutes each: demo with three seeds, tutorial, installing, loggers, Ray, inductor
