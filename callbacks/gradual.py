@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from callbacks.compilation import Compilation
 from callbacks.lifecycle import HeldChoice, has_trial
+from callbacks.pruning import removed_text
 from callbacks.refitting import refit_on_train_
 from callbacks.scoring import scoring_batches
 from lightning_modules.base import ClassificationModule, classifier_from_config
@@ -184,15 +185,8 @@ class GradualPruning(Callback):
         masks = choose_units(model, self.score, scores, sparsity, self.budget, self.round_to, original)
         before = copy.deepcopy(model) if self.refit else None
         shrink_trained_(model, masks, optimizer)
-        left, of = kept_units(model), kept_units(original)
-        heads, neurons = (
-            1 - sum(map(len, now)) / max(sum(map(len, had)), 1)
-            for had, now in ((of.heads, left.heads), (of.neurons, left.neurons))
-        )
-        rank_zero_info(
-            f"GradualPruning: after step {module.steps()[0]}, requested sparsity {sparsity:.3f}; heads {heads:.3f}, "
-            f"neurons {neurons:.3f}"
-        )
+        removed = removed_text(kept_units(original), kept_units(model))
+        rank_zero_info(f"GradualPruning: after step {module.steps()[0]}, requested sparsity {sparsity:.3f}; {removed}")
         if before is not None:
             refit_on_train_(model, before, data, device)
 

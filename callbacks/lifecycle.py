@@ -65,10 +65,13 @@ class HeldChoice:
         Args:
             trainer: The trainer.
         """
+        # After a fit that ended while the choice was held, a callback still has the values that hold it.
         for tracker in best_checkpoints(trainer):
-            self._save_top_k.setdefault(tracker.state_key, tracker.save_top_k)
+            if tracker.save_top_k or tracker.state_key not in self._save_top_k:
+                self._save_top_k[tracker.state_key] = tracker.save_top_k
         for stopping in early_stopping(trainer):
-            self._stopping.setdefault(stopping.state_key, deepcopy(stopping.state_dict()))
+            if stopping.patience < sys.maxsize or stopping.state_key not in self._stopping:
+                self._stopping[stopping.state_key] = deepcopy(stopping.state_dict())
 
     def hold(self, trainer: Trainer) -> None:
         """Hold the choice back.

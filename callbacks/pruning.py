@@ -25,7 +25,7 @@ from stark.scores.score import Score, check_score
 from stark.scores.scoring import score_units
 from stark.scores.unit_scores import UnitScores
 
-__all__ = ["Pruning", "log_pruning"]
+__all__ = ["Pruning", "log_pruning", "removed_text"]
 
 
 class Pruning(Callback):
@@ -123,8 +123,22 @@ def log_pruning(before: KeptUnits, after: KeptUnits, sparsity: float) -> None:
         after: Units of the pruned model.
         sparsity: The requested fraction.
     """
+    rank_zero_info(f"Pruning: requested sparsity {sparsity:g}; {removed_text(before, after)}")
+
+
+def removed_text(before: KeptUnits, after: KeptUnits) -> str:
+    """The fractions of units that were removed, as text.
+
+    Args:
+        before: Units of the model before pruning.
+        after: Units of the pruned model.
+
+    Examples:
+        >>> removed_text(KeptUnits(((0, 1),), ((0, 1, 2, 3),)), KeptUnits(((0,),), ((0, 1, 2),)))
+        'heads 0.500, neurons 0.250'
+    """
     heads, neurons = (
         1 - sum(map(len, kept)) / max(sum(map(len, had)), 1)
         for had, kept in ((before.heads, after.heads), (before.neurons, after.neurons))
     )
-    rank_zero_info(f"Pruning: requested sparsity {sparsity:g}; heads {heads:.3f}, neurons {neurons:.3f}")
+    return f"heads {heads:.3f}, neurons {neurons:.3f}"

@@ -48,9 +48,10 @@ def cut_student(
         nn.Module.to(model, trainer.strategy.root_device)
         scores = score_units(model, batches, [score], reduction=settings.scoring.reduction, problem=problem)
         scores.save(folder / STUDENT_SCORES)
-        original, budget = load_classifier(dense), budget_of(settings, "student")
+        original, budget = None if start == dense else load_classifier(dense), budget_of(settings, "student")
+        before = kept_units(original or model)
         model = shrink_(model, choose_units(model, score, scores, sparsity, budget, student.round_to, original))
-        log_pruning(kept_units(original), kept_units(model), sparsity)
+        log_pruning(before, kept_units(model), sparsity)
         if student.refit:
             model = refit_(settings, model, start)
     save_model(model, folder / MODEL, load_tokenizer(start))

@@ -289,3 +289,12 @@ def test_impossible_settings_are_refused(settings, message):
 def test_a_foreign_module_is_refused(tmp_path):
     with pytest.raises(TypeError, match="GradualPruning needs a ClassificationModule, got LightningModule"):
         GradualPruning(0.5).setup(make_trainer(tmp_path), LightningModule(), "fit")
+
+
+def test_a_second_fit_has_the_patience_of_its_own_trainer(tiny_task, tmp_path):
+    gradual, found = GradualPruning(**GRADUAL), []
+    for patience in (2, 5):
+        trainer = make_trainer(tmp_path / str(patience), [gradual], patience=patience)
+        fit(trainer, tiny_task.distillation(), tiny_task.data())
+        found.append((trainer.early_stopping_callback.patience, trainer.checkpoint_callback.save_top_k))
+    assert found == [(2, 1), (5, 1)]
