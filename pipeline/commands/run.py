@@ -36,6 +36,8 @@ __all__ = ["command", "parser", "read_settings"]
 
 _log = logging.getLogger(__name__)
 
+# Baselines that are made of the dense teacher; all others have as many students as there are sparse teachers.
+_WITHOUT_CANDIDATES: tuple[Baseline, ...] = (SIMPLE, "no_teacher", "teacher_assistant")
 _MOST_SEED = 2**32 - 1
 
 
@@ -141,6 +143,12 @@ def _checked(parsed: Namespace, options: RunOptions) -> RunSettings:
         raise StarkError(
             f"teacher.sparsities are {parts['teacher'].sparsities}, but student.path_teaches makes the students on the "
             "path the teachers: set teacher.sparsities to []"
+        )
+    needing = [name for name in parsed.baselines if name not in _WITHOUT_CANDIDATES]
+    if needing and not any(parts["teacher"].sparsities):
+        raise StarkError(
+            f"baselines contain {', '.join(needing)}, for comparison with sparse teachers, but teacher.sparsities are "
+            f"{parts['teacher'].sparsities}: name some, such as [0.1,0.2], or leave these baselines out"
         )
     if parts["student"].path and "teacher_assistant" in parsed.baselines:
         raise StarkError(

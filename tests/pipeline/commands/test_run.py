@@ -156,3 +156,13 @@ def test_ids_of_the_hub_and_names_of_tasks_are_no_files(tmp_path, monkeypatch):
     (tmp_path / "rte").mkdir()
     settings, *_ = read_settings(NEEDED)
     assert (settings.model_name_or_path, settings.data["task"], settings.data["data_dir"]) == ("bert", "rte", None)
+
+
+@pytest.mark.parametrize("sparsities", ["[]", "[0.0]"])
+def test_baselines_that_would_have_no_student_are_refused(sparsities):
+    command = [*NEEDED, "--teacher.sparsities", sparsities, "--baselines"]
+    message = r"baselines contain random, dense_teacher_best_of_k, for comparison with sparse teachers, but"
+    with pytest.raises(ValueError, match=message):
+        read_settings([*command, "[simple,random,no_teacher,dense_teacher_best_of_k]"])
+    settings, *_ = read_settings([*command, "[simple,no_teacher,teacher_assistant]"])
+    assert settings.teacher.sparsities == [float(value) for value in sparsities.strip("[]").split(",") if value]
