@@ -47,19 +47,24 @@ if TYPE_CHECKING:
     from stark.pruning import choose_units, prune_
     from stark.refitting import refit_
     from stark.scores.expressiveness import Expressiveness
+    from stark.scores.fisher import Fisher
     from stark.scores.friendliness import Friendliness, KLFriendliness, SignedFriendliness
     from stark.scores.imitation import Imitation
     from stark.scores.knowledgeableness import Knowledgeableness
     from stark.scores.magnitude import Magnitude
+    from stark.scores.movement import Movement
     from stark.scores.random import Random
-    from stark.scores.score import Distilled, GradientScore, Score, Taught
+    from stark.scores.score import ActivationScore, Distilled, GradientScore, Score, Taught
     from stark.scores.scoring import score_units
+    from stark.scores.taylor import SignedExpressiveness, Taylor
     from stark.scores.unit_scores import UnitScores
+    from stark.scores.wanda import Wanda
 else:
     __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "DIST",
+    "ActivationScore",
     "AttentionMaps",
     "Budget",
     "Classification",
@@ -69,6 +74,7 @@ __all__ = [
     "EncoderFamily",
     "EncoderLayer",
     "Expressiveness",
+    "Fisher",
     "Friendliness",
     "GradientScore",
     "HiddenStates",
@@ -85,6 +91,7 @@ __all__ = [
     "Magnitude",
     "MiniLM",
     "MiniLMv2",
+    "Movement",
     "Outputs",
     "PatientKD",
     "Problem",
@@ -93,16 +100,19 @@ __all__ = [
     "Regression",
     "ReverseKL",
     "Score",
+    "SignedExpressiveness",
     "SignedFriendliness",
     "SoftTargets",
     "StandardizedLogits",
     "StarkError",
     "SymmetricKL",
     "Taught",
+    "Taylor",
     "UnitMasks",
     "UnitScores",
     "UnitValues",
     "Units",
+    "Wanda",
     "WeightedSum",
     "choose_units",
     "count_parameters",

@@ -14,7 +14,7 @@ from stark.scores.friendliness import Friendliness, KLFriendliness, SignedFriend
 from stark.scores.knowledgeableness import Knowledgeableness
 from stark.scores.magnitude import Magnitude
 from stark.scores.random import Random
-from stark.scores.score import GradientScore, Score, check_score, check_teacher_score
+from stark.scores.score import DataScore, Score, check_score, check_teacher_score
 
 __all__ = [
     "RANKINGS",
@@ -124,14 +124,14 @@ def score_of(settings: RunSettings, teacher: Candidate | RankedTeacher) -> Score
     return teacher_score(settings) if teacher.lam is None else Knowledgeableness(teacher.lam)
 
 
-def extra_parts(settings: RunSettings) -> dict[str, list[GradientScore]]:
-    """The gradients that the run's baselines need in addition to those of the candidates' score.
+def extra_parts(settings: RunSettings) -> dict[str, list[DataScore]]:
+    """The sums over data that the run's baselines need in addition to those of the candidates' score.
 
     Args:
         settings: The run's settings.
 
     Returns:
-        Parts of the score by the baseline's key in `RANKINGS`, only for baselines that need additional gradients.
+        Parts of the score by the baseline's key in `RANKINGS`, only for baselines that need additional sums.
     """
     known = {type(part) for part in teacher_score(settings).parts}
     asked = {ranking: list(RANKINGS[ranking]().parts) for ranking in settings.baselines if ranking in RANKINGS}

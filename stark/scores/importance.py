@@ -15,8 +15,8 @@ from torch import Tensor
 __all__ = ["UnitReduction", "batch_importance", "normalize_per_layer"]
 
 
-UnitReduction = Literal["example", "batch", "signed"]
-"""A `ScoreReduction`, or ``signed``, which only a baseline uses."""
+UnitReduction = Literal["example", "batch", "signed", "squared"]
+"""A `ScoreReduction`, or one that belongs to a single score."""
 
 _EPSILON = 1e-7  # GeneZC/StarK run_pruning.py: score / (norm + 1e-7)
 
@@ -28,7 +28,7 @@ def batch_importance(grad_BU: Tensor, reduction: UnitReduction = "example") -> T
     size, order and padding. ``batch``: $|\frac{1}{B}\sum_b g_b|$, the absolute gradient of the batch-mean loss,
     as in the released code. ``signed``: $-\sum_b g_b$, to first order how much the sum of the losses grows if the
     unit is removed; negative if the sum becomes smaller. A unit's importance is the sum of these parts over the
-    batches.
+    batches. ``squared``: $\sum_b g_b^2$, the diagonal of the empirical Fisher information.
 
     Source: the paper's equations of expressiveness and friendliness; GeneZC/StarK `run_pruning.py`,
     `run_sparsification.py` (``batch``). Deviation: ``example`` is our default.
@@ -50,6 +50,8 @@ def batch_importance(grad_BU: Tensor, reduction: UnitReduction = "example") -> T
     grad_BU = grad_BU.to(torch.float64)
     if reduction == "signed":
         return -grad_BU.sum(0)
+    if reduction == "squared":
+        return grad_BU.square().sum(0)
     return grad_BU.abs().sum(0) if reduction == "example" else grad_BU.mean(0).abs()
 
 

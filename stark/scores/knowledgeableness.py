@@ -11,7 +11,7 @@ from stark.encoders.units import UnitValues
 from stark.errors import StarkError
 from stark.scores.expressiveness import Expressiveness
 from stark.scores.friendliness import Friendliness
-from stark.scores.score import GradientScore, Score, check_teacher_score
+from stark.scores.score import DataScore, Score, check_teacher_score
 from stark.scores.unit_scores import UnitScores
 
 __all__ = ["Knowledgeableness", "knowledgeableness", "score_or_lam"]
@@ -36,7 +36,7 @@ class Knowledgeableness(Score):
         self.lam = lam
 
     @property
-    def parts(self) -> Sequence[GradientScore]:
+    def parts(self) -> Sequence[DataScore]:
         """Expressiveness and friendliness."""
         return (Expressiveness(), Friendliness())
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from stark.encoders.units import UnitValues
@@ -19,7 +19,17 @@ from stark.problems.problem import Problem
 from stark.scores.importance import UnitReduction
 from stark.scores.unit_scores import UnitScores
 
-__all__ = ["Compared", "Distilled", "GradientScore", "Score", "Taught", "check_score", "check_teacher_score"]
+__all__ = [
+    "ActivationScore",
+    "Compared",
+    "DataScore",
+    "Distilled",
+    "GradientScore",
+    "Score",
+    "Taught",
+    "check_score",
+    "check_teacher_score",
+]
 
 
 class Distilled(NamedTuple):
@@ -53,8 +63,9 @@ Compared = Distilled | Taught
 class Score(ABC):
     """A score of units: how important each head and each neuron is for a model.
 
-    A new score is a subclass in a separate file: of `GradientScore`, if it comes from the gradients of a loss, or of
-    this class, if it comes from the weights or mixes other scores. The scores of student and teacher are both chosen
+    A new score is a subclass in a separate file: of `GradientScore`, if it comes from the gradients of a loss, of
+    `ActivationScore`, if it comes from what the units compute, or of this class, if it comes from the weights or mixes
+    other scores. The scores of student and teacher are both chosen
     by ``class_path`` and ``init_args``.
     """
 
@@ -69,8 +80,8 @@ class Score(ABC):
         return f"{type(self).__name__}({settings})"
 
     @property
-    def parts(self) -> Sequence[GradientScore]:
-        """The gradient scores that it is computed from, which need a pass over data; none by default."""
+    def parts(self) -> Sequence[DataScore]:
+        """The scores that it is computed from and that need a pass over data; none by default."""
         return ()
 
     @abstractmethod
@@ -111,11 +122,8 @@ class Score(ABC):
         """
 
 
-class GradientScore(Score):
-    """A score from the gradients of a loss with respect to masks fixed at 1; see `batch_importance`."""
-
-    #: How gradients become importance; None means the reduction that the run uses.
-    reduction: UnitReduction | None = None
+class DataScore(Score):
+    """A score that is a sum over rows of data."""
 
     @property
     def name(self) -> str:
@@ -129,9 +137,28 @@ class GradientScore(Score):
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(self).__name__).lower()
 
     @property
-    def parts(self) -> Sequence[GradientScore]:
+    def parts(self) -> Sequence[DataScore]:
         """The score itself."""
         return (self,)
+
+    def values(self, model: PreTrainedModel, scores: UnitScores) -> UnitValues:
+        """The score's sums, each layer divided by its norm.
+
+        Args:
+            model: Not used.
+            scores: Scores that include this one.
+
+        Returns:
+            The values.
+        """
+        return scores.normalized(self.name)
+
+
+class GradientScore(DataScore):
+    """A score from the gradients of a loss with respect to masks fixed at 1; see `batch_importance`."""
+
+    #: How gradients become importance; None means the reduction that the run uses.
+    reduction: UnitReduction | None = None
 
     @abstractmethod
     def losses(self, problem: Problem, outputs: Outputs, batch: Batch, distilled: Compared | None) -> Tensor:
@@ -148,17 +175,24 @@ class GradientScore(Score):
             Losses ``(batch,)``.
         """
 
-    def values(self, model: PreTrainedModel, scores: UnitScores) -> UnitValues:
-        """The score's sums, each layer divided by its norm.
+
+class ActivationScore(DataScore):
+    """A score from the inputs of the output projections: the contexts of heads and the activations of neurons."""
+
+    @abstractmethod
+    def importances(self, inputs: Tensor, output: nn.Linear) -> Tensor:
+        """The importance of each input of an output projection, as a sum over tokens.
+
+        A head's importance is the sum over its inputs; a neuron has one.
 
         Args:
-            model: Not used.
-            scores: Scores that include this one.
+            inputs: Inputs of the tokens that are not padding, ``(tokens, in_features)``. In the last layer of a family
+                whose classification head reads only the first token, these are the first tokens.
+            output: The attention output, or the second linear of the FFN.
 
         Returns:
-            The values.
+            Shape ``(in_features,)``.
         """
-        return scores.normalized(self.name)
 
 
 def check_score(score: Score, of: str, *, has_teacher: bool = False) -> Score:

@@ -1,15 +1,16 @@
-"""The pass over data that scores units: gradients of masks fixed at 1, for several scores from one forward pass."""
+"""The pass over data that scores units, for several scores from one forward pass."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from stark.choices import ScoreReduction
+from stark.encoders.families.table import family_of
 from stark.encoders.layers import encoder_layers
 from stark.encoders.masking import unit_masks
 from stark.encoders.units import UnitMasks
@@ -20,7 +21,7 @@ from stark.problems.problem import Problem
 from stark.problems.table import problem_of
 from stark.processes import all_gather, processes
 from stark.scores.importance import batch_importance
-from stark.scores.score import Compared, Distilled, GradientScore, Score, Taught
+from stark.scores.score import ActivationScore, Compared, DataScore, Distilled, GradientScore, Score, Taught
 from stark.scores.unit_scores import UnitScores
 from stark.storage import hash_tensors
 
@@ -38,8 +39,8 @@ def score_units(
 ) -> UnitScores:
     """Score every head and neuron by the parts of some scores, from one forward pass of each model.
 
-    Only mask gradients are computed. The models run in eval mode and are restored afterwards. If no score has parts, no
-    batch is read.
+    Gradient scores are computed with masks fixed at 1; no other gradients are computed. The models run in eval mode and
+    are restored afterwards. If no score has parts, no batch is read.
 
     The processes of a run share the batches: each of n processes computes every n-th batch, and all add the results of
     all processes in the order of the batches. So the sums equal those of a single process, bit for bit. All processes
@@ -92,9 +93,9 @@ def score_units(
     )
 
 
-def _parts_of(scores: Sequence[Score], distilled: Compared | None) -> list[GradientScore]:
+def _parts_of(scores: Sequence[Score], distilled: Compared | None) -> list[DataScore]:
     """The parts of the scores, each of them once."""
-    found: dict[str, GradientScore] = {}
+    found: dict[str, DataScore] = {}
     for score in scores:
         for part in score.parts:
             if part.needs_student and not isinstance(distilled, Distilled):
@@ -140,7 +141,7 @@ def _score_batch(
     model: PreTrainedModel,
     problem: Problem,
     batch: Batch,
-    parts: Sequence[GradientScore],
+    parts: Sequence[DataScore],
     distilled: Compared | None,
     reduction: ScoreReduction,
     sizes: list[int],
@@ -148,14 +149,61 @@ def _score_batch(
 ) -> Tensor:
     """A batch's part of the sums of all parts and layers, concatenated, on a device: ``(parts * units,)``."""
     inputs = batch["input_ids"]
+    gradient_parts = [part for part in parts if isinstance(part, GradientScore)]
     # A mask per example costs no time and separates the examples' gradients in one backward pass.
-    masks = [torch.ones(len(inputs), n, device=inputs.device, dtype=model.dtype, requires_grad=True) for n in sizes]
+    masks = [
+        torch.ones(len(inputs), n, device=inputs.device, dtype=model.dtype, requires_grad=bool(gradient_parts))
+        for n in sizes
+    ]
     split = len(sizes) // 2
-    with unit_masks(model, UnitMasks(masks[:split], masks[split:])):
+    activation_parts = [part for part in parts if isinstance(part, ActivationScore)]
+    with ExitStack() as stack:
+        seen = stack.enter_context(_inputs_of_outputs(model)) if activation_parts else {}
+        if gradient_parts:
+            stack.enter_context(unit_masks(model, UnitMasks(masks[:split], masks[split:])))
         outputs = outputs_of(model, batch, *_asked(distilled))
-    added: list[Tensor] = []
-    for number, part in enumerate(parts, start=1):
+    added: dict[str, list[Tensor]] = {}
+    for number, part in enumerate(gradient_parts, start=1):
         loss = part.losses(problem, outputs, batch, distilled).sum()
-        gradients = torch.autograd.grad(loss, masks, retain_graph=number < len(parts))
-        added += [batch_importance(gradient.to(device), part.reduction or reduction) for gradient in gradients]
-    return torch.cat(added)
+        gradients = torch.autograd.grad(loss, masks, retain_graph=number < len(gradient_parts))
+        added[part.name] = [
+            batch_importance(gradient.to(device), part.reduction or reduction) for gradient in gradients
+        ]
+    for activation in activation_parts:
+        added[activation.name] = _activation_sums(model, batch, activation, seen, sizes, device)
+    return torch.cat([sums for part in parts for sums in added[part.name]])
+
+
+@contextmanager
+def _inputs_of_outputs(model: PreTrainedModel) -> Iterator[dict[nn.Module, Tensor]]:
+    """The inputs of all output projections; they are there when the model was called inside the context."""
+    seen: dict[nn.Module, Tensor] = {}
+    with ExitStack() as stack:
+        for layer in encoder_layers(model):
+            for output in (layer.attention_output, layer.ffn_out):
+                hook = output.register_forward_pre_hook(
+                    lambda module, inputs: seen.update({module: inputs[0].detach()})
+                )
+                stack.callback(hook.remove)
+        yield seen
+
+
+def _activation_sums(
+    model: PreTrainedModel,
+    batch: Batch,
+    part: ActivationScore,
+    seen: Mapping[nn.Module, Tensor],
+    sizes: Sequence[int],
+    device: torch.device,
+) -> list[Tensor]:
+    """The sums of a part over the tokens of a batch: of the heads of all layers, and of their neurons."""
+    layers = encoder_layers(model)
+    outputs = [(layer.attention_output, layer.head_size) for layer in layers] + [(layer.ffn_out, 1) for layer in layers]
+    tokens = batch.get("attention_mask", torch.ones_like(batch["input_ids"])).bool()
+    lasts = {layers[-1].attention_output, layers[-1].ffn_out} if family_of(model).lean_last_layer else set()
+    sums = []
+    for (output, width), size in zip(outputs, sizes, strict=True):
+        length = 1 if output in lasts else tokens.shape[1]
+        inputs = seen[output][:, :length][tokens[:, :length]].to(device, torch.float64)
+        sums.append(part.importances(inputs, output).to(device, torch.float64).view(size, width).sum(-1))
+    return sums

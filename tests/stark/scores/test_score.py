@@ -4,20 +4,27 @@ import pytest
 
 from stark.errors import StarkError
 from stark.scores.expressiveness import Expressiveness
+from stark.scores.fisher import Fisher
 from stark.scores.friendliness import Friendliness, KLFriendliness, SignedFriendliness
 from stark.scores.knowledgeableness import Knowledgeableness
 from stark.scores.magnitude import Magnitude
 from stark.scores.random import Random
 from stark.scores.score import check_score
+from stark.scores.taylor import SignedExpressiveness, Taylor
 from stark.scores.unit_scores import UnitScores
+from stark.scores.wanda import Wanda
 from tests.tiny import scores_against, tiny_batch, tiny_classifier
 
-ALL = [Expressiveness(), Friendliness(), SignedFriendliness(), KLFriendliness(), Magnitude(), Random(1)]
+ALL = [
+    *(Expressiveness(), Friendliness(), SignedFriendliness(), KLFriendliness(), Magnitude(), Random(1)),
+    *(Fisher(), SignedExpressiveness(), Taylor(), Wanda()),
+]
 
 
 def test_names_are_those_of_files_and_baselines():
     names = [part.name for score in ALL for part in score.parts]
-    assert names == ["expressiveness", "friendliness", "signed_friendliness", "kl_friendliness"]
+    assert names[:4] == ["expressiveness", "friendliness", "signed_friendliness", "kl_friendliness"]
+    assert names[4:] == ["fisher", "signed_expressiveness", "taylor", "wanda"]
     assert [part.name for part in Knowledgeableness().parts] == names[:2]
 
 
