@@ -5,6 +5,7 @@ Masks: 1 keeps, 0 drops; one boolean tensor per layer. Sparsity: the fraction of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -36,7 +37,7 @@ def rank_units(scores: Sequence[Tensor]) -> Tensor:
     return torch.argsort(torch.cat(list(scores)), stable=True)
 
 
-def masks_at_sparsity(scores: Sequence[Tensor], sparsity: float) -> list[Tensor]:
+def masks_at_sparsity(scores: Sequence[Tensor], sparsity: float, floor: float = 0.0) -> list[Tensor]:
     """Drop the lowest ``round(sparsity * units)`` units, counted over all layers together.
 
     Masks are nested: what a sparsity drops, every higher sparsity drops as well.
@@ -46,22 +47,38 @@ def masks_at_sparsity(scores: Sequence[Tensor], sparsity: float) -> list[Tensor]
     Args:
         scores: One tensor ``(U,)`` per layer.
         sparsity: Fraction of all units to remove, in [0, 1).
+        floor: Fraction of its units that each layer keeps at least, rounded up, at most ``1 - sparsity``.
 
     Returns:
         One boolean mask ``(U,)`` per layer.
 
     Raises:
-        StarkError: If the sparsity lies outside [0, 1).
+        StarkError: If the sparsity lies outside [0, 1), or layers keep more than it allows.
 
     Examples:
         >>> masks_at_sparsity([torch.tensor([0.3, 0.1]), torch.tensor([0.2, 0.4])], 0.5)
         [tensor([ True, False]), tensor([False,  True])]
+        >>> masks_at_sparsity([torch.tensor([0.4, 0.3]), torch.tensor([0.1, 0.2])], 0.5, floor=0.5)
+        [tensor([ True, False]), tensor([False,  True])]
     """
     check_sparsity(sparsity)
-    order = rank_units(scores)
+    order = rank_units([_protected(score, floor) for score in scores] if floor else scores)
+    dropped = round(sparsity * order.numel())
+    least = sum(math.ceil(floor * score.numel()) for score in scores)
+    if least > order.numel() - dropped:
+        raise StarkError(
+            f"floor is {floor:g}, by which the layers keep {least} of {order.numel()} heads or neurons, and sparsity "
+            f"{sparsity:g} leaves {order.numel() - dropped}: lower one of them"
+        )
     flat = torch.ones_like(order, dtype=torch.bool)
-    flat[order[: round(sparsity * order.numel())]] = False
+    flat[order[:dropped]] = False
     return list(flat.split([score.numel() for score in scores]))
+
+
+def _protected(score: Tensor, floor: float) -> Tensor:
+    """The scores of a layer, of which the highest are infinite, so that they are removed last."""
+    best = torch.argsort(score, stable=True)[score.numel() - math.ceil(floor * score.numel()) :]
+    return score.index_fill(0, best, torch.inf)
 
 
 def round_masks(masks: Sequence[Tensor], scores: Sequence[Tensor], round_to: int) -> list[Tensor]:
