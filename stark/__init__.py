@@ -11,6 +11,9 @@ from stark.storage.lazy import lazy_names
 
 if TYPE_CHECKING:
     from stark.budgets.budget import Budget, Units
+    from stark.budgets.cost import CostBudget, UnitCosts
+    from stark.budgets.flops import FLOPs
+    from stark.budgets.parameters import Parameters
     from stark.encoders.cutting import shrink_, shrink_to_
     from stark.encoders.families.table import family_of, register_family
     from stark.encoders.family import EncoderFamily, EncoderLayer
@@ -69,11 +72,13 @@ __all__ = [
     "Budget",
     "Classification",
     "ContextualKD",
+    "CostBudget",
     "DecoupledKD",
     "Distilled",
     "EncoderFamily",
     "EncoderLayer",
     "Expressiveness",
+    "FLOPs",
     "Fisher",
     "Friendliness",
     "GradientScore",
@@ -93,6 +98,7 @@ __all__ = [
     "MiniLMv2",
     "Movement",
     "Outputs",
+    "Parameters",
     "PatientKD",
     "Problem",
     "Projections",
@@ -108,6 +114,7 @@ __all__ = [
     "SymmetricKL",
     "Taught",
     "Taylor",
+    "UnitCosts",
     "UnitMasks",
     "UnitScores",
     "UnitValues",

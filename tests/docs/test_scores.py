@@ -9,7 +9,7 @@ from pipeline.parsing.objects import build
 from tests.docs.pages import BLOCK, DOCS
 
 PAGE = (DOCS / "scores.md").read_text(encoding="utf-8")
-INTERFACES = {stark.Score, stark.ActivationScore, stark.GradientScore, stark.Budget}
+INTERFACES = {stark.Score, stark.ActivationScore, stark.GradientScore, stark.Budget, stark.CostBudget}
 
 
 def offered(of):

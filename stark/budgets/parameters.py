@@ -1,0 +1,33 @@
+"""Parameters: the budget that counts the weights of the encoder's layers."""
+
+from __future__ import annotations
+
+from stark.budgets.cost import CostBudget, UnitCosts
+from stark.encoders.family import EncoderLayer
+
+__all__ = ["Parameters"]
+
+
+class Parameters(CostBudget):
+    """Counts parameters of units: the sparsity is a fraction of the weights and biases that belong to heads or neurons.
+
+    Embeddings, LayerNorms and the biases after heads and neurons are not removed, and do not count.
+
+    Examples:
+        ```yaml
+        student: {sparsity: 0.7, budget: stark.Parameters}
+        ```
+    """
+
+    def unit_costs(self, layer: EncoderLayer) -> UnitCosts:
+        """Numbers of parameters.
+
+        Args:
+            layer: The layer.
+
+        Returns:
+            Parameters of a head, and of a neuron.
+        """
+        rows = sum(linear.in_features + (linear.bias is not None) for linear in (layer.query, layer.key, layer.value))
+        head = layer.head_size * (rows + layer.attention_output.out_features)
+        return UnitCosts(head, layer.ffn_in.in_features + (layer.ffn_in.bias is not None) + layer.ffn_out.out_features)
