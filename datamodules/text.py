@@ -214,6 +214,16 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
         is_labelled = self.task.problem.is_labelled(tokens.fields["labels"])
         return self._splits.texts(split).select(tokens.fields["idx"][is_labelled].sort().values.tolist())
 
+    def training_texts(self) -> list[str]:
+        """Return all texts of train and of the files without labels, in their order, those of the selection part, too.
+
+        Raises:
+            StarkError: A file has changed since the rows were loaded.
+        """
+        parts = ["train", *(["unlabelled"] if self.unlabelled_files else [])]
+        columns = [column for rows in map(self._splits.texts, parts) for column in (rows.text_a, rows.text_b)]
+        return [text for column in columns if column is not None for text in column]
+
     def digest(self, split: str) -> str:
         """Return a digest of a split's content, independent of its path; for a loaded split of the loaded content.
 

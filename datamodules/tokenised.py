@@ -98,15 +98,15 @@ class TokenisedSplits:
         return self.read[split]
 
     def texts(self, split: str) -> Rows:
-        """Read the texts and labels of a split.
+        """Read the texts of a split, and its labels if it has some.
 
         Args:
-            split: "train", "dev" or "test".
+            split: Name of the split.
 
         Raises:
             StarkError: The content is no longer that of the tokenised rows.
         """
-        read = self._source.rows(split)
+        read = self._source_of(split).rows(split)
         if read.digest != self.digest(split):
             raise StarkError(f"{self.place(split)} changed: give the same command again")
         return read

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -139,13 +140,16 @@ def check_labels(folder: Path, task: Task) -> None:
         )
 
 
-def data_of(folder: Path, task: str | None = None, data_dir: str | None = None) -> GLUEDataModule:
-    """The data module with the dev rows that a model is evaluated on.
+def data_of(
+    folder: Path, task: str | None = None, data_dir: str | None = None, unlabelled: Sequence[str] = ()
+) -> GLUEDataModule:
+    """The data module with the dev rows that a model is evaluated on, and with the rows of its training.
 
     Args:
         folder: Folder of a model or of an exported model; its tokenizer is used.
         task: The task; None for the run's task.
         data_dir: Folder of the task's data; None for that of the run.
+        unlabelled: Files of rows without labels, in addition to those of the run.
 
     Returns:
         The data module, with the maximum length and the segment ids of the model's training.
@@ -174,7 +178,14 @@ def data_of(folder: Path, task: str | None = None, data_dir: str | None = None) 
     inputs = ModelInputs.read(config)
     known = values if inputs is None else vars(inputs)
     shape = {key: known[key] for key in _SHAPE if key in known}
-    data = GLUEDataModule(name, data_dir or place, str(folder), cache_dir=values.get("cache_dir"), **shape)
+    data = GLUEDataModule(
+        name,
+        data_dir or place,
+        str(folder),
+        cache_dir=values.get("cache_dir"),
+        unlabelled=[*(values.get("unlabelled") or ()), *unlabelled],
+        **shape,
+    )
     check_labels(folder, data.task)
     check_inputs(config, data.tokenizer, data.max_length, is_pair=data.is_pair, where=str(folder))
     if data.data_dir is not None or is_description(name):  # otherwise the data are on the hub

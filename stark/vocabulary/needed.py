@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -11,12 +12,14 @@ from transformers import PreTrainedTokenizerFast
 
 from stark.errors import StarkError
 
-__all__ = ["needed_tokens"]
+__all__ = ["needed_tokens", "with_frequent_tokens"]
 
 Spec = Mapping[str, Any]
 """The part ``model`` of a tokenizer.json."""
 
 _BATCH = 1000
+# Tokens of BERT that no text has.
+_UNUSED = re.compile(r"\[unused[0-9]+\]")
 # The mark of a word's beginning in tokenizers that were made with SentencePiece.
 _WORD_START = "▁"
 
@@ -57,6 +60,27 @@ def needed_tokens(tokenizer: PreTrainedTokenizerFast, texts: Iterable[str]) -> l
         for row in tokenizer(distinct[start : start + _BATCH], add_special_tokens=False, truncation=False)["input_ids"]:
             ids.update(row)
     return sorted(ids | _KINDS[kind](spec, tokenizer, distinct))
+
+
+def with_frequent_tokens(tokenizer: PreTrainedTokenizerFast, keep: Sequence[int], number: int) -> list[int]:
+    """More tokens than a corpus needs: the first ones of the vocabulary in addition.
+
+    Vocabularies of WordPiece are ordered by frequency, those of byte pair encoding by their merges, and those of
+    unigram models by probability, so that the first tokens are the most frequent ones in the tokenizer's own corpus.
+
+    Args:
+        tokenizer: The tokenizer.
+        keep: Ids of the tokens that are needed, ascending, from `needed_tokens`.
+        number: Number of tokens that are kept at least, as far as the vocabulary has as many.
+
+    Returns:
+        Ids, ascending; the same ones if they are enough already.
+    """
+    known, others = set(keep), list[int]()
+    for token, place in sorted(tokenizer.get_vocab().items(), key=lambda entry: entry[1]):
+        if place not in known and not _UNUSED.fullmatch(token):
+            others.append(place)
+    return sorted([*keep, *others[: max(number - len(keep), 0)]])
 
 
 def _of_wordpiece(spec: Spec, tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> set[int]:

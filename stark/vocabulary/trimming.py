@@ -17,9 +17,10 @@ from stark.encoders.families.table import family_of
 from stark.errors import StarkError
 from stark.model_folders.model_folder import load_tokenizer
 
-__all__ = ["trim_embeddings_", "trim_tokenizer"]
+__all__ = ["count_changed", "trim_embeddings_", "trim_tokenizer"]
 
 _FILE = "tokenizer.json"
+_BATCH = 1000
 
 
 def trim_tokenizer(tokenizer: PreTrainedTokenizerFast, keep: Sequence[int]) -> PreTrainedTokenizerFast:
@@ -96,6 +97,32 @@ def trim_embeddings_(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedM
         if name.endswith("_token_id") and isinstance(value, int):
             setattr(config, name, new.get(value))
     return model
+
+
+def count_changed(
+    tokenizer: PreTrainedTokenizerFast,
+    trimmed: PreTrainedTokenizerFast,
+    keep: Sequence[int],
+    texts: Sequence[str],
+) -> int:
+    """The number of texts that a trimmed tokenizer splits into other tokens.
+
+    Args:
+        tokenizer: The tokenizer with all tokens.
+        trimmed: The tokenizer with some of them.
+        keep: Their ids.
+        texts: The texts.
+
+    Returns:
+        A number of texts; 0 for the corpus that the tokens were chosen for.
+    """
+    changed = 0
+    for start in range(0, len(texts), _BATCH):
+        before, after = (
+            one(list(texts[start : start + _BATCH]), truncation=False)["input_ids"] for one in (tokenizer, trimmed)
+        )
+        changed += sum(old != [keep[number] for number in new] for old, new in zip(before, after, strict=True))
+    return changed
 
 
 def _trim_model_(spec: dict[str, Any], new: Mapping[int, int]) -> None:

@@ -668,3 +668,15 @@ def test_a_row_without_a_label_is_not_among_labelled_texts(tmp_path, make, token
     (tmp_path / "train.csv").write_text("text,label\n" + "another,good\nbad film,bad\n" * 20)
     with pytest.raises(ValueError, match="the train split of task 'own' changed"):
         data.labelled_texts("train")
+
+
+def test_training_texts_are_all_of_train_and_of_the_files_without_labels(tmp_path, make):
+    (tmp_path / "train.csv").write_text("text,label\n" + "a film,good\nno label,\nbad film,bad\n" * 10)
+    (tmp_path / "dev.csv").write_text("text,label\nx,good\ny,bad\n")
+    (tmp_path / "more.csv").write_text("text\none more\n")
+    (tmp_path / "even_more.csv").write_text("text\nand another\n")
+    (tmp_path / "own.yaml").write_text(
+        "train: train.csv\ndev: dev.csv\nunlabelled: [more.csv]\ntext: text\nlabel: label\n"
+    )
+    data = make(task=str(tmp_path / "own.yaml"), data_dir=None, unlabelled=[str(tmp_path / "even_more.csv")])
+    assert data.training_texts() == ["a film", "no label", "bad film"] * 10 + ["one more", "and another"]

@@ -19,6 +19,7 @@ LEAST = {
     "report": (None, ["runs/r"]),
     "sample-data": (None, ["d"]),
     "serve": ("pipeline.deploy.serve", ["m"]),
+    "trim": ("pipeline.deploy.trim", ["m"]),
 }
 
 
@@ -46,7 +47,7 @@ def test_each_option_that_it_asks_for_is_there(name):
     assert {option for option in asked if option not in parsed} == set()
 
 
-@pytest.mark.parametrize("name", ["card", "export", "predict-file", "push", "serve"])
+@pytest.mark.parametrize("name", ["card", "export", "predict-file", "push", "serve", "trim"])
 def test_the_work_is_given_its_options(name, monkeypatch):
     work, least = LEAST[name]
     seen = []

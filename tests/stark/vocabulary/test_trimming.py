@@ -9,7 +9,7 @@ from stark.encoders.cutting import shrink_
 from stark.errors import StarkError
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
 from stark.vocabulary.needed import needed_tokens
-from stark.vocabulary.trimming import trim_embeddings_, trim_tokenizer
+from stark.vocabulary.trimming import count_changed, trim_embeddings_, trim_tokenizer
 from tests.stark.vocabulary.kinds import KINDS, sentences, wordpiece
 from tests.tiny import FAMILIES, random_masks, tiny_batch, tiny_classifier
 
@@ -52,6 +52,13 @@ def test_the_price_of_an_unknown_character_stays():
     assert tokenizer.tokenize("xbc") == ["xb", "c"]
     trimmed = trim_tokenizer(tokenizer, needed_tokens(tokenizer, ["xbc", "bc"]))
     assert trimmed.tokenize("xbc") == ["xb", "c"]
+
+
+def test_texts_that_are_split_differently_are_counted():
+    tokenizer = wordpiece()
+    keep = needed_tokens(tokenizer, ["good films"])
+    trimmed = trim_tokenizer(tokenizer, keep)
+    assert count_changed(tokenizer, trimmed, keep, ["good films", "films good", "charming", "good"]) == 1
 
 
 def test_the_tokenizer_itself_is_not_changed():
