@@ -27,6 +27,7 @@ commands:
   report       a run as one page with pictures, finished or not
   compare      several runs on one page
   export       a model as ONNX, OpenVINO, torch.export or plain transformers, checked on the data
+  shrink       a trained classifier cut to a size or a latency, with little training or none
   trim         a model without the tokens that its training data do not need
   serve        typed text in the browser, student and teacher side by side
   card         a model card

@@ -28,7 +28,7 @@ ROOMS = {
     ),
     "pipeline": (
         *("parsing", "fits", "execution", "results", "alternatives", "search", "stages", "method", "deploy", "report"),
-        "commands",
+        *("shrinking", "commands"),
     ),
     "datamodules": ("tasks", "sources", "tokens", "batches", "changes"),
 }

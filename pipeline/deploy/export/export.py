@@ -37,7 +37,7 @@ from stark.model_folders.model_folder import load_classifier, load_tokenizer, mo
 from stark.problems.problem import Problem
 from stark.storage import check_output, new_folder, write_checksums
 
-__all__ = ["export", "export_model"]
+__all__ = ["export", "export_model", "megabytes_of", "open_written", "write_form"]
 
 
 _EXTRAS = {
@@ -128,9 +128,9 @@ def export_model(
     data.setup("test")
     with new_folder(place) as temporary:
         made, made_teacher = temporary / "made", temporary / "teacher"
-        _write(model, tokenizer, form, made, int8=int8)
+        write_form(model, tokenizer, form, made, int8=int8)
         if teacher is not None:
-            _write(load_classifier(teacher), load_tokenizer(teacher), form, made_teacher, int8=int8)
+            write_form(load_classifier(teacher), load_tokenizer(teacher), form, made_teacher, int8=int8)
         with step("checking the export on the development set, and measuring its latency"):
             check = _check(model, folder, made, made_teacher if teacher is not None else None, data, form, int8=int8)
         _refuse(check, max_logit_difference, max_score_loss)
@@ -159,9 +159,18 @@ def _teacher_of(folder: Path) -> Path | None:
     return None if teacher is None or not teacher.is_dir() or teacher == folder.resolve() else teacher
 
 
-def _write(
+def write_form(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, form: Format, folder: Path, *, int8: bool
 ) -> None:
+    """Write a model in a format, without checking it; see `export_model`.
+
+    Args:
+        model: The model.
+        tokenizer: Its tokenizer.
+        form: The format.
+        folder: Folder to write.
+        int8: Whether to quantise to 8 bits.
+    """
     if form == "dense":
         save_classifier(dense_form(model), folder, tokenizer)
         return
@@ -216,7 +225,7 @@ def _check(
     int8: bool,
 ) -> Check:
     places = {"after": exported} if teacher is None else {"after": exported, "teacher": teacher}
-    answers = {"before": answer_of(model), **{name: _open(place) for name, place in places.items()}}
+    answers = {"before": answer_of(model), **{name: open_written(place) for name, place in places.items()}}
     batches = list(data.test_dataloader())
     labels = torch.cat([batch["labels"] for batch in batches])
     logits = {name: torch.cat([answer(batch) for batch in batches]) for name, answer in answers.items()}
@@ -239,18 +248,25 @@ def _check(
         score_before=scores["before"],
         logit_difference=difference,
         changed=changed,
-        megabytes=_megabytes(exported),
-        megabytes_before=_megabytes(folder),
+        megabytes=megabytes_of(exported),
+        megabytes_before=megabytes_of(folder),
         latency=found["after"],
         latency_before=found["before"],
         alone=_alone(problem, answers["after"], batches, logits["after"]) if int8 else None,
-        teacher=None if teacher is None else TeacherForm(scores["teacher"], _megabytes(teacher), found["teacher"]),
+        teacher=None if teacher is None else TeacherForm(scores["teacher"], megabytes_of(teacher), found["teacher"]),
         source=model_digest(folder),
     )
 
 
-def _open(folder: Path) -> Answer:
-    """Load an exported model without comparing its checksums, which are written last."""
+def open_written(folder: Path) -> Answer:
+    """Load what `write_form` wrote, without comparing checksums, which are written last.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        The model, as a function from batches to logits.
+    """
     return open_graph(folder) if is_exported(folder) else open_answer(folder)
 
 
@@ -288,7 +304,15 @@ def _refuse(check: Check, max_logit_difference: float, max_score_loss: float) ->
         )
 
 
-def _megabytes(folder: Path) -> float:
+def megabytes_of(folder: Path) -> float:
+    """The size of a folder, with everything in it.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        MB.
+    """
     return round(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6, 2)
 
 

@@ -172,7 +172,11 @@ _OPENERS: dict[str, Callable[[Path], tuple[_Run, list[str]]]] = {
 
 @contextlib.contextmanager
 def quiet_exporters() -> Iterator[None]:
-    """Suppress the exporters' messages in the terminal, and their telemetry."""
+    """Suppress the exporters' messages in the terminal, and their telemetry.
+
+    Some of them add a handler to the root logger, which would change the look of all later messages.
+    """
+    handlers = list(logging.root.handlers)
     # If these variables are set, OpenVINO and NNCF send no telemetry about what they convert.
     telling = {name: os.environ.get(name) for name in ("CI", "NNCF_CI")}
     os.environ.update(dict.fromkeys(telling, "true"))
@@ -185,6 +189,7 @@ def quiet_exporters() -> Iterator[None]:
             yield
     finally:
         logging.disable(logging.NOTSET)
+        logging.root.handlers[:] = handlers
         transformers.logging.set_verbosity(verbosity)
         for name, value in telling.items():
             if value is None:

@@ -19,6 +19,7 @@ LEAST = {
     "report": (None, ["runs/r"]),
     "sample-data": (None, ["d"]),
     "serve": ("pipeline.deploy.serve", ["m"]),
+    "shrink": (None, ["m", "--data", "d.csv"]),
     "trim": ("pipeline.deploy.trim", ["m"]),
 }
 

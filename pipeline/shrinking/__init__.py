@@ -1,0 +1,1 @@
+"""`stark shrink`: a smaller form of a classifier that is trained already."""

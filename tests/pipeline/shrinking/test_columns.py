@@ -1,0 +1,67 @@
+"""Which columns of a file are a model's texts and label."""
+
+import pytest
+
+from pipeline.shrinking.columns import Columns, find_columns
+from stark.errors import StarkError
+
+NAMES = ("bad", "good")
+
+
+def find(tmp_path, content, *, names=NAMES, trained=None, texts=(), label=None, ending="csv"):
+    path = tmp_path / f"rows.{ending}"
+    path.write_text(content)
+    return find_columns(path, names, trained, texts, label)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "codes"),
+    [("bad", "good", ["bad", "good"]), ("0", "1", ["0", "1"]), ("LABEL_1", "LABEL_0", ["LABEL_0", "LABEL_1"])],
+)
+def test_the_label_is_the_column_with_the_models_labels(tmp_path, first, second, codes):
+    found = find(tmp_path, f"id,review,stars\n7,fine film,{first}\n8,dull,{second}\n", texts=("review",))
+    assert found == Columns(("review",), "stars", dict(zip(codes, NAMES, strict=True)))
+
+
+def test_the_text_is_that_of_the_training_or_called_text_or_the_only_other(tmp_path):
+    rows = "sentence,text,y\na,b,bad\nc,d,good\n"
+    assert find(tmp_path, rows, trained=("sentence",)).texts == ("sentence",)
+    assert find(tmp_path, rows).texts == ("text",)
+    assert find(tmp_path, "review,y\na b,bad\nc,good\n").texts == ("review",)
+    assert find(tmp_path, rows, texts=("text",), trained=("sentence",)).texts == ("text",)
+    assert find(tmp_path, "a,b,y\nx,y,bad\n", trained=("a", "b")).texts == ("a", "b")
+
+
+def test_rows_may_lack_labels(tmp_path):
+    assert find(tmp_path, "utterance\na film\nanother\n") == Columns(("utterance",), None, {})
+    assert find(tmp_path, '{"text": "a film"}\n{"text": "b"}\n', ending="jsonl") == Columns(("text",), None, {})
+    empty = find(tmp_path, "text,label\na film,\nanother,good\n")
+    assert (empty.label, list(empty.labels)) == ("label", ["bad", "good"])
+
+
+def test_a_score_is_found_by_its_name(tmp_path):
+    rows = "text,year,label\na,1999,2.5\nb,2001,1\n"
+    assert find(tmp_path, rows, names=("similarity",)) == Columns(("text",), "label", {"similarity": "similarity"})
+    assert find(tmp_path, rows, names=("similarity",), label="year").label == "year"
+    assert find(tmp_path, "text,year\na,1999\n", names=("similarity",)).label is None
+
+
+@pytest.mark.parametrize(
+    ("content", "asked", "message"),
+    [
+        ("text,a,b\nx,0,1\n", {}, "the label may be in a or in b: name its column by --label"),
+        ("one,two,y\nx,z,bad\n", {}, "has the columns one, two besides the label: name one by --text"),
+        ("one,two,y\nx,z,bad\n", {"trained": ("s1", "s2")}, "name two columns of the texts by --text and --text_pair"),
+        ("text,y\nx,bad\n", {"label": "stars"}, "has no column 'stars', only text, y"),
+        ("text,y\nx,fine\n", {"label": "y"}, "such as 'fine': they are bad, good, or their numbers from 0"),
+        ("text,y\nx,bad,1\n", {}, "rows.csv, line 2: "),
+        ("", {}, "there is nothing in it"),
+        ("text,y\n", {}, "no rows in it"),
+    ],
+)
+def test_what_is_not_clear_is_asked_in_one_line(tmp_path, content, asked, message):
+    with pytest.raises(StarkError, match=message) as raised:
+        find(tmp_path, content, **asked)
+    assert "\n" not in str(raised.value)
+    with pytest.raises(StarkError, match="no such file"):
+        find_columns(tmp_path / "none.csv", NAMES, None, (), None)
