@@ -30,7 +30,7 @@ def test_the_run_of_the_page_has_them_all():
 
 def test_models_of_the_family_have_the_kind_of_label(followed):
     config = json.loads((followed / "runs/extended/student/config.json").read_text())
-    assert config["model_type"] == "stark-camembert"
+    assert config["model_type"] == "stark-rembert"
     assert (config["stark_kind"], config["stark_inputs"]["kind"]) == ("ordered", "ordered")
     assert config["problem_type"] == "single_label_classification"
 

@@ -23,6 +23,8 @@ from stark.scores.score import Distilled
 from stark.scores.scoring import score_units
 
 FAMILIES = ("bert", "roberta", "xlm-roberta", "electra", "distilbert")
+# Families whose models compute the same as another family's: tests/stark/encoders/families/test_clones.py shows it.
+CLONES = {"camembert": "roberta", "data2vec-text": "roberta", "ernie": "bert"}
 VOCAB_SIZE = 120
 MAX_LENGTH = 24
 

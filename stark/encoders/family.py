@@ -77,7 +77,7 @@ class EncoderFamily:
             others.
 
     Examples:
-        >>> EncoderFamily("camembert", positions_after_padding=True).ffn_in
+        >>> EncoderFamily("rembert").ffn_in
         'intermediate.dense'
     """
 

@@ -2,7 +2,8 @@
 
 from stark.encoders.family import EncoderFamily
 
-__all__ = ["BERT", "ELECTRA"]
+__all__ = ["BERT", "ELECTRA", "ERNIE"]
 
 BERT = EncoderFamily("bert")
 ELECTRA = EncoderFamily("electra")
+ERNIE = EncoderFamily("ernie")

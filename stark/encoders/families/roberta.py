@@ -1,8 +1,10 @@
-"""RoBERTa and XLM-RoBERTa: like BERT, except for the numbering of positions."""
+"""RoBERTa, and families that are built like it: like BERT, except for the numbering of positions."""
 
 from stark.encoders.family import EncoderFamily
 
-__all__ = ["ROBERTA", "XLM_ROBERTA"]
+__all__ = ["CAMEMBERT", "DATA2VEC_TEXT", "ROBERTA", "XLM_ROBERTA"]
 
 ROBERTA = EncoderFamily("roberta", positions_after_padding=True)
 XLM_ROBERTA = EncoderFamily("xlm-roberta", positions_after_padding=True)
+CAMEMBERT = EncoderFamily("camembert", positions_after_padding=True)
+DATA2VEC_TEXT = EncoderFamily("data2vec-text", positions_after_padding=True)

@@ -4,15 +4,18 @@ from collections.abc import Callable
 
 from transformers import PreTrainedModel
 
-from stark.encoders.families.bert import BERT, ELECTRA
+from stark.encoders.families.bert import BERT, ELECTRA, ERNIE
 from stark.encoders.families.distilbert import DISTILBERT
-from stark.encoders.families.roberta import ROBERTA, XLM_ROBERTA
+from stark.encoders.families.roberta import CAMEMBERT, DATA2VEC_TEXT, ROBERTA, XLM_ROBERTA
 from stark.encoders.family import SHRUNK_PREFIX, EncoderFamily
 from stark.errors import StarkError
 
 __all__ = ["FAMILIES", "family_of", "family_of_type", "on_registration", "register_family"]
 
-FAMILIES = {family.model_type: family for family in (BERT, ROBERTA, XLM_ROBERTA, ELECTRA, DISTILBERT)}
+FAMILIES = {
+    family.model_type: family
+    for family in (BERT, ROBERTA, XLM_ROBERTA, ELECTRA, DISTILBERT, CAMEMBERT, ERNIE, DATA2VEC_TEXT)
+}
 """Families by ``config.model_type``."""
 
 _told: list[Callable[[EncoderFamily], None]] = []
