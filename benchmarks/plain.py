@@ -220,7 +220,7 @@ def plain_scores(
     layers = encoder_layers(model)
     sizes = [[layer.num_heads for layer in layers], [layer.num_neurons for layer in layers]]
     names = ("expressiveness",) if student is None else ("expressiveness", "friendliness")
-    device = layers[0].query.weight.device
+    device = layers[0].attention_output.weight.device
     totals = [{name: [torch.zeros(n, device=device) for n in kind] for name in names} for kind in sizes]
     for batch in batches:
         masks = UnitMasks(*([torch.ones(n, device=device, requires_grad=True) for n in kind] for kind in sizes))

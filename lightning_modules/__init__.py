@@ -5,8 +5,9 @@ from lightning_modules.distillation import DistillationModule
 from lightning_modules.finetuning import FinetuningModule
 from stark.encoders.cutting import shrink_, shrink_to_
 from stark.encoders.families.table import family_of, register_family
-from stark.encoders.family import EncoderFamily, EncoderLayer
+from stark.encoders.family import EncoderFamily
 from stark.encoders.layer_dropping import drop_layers_, layers_to_keep
+from stark.encoders.layer_view import EncoderLayer
 from stark.encoders.layers import count_parameters, encoder_layers, kept_units
 from stark.encoders.masking import unit_masks
 from stark.encoders.units import KeptUnits

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from stark.budgets.parameters import Parameters
     from stark.encoders.cutting import shrink_, shrink_to_
     from stark.encoders.families.table import family_of, register_family
-    from stark.encoders.family import EncoderFamily, EncoderLayer
+    from stark.encoders.family import EncoderFamily
     from stark.encoders.layer_dropping import drop_layers_
+    from stark.encoders.layer_view import EncoderLayer, UnitLinear
     from stark.encoders.layers import count_parameters, encoder_layers, kept_units
     from stark.encoders.masking import unit_masks
     from stark.encoders.units import KeptUnits, UnitMasks, UnitValues
@@ -115,6 +116,7 @@ __all__ = [
     "Taught",
     "Taylor",
     "UnitCosts",
+    "UnitLinear",
     "UnitMasks",
     "UnitScores",
     "UnitValues",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from stark.encoders.family import EncoderLayer
+from stark.encoders.layer_view import EncoderLayer
 from stark.encoders.layers import encoder_layers
 from stark.errors import StarkError
 from stark.forward.classifying import Batch, outputs_of
@@ -71,7 +71,7 @@ def refit_(
             raise StarkError("cannot refit a model without rows: give at least one batch")
         for layer, theirs in zip(layers, uncut, strict=True):
             for state in states:
-                state.ask(theirs)
+                state.ask(theirs, layer)
             for output, rows_of in ((layer.attention_output, _State.attention), (layer.ffn_out, _State.ffn)):
                 _refit_projection_(output, (rows_of(state, layer) for state in states), ridge)
             for state in states:
@@ -107,6 +107,9 @@ def _refit_projection_(output: nn.Linear, rows: Iterable[tuple[Tensor, Tensor]],
     output.bias.copy_(all_gather(bias)[0])
 
 
+_Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+
 @dataclass
 class _State:
     """A batch between two layers of both models.
@@ -115,21 +118,20 @@ class _State:
         tokens: Which positions have a token, ``(batch, length)``.
         hidden: Hidden states of the cut model, ``(batch, length, hidden_size)``.
         uncut: Those of the uncut model.
-        args: Further positional arguments of each layer.
-        kwargs: Keyword arguments of each layer.
+        arguments: For each layer of the cut model its arguments without the hidden states.
         wanted: Sums of hidden states and added values in the uncut model's layer: of attention, and of the FFN.
     """
 
     tokens: Tensor
     hidden: Tensor
     uncut: Tensor
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
+    arguments: dict[nn.Module, _Arguments]
     wanted: tuple[Tensor, ...] = ()
 
-    def ask(self, theirs: EncoderLayer) -> None:
-        """Compute the next layer of the uncut model."""
-        modules = (theirs.attention_output, theirs.ffn_in, theirs.ffn_out, theirs.module)
+    def ask(self, theirs: EncoderLayer, layer: EncoderLayer) -> None:
+        """Compute the next layer of the uncut model, and give it the arguments of the cut model's layer."""
+        self.arguments[theirs.module] = self.arguments[layer.module]
+        modules = (theirs.attention_output, theirs.middle, theirs.ffn_out, theirs.module)
         (_, attended), (middle, _), (_, added), (_, after) = _seen(modules, lambda: self._call(theirs, self.uncut))
         self.wanted = self.uncut + attended, middle + added
         self.uncut = after
@@ -141,7 +143,7 @@ class _State:
 
     def ffn(self, layer: EncoderLayer) -> tuple[Tensor, Tensor]:
         """Inputs and targets of the FFN's output projection, ``(tokens, ...)``."""
-        modules = (layer.ffn_in, layer.ffn_out)
+        modules = (layer.middle, layer.ffn_out)
         (middle, _), (neurons, _) = _seen(modules, lambda: self._call(layer, self.hidden))
         return neurons[self.tokens], (self.wanted[1] - middle)[self.tokens]
 
@@ -150,34 +152,40 @@ class _State:
         self.hidden = self._call(layer, self.hidden)
 
     def _call(self, layer: EncoderLayer, hidden: Tensor) -> Tensor:
-        return cast(Tensor, layer.module(hidden, *self.args, **self.kwargs))
+        args, kwargs = self.arguments[layer.module]
+        return _first(layer.module(hidden, *args, **kwargs))
 
 
 def _begin(model: PreTrainedModel, batch: Batch) -> _State:
     """A batch before the first layer, where both models have the same hidden states."""
-    found: list[_State] = []
+    hidden: list[Tensor] = []
+    arguments: dict[nn.Module, _Arguments] = {}
 
-    def keep(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        hidden, *others = args
-        found.append(_State(batch["attention_mask"].bool(), hidden, hidden, tuple(others), kwargs))
+    def keep(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        hidden.append(args[0])
+        arguments[module] = args[1:], kwargs
 
-    handle = encoder_layers(model)[0].module.register_forward_pre_hook(keep, with_kwargs=True)
-    try:
+    with ExitStack() as hooks:
+        for layer in encoder_layers(model):
+            hooks.callback(layer.module.register_forward_pre_hook(keep, with_kwargs=True).remove)
         outputs_of(model, batch, layers=(0,))  # with layers, because otherwise the last layer has fewer tokens
-    finally:
-        handle.remove()
-    return found[0]
+    return _State(batch["attention_mask"].bool(), hidden[0], hidden[0], arguments)
 
 
 def _seen(modules: Sequence[nn.Module], call: Callable[[], object]) -> list[tuple[Tensor, Tensor]]:
-    """The first input and the output of modules during a call."""
+    """The first input and the (first) output of modules during a call."""
     found: dict[nn.Module, tuple[Tensor, Tensor]] = {}
 
-    def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        found[module] = inputs[0], output
+    def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | tuple[Tensor, ...]) -> None:
+        found[module] = inputs[0], _first(output)
 
     with ExitStack() as hooks:
         for module in modules:
             hooks.callback(module.register_forward_hook(keep).remove)
         call()
     return [found[module] for module in modules]
+
+
+def _first(output: Tensor | tuple[Tensor, ...]) -> Tensor:
+    """Hidden states in the output of a layer, which in some families is a tuple."""
+    return output if isinstance(output, Tensor) else output[0]

@@ -8,47 +8,14 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
+from stark.encoders.layer_view import EncoderLayer, UnitLinear
 from stark.encoders.linears import head_rows, select_inputs, select_outputs
+from stark.encoders.no_heads import NoHeads
 
-__all__ = ["SHRUNK_PREFIX", "EncoderFamily", "EncoderLayer"]
+__all__ = ["SHRUNK_PREFIX", "EncoderFamily"]
 
 SHRUNK_PREFIX = "stark-"
 """Prefix of a shrunk model's ``config.model_type``; the family's type follows."""
-
-
-@dataclass(frozen=True)
-class EncoderLayer:
-    """The linears of one layer, and its current sizes.
-
-    Args:
-        module: The layer.
-        query: Query projection.
-        key: Key projection.
-        value: Value projection.
-        attention_output: Projection after the heads.
-        ffn_in: Linear before the FFN neurons.
-        ffn_out: Linear after the FFN neurons.
-        head_size: Width of a head.
-    """
-
-    module: nn.Module
-    query: nn.Linear
-    key: nn.Linear
-    value: nn.Linear
-    attention_output: nn.Linear
-    ffn_in: nn.Linear
-    ffn_out: nn.Linear
-    head_size: int
-
-    @property
-    def num_heads(self) -> int:
-        """Number of heads that the layer has now."""
-        return self.query.out_features // self.head_size
-
-    @property
-    def num_neurons(self) -> int:
-        """Number of FFN neurons that the layer has now."""
-        return self.ffn_in.out_features
 
 
 @dataclass(frozen=True)
@@ -130,11 +97,18 @@ class EncoderFamily:
         Returns:
             The view; its linears are those of the layer, not copies.
         """
-        names = ("query", "key", "value", "attention_output", "ffn_in", "ffn_out")
+        query, key, value, attention_output, ffn_in, ffn_out = (
+            cast(nn.Linear, layer.get_submodule(path))
+            for path in (self.query, self.key, self.value, self.attention_output, self.ffn_in, self.ffn_out)
+        )
         return EncoderLayer(
             module=layer,
+            into_heads=(UnitLinear(query), UnitLinear(key), UnitLinear(value)),
+            attention_output=attention_output,
+            into_neurons=(UnitLinear(ffn_in),),
+            ffn_out=ffn_out,
+            middle=ffn_in,
             head_size=cast(int, layer.get_submodule(self.attention).attention_head_size),
-            **{name: cast(nn.Linear, layer.get_submodule(getattr(self, name))) for name in names},
         )
 
     def mask_layer(self, layer: nn.Module, heads: Tensor, neurons: Tensor) -> list[RemovableHandle]:
@@ -163,13 +137,15 @@ class EncoderFamily:
             neurons: Numbers of the neurons to keep, likewise.
         """
         view = self.view(layer)
-        rows = head_rows(heads, view.head_size)
-        for linear in (view.query, view.key, view.value):
-            _replace_(linear, *select_outputs(linear.weight.detach(), _detached(linear.bias), rows))
-        _replace_(view.attention_output, select_inputs(view.attention_output.weight.detach(), rows))
-        _replace_(view.ffn_in, *select_outputs(view.ffn_in.weight.detach(), _detached(view.ffn_in.bias), neurons))
-        _replace_(view.ffn_out, select_inputs(view.ffn_out.weight.detach(), neurons))
-        self._count_heads_(layer, len(heads), len(rows))
+        for units, width, before, after in (
+            (heads, view.head_size, view.into_heads, view.attention_output),
+            (neurons, 1, view.into_neurons, view.ffn_out),
+        ):
+            for one in before:
+                weight, bias = one.linear.weight.detach(), _detached(one.linear.bias)
+                _replace_(one.linear, *select_outputs(weight, bias, one.rows(units, width)))
+            _replace_(after, select_inputs(after.weight.detach(), head_rows(units, width)))
+        self._count_heads_(layer, view, len(heads))
 
     def attention_linears(self) -> list[str]:
         """Names of the linears inside the attention module: query, key, value, and the output if it is inside.
@@ -185,38 +161,19 @@ class EncoderFamily:
         paths = (self.query, self.key, self.value, self.attention_output)
         return [path.removeprefix(inside) for path in paths if path.startswith(inside)]
 
-    def _count_heads_(self, layer: nn.Module, num_heads: int, width: int) -> None:
+    def _count_heads_(self, layer: nn.Module, view: EncoderLayer, num_heads: int) -> None:
         attention = layer.get_submodule(self.attention)
-        if isinstance(attention, _NoHeads):
+        if isinstance(attention, NoHeads):
             return  # an earlier cut took all its heads; without the attributes it is known as such
         setattr(attention, self.num_heads_attribute, num_heads)
         if self.heads_width_attribute is not None:
-            setattr(attention, self.heads_width_attribute, width)
+            setattr(attention, self.heads_width_attribute, num_heads * view.head_size)
         if num_heads == 0:
-            layer.set_submodule(self.attention, _NoHeads(attention, self.attention_linears()))
-
-
-class _NoHeads(nn.Module):
-    """Replaces an attention module that lost all its heads; the keys of its state stay the same.
-
-    Fused attention kernels do not support zero heads.
-    """
-
-    def __init__(self, attention: nn.Module, linears: Sequence[str]) -> None:
-        super().__init__()
-        for name, child in attention.named_children():
-            self.add_module(name, child)
-        self.attention_head_size = attention.attention_head_size
-        self._projections, self._output = tuple(linears[:3]), tuple(linears[3:])
-        self.train(attention.training)
-
-    def forward(self, hidden_states: Tensor, *args: object, **kwargs: object) -> tuple[Tensor, None]:
-        # Computed although they are empty, because distributed training waits for the gradient of every parameter.
-        query, key, value = (self.get_submodule(name)(hidden_states) for name in self._projections)
-        context = query + key + value
-        for name in self._output:
-            context = self.get_submodule(name)(context)
-        return context, None
+            names = {module: name for name, module in attention.named_modules()}
+            inside = [names[one.linear] for one in view.into_heads]
+            output = [names[view.attention_output]] if view.attention_output in names else []
+            empty = NoHeads(attention, inside, output, ("attention_head_size", view.head_size))
+            layer.set_submodule(self.attention, empty)
 
 
 def _multiply_input(mask: Tensor, width: int) -> Callable[[nn.Module, tuple[Tensor]], Tensor]:

@@ -3,7 +3,8 @@
 from transformers import PreTrainedModel
 
 from stark.encoders.families.table import family_of
-from stark.encoders.family import SHRUNK_PREFIX, EncoderLayer
+from stark.encoders.family import SHRUNK_PREFIX
+from stark.encoders.layer_view import EncoderLayer
 from stark.encoders.units import KeptUnits
 
 __all__ = ["count_parameters", "encoder_layers", "kept_units"]

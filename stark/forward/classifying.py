@@ -137,14 +137,13 @@ def _projected(model: PreTrainedModel, layers: Sequence[int]) -> Iterator[dict[i
     with ExitStack() as stack:
         for layer in layers:
             view = views[layer - 1 if layer > 0 else layer]
-            for linear in (view.query, view.key, view.value):
+            for linear in view.query_key_value_linears():
                 hook = linear.register_forward_hook(lambda module, _, output: outputs.update({module: output}))
                 stack.callback(hook.remove)
         yield found
     for layer in layers:
         view = views[layer - 1 if layer > 0 else layer]
-        query, key, value = (outputs[linear] for linear in (view.query, view.key, view.value))
-        found[layer] = Projections(query, key, value, view.head_size)
+        found[layer] = Projections(*view.query_key_value(outputs), view.head_size)
 
 
 def needed_inputs(batch: Batch) -> Batch:

@@ -78,7 +78,8 @@ class MiniLMv2(Loss):
         own, others = encoder_layers(student), encoder_layers(teacher)
         (number,) = layer_numbers([self.layer], len(others))
         other = others[number - 1]
-        self._check_widths(own[-1].query.out_features, other.query.out_features, other.head_size)
+        widths = [layer.num_heads * layer.head_size for layer in (own[-1], other)]
+        self._check_widths(widths[0], widths[1], other.head_size)
 
     def _check_widths(self, own: int, other: int, head_size: int) -> int:
         heads = self.relation_heads or head_size

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from stark.encoders.family import EncoderLayer
 from stark.encoders.layers import encoder_layers
 from stark.encoders.units import UnitValues
 from stark.scores.importance import normalize_per_layer
@@ -37,7 +36,8 @@ def magnitudes(model: PreTrainedModel) -> UnitValues:
     r"""The L2 norm of each unit's weights, without biases.
 
     A head's weights are its rows of query, key and value and its columns of the attention output. A neuron's weights
-    are its row of the linear before the neurons and its column of the linear after them.
+    are its row of the linear before the neurons and its column of the linear after them. Families with further linears
+    for heads or neurons have them, too: `EncoderLayer.head_weights`, `EncoderLayer.neuron_weights`.
 
     Args:
         model: A classifier.
@@ -46,17 +46,11 @@ def magnitudes(model: PreTrainedModel) -> UnitValues:
         The norms.
     """
     layers = encoder_layers(model)
-    return UnitValues([_head_norms(layer) for layer in layers], [_neuron_norms(layer) for layer in layers])
+    return UnitValues(
+        [_norms(layer.head_weights()) for layer in layers], [_norms(layer.neuron_weights()) for layer in layers]
+    )
 
 
-def _head_norms(layer: EncoderLayer) -> Tensor:
-    inside = [linear.weight.detach() for linear in (layer.query, layer.key, layer.value)]
-    weights = torch.cat([*inside, layer.attention_output.weight.detach().T], dim=1).double()
-    norms: Tensor = torch.linalg.vector_norm(weights.view(layer.num_heads, -1), dim=-1)
-    return norms
-
-
-def _neuron_norms(layer: EncoderLayer) -> Tensor:
-    weights = torch.cat([layer.ffn_in.weight.detach(), layer.ffn_out.weight.detach().T], dim=1).double()
-    norms: Tensor = torch.linalg.vector_norm(weights, dim=-1)
+def _norms(weights: Tensor) -> Tensor:
+    norms: Tensor = torch.linalg.vector_norm(weights.double(), dim=-1)
     return norms

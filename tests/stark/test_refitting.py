@@ -44,12 +44,13 @@ def duplicated(family, kept_heads=2, kept_neurons=8, layers=2):
     model = tiny_classifier(family, layers=layers, hidden=32, heads=4, neurons=16)
     with torch.no_grad():
         for layer in encoder_layers(model):
-            for linear, half in (
-                *((linear, 16) for linear in (layer.query, layer.key, layer.value)),
-                (layer.ffn_in, 8),
+            for one, half in (
+                *((one, 16) for one in layer.into_heads),
+                *((one, 8) for one in layer.into_neurons),
             ):
-                linear.weight[half:] = linear.weight[:half]
-                linear.bias[half:] = linear.bias[:half]
+                for parameter in one.linear.parameters():
+                    for block in one.split(parameter, 0):
+                        block[half:] = block[:half]
     keep = UnitMasks([torch.arange(4) < kept_heads] * layers, [torch.arange(16) < kept_neurons] * layers)
     return model, keep
 
@@ -86,8 +87,8 @@ def test_projections_are_numpys_least_squares_towards_the_uncut_models_hidden_st
         return [torch.cat(part).numpy() for part in found]
 
     for inputs, outputs in (
-        (lambda layer: layer.query, lambda layer: layer.attention_output),
-        (lambda layer: layer.ffn_in, lambda layer: layer.ffn_out),
+        (lambda layer: layer.module, lambda layer: layer.attention_output),
+        (lambda layer: layer.middle, lambda layer: layer.ffn_out),
     ):
         x, wanted, given = rows(inputs, outputs, cut)
         wide = np.c_[x, np.ones(len(x))]

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from transformers import CONFIG_MAPPING, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, PreTrainedConfig, PreTrainedModel
 
-from stark.encoders.family import SHRUNK_PREFIX, EncoderLayer
+from stark.encoders.family import SHRUNK_PREFIX
+from stark.encoders.layer_view import EncoderLayer
 from stark.encoders.layers import encoder_layers, kept_units
 from stark.encoders.linears import head_rows
 from stark.errors import StarkError
@@ -63,13 +64,14 @@ def family_config(config: PreTrainedConfig) -> PreTrainedConfig:
 
 
 def _fill_(layer: EncoderLayer, full: EncoderLayer, heads: Tensor, neurons: Tensor) -> None:
-    rows = head_rows(heads, full.head_size)
     with torch.no_grad():
-        for name, kept in (("query", rows), ("key", rows), ("value", rows), ("ffn_in", neurons)):
-            small, large = getattr(layer, name), getattr(full, name)
-            large.weight.zero_()[kept] = small.weight.cpu()
-            if large.bias is not None:
-                large.bias.zero_()[kept] = small.bias.cpu()
-        for name, kept in (("attention_output", rows), ("ffn_out", neurons)):
-            small, large = getattr(layer, name), getattr(full, name)
-            large.weight.zero_()[:, kept] = small.weight.cpu()
+        for units, width, small_linears, large_linears, small, large in (
+            (heads, full.head_size, layer.into_heads, full.into_heads, layer.attention_output, full.attention_output),
+            (neurons, 1, layer.into_neurons, full.into_neurons, layer.ffn_out, full.ffn_out),
+        ):
+            for cut, whole in zip(small_linears, large_linears, strict=True):
+                rows = whole.rows(units, width)
+                whole.linear.weight.zero_()[rows] = cut.linear.weight.cpu()
+                if whole.linear.bias is not None:
+                    whole.linear.bias.zero_()[rows] = cut.linear.bias.cpu()
+            large.weight.zero_()[:, head_rows(units, width)] = small.weight.cpu()

@@ -91,16 +91,16 @@ def test_removing_nothing_leaves_a_plain_model():
 def test_shrinking_leaves_other_models_dtypes_and_frozen_weights_alone():
     config = BertConfig(vocab_size=120, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=8)
     teacher, student = (BertForSequenceClassification(config).bfloat16() for _ in range(2))
-    encoder_layers(student)[0].query.requires_grad_(False)
+    encoder_layers(student)[0].into_heads[0].linear.requires_grad_(False)
     shrink_(student, random_masks(student))
     assert teacher.config.model_type == config.model_type == "bert"
     assert encoder_layers(teacher)[0].num_heads == 4
-    layer = encoder_layers(student)[0]
-    assert layer.query.weight.dtype == torch.bfloat16
-    assert not layer.query.weight.requires_grad
-    assert not layer.query.bias.requires_grad
-    assert layer.key.weight.requires_grad
-    assert layer.key.weight.is_leaf
+    query, key, _ = encoder_layers(student)[0].query_key_value_linears()
+    assert query.weight.dtype == torch.bfloat16
+    assert not query.weight.requires_grad
+    assert not query.bias.requires_grad
+    assert key.weight.requires_grad
+    assert key.weight.is_leaf
 
 
 @pytest.mark.parametrize("family", FAMILIES)

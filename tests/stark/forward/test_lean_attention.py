@@ -56,7 +56,7 @@ def test_the_last_layer_computes_one_token(family):
     model, batch = tiny_classifier(family, layers=3), tiny_batch()
     seen = []
     for layer in encoder_layers(model):
-        for linear in (layer.query, layer.key, layer.attention_output, layer.ffn_in):
+        for linear in (*layer.query_key_value_linears()[:2], layer.attention_output, layer.ffn_out):
             linear.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[1]))
     classify(model, batch)
     assert seen == [10] * 8 + [1, 10, 1, 1]
@@ -111,7 +111,7 @@ def test_models_that_were_called_once_are_the_same_as_before(family):
         one.set_attn_implementation("sdpa")
         if number:
             with torch.no_grad():
-                encoder_layers(one)[-1].query.weight.zero_()
+                encoder_layers(one)[-1].into_heads[0].linear.weight.zero_()
             assert not torch.equal(classify(one, batch), logits)  # the copy computes with its own weights
     assert torch.equal(classify(model, batch), logits)
 

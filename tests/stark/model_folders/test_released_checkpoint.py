@@ -57,9 +57,9 @@ def test_pruned_students_compute_what_the_released_code_does(name, level):
         masked = [logits(case.teacher, batch) for batch in case.batches]
     student = shrink_(case.teacher, masks)
     for layer, shapes in zip(encoder_layers(student), case.expected["pruned_student"][level]["shapes"], strict=True):
-        assert list(layer.query.weight.shape) == shapes["query"]
+        assert list(layer.into_heads[0].linear.weight.shape) == shapes["query"]
         assert list(layer.attention_output.weight.shape) == shapes["att_out"]
-        assert list(layer.ffn_in.weight.shape) == shapes["inter"]
+        assert list(layer.into_neurons[0].linear.weight.shape) == shapes["inter"]
         assert list(layer.ffn_out.weight.shape) == shapes["out"]
     counts = case.expected["pruned_student"][level]["counts"]
     assert count_parameters(student)[1] == counts["encoder"]

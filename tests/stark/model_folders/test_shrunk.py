@@ -96,7 +96,7 @@ def test_the_last_layer_of_a_served_student_computes_one_token(family, empty_hea
     shrink_(model, random_masks(model, empty_heads=empty_heads))
     inputs = {name: tensor for name, tensor in tiny_batch().items() if name != "labels"}
     tokens = []
-    encoder_layers(model)[-1].ffn_in.register_forward_pre_hook(lambda _, inputs: tokens.append(inputs[0].shape[1]))
+    encoder_layers(model)[-1].ffn_out.register_forward_pre_hook(lambda _, inputs: tokens.append(inputs[0].shape[1]))
     wanted = model(**inputs, output_hidden_states=True)
     assert wanted.hidden_states[-1].shape[1] == 10
     torch.testing.assert_close(model(**inputs).logits, wanted.logits)

@@ -1,24 +1,41 @@
 """Norms of units' weights."""
 
-import pytest
+import copy
 
+import pytest
+import torch
+
+from stark.encoders.cutting import shrink_
 from stark.encoders.layers import encoder_layers
 from stark.scores.magnitude import magnitudes
-from tests.tiny import FAMILIES, tiny_classifier
+from tests.tiny import FAMILIES, ones, random_masks, tiny_classifier
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+@torch.no_grad()
 def test_magnitudes_are_norms_of_what_a_cut_removes(family):
+    """Without biases: these are set to zero."""
     model = tiny_classifier(family)
+    norms = magnitudes(model)
+    for number, (layer, *values) in enumerate(zip(encoder_layers(model), *norms, strict=True)):
+        for name, parameter in layer.module.named_parameters():
+            if name.endswith("bias"):
+                parameter.zero_()
+        whole = squares(layer.module)
+        for kind, found in enumerate(values):
+            masks = ones(model)
+            masks[kind][number][1] = 0
+            cut = encoder_layers(shrink_(copy.deepcopy(model), masks))[number]
+            assert float(found[1]) == pytest.approx((whole - squares(cut.module)) ** 0.5, rel=1e-5)
+
+
+def squares(module):
+    return sum(float(parameter.double().square().sum()) for parameter in module.parameters())
+
+
+def test_a_layer_without_heads_and_neurons_has_no_norms():
+    model = tiny_classifier()
+    shrink_(model, random_masks(model, empty_heads=0, empty_neurons=1))
     heads, neurons = magnitudes(model)
-    for layer, head_norms, neuron_norms in zip(encoder_layers(model), heads, neurons, strict=True):
-        for linear in (layer.query, layer.key, layer.value, layer.attention_output, layer.ffn_in, layer.ffn_out):
-            linear.requires_grad_(False)
-        for head in range(layer.num_heads):
-            rows = slice(head * layer.head_size, (head + 1) * layer.head_size)
-            parts = [linear.weight[rows] for linear in (layer.query, layer.key, layer.value)]
-            parts.append(layer.attention_output.weight[:, rows])
-            norm = sum(float(part.square().sum()) for part in parts) ** 0.5
-            assert float(head_norms[head]) == pytest.approx(norm, rel=1e-5)
-        squares = layer.ffn_in.weight[7].square().sum() + layer.ffn_out.weight[:, 7].square().sum()
-        assert float(neuron_norms[7]) == pytest.approx(float(squares) ** 0.5, rel=1e-5)
+    assert [len(norms) for norms in heads] == [layer.num_heads for layer in encoder_layers(model)]
+    assert (len(heads[0]), len(neurons[1])) == (0, 0)
