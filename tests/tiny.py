@@ -8,8 +8,15 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
+from transformers import (
+    CONFIG_MAPPING,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    PreTrainedModel,
+)
 
+from stark.encoders.families.table import FAMILIES as SUPPORTED
 from stark.encoders.layers import encoder_layers
 from stark.encoders.units import UnitMasks
 from stark.forward.classifying import Outputs
@@ -22,9 +29,14 @@ from stark.scores.knowledgeableness import Knowledgeableness
 from stark.scores.score import Distilled
 from stark.scores.scoring import score_units
 
-FAMILIES = ("bert", "roberta", "xlm-roberta", "electra", "distilbert")
+FAMILIES = ("bert", "roberta", "xlm-roberta", "electra", "distilbert", "mpnet")
 # Families whose models compute the same as another family's: tests/stark/encoders/families/test_clones.py shows it.
 CLONES = {"camembert": "roberta", "data2vec-text": "roberta", "ernie": "bert"}
+# Families whose last layer computes its first token only, and those with torch's attention kernel.
+LEAN = tuple(name for name in FAMILIES if SUPPORTED[name].lean_last_layer)
+SDPA = tuple(
+    name for name in FAMILIES if MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[CONFIG_MAPPING[name]]._supports_sdpa
+)
 VOCAB_SIZE = 120
 MAX_LENGTH = 24
 
@@ -37,10 +49,11 @@ def tiny_classifier(
     hidden: int = 32,
     heads: int = 4,
     neurons: int = 64,
+    tokens: int = VOCAB_SIZE,
     seed: int = 0,
 ) -> PreTrainedModel:
     """A random classifier in eval mode, with weights so large that logits differ between inputs."""
-    sizes = {"vocab_size": VOCAB_SIZE, "max_position_embeddings": MAX_LENGTH + 8, "num_labels": num_labels}
+    sizes = {"vocab_size": tokens, "max_position_embeddings": MAX_LENGTH + 8, "num_labels": num_labels}
     if family == "distilbert":
         sizes |= {"n_layers": layers, "dim": hidden, "n_heads": heads, "hidden_dim": neurons}
     else:

@@ -66,9 +66,7 @@ def cut_(model: PreTrainedModel, masks: UnitMasks) -> None:
     """Cut like `shrink_`, but without changing the configuration; for building a model from its configuration."""
     family = family_of(model)
     for layer, head_mask, neuron_mask in zip(encoder_layers(model), masks.heads, masks.neurons, strict=True):
-        device = layer.attention_output.weight.device
-        heads, neurons = (mask.nonzero().flatten().to(device) for mask in (head_mask, neuron_mask))
-        family.cut_layer_(layer.module, heads, neurons)
+        family.cut_layer_(layer.module, head_mask.nonzero().flatten(), neuron_mask.nonzero().flatten())
 
 
 def own_config_(model: PreTrainedModel, config_class: type[PreTrainedConfig]) -> PreTrainedConfig:

@@ -6,7 +6,7 @@ from typing import cast
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from stark.encoders.layer_view import EncoderLayer, UnitLinear
 from stark.encoders.linears import head_rows, select_inputs, select_outputs
@@ -41,7 +41,9 @@ class EncoderFamily:
         heads_width_attribute: Attribute of the attention module for the width of all heads, None if it has none.
         positions_after_padding: Whether positions start after the padding token's id, as in RoBERTa.
         lean_last_layer: Whether the classification head reads only the first token, so that the last layer can skip the
-            others.
+            others, and attention depends on queries, keys and values alone, as in `lean_attention`.
+        scores_from_projections: Whether attention scores are products of queries and keys. Otherwise they depend on
+            positions as well, and losses that compare attention maps refuse the family.
 
     Examples:
         >>> EncoderFamily("rembert").ffn_in
@@ -62,6 +64,18 @@ class EncoderFamily:
     heads_width_attribute: str | None = "all_head_size"
     positions_after_padding: bool = False
     lean_last_layer: bool = True
+    scores_from_projections: bool = True
+
+    def unused_positions(self, config: PreTrainedConfig) -> int:
+        """Number of rows of the table of positions that belong to no token.
+
+        Args:
+            config: The configuration of a model of this family.
+
+        Returns:
+            The number.
+        """
+        return int(config.pad_token_id) + 1 if self.positions_after_padding else 0
 
     def layer_list(self, model: PreTrainedModel) -> nn.ModuleList:
         """The layers of a model, from input to output.
@@ -133,7 +147,8 @@ class EncoderFamily:
 
         Args:
             layer: One of `layer_list`.
-            heads: Numbers of the heads to keep, ascending, int64, on the layer's device.
+            heads: Numbers of the heads to keep, ascending, int64. They have values even if the layer has none (on
+                ``meta``).
             neurons: Numbers of the neurons to keep, likewise.
         """
         view = self.view(layer)
@@ -141,6 +156,7 @@ class EncoderFamily:
             (heads, view.head_size, view.into_heads, view.attention_output),
             (neurons, 1, view.into_neurons, view.ffn_out),
         ):
+            units = units.to(after.weight.device)
             for one in before:
                 weight, bias = one.linear.weight.detach(), _detached(one.linear.bias)
                 _replace_(one.linear, *select_outputs(weight, bias, one.rows(units, width)))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from stark.encoders.families.table import family_of
 from stark.forward.classifying import MODEL_INPUTS, Batch, classify, needed_inputs
 from stark.forward.replaying import NotRecordedError, Recorded, Recorder, Replayed, bucket_of, pad_batch
 from stark.telling import warn_once
@@ -76,7 +77,8 @@ class ReplayedAnswer:
         """
         rows, length = batch["input_ids"].shape
         config, device = self._model.config, self._model.device
-        width = bucket_of(length, getattr(config, "max_position_embeddings", 0))
+        most = getattr(config, "max_position_embeddings", 0)
+        width = bucket_of(length, most - family_of(self._model).unused_positions(config))
         # Not inference_mode: the state of torch's random numbers, which is recorded as well, could not be changed by
         # a later recording of training steps.
         with _TURN, torch.no_grad():

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from stark.encoders.families.table import family_of
 from stark.encoders.layers import encoder_layers
 from stark.errors import StarkError
 from stark.forward.classifying import Outputs
@@ -15,7 +16,7 @@ from stark.losses.relations import scaled_products
 from stark.losses.tokens import token_means
 from stark.problems.problem import Problem, Reduction, reduce_loss
 
-__all__ = ["AttentionMaps", "check_heads"]
+__all__ = ["AttentionMaps", "check_heads", "check_scores"]
 
 
 def check_heads(loss: str, student: tuple[int, int], teacher: tuple[int, int]) -> None:
@@ -40,6 +41,25 @@ def check_heads(loss: str, student: tuple[int, int], teacher: tuple[int, int]) -
         )
 
 
+def check_scores(loss: str, *models: PreTrainedModel) -> None:
+    """Refuse models whose attention scores are more than products of queries and keys.
+
+    Args:
+        loss: Name of the loss, for the message.
+        models: The student and the teacher.
+
+    Raises:
+        StarkError: If the scores of one of them depend on positions as well.
+    """
+    for model in models:
+        family = family_of(model)
+        if not family.scores_from_projections:
+            raise StarkError(
+                f"distillation loss {loss} compares attention scores, which in {family.model_type} are not products of "
+                "queries and keys alone: choose stark.MiniLMv2 or stark.HiddenStates"
+            )
+
+
 class AttentionMaps(LayerLoss):
     r"""Mean squared error of the attention scores before the softmax, summed over the layers.
 
@@ -55,7 +75,8 @@ class AttentionMaps(LayerLoss):
             the student.
 
     Raises:
-        StarkError: If the teacher lacks a layer, or two layers have different numbers of heads.
+        StarkError: If the teacher lacks a layer, two layers have different numbers of heads, or attention scores are
+            not products of queries and keys alone.
 
     Examples:
         >>> import torch
@@ -77,8 +98,10 @@ class AttentionMaps(LayerLoss):
             teacher: The teacher.
 
         Raises:
-            StarkError: If the teacher lacks a layer, or two layers have different numbers of heads.
+            StarkError: If the teacher lacks a layer, two layers have different numbers of heads, or attention scores
+                are not products of queries and keys alone.
         """
+        check_scores(type(self).__name__, student, teacher)
         super().prepare_(student, teacher)
         own, others = encoder_layers(student), encoder_layers(teacher)
         for m, n in self.pairs:

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from stark.encoders.layers import encoder_layers
 from stark.forward.classifying import Outputs
-from stark.losses.attention_maps import check_heads
+from stark.losses.attention_maps import check_heads, check_scores
 from stark.losses.loss import Loss
 from stark.losses.relations import log_relations, relation_divergences
 from stark.problems.problem import Problem, Reduction, reduce_loss
@@ -51,8 +51,10 @@ class MiniLM(Loss):
             teacher: The teacher.
 
         Raises:
-            StarkError: If the last layers have different numbers of heads.
+            StarkError: If the last layers have different numbers of heads, or attention scores are not products of
+                queries and keys alone.
         """
+        check_scores(type(self).__name__, student, teacher)
         own, other = ((len(layers := encoder_layers(one)), layers[-1].num_heads) for one in (student, teacher))
         check_heads(type(self).__name__, own, other)
 

@@ -46,8 +46,7 @@ def most_tokens(config: PreTrainedConfig) -> int:
         Maximum number of tokens of a row. RoBERTa's positions start after that of padding, so their number is by two
         smaller than the number of rows of its table.
     """
-    unused = int(config.pad_token_id) + 1 if family_of_type(config.model_type).positions_after_padding else 0
-    return int(config.max_position_embeddings) - unused
+    return int(config.max_position_embeddings) - family_of_type(config.model_type).unused_positions(config)
 
 
 def check_inputs(

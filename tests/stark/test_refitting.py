@@ -51,6 +51,9 @@ def duplicated(family, kept_heads=2, kept_neurons=8, layers=2):
                 for parameter in one.linear.parameters():
                     for block in one.split(parameter, 0):
                         block[half:] = block[:half]
+        for name, parameter in model.named_parameters():
+            if "relative_attention_bias" in name:  # a column for each head
+                parameter[:, 2:] = parameter[:, :2]
     keep = UnitMasks([torch.arange(4) < kept_heads] * layers, [torch.arange(16) < kept_neurons] * layers)
     return model, keep
 

@@ -46,20 +46,23 @@ _ARGUMENTS = {
     *("as_tensor", "as_tensors", "as_none", "as_bool", "as_int", "as_ints", "as_float", "as_string", "as_name"),
     *("as_sym_int", "as_sym_ints", "as_expr", "as_scalar_type", "as_device", "as_layout"),
 }
-# Operations of the encoders, their activation functions and our 8-bit weights. None of them reads a file, writes into a
-# tensor or skips the check of an index.
+# Operations of the encoders, their activation functions and our 8-bit weights. None of them reads a file or skips the
+# check of an index. MPNet adds in place: add_ writes, but only into a tensor of the program.
 _OPERATIONS = {
     f"torch.ops.aten.{name}"
     for name in (
-        *("__and__.Tensor", "_assert_tensor_metadata.default", "add.Tensor", "arange.default", "clip.default"),
-        *("contiguous.default", "cumsum.default", "div.Tensor", "dropout.default", "embedding.default", "erf.default"),
-        *("expand.default", "flatten.using_ints", "gather.default", "ge.Scalar", "gelu.default", "hardswish.default"),
-        *("hardtanh.default", "index.Tensor", "layer_norm.default", "leaky_relu.default", "linear.default"),
-        *("mish.default", "mul.Tensor", "ne.Scalar", "new_ones.default", "pow.Tensor_Scalar", "relu.default"),
-        *("reshape.default", "scaled_dot_product_attention.default", "select.int", "sigmoid.default", "silu.default"),
-        *("slice.Tensor", "softplus.default", "sqrt.default", "square.default", "sub.Tensor", "sym_size.int"),
-        *("tanh.default", "to.device", "to.dtype", "to.dtype_layout", "transpose.int", "type_as.default"),
-        *("unflatten.int", "unsqueeze.default", "view.default", "where.self"),
+        *("__and__.Tensor", "_assert_tensor_metadata.default", "abs.default", "add.Tensor", "add_.Tensor"),
+        *("arange.default", "clip.default", "contiguous.default", "cumsum.default", "div.Tensor", "dropout.default"),
+        *("embedding.default", "erf.default", "expand.default", "flatten.using_ints", "full_like.default"),
+        *("gather.default", "ge.Scalar", "gelu.default", "hardswish.default", "hardtanh.default", "index.Tensor"),
+        *("layer_norm.default", "leaky_relu.default", "linear.default", "log.default", "lt.Scalar", "matmul.default"),
+        *("min.other", "mish.default", "mul.Tensor", "ne.Scalar", "neg.default", "new_ones.default"),
+        *("permute.default", "pow.Tensor_Scalar", "relu.default", "reshape.default"),
+        *("scaled_dot_product_attention.default", "select.int", "sigmoid.default", "silu.default", "slice.Tensor"),
+        *("softmax.int", "softplus.default", "sqrt.default", "square.default", "stack.default", "sub.Tensor"),
+        *("sym_size.int", "tanh.default", "to.device", "to.dtype", "to.dtype_layout", "transpose.int"),
+        *("type_as.default", "unflatten.int", "unsqueeze.default", "view.default", "where.ScalarOther", "where.self"),
+        *("zeros.default",),
     )
 }
 _PATTERNS = {"expr_str": _EXPRESSION, "parameter_name": _PARAMETER, "buffer_name": _PARAMETER}

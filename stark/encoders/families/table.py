@@ -6,6 +6,7 @@ from transformers import PreTrainedModel
 
 from stark.encoders.families.bert import BERT, ELECTRA, ERNIE
 from stark.encoders.families.distilbert import DISTILBERT
+from stark.encoders.families.mpnet import MPNET
 from stark.encoders.families.roberta import CAMEMBERT, DATA2VEC_TEXT, ROBERTA, XLM_ROBERTA
 from stark.encoders.family import SHRUNK_PREFIX, EncoderFamily
 from stark.errors import StarkError
@@ -14,7 +15,7 @@ __all__ = ["FAMILIES", "family_of", "family_of_type", "on_registration", "regist
 
 FAMILIES = {
     family.model_type: family
-    for family in (BERT, ROBERTA, XLM_ROBERTA, ELECTRA, DISTILBERT, CAMEMBERT, ERNIE, DATA2VEC_TEXT)
+    for family in (BERT, ROBERTA, XLM_ROBERTA, ELECTRA, DISTILBERT, CAMEMBERT, ERNIE, DATA2VEC_TEXT, MPNET)
 }
 """Families by ``config.model_type``."""
 

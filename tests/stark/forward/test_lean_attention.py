@@ -12,7 +12,7 @@ from stark.encoders.layer_dropping import drop_layers_
 from stark.encoders.layers import encoder_layers
 from stark.forward.classifying import classify, outputs_of
 from stark.forward.lean_attention import lean_attention
-from tests.tiny import FAMILIES, random_masks, tiny_batch, tiny_classifier
+from tests.tiny import FAMILIES, LEAN, random_masks, tiny_batch, tiny_classifier
 
 
 def barely_dropping(model):
@@ -31,7 +31,7 @@ def logits_and_gradients(model, logits):
 
 @pytest.mark.parametrize("cut", ["dense", "shrunk", "no heads in the last layer", "no neurons in the last layer"])
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", LEAN)
 def test_logits_and_gradients_are_those_of_the_whole_model(family, training, cut):
     model = tiny_classifier(family, layers=3).double()
     if cut != "dense":
@@ -51,7 +51,7 @@ def test_logits_and_gradients_are_those_of_the_whole_model(family, training, cut
             torch.testing.assert_close(gradient, expected[name], msg=name)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", LEAN)
 def test_the_last_layer_computes_one_token(family):
     model, batch = tiny_classifier(family, layers=3), tiny_batch()
     seen = []
@@ -87,7 +87,7 @@ def test_it_is_undone_even_after_an_error():
     assert model.base_model(input_ids=batch["input_ids"]).last_hidden_state.shape == (3, 10, 32)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", LEAN)
 def test_models_that_were_called_once_are_the_same_as_before(family):
     model, batch = tiny_classifier(family).eval(), tiny_batch()
     shown = {"output_hidden_states": True, "output_attentions": True}

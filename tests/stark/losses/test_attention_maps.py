@@ -3,7 +3,9 @@ import pytest
 import torch
 
 from stark.encoders.cutting import shrink_
+from stark.errors import StarkError
 from stark.losses.attention_maps import AttentionMaps
+from stark.losses.minilm import MiniLM
 from tests.stark.losses.test_hidden_states import compared, states_of
 from tests.tiny import random_masks, tiny_batch, tiny_classifier
 
@@ -53,3 +55,11 @@ def test_a_student_that_lost_heads_is_refused():
     ):
         AttentionMaps().prepare_(student, teacher)
     AttentionMaps([1]).prepare_(student, teacher)
+
+
+@pytest.mark.parametrize("loss", [AttentionMaps(), MiniLM()])
+def test_scores_that_depend_on_positions_are_refused(loss):
+    model = tiny_classifier("mpnet")
+    message = f"{type(loss).__name__} compares attention scores, which in mpnet are not products of queries and keys"
+    with pytest.raises(StarkError, match=message):
+        loss.prepare_(model, model)

@@ -13,7 +13,7 @@ from stark.encoders.layers import encoder_layers
 from stark.model_folders import shrunk
 from stark.model_folders.model_folder import load_tokenizer, save_classifier
 from stark.model_folders.sample_encoder import save_sample_encoder
-from tests.tiny import FAMILIES, random_masks, tiny_batch, tiny_classifier
+from tests.tiny import FAMILIES, LEAN, random_masks, tiny_batch, tiny_classifier
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_every_adapter_is_registered():
 
 
 @pytest.mark.parametrize("empty_heads", [-1, 2])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", LEAN)
 def test_the_last_layer_of_a_served_student_computes_one_token(family, empty_heads):
     model = tiny_classifier(family, layers=3).eval()
     shrink_(model, random_masks(model, empty_heads=empty_heads))
