@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from stark.encoders.families.table import family_of
 from stark.encoders.layer_view import EncoderLayer
 from stark.encoders.layers import encoder_layers
 from stark.errors import StarkError
@@ -60,7 +61,7 @@ def refit_(
         The cut model.
 
     Raises:
-        StarkError: If the models have different numbers of layers, or there is no batch.
+        StarkError: If the models have different numbers of layers or a part between two layers, or there is no batch.
     """
     layers, uncut = encoder_layers(model), encoder_layers(dense)
     if len(layers) != len(uncut):
@@ -158,18 +159,26 @@ class _State:
 
 def _begin(model: PreTrainedModel, batch: Batch) -> _State:
     """A batch before the first layer, where both models have the same hidden states."""
-    hidden: list[Tensor] = []
+    inputs: list[Tensor] = []
+    outputs: list[Tensor] = []
     arguments: dict[nn.Module, _Arguments] = {}
 
-    def keep(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        hidden.append(args[0])
+    def keep(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:  # noqa: ANN401
+        inputs.append(args[0])
+        outputs.append(_first(output))
         arguments[module] = args[1:], kwargs
 
     with ExitStack() as hooks:
         for layer in encoder_layers(model):
-            hooks.callback(layer.module.register_forward_pre_hook(keep, with_kwargs=True).remove)
+            hooks.callback(layer.module.register_forward_hook(keep, with_kwargs=True).remove)
         outputs_of(model, batch, layers=(0,))  # with layers, because otherwise the last layer has fewer tokens
-    return _State(batch["attention_mask"].bool(), hidden[0], hidden[0], arguments)
+    for number, (given, after) in enumerate(zip(outputs, inputs[1:], strict=False)):
+        if given is not after:
+            raise StarkError(
+                f"cannot refit this {family_of(model).model_type} encoder: it has a part between layers {number} and "
+                f"{number + 1}, such as a convolution, so leave out refit"
+            )
+    return _State(batch["attention_mask"].bool(), inputs[0], inputs[0], arguments)
 
 
 def _seen(modules: Sequence[nn.Module], call: Callable[[], object]) -> list[tuple[Tensor, Tensor]]:

@@ -29,7 +29,7 @@ from stark.scores.knowledgeableness import Knowledgeableness
 from stark.scores.score import Distilled
 from stark.scores.scoring import score_units
 
-FAMILIES = ("bert", "roberta", "xlm-roberta", "electra", "distilbert", "mpnet")
+FAMILIES = ("bert", "roberta", "xlm-roberta", "electra", "distilbert", "mpnet", "deberta-v2")
 # Families whose models compute the same as another family's: tests/stark/encoders/families/test_clones.py shows it.
 CLONES = {"camembert": "roberta", "data2vec-text": "roberta", "ernie": "bert"}
 # Families whose last layer computes its first token only, and those with torch's attention kernel.
@@ -37,6 +37,17 @@ LEAN = tuple(name for name in FAMILIES if SUPPORTED[name].lean_last_layer)
 SDPA = tuple(
     name for name in FAMILIES if MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[CONFIG_MAPPING[name]]._supports_sdpa
 )
+# Settings of families whose published models differ from the defaults of transformers.
+FURTHER: dict[str, dict[str, Any]] = {
+    "deberta-v2": {  # as DeBERTa-v3, but with linears of their own for positions
+        "relative_attention": True,
+        "position_buckets": 8,
+        "pos_att_type": ["p2c", "c2p"],
+        "position_biased_input": False,
+        "norm_rel_ebd": "layer_norm",
+        "type_vocab_size": 0,
+    }
+}
 VOCAB_SIZE = 120
 MAX_LENGTH = 24
 
@@ -50,15 +61,20 @@ def tiny_classifier(
     heads: int = 4,
     neurons: int = 64,
     tokens: int = VOCAB_SIZE,
+    further: dict[str, Any] | None = None,
     seed: int = 0,
 ) -> PreTrainedModel:
-    """A random classifier in eval mode, with weights so large that logits differ between inputs."""
+    """A random classifier in eval mode, with weights so large that logits differ between inputs.
+
+    Its configuration has `FURTHER` settings of the family, or others.
+    """
     sizes = {"vocab_size": tokens, "max_position_embeddings": MAX_LENGTH + 8, "num_labels": num_labels}
     if family == "distilbert":
         sizes |= {"n_layers": layers, "dim": hidden, "n_heads": heads, "hidden_dim": neurons}
     else:
         sizes |= {"num_hidden_layers": layers, "hidden_size": hidden, "num_attention_heads": heads}
         sizes |= {"intermediate_size": neurons}
+    sizes |= FURTHER.get(family, {}) if further is None else further
     if family == "electra":
         sizes |= {"embedding_size": hidden // 2}
     config = AutoConfig.for_model(family, initializer_range=0.25, pad_token_id=0, **sizes)
@@ -161,8 +177,9 @@ def golden_masks(case: Golden, level: str, *, rounded: bool) -> UnitMasks:
 
 
 def logits(model, batch=None):
+    inputs = {name: tensor for name, tensor in (batch or tiny_batch()).items() if name != "labels"}
     with torch.no_grad():
-        return model(**(batch or tiny_batch())).logits
+        return model(**inputs).logits
 
 
 def ones(model):

@@ -54,6 +54,11 @@ class _Int8(nn.Module):
 
 
 class _Int8Embedding(_Int8):
+    @property
+    def weight(self) -> Tensor:
+        """The whole table, which DeBERTa's layers read: it has a row for each distance of two tokens."""
+        return self.table * self.scale[:, None]
+
     def forward(self, ids: Tensor) -> Tensor:
         # Only the rows that are looked up are turned into floats, not the whole table.
         return self.table[ids] * self.scale[ids][..., None]

@@ -47,25 +47,30 @@ _ARGUMENTS = {
     *("as_sym_int", "as_sym_ints", "as_expr", "as_scalar_type", "as_device", "as_layout"),
 }
 # Operations of the encoders, their activation functions and our 8-bit weights. None of them reads a file or skips the
-# check of an index. MPNet adds in place: add_ writes, but only into a tensor of the program.
+# check of an index. MPNet adds in place: add_ writes, but only into a tensor of the program. detach_ writes nothing.
 _OPERATIONS = {
     f"torch.ops.aten.{name}"
     for name in (
         *("__and__.Tensor", "_assert_tensor_metadata.default", "abs.default", "add.Tensor", "add_.Tensor"),
-        *("arange.default", "clip.default", "contiguous.default", "cumsum.default", "div.Tensor", "dropout.default"),
+        *("alias.default", "arange.default", "bitwise_not.default", "bmm.default", "ceil.default", "clamp.default"),
+        *("clip.default", "contiguous.default", "cumsum.default", "detach_.default", "div.Tensor", "dropout.default"),
         *("embedding.default", "erf.default", "expand.default", "flatten.using_ints", "full_like.default"),
-        *("gather.default", "ge.Scalar", "gelu.default", "hardswish.default", "hardtanh.default", "index.Tensor"),
-        *("layer_norm.default", "leaky_relu.default", "linear.default", "log.default", "lt.Scalar", "matmul.default"),
-        *("min.other", "mish.default", "mul.Tensor", "ne.Scalar", "neg.default", "new_ones.default"),
-        *("permute.default", "pow.Tensor_Scalar", "relu.default", "reshape.default"),
-        *("scaled_dot_product_attention.default", "select.int", "sigmoid.default", "silu.default", "slice.Tensor"),
-        *("softmax.int", "softplus.default", "sqrt.default", "square.default", "stack.default", "sub.Tensor"),
-        *("sym_size.int", "tanh.default", "to.device", "to.dtype", "to.dtype_layout", "transpose.int"),
-        *("type_as.default", "unflatten.int", "unsqueeze.default", "view.default", "where.ScalarOther", "where.self"),
-        *("zeros.default",),
+        *("gather.default", "ge.Scalar", "gelu.default", "gt.Scalar", "hardswish.default", "hardtanh.default"),
+        *("index.Tensor", "layer_norm.default", "le.Scalar", "leaky_relu.default", "lift_fresh_copy.default"),
+        *("linear.default", "log.default", "lt.Scalar", "masked_fill.Scalar", "matmul.default", "min.other"),
+        *("mish.default", "mul.Tensor", "ne.Scalar", "neg.default", "new_ones.default", "permute.default"),
+        *("pow.Tensor_Scalar", "relu.default", "repeat.default", "reshape.default"),
+        *("scaled_dot_product_attention.default", "select.int", "sigmoid.default", "sign.default", "silu.default"),
+        *("slice.Tensor", "softmax.int", "softplus.default", "sqrt.default", "square.default", "squeeze.dim"),
+        *("stack.default", "sub.Tensor", "sym_size.int", "tanh.default", "to.device", "to.dtype", "to.dtype_layout"),
+        *("transpose.int", "type_as.default", "unflatten.int", "unsqueeze.default", "view.default"),
+        *("where.ScalarOther", "where.self", "zeros.default", "zeros_like.default"),
     )
 }
-_PATTERNS = {"expr_str": _EXPRESSION, "parameter_name": _PARAMETER, "buffer_name": _PARAMETER}
+_PATTERNS = {
+    "expr_str": _EXPRESSION,
+    **dict.fromkeys(("parameter_name", "buffer_name", "tensor_constant_name"), _PARAMETER),
+}
 _TYPES = {None, "builtins.tuple", "builtins.dict", "transformers.modeling_outputs.SequenceClassifierOutput"}
 
 

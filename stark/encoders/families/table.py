@@ -5,6 +5,7 @@ from collections.abc import Callable
 from transformers import PreTrainedModel
 
 from stark.encoders.families.bert import BERT, ELECTRA, ERNIE
+from stark.encoders.families.deberta import DEBERTA_V2
 from stark.encoders.families.distilbert import DISTILBERT
 from stark.encoders.families.mpnet import MPNET
 from stark.encoders.families.roberta import CAMEMBERT, DATA2VEC_TEXT, ROBERTA, XLM_ROBERTA
@@ -15,7 +16,7 @@ __all__ = ["FAMILIES", "family_of", "family_of_type", "on_registration", "regist
 
 FAMILIES = {
     family.model_type: family
-    for family in (BERT, ROBERTA, XLM_ROBERTA, ELECTRA, DISTILBERT, CAMEMBERT, ERNIE, DATA2VEC_TEXT, MPNET)
+    for family in (BERT, ROBERTA, XLM_ROBERTA, ELECTRA, DISTILBERT, CAMEMBERT, ERNIE, DATA2VEC_TEXT, MPNET, DEBERTA_V2)
 }
 """Families by ``config.model_type``."""
 

@@ -6,6 +6,7 @@ import torch
 from stark.encoders.cutting import shrink_
 from stark.encoders.masking import unit_masks
 from stark.encoders.units import UnitMasks
+from stark.forward.classifying import classify
 from tests.tiny import FAMILIES, SDPA, logits, ones, random_masks, tiny_batch, tiny_classifier
 
 
@@ -14,9 +15,11 @@ def test_mask_gradients_are_those_of_a_difference_quotient(family):
     model = tiny_classifier(family).double()
     heads, neurons = ([mask.double().requires_grad_() for mask in masks] for masks in ones(model))
 
+    batch = tiny_batch()
+
     def loss():
         with unit_masks(model, UnitMasks(heads, neurons)):
-            return model(**tiny_batch()).loss
+            return torch.nn.functional.cross_entropy(classify(model, batch), batch["labels"])
 
     gradients = torch.autograd.grad(loss(), [*heads, *neurons])
     for mask, gradient in zip([*heads, *neurons], gradients, strict=True):

@@ -19,12 +19,18 @@ def config(tokenizer):
     return BertConfig(vocab_size=len(tokenizer), max_position_embeddings=64, type_vocab_size=2)
 
 
+# Families without a table of positions, whose number of tokens is what they were trained with.
+WITHOUT_TABLE = ("deberta-v2",)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_most_tokens_are_what_the_model_takes(family):
     model = tiny_classifier(family)
     most = most_tokens(model.config)
     with torch.no_grad():
         model(torch.full((1, most), 7))
+        if family in WITHOUT_TABLE:
+            return
         with pytest.raises((IndexError, RuntimeError)):
             model(torch.full((1, most + 1), 7))
 
