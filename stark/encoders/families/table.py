@@ -3,6 +3,11 @@
 from collections.abc import Callable
 
 from transformers import PreTrainedModel
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+)
 
 from stark.encoders.families.bert import BERT, ELECTRA, ERNIE
 from stark.encoders.families.deberta import DEBERTA_V2
@@ -83,6 +88,16 @@ def family_of_type(model_type: str | None) -> EncoderFamily:
     if (name := str(model_type).removeprefix(SHRUNK_PREFIX)) not in FAMILIES:
         supported = ", ".join(FAMILIES)
         raise StarkError(
-            f"no family for model type '{model_type}': one of {supported} is supported (stark/encoders/families)"
+            f"no family for model type '{model_type}'{_reason(name)}: choose an encoder of one of the types "
+            f"{supported} (docs/encoders.md)"
         )
     return FAMILIES[name]
+
+
+def _reason(model_type: str) -> str:
+    """Why a model type is not supported, as far as transformers knows what it is."""
+    if model_type in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES:
+        return ", which has an encoder and a decoder"
+    if model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
+        return ", which transformers lists as a decoder (for generating text)"
+    return ""
