@@ -14,12 +14,14 @@ class LeastSquares:
     $$\min_{W, b} \sum_i \lVert W x_i + b - y_i \rVert^2 + \lambda \lVert W - W_0 \rVert^2$$
 
     $\lambda$ is ``ridge`` times the mean variance of the inputs times the number of rows. The bias is not penalised.
-    Only the sums are kept, so that the memory does not depend on the number of rows.
+    Without a bias, b is 0 and the variance is the mean square. Only the sums are kept, so that the memory does not
+    depend on the number of rows.
 
     Args:
         inputs: Number of inputs; 0 leaves only the bias.
         outputs: Number of outputs.
         device: Device of the sums, which must have float64.
+        bias: Whether the layer has a bias.
 
     Examples:
         >>> fit = LeastSquares(1, 1)
@@ -29,9 +31,9 @@ class LeastSquares:
         (2.0, 3.0)
     """
 
-    def __init__(self, inputs: int, outputs: int, device: torch.device | str = "cpu") -> None:
+    def __init__(self, inputs: int, outputs: int, device: torch.device | str = "cpu", *, bias: bool = True) -> None:
         """Start without rows."""
-        self._rows = 0
+        self._rows, self._bias = 0, bias
         # The last row and column belong to a further input that is always 1.
         self._products = torch.zeros(inputs + 1, inputs + 1, dtype=torch.float64, device=device)
         self._targets = torch.zeros(inputs + 1, outputs, dtype=torch.float64, device=device)
@@ -59,11 +61,14 @@ class LeastSquares:
                 on the others.
 
         Returns:
-            Weight ``(outputs, inputs)`` and bias ``(outputs,)``, both in float64 on the device of the sums.
+            Weight ``(outputs, inputs)`` and bias ``(outputs,)``, zeros for a layer without one; both in float64 on the
+            device of the sums.
         """
         start = weight.to(self._products)
         count = max(self._rows, 1)
         input_mean, target_mean = self._products[-1, :-1] / count, self._targets[-1] / count
+        if not self._bias:
+            input_mean, target_mean = torch.zeros_like(input_mean), torch.zeros_like(target_mean)
         spread = self._products[:-1, :-1] - count * torch.outer(input_mean, input_mean)
         if start.shape[1] and (scale := spread.diagonal().mean()) > 0:
             shared = self._targets[:-1] - count * torch.outer(input_mean, target_mean)

@@ -39,7 +39,7 @@ def refit_(
 
     where $h$ and $x$ come from projections that are refitted already. So each projection also corrects what the blocks
     before it lost, and projections of blocks that lost no unit are refitted as well. A block without units gets a new
-    bias.
+    bias, if its projection has one.
 
     No labels are needed. Padding is ignored. All other tokens count in all layers, even in the last one, whose first
     tokens alone reach the logits of most families: there is one per row, and few rows do not determine the weights of
@@ -99,13 +99,15 @@ def output_projections(model: PreTrainedModel) -> dict[str, Tensor]:
 def _refit_projection_(output: nn.Linear, rows: Iterable[tuple[Tensor, Tensor]], ridge: float) -> None:
     # Other devices may lack float64.
     device = output.weight.device if output.weight.is_cuda else torch.device("cpu")
-    fit = LeastSquares(output.in_features, output.out_features, device)
+    has_bias = output.bias is not None
+    fit = LeastSquares(output.in_features, output.out_features, device, bias=has_bias)
     for inputs, targets in rows:
         fit.add(inputs, targets=targets)
     weight, bias = fit.solve(output.weight, ridge)
     # Another processor may round differently.
     output.weight.copy_(all_gather(weight)[0])
-    output.bias.copy_(all_gather(bias)[0])
+    if has_bias:
+        output.bias.copy_(all_gather(bias)[0])
 
 
 _Arguments = tuple[tuple[Any, ...], dict[str, Any]]

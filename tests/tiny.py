@@ -29,7 +29,7 @@ from stark.scores.knowledgeableness import Knowledgeableness
 from stark.scores.score import Distilled
 from stark.scores.scoring import score_units
 
-FAMILIES = ("bert", "roberta", "xlm-roberta", "electra", "distilbert", "mpnet", "deberta-v2")
+FAMILIES = ("bert", "roberta", "xlm-roberta", "electra", "distilbert", "mpnet", "deberta-v2", "modernbert")
 # Families whose models compute the same as another family's: tests/stark/encoders/families/test_clones.py shows it.
 CLONES = {"camembert": "roberta", "data2vec-text": "roberta", "ernie": "bert"}
 # Families whose last layer computes its first token only, and those with torch's attention kernel.
@@ -46,7 +46,14 @@ FURTHER: dict[str, dict[str, Any]] = {
         "position_biased_input": False,
         "norm_rel_ebd": "layer_norm",
         "type_vocab_size": 0,
-    }
+    },
+    # The head reads the mean of all tokens, and every second layer attends to near tokens only.
+    "modernbert": {
+        "classifier_pooling": "mean",
+        "local_attention": 6,
+        "global_attn_every_n_layers": 2,
+        **dict.fromkeys(("bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"), 1),
+    },
 }
 VOCAB_SIZE = 120
 MAX_LENGTH = 24

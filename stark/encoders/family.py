@@ -22,28 +22,34 @@ SHRUNK_PREFIX = "stark-"
 class EncoderFamily:
     """A family of encoders; the defaults are BERT's.
 
-    If a family's layers have the six linears under other names, give their paths. If they are built differently,
-    override the methods. The configuration and model classes are those that transformers lists for the model type.
+    If a family's layers have the linears under other names, give their paths. If they are built differently, override
+    the methods. The configuration and model classes are those that transformers lists for the model type.
 
     Args:
         model_type: The family's ``config.model_type`` in transformers.
         layers_path: Path of the list of layers under ``model.base_model``.
-        attention: Path of the self-attention module inside a layer. The module has ``attention_head_size``.
+        attention: Path of the self-attention module inside a layer.
         query: Path of the query projection inside a layer; ``key``, ``value``, ``attention_output`` (after the heads),
-            ``ffn_in`` and ``ffn_out`` (before and after the neurons) are paths of the other linears.
+            ``ffn_in`` and ``ffn_out`` (before and after the neurons) are paths of the other linears. A linear that
+            computes query, key and value at once, in this order, is the path of all three.
         key: See ``query``.
         value: See ``query``.
         attention_output: See ``query``.
-        attention_norm: Path of the LayerNorm after attention and residual inside a layer.
+        attention_norm: Path of the LayerNorm after attention and residual inside a layer, before the FFN.
         ffn_in: See ``query``.
         ffn_out: See ``query``.
-        num_heads_attribute: Attribute of the attention module for the number of its heads.
+        gated: Whether a neuron is the product of an activation and a gate, and the linear before the neurons computes
+            all activations and then all gates.
+        pre_norm: Whether the FFN's output is added to what ``attention_norm`` gets, and not to what it returns.
+        head_size_attribute: Attribute of the attention module for the width of a head.
+        num_heads_attribute: Attribute of the attention module for the number of its heads, None if it has none.
         heads_width_attribute: Attribute of the attention module for the width of all heads, None if it has none.
         positions_after_padding: Whether positions start after the padding token's id, as in RoBERTa.
         lean_last_layer: Whether the classification head reads only the first token, so that the last layer can skip the
             others, and attention depends on queries, keys and values alone, as in `lean_attention`.
         scores_from_projections: Whether attention scores are products of queries and keys. Otherwise they depend on
             positions as well, and losses that compare attention maps refuse the family.
+        first_layer_differs: Whether the first layer has other parts than the others, so that it cannot be dropped.
 
     Examples:
         >>> EncoderFamily("rembert").ffn_in
@@ -60,11 +66,15 @@ class EncoderFamily:
     attention_norm: str = "attention.output.LayerNorm"
     ffn_in: str = "intermediate.dense"
     ffn_out: str = "output.dense"
-    num_heads_attribute: str = "num_attention_heads"
+    gated: bool = False
+    pre_norm: bool = False
+    head_size_attribute: str = "attention_head_size"
+    num_heads_attribute: str | None = "num_attention_heads"
     heads_width_attribute: str | None = "all_head_size"
     positions_after_padding: bool = False
     lean_last_layer: bool = True
     scores_from_projections: bool = True
+    first_layer_differs: bool = False
 
     def unused_positions(self, config: PreTrainedConfig) -> int:
         """Number of rows of the table of positions that belong to no token.
@@ -111,18 +121,19 @@ class EncoderFamily:
         Returns:
             The view; its linears are those of the layer, not copies.
         """
-        query, key, value, attention_output, ffn_in, ffn_out = (
-            cast(nn.Linear, layer.get_submodule(path))
-            for path in (self.query, self.key, self.value, self.attention_output, self.ffn_in, self.ffn_out)
-        )
+
+        def linear(path: str) -> nn.Linear:
+            return cast(nn.Linear, layer.get_submodule(path))
+
+        before_heads = dict.fromkeys((self.query, self.key, self.value))
         return EncoderLayer(
             module=layer,
-            into_heads=(UnitLinear(query), UnitLinear(key), UnitLinear(value)),
-            attention_output=attention_output,
-            into_neurons=(UnitLinear(ffn_in),),
-            ffn_out=ffn_out,
-            middle=ffn_in,
-            head_size=cast(int, layer.get_submodule(self.attention).attention_head_size),
+            into_heads=tuple(UnitLinear(linear(path), blocks=3 // len(before_heads)) for path in before_heads),
+            attention_output=linear(self.attention_output),
+            into_neurons=(UnitLinear(linear(self.ffn_in), blocks=2 if self.gated else 1),),
+            ffn_out=linear(self.ffn_out),
+            middle=layer.get_submodule(self.attention_norm if self.pre_norm else self.ffn_in),
+            head_size=cast(int, getattr(layer.get_submodule(self.attention), self.head_size_attribute)),
         )
 
     def mask_layer(self, layer: nn.Module, heads: Tensor, neurons: Tensor) -> list[RemovableHandle]:
@@ -181,14 +192,15 @@ class EncoderFamily:
         attention = layer.get_submodule(self.attention)
         if isinstance(attention, NoHeads):
             return  # an earlier cut took all its heads; without the attributes it is known as such
-        setattr(attention, self.num_heads_attribute, num_heads)
+        if self.num_heads_attribute is not None:
+            setattr(attention, self.num_heads_attribute, num_heads)
         if self.heads_width_attribute is not None:
             setattr(attention, self.heads_width_attribute, num_heads * view.head_size)
         if num_heads == 0:
             names = {module: name for name, module in attention.named_modules()}
             inside = [names[one.linear] for one in view.into_heads]
             output = [names[view.attention_output]] if view.attention_output in names else []
-            empty = NoHeads(attention, inside, output, ("attention_head_size", view.head_size))
+            empty = NoHeads(attention, inside, output, (self.head_size_attribute, view.head_size))
             layer.set_submodule(self.attention, empty)
 
 

@@ -52,12 +52,18 @@ def drop_layers_(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel
         The same model.
 
     Raises:
-        StarkError: If ``keep`` is empty, not ascending, or names a layer that the model does not have.
+        StarkError: If ``keep`` is empty, not ascending, or names a layer that the model does not have, or lacks a first
+            layer that differs from the others.
     """
     family = family_of(model)
     count = len(family.layer_list(model))
     if not keep or list(keep) != sorted(set(keep)) or keep[0] < 0 or keep[-1] >= count:
         raise StarkError(f"layers to keep must be ascending numbers below {count}, got {list(keep)}")
+    if family.first_layer_differs and keep[0] != 0:
+        raise StarkError(
+            f"the first layer of {family.model_type} has other parts than the others, so it cannot be dropped: "
+            "keep the first or alternate layers, not the last ones"
+        )
     units = kept_units(model)
     family.keep_layers_(model, keep)
     config = own_config_(model, type(model.config))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from stark.encoders.families.table import family_of
 from stark.encoders.layers import encoder_layers
 from stark.errors import StarkError
 from stark.forward.lean_attention import attention_mask_of, lean_attention
@@ -169,7 +170,9 @@ def needed_inputs(batch: Batch) -> Batch:
 
 def _inputs(model: PreTrainedModel, batch: Batch) -> Batch:
     inputs = {name: batch[name] for name in MODEL_INPUTS if name in batch}
-    if "attention_mask" in inputs and model.config._attn_implementation == "sdpa":
+    # Families that are not lean may read the mask themselves, such as for attention to near tokens only.
+    lean = family_of(model).lean_last_layer and model.config._attn_implementation == "sdpa"
+    if lean and "attention_mask" in inputs:
         inputs["attention_mask"] = attention_mask_of(inputs["attention_mask"])
     return inputs
 

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 
 from stark.encoders.families.table import family_of
 from stark.encoders.family import EncoderFamily
+from stark.encoders.no_heads import NoHeads
 from stark.forward.attention import attention
 
 __all__ = ["attention_mask_of", "lean_attention"]
@@ -101,7 +102,7 @@ def attention_mask_of(mask: Tensor) -> Tensor:
 def _teach(layer: nn.Module, family: EncoderFamily) -> None:
     module, norm = layer.get_submodule(family.attention), layer.get_submodule(family.attention_norm)
     # An attention module that lost all its heads has another forward, which is cheap already.
-    has_heads = hasattr(module, family.num_heads_attribute)
+    has_heads = not isinstance(module, NoHeads)
     if _first_token in norm._forward_pre_hooks.values() and (isinstance(module, _Lean) or not has_heads):
         return
     with _TEACHING:

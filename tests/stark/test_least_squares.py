@@ -66,3 +66,15 @@ def test_without_inputs_or_with_constant_ones_only_the_bias_is_fitted():
     weight, bias = fitted(torch.ones(50, 5), y, start, 1e-3)
     torch.testing.assert_close(weight, start.double())
     torch.testing.assert_close(bias, y.double().mean(0) - start.double().sum(1))
+
+
+def test_a_layer_without_a_bias_goes_through_the_origin():
+    x, y, start = (tensor.double() for tensor in rows(count=4))
+    ridge = 0.3
+    fit = LeastSquares(5, 3, bias=False)
+    fit.add(x, targets=y)
+    weight, bias = fit.solve(start, ridge)
+    more = np.sqrt(float(ridge * (x**2).sum(0).mean())) * np.eye(5)
+    expected, *_ = np.linalg.lstsq(np.r_[x.numpy(), more], np.r_[y.numpy(), more @ start.numpy().T], rcond=None)
+    np.testing.assert_allclose(weight.T.numpy(), expected, atol=1e-10)
+    assert not bias.any()

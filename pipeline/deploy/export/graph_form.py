@@ -11,14 +11,15 @@ __all__ = ["graph_form", "int8_weights_"]
 
 
 class _Constant(nn.Module):
-    """Replaces a linear layer without inputs, whose output is its bias.
+    """Replaces a linear layer without inputs, whose output is its bias, or 0 without one.
 
     Exporters do not handle matrices of size zero: OpenVINO computes wrong logits, ONNX Runtime cannot quantise them.
     """
 
-    def __init__(self, bias: nn.Parameter) -> None:
+    def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
-        self.bias = bias
+        bias: nn.Parameter | None = linear.bias  # torch does not say that there may be none
+        self.bias = nn.Parameter(linear.weight.new_zeros(linear.out_features)) if bias is None else bias
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         return self.bias.expand(*hidden_states.shape[:-1], -1)
@@ -36,7 +37,7 @@ def graph_form(model: PreTrainedModel) -> PreTrainedModel:
     copied: PreTrainedModel = copy.deepcopy(model).cpu().eval()
     for name, module in list(copied.named_modules()):
         if isinstance(module, nn.Linear) and module.in_features == 0:
-            copied.set_submodule(name, _Constant(module.bias))
+            copied.set_submodule(name, _Constant(module))
     return copied
 
 

@@ -12,6 +12,7 @@ from transformers.models.auto.modeling_auto import (
 from stark.encoders.families.bert import BERT, ELECTRA, ERNIE
 from stark.encoders.families.deberta import DEBERTA_V2
 from stark.encoders.families.distilbert import DISTILBERT
+from stark.encoders.families.modernbert import MODERNBERT
 from stark.encoders.families.mpnet import MPNET
 from stark.encoders.families.roberta import CAMEMBERT, DATA2VEC_TEXT, ROBERTA, XLM_ROBERTA
 from stark.encoders.family import SHRUNK_PREFIX, EncoderFamily
@@ -21,7 +22,19 @@ __all__ = ["FAMILIES", "family_of", "family_of_type", "on_registration", "regist
 
 FAMILIES = {
     family.model_type: family
-    for family in (BERT, ROBERTA, XLM_ROBERTA, ELECTRA, DISTILBERT, CAMEMBERT, ERNIE, DATA2VEC_TEXT, MPNET, DEBERTA_V2)
+    for family in (
+        BERT,
+        ROBERTA,
+        XLM_ROBERTA,
+        ELECTRA,
+        DISTILBERT,
+        CAMEMBERT,
+        ERNIE,
+        DATA2VEC_TEXT,
+        MPNET,
+        DEBERTA_V2,
+        MODERNBERT,
+    )
 }
 """Families by ``config.model_type``."""
 

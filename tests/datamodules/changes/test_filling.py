@@ -11,7 +11,7 @@ from datamodules.changes import filling
 from datamodules.changes.filling import MOST_PROBABLE, fill_masked, open_filler
 from datamodules.changes.row import MASKED
 from tests.datamodules.columns import columns
-from tests.tiny import FAMILIES
+from tests.tiny import FAMILIES, FURTHER
 
 PAD, CLS, SEP, MASK = SPECIAL = (0, 1, 2, 3)
 WORDS = 60
@@ -38,6 +38,7 @@ def tiny(family):
         sizes |= {"n_layers": 2, "dim": 32, "n_heads": 4, "hidden_dim": 64}
     else:
         sizes |= {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64}
+    sizes |= FURTHER.get(family, {})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         model = AutoModelForMaskedLM.from_config(AutoConfig.for_model(family, initializer_range=0.25, **sizes))

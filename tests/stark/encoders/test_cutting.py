@@ -19,8 +19,8 @@ from tests.tiny import FAMILIES, SDPA, logits, ones, random_masks, tiny_batch, t
 
 NONE = -1
 # A row of a head has three projections with a bias and one without, a neuron has one of each. These families differ.
-HEAD_PARAMETERS = {"deberta-v2": 6 * 32 + 5}
-NEURON_PARAMETERS: dict[str, int] = {}
+HEAD_PARAMETERS = {"deberta-v2": 6 * 32 + 5, "modernbert": 4 * 32}
+NEURON_PARAMETERS = {"modernbert": 3 * 32}
 EMPTY = [(NONE, NONE), (0, NONE), (NONE, 1), (1, 0), (1, 1)]
 
 

@@ -14,4 +14,5 @@ def test_every_path_leads_to_its_part(family):
         for name in ("query", "key", "value", "attention_output", "ffn_in", "ffn_out"):
             assert isinstance(layer.get_submodule(getattr(adapter, name)), nn.Linear)
         assert isinstance(layer.get_submodule(adapter.attention_norm), nn.LayerNorm)
-        assert getattr(layer.get_submodule(adapter.attention), adapter.num_heads_attribute) > 0
+        for attribute in (adapter.num_heads_attribute, adapter.heads_width_attribute, adapter.head_size_attribute):
+            assert attribute is None or getattr(layer.get_submodule(adapter.attention), attribute) > 0

@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from stark.encoders.cutting import shrink_
+from stark.encoders.families.table import FAMILIES as SUPPORTED
 from stark.encoders.layer_dropping import drop_layers, drop_layers_, layers_to_keep
 from stark.encoders.layers import encoder_layers, kept_units
+from stark.errors import StarkError
 from tests.tiny import FAMILIES, logits, random_masks, tiny_batch, tiny_classifier
 
 
@@ -18,7 +20,8 @@ def test_dropping_layers_equals_skipping_them(family, shrunk):
     if shrunk:
         shrink_(model, random_masks(model))
     skipped = copy.deepcopy(model)
-    for number in (0, 2):
+    keep = [0, 3] if SUPPORTED[family].first_layer_differs else [1, 3]
+    for number in {0, 1, 2, 3}.difference(keep):
         skip = encoder_layers(skipped)[number].module
         computed = skip.forward
 
@@ -28,12 +31,18 @@ def test_dropping_layers_equals_skipping_them(family, shrunk):
 
         skip.forward = forward
     model_type, units = model.config.model_type, kept_units(model)
-    drop_layers_(model, [1, 3])
+    drop_layers_(model, keep)
     assert torch.equal(logits(model), logits(skipped))
     assert model.config.num_hidden_layers == len(encoder_layers(model)) == 2
     assert model.config.model_type == model_type
-    assert kept_units(model) == units.of_layers([1, 3])
-    assert [m.layer_idx for m in model.modules() if hasattr(m, "layer_idx") and m.layer_idx is not None] in ([], [0, 1])
+    assert kept_units(model) == units.of_layers(keep)
+    numbers = {m.layer_idx for m in model.modules() if hasattr(m, "layer_idx") and m.layer_idx is not None}
+    assert numbers in (set(), {0, 1})
+
+
+def test_a_first_layer_that_differs_is_not_dropped():
+    with pytest.raises(StarkError, match="the first layer of modernbert has other parts than the others"):
+        drop_layers(tiny_classifier("modernbert", layers=4), 2, "last")
 
 
 @pytest.mark.parametrize("keep", [[], [1, 0], [0, 0], [-1], [2]])

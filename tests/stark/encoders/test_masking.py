@@ -29,20 +29,24 @@ def test_mask_gradients_are_those_of_a_difference_quotient(family):
             mask[1] -= 2e-5
             below = loss()
             mask[1] += 1e-5
-        torch.testing.assert_close((above - below) / 2e-5, gradient[1], rtol=1e-5, atol=1e-8)
+        # ModernBERT rotates queries and keys in float32.
+        rtol = 1e-2 if family == "modernbert" else 1e-5
+        torch.testing.assert_close((above - below) / 2e-5, gradient[1], rtol=rtol, atol=1e-8)
 
 
 @pytest.mark.parametrize("family", SDPA)
 def test_mask_gradients_are_equal_under_sdpa_and_eager(family):
     gradients = {}
     for attention in ("sdpa", "eager"):
-        model = tiny_classifier(family).double()
+        # Other numbers than float32 are turned into it by ModernBERT's eager attention.
+        dtype, tolerance = (torch.float32, 1e-6) if family == "modernbert" else (torch.float64, 1e-12)
+        model = tiny_classifier(family).to(dtype)
         model.set_attn_implementation(attention)
-        masks = [mask.double().requires_grad_() for masks in ones(model) for mask in masks]
+        masks = [mask.to(dtype).requires_grad_() for masks in ones(model) for mask in masks]
         with unit_masks(model, UnitMasks(masks[:2], masks[2:])):
             gradients[attention] = torch.autograd.grad(model(**tiny_batch()).loss, masks)
     for sdpa, eager in zip(gradients["sdpa"], gradients["eager"], strict=True):
-        torch.testing.assert_close(sdpa, eager, rtol=0, atol=1e-12)
+        torch.testing.assert_close(sdpa, eager, rtol=0, atol=tolerance)
         assert sdpa.abs().max() > 1e-4
 
 

@@ -3,6 +3,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from stark.encoders.cutting import shrink_
+from stark.encoders.families.table import FAMILIES as SUPPORTED
 from stark.encoders.layers import encoder_layers
 from stark.forward.classifying import classify, outputs_of
 from tests.tiny import FAMILIES, LEAN, SDPA, random_masks, tiny_batch, tiny_classifier
@@ -66,6 +67,8 @@ def test_projections_are_those_of_a_layers_input(family):
         for layer, found in outputs.projections.items():
             view = encoder_layers(model)[layer - 1 if layer > 0 else layer]
             states = plain.hidden_states[layer - 1 if layer > 0 else 2]
+            if SUPPORTED[family].pre_norm:
+                states = view.module.attn_norm(states)
             linears = view.query_key_value_linears()
             expected = torch.cat([linear(states) for linear in linears], -1).chunk(3, -1)
             torch.testing.assert_close(found[:3], expected)

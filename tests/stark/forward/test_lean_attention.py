@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from stark.encoders.cutting import shrink_
+from stark.encoders.families.table import FAMILIES as SUPPORTED
 from stark.encoders.layer_dropping import drop_layers_
 from stark.encoders.layers import encoder_layers
 from stark.forward.classifying import classify, outputs_of
@@ -66,18 +67,25 @@ def test_the_last_layer_computes_one_token(family):
     assert states[-1].shape[1] == 10
 
 
+def drop(attention, p):
+    if hasattr(attention, "attention_dropout"):
+        attention.attention_dropout = p
+    else:
+        attention.dropout.p = p
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_attention_is_dropped_out_in_training_only(family):
     model, batch = tiny_classifier(family), tiny_batch()
-    attentions = [module for module in model.modules() if hasattr(module, "attention_head_size")]
+    attentions = [layer.module.get_submodule(SUPPORTED[family].attention) for layer in encoder_layers(model)]
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
     for number, attention in enumerate(attentions):
-        attention.dropout.p = 0.5
+        drop(attention, 0.5)
         assert torch.equal(classify(model.eval(), batch), classify(model, batch))
         assert not torch.equal(classify(model.train(), batch), classify(model, batch)), f"layer {number}"
-        attention.dropout.p = 0.0
+        drop(attention, 0.0)
 
 
 def test_it_is_undone_even_after_an_error():

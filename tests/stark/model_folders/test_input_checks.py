@@ -20,7 +20,7 @@ def config(tokenizer):
 
 
 # Families without a table of positions, whose number of tokens is what they were trained with.
-WITHOUT_TABLE = ("deberta-v2",)
+WITHOUT_TABLE = ("deberta-v2", "modernbert")
 
 
 @pytest.mark.parametrize("family", FAMILIES)

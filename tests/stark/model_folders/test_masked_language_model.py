@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM
 
 from stark.model_folders.masked_language_model import load_masked_language_model
 from tests.tasks import save_masked_language_model
-from tests.tiny import FAMILIES
+from tests.tiny import FAMILIES, FURTHER
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -17,6 +17,7 @@ def test_the_whole_model_is_loaded(family, tmp_path, capfd):
     sizes = {"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
     if family == "distilbert":
         sizes = {"vocab_size": 50, "dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64}
+    sizes |= FURTHER.get(family, {}) | {"pad_token_id": 0, "max_position_embeddings": 512}
     model = AutoModelForMaskedLM.from_config(AutoConfig.for_model(family, **sizes)).eval()
     model.save_pretrained(tmp_path)
     ids = torch.arange(5, 15)[None]
