@@ -29,7 +29,10 @@ from stark.scores.knowledgeableness import Knowledgeableness
 from stark.scores.score import Distilled
 from stark.scores.scoring import score_units
 
-FAMILIES = ("bert", "roberta", "xlm-roberta", "electra", "distilbert", "mpnet", "deberta-v2", "modernbert")
+FAMILIES = (
+    *("bert", "roberta", "xlm-roberta", "electra", "distilbert"),
+    *("roberta-prelayernorm", "mpnet", "deberta-v2", "modernbert"),
+)
 # Families whose models compute the same as another family's: tests/stark/encoders/families/test_clones.py shows it.
 CLONES = {"camembert": "roberta", "data2vec-text": "roberta", "ernie": "bert"}
 # Families whose last layer computes its first token only, and those with torch's attention kernel.

@@ -41,7 +41,8 @@ def lean_attention(model: PreTrainedModel) -> Iterator[bool]:
     The classification head of a family with ``lean_last_layer`` reads only the first token. So the last layer needs
     keys and values of all tokens, but query, attention output and FFN of the first token only; with four equal layers,
     this saves a fifth of the work. Logits and gradients are those of the full computation, within rounding. The last
-    hidden states have shape ``(batch, 1, hidden_size)``.
+    hidden states have shape ``(batch, 1, hidden_size)``, or are right for the first token only if norms lie before the
+    blocks.
 
     In training on a CPU, all layers use `attention`.
 

@@ -14,7 +14,7 @@ from stark.encoders.families.deberta import DEBERTA_V2
 from stark.encoders.families.distilbert import DISTILBERT
 from stark.encoders.families.modernbert import MODERNBERT
 from stark.encoders.families.mpnet import MPNET
-from stark.encoders.families.roberta import CAMEMBERT, DATA2VEC_TEXT, ROBERTA, XLM_ROBERTA
+from stark.encoders.families.roberta import CAMEMBERT, DATA2VEC_TEXT, ROBERTA, ROBERTA_PRELAYERNORM, XLM_ROBERTA
 from stark.encoders.family import SHRUNK_PREFIX, EncoderFamily
 from stark.errors import StarkError
 
@@ -31,6 +31,7 @@ FAMILIES = {
         CAMEMBERT,
         ERNIE,
         DATA2VEC_TEXT,
+        ROBERTA_PRELAYERNORM,
         MPNET,
         DEBERTA_V2,
         MODERNBERT,

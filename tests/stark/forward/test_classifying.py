@@ -3,10 +3,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from stark.encoders.cutting import shrink_
-from stark.encoders.families.table import FAMILIES as SUPPORTED
 from stark.encoders.layers import encoder_layers
 from stark.forward.classifying import classify, outputs_of
 from tests.tiny import FAMILIES, LEAN, SDPA, random_masks, tiny_batch, tiny_classifier
+
+NORM_BEFORE_ATTENTION = {"modernbert": "attn_norm", "roberta-prelayernorm": "attention.LayerNorm"}
 
 
 class Waits(TorchDispatchMode):
@@ -67,8 +68,8 @@ def test_projections_are_those_of_a_layers_input(family):
         for layer, found in outputs.projections.items():
             view = encoder_layers(model)[layer - 1 if layer > 0 else layer]
             states = plain.hidden_states[layer - 1 if layer > 0 else 2]
-            if SUPPORTED[family].pre_norm:
-                states = view.module.attn_norm(states)
+            if family in NORM_BEFORE_ATTENTION:
+                states = view.module.get_submodule(NORM_BEFORE_ATTENTION[family])(states)
             linears = view.query_key_value_linears()
             expected = torch.cat([linear(states) for linear in linears], -1).chunk(3, -1)
             torch.testing.assert_close(found[:3], expected)
