@@ -13,6 +13,9 @@ from stark.errors import StarkError
 from stark.refitting import output_projections, refit_
 from tests.tiny import FAMILIES, logits, random_masks, tiny_batch, tiny_classifier
 
+# Parts that get the sum of attention and residual, in families whose norms lie before the blocks.
+MIDDLE = {"modernbert": "mlp_norm", "roberta-prelayernorm": "intermediate"}
+
 
 def batches(count=4, **options):
     return [tiny_batch(8, 12, seed=seed, **options) for seed in range(count)]
@@ -89,9 +92,12 @@ def test_projections_are_numpys_least_squares_towards_the_uncut_models_hidden_st
                 part.append(values[tokens].double())
         return [torch.cat(part).numpy() for part in found]
 
+    def middle(layer):
+        return layer.module.get_submodule(MIDDLE[family]) if family in MIDDLE else layer.into_neurons[0].linear
+
     for inputs, outputs in (
         (lambda layer: layer.module, lambda layer: layer.attention_output),
-        (lambda layer: layer.middle, lambda layer: layer.ffn_out),
+        (middle, lambda layer: layer.ffn_out),
     ):
         x, wanted, given = rows(inputs, outputs, cut)
         wide = x if family == "modernbert" else np.c_[x, np.ones(len(x))]
