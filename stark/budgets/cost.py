@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from stark.budgets.budget import Budget
 from stark.budgets.checks import check_sparsity
 from stark.budgets.sparsity import masks_at_sparsity
-from stark.encoders.family import EncoderLayer
+from stark.encoders.layer_view import EncoderLayer
 from stark.encoders.layers import encoder_layers
 from stark.encoders.units import UnitMasks, UnitValues
 

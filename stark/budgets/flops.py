@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stark.budgets.cost import CostBudget, UnitCosts
-from stark.encoders.family import EncoderLayer
+from stark.encoders.layer_view import EncoderLayer
 from stark.errors import StarkError
 
 __all__ = ["FLOPs"]
@@ -42,6 +42,9 @@ class FLOPs(CostBudget):
         Returns:
             Operations of a head, and of a neuron.
         """
-        inside = sum(linear.in_features for linear in (layer.query, layer.key, layer.value))
+        inside, before = (
+            sum(one.blocks * one.linear.in_features for one in linears)
+            for linears in (layer.into_heads, layer.into_neurons)
+        )
         head = 2 * layer.head_size * (inside + layer.attention_output.out_features + 2 * self.length)
-        return UnitCosts(head, 2 * (layer.ffn_in.in_features + layer.ffn_out.out_features))
+        return UnitCosts(head, 2 * (before + layer.ffn_out.out_features))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stark.budgets.cost import CostBudget, UnitCosts
-from stark.encoders.family import EncoderLayer
+from stark.encoders.layer_view import EncoderLayer
 
 __all__ = ["Parameters"]
 
@@ -28,6 +28,9 @@ class Parameters(CostBudget):
         Returns:
             Parameters of a head, and of a neuron.
         """
-        rows = sum(linear.in_features + (linear.bias is not None) for linear in (layer.query, layer.key, layer.value))
-        head = layer.head_size * (rows + layer.attention_output.out_features)
-        return UnitCosts(head, layer.ffn_in.in_features + (layer.ffn_in.bias is not None) + layer.ffn_out.out_features)
+        inside, before = (
+            sum(one.blocks * (one.linear.in_features + (one.linear.bias is not None)) for one in linears)
+            for linears in (layer.into_heads, layer.into_neurons)
+        )
+        head = layer.head_size * (inside + layer.attention_output.out_features)
+        return UnitCosts(head, before + layer.ffn_out.out_features)

@@ -187,7 +187,7 @@ class ActivationScore(DataScore):
 
         Args:
             inputs: Inputs of the tokens that are not padding, ``(tokens, in_features)``. In the last layer of a family
-                whose classification head reads only the first token, these are the first tokens.
+                with ``lean_last_layer``, these are the first tokens.
             output: The attention output, or the second linear of the FFN.
 
         Returns:

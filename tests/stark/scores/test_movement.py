@@ -15,14 +15,15 @@ def test_it_is_the_sum_over_small_steps(tmp_path):
     model, batch = tiny_classifier(), tiny_batch(8)
     save_classifier(model, tmp_path / "before")
     layer, rate = encoder_layers(model)[0], 1e-3
+    before = layer.into_neurons[0].linear
     total = torch.zeros(64, dtype=torch.float64)
     for _ in range(40):
         loss = model(**batch).loss
-        gradients = torch.autograd.grad(loss, [layer.ffn_in.weight, layer.ffn_out.weight])
+        gradients = torch.autograd.grad(loss, [before.weight, layer.ffn_out.weight])
         with torch.no_grad():
-            total -= rate * (gradients[0] * layer.ffn_in.weight).double().sum(1)
+            total -= rate * (gradients[0] * before.weight).double().sum(1)
             total -= rate * (gradients[1] * layer.ffn_out.weight).double().sum(0)
-            layer.ffn_in.weight -= rate * gradients[0]
+            before.weight -= rate * gradients[0]
             layer.ffn_out.weight -= rate * gradients[1]
     found = Movement(str(tmp_path / "before")).values(model, None).neurons[0]
     expected = total / torch.linalg.vector_norm(total)
