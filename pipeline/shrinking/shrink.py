@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from huggingface_hub import snapshot_download
 from jsonargparse import Namespace
 
 from datamodules import is_description
@@ -20,7 +21,7 @@ from pipeline.shrinking.promises import Form, Promise, cost_of, measured, read_p
 from pipeline.shrinking.task import RowsTask, write_task
 from stark.budgets.checks import check_sparsity
 from stark.errors import StarkError
-from stark.model_folders.foreign import check_local, one_line_errors
+from stark.model_folders.foreign import CONFIG_FILE, MODEL_FILES, TOKENIZER_READS, check_local, one_line_errors
 from stark.model_folders.model_folder import load_classifier, load_tokenizer
 from stark.model_folders.model_inputs import ModelInputs
 from stark.vocabulary.needed import needed_tokens
@@ -79,10 +80,8 @@ def plan_run(options: Namespace) -> Plan:
         )
     if options.int8 and options.format is None:
         raise StarkError("--int8 needs a format: give --format onnx, openvino or torch")
-    model = Path(options.model)
-    with one_line_errors(model):
-        check_local(model)
-    name = options.name or f"{model.resolve().name}-small"
+    model = _local(options.model)
+    name = options.name or f"{Path(options.model).resolve().name}-small"
     run, rows = RunFolder(Path(options.root) / name), Path(options.root) / f"{name}-rows"
     texts = [text for text in (options.text, options.text_pair) if text is not None]
     if is_description(options.data):
@@ -163,6 +162,18 @@ def conclude(plan: Plan, max_loss: float | None) -> None:
             f"the score fell by {100 * (before - after):.2f} points, more than --max_loss {max_loss:g}: train longer "
             "(--train), or allow a larger model"
         )
+
+
+def _local(name: str) -> Path:
+    """The folder of a model; one of the hub is downloaded."""
+    folder = Path(name)
+    with one_line_errors(name):
+        check_local(name)
+        if folder.is_dir():
+            return folder
+        wanted = [CONFIG_FILE, *MODEL_FILES, *TOKENIZER_READS]
+        with step(f"downloading {name}"):
+            return Path(snapshot_download(name, allow_patterns=wanted))
 
 
 def _keep(

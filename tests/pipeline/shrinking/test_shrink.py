@@ -94,6 +94,27 @@ def test_a_folder_that_is_no_model_is_told(tmp_path, rows, capsys):
     assert "there is no such folder" in capsys.readouterr().err
 
 
+def test_a_model_of_the_hub_is_downloaded(tiny_task, tmp_path, rows, monkeypatch):
+    asked = []
+
+    def download(name, allow_patterns):
+        asked.append((name, "config.json" in allow_patterns, "*.bin" in allow_patterns))
+        return str(tiny_task.teacher)
+
+    monkeypatch.setattr("pipeline.shrinking.shrink.snapshot_download", download)
+    arguments = ["--data", str(rows), "--root", str(tmp_path / "runs"), "--sparsity", "0.5"]
+    cli.main(["shrink", "someone/reviews", *arguments])
+    assert asked == [("someone/reviews", True, False)]
+    assert (tmp_path / "runs/reviews-small/student").is_dir()
+
+
+def test_a_model_that_the_hub_does_not_give_is_told(tmp_path, rows, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        shrink("someone/reviews", rows, tmp_path, "--sparsity", "0.5")
+    assert stopped.value.code == 2
+    assert "cannot load someone/reviews: " in capsys.readouterr().err
+
+
 def test_a_classifier_of_transformers_alone_is_enough(tiny_task, tmp_path, rows):
     load_classifier(tiny_task.teacher).save_pretrained(tmp_path / "plain")
     load_tokenizer(tiny_task.teacher).save_pretrained(tmp_path / "plain")
