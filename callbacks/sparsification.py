@@ -136,6 +136,8 @@ class TeacherSparsification(Callback):
         device = trainer.strategy.root_device
         data = trainer.datamodule  # type: ignore[attr-defined]  # set by the data connector
         self.score.check(module.loss)
+        if self.score.needs_student:
+            module.prepare_loss()  # in a fit without a trial, Lightning sets the module up only after the callbacks
         return score_units(
             nn.Module.to(module.teacher, device),
             scoring_batches(data, self.split, self.reduction, device),

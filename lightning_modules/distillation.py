@@ -192,7 +192,7 @@ class DistillationModule(ClassificationModule):
         """Prepare the loss after callbacks have given both models their shapes."""
         super().setup(stage)
         if stage == "fit":
-            self._prepare_loss()
+            self.prepare_loss()
 
     def step_inputs(self, batch: Batch) -> Batch:
         """Return the batch with the teacher's stored outputs, if they are stored, and the progress of the fit."""
@@ -248,10 +248,11 @@ class DistillationModule(ClassificationModule):
             self.keep_refitted(weights)
         if self._trainer is not None and self.trainer.training:
             # Both models have their shapes only now: callbacks do not cut those of a resumed fit.
-            self._prepare_loss()
+            self.prepare_loss()
             # Checkpoints of earlier versions have the settings of their only loss among the module's settings.
             refuse_changes({"loss": repr(self.loss)}, {"loss": checkpoint.get("loss", repr(self.loss))}, "model")
 
-    def _prepare_loss(self) -> None:
+    def prepare_loss(self) -> None:
+        """Prepare the loss for the two models as they are now, on the module's device."""
         self.loss.prepare_(self.student, self.teacher)
         nn.Module.to(self.loss, self.device)

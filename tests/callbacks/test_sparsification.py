@@ -9,6 +9,7 @@ from stark.encoders.cutting import shrink_
 from stark.encoders.layers import encoder_layers, kept_units
 from stark.encoders.units import UnitMasks
 from stark.forward.classifying import classify
+from stark.losses.hidden_states import HiddenStates
 from stark.losses.soft_targets import SoftTargets
 from stark.model_folders.model_folder import load_classifier
 from stark.model_folders.model_inputs import ModelInputs
@@ -67,6 +68,19 @@ def test_scores_rankings_and_maps_are_the_released_codes(name, which):
             for kind, layers in zip(("head", "neuron"), masks, strict=True):
                 counts = [int((~mask).sum()) for mask in layers]
                 assert counts == [dropped[kind].get(str(n), 0) for n in range(len(counts))], (lam, level, kind)
+
+
+def test_a_loss_of_layers_makes_friendliness_in_a_fit_without_a_trial(tiny_task, tmp_path):
+    module = tiny_task.distillation(student=tiny_task.encoder, loss=HiddenStates())
+    data = tiny_task.data()
+    data.setup("fit")
+    batches = list(scoring_batches(data, "selection", "example", torch.device("cpu")))
+    loss = HiddenStates()
+    loss.prepare_(module.student, module.teacher)
+    expected = scores_against(module.teacher, module.student, batches, loss)
+    fit(make_trainer(tmp_path, [TeacherSparsification(0.5, 0.3)], **NO_STEP), module, data)
+    found = stored_scores(tiny_task, tmp_path)
+    assert torch.equal(torch.cat(found.neurons["friendliness"]), torch.cat(expected.neurons["friendliness"]))
 
 
 def test_the_temperature_and_weight_of_the_module_make_friendliness(tiny_task, tmp_path):
