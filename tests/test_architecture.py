@@ -28,7 +28,7 @@ ROOMS = {
     ),
     "pipeline": (
         *("parsing", "fits", "execution", "results", "alternatives", "search", "stages", "method", "deploy", "report"),
-        *("shrinking", "commands"),
+        *("describing", "shrinking", "commands"),
     ),
     "datamodules": ("tasks", "sources", "tokens", "batches", "changes"),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 
 from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]  # the first is public, too
@@ -10,10 +11,13 @@ from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-define
 from datamodules import is_description
 from datamodules.settings import DataSettings
 from datamodules.tasks.task import Task
+from pipeline.describing.columns import find_columns
+from pipeline.describing.description import is_rows_file, write_description
 from pipeline.fits.loggers import prepare_loggers
 from pipeline.fits.on_ray import check_ray
 from pipeline.parsing.durations import seconds_of
 from pipeline.parsing.errors import OneLineErrors
+from pipeline.parsing.plain_text import printable
 from pipeline.parsing.plugins import PLUGINS_HELP, PluginPaths, load_plugins
 from pipeline.parsing.progress import LOADING, step
 from pipeline.settings import (
@@ -39,6 +43,8 @@ _log = logging.getLogger(__name__)
 # Baselines that are made of the dense teacher; all others have as many students as there are sparse teachers.
 _WITHOUT_CANDIDATES: tuple[Baseline, ...] = (SIMPLE, "no_teacher", "teacher_assistant")
 _MOST_SEED = 2**32 - 1
+# Fraction of a file of rows that is only reported on.
+_HELD_OUT = 0.1
 
 
 def command(args: list[str]) -> None:
@@ -70,6 +76,9 @@ def parser() -> OneLineErrors:
     parser.add_argument("--dry-run", action="store_true", help="print which stages would run, and why")
     parser.add_argument("--from", type=str, metavar="STAGE", help="run this stage and all that depend on it again")
     parser.add_argument("--time", type=str, help="choose distillation.steps for a run of this time, such as 30min")
+    parser.add_argument("--text", type=str, help="column of the text, if data.task is a file of rows")
+    parser.add_argument("--text_pair", type=str, help="column of the second text, likewise")
+    parser.add_argument("--label", type=str, help="column of the label, likewise; default: found, as the others are")
     parser.add_argument(
         "--baselines",
         type=list[Baseline],
@@ -119,6 +128,7 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
     for name in ("data", *PARTS):
         if not isinstance(parsed[name], Namespace):
             raise StarkError(f"{name} is {parsed[name]!r}: it must be a mapping of settings, or left out")
+    _describe_rows_(parsed)
     if options.seconds is not None and (parsed.distillation.steps is not None or parsed.search.mode == "halving"):
         raise StarkError(
             "time chooses distillation.steps: leave out distillation.steps, and take another search.mode than halving"
@@ -126,6 +136,28 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
     with step("checking the settings"):  # which imports libraries, and takes seconds
         settings = _checked(parsed, options)
     return settings, options_parser.dump(parsed, format="yaml", skip_none=False), options
+
+
+def _describe_rows_(parsed: Namespace) -> None:
+    """Let a file of rows as the task be one that a description names, which lies beside the run's folder."""
+    texts = [text for text in (parsed.pop("text"), parsed.pop("text_pair")) if text is not None]
+    label, rows = parsed.pop("label"), parsed.data.task
+    if not is_rows_file(rows):
+        if texts or label:
+            raise StarkError(
+                f"data.task is {rows}, whose columns are known: --text, --text_pair and --label are for files of rows, "
+                "such as rows.csv"
+            )
+        return
+    _check_place(parsed.name)
+    path = Path(rows).expanduser()
+    found = find_columns(path, texts, label)
+    folder = Path(parsed.root).expanduser() / f"{parsed.name}-rows"
+    parsed.data.task = str(write_description(path, found, folder, _HELD_OUT))
+    print(
+        printable(f"{rows}: text: {', '.join(found.texts)}, label: {found.label}; described in {parsed.data.task}"),
+        file=sys.stderr,
+    )
 
 
 def _checked(parsed: Namespace, options: RunOptions) -> RunSettings:

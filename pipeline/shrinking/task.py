@@ -7,25 +7,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
 from jsonargparse import Namespace
 
 from pipeline.deploy.model_data import config_of, texts_of
 from pipeline.deploy.rows import predict_file
+from pipeline.describing.columns import Columns, find_columns
+from pipeline.describing.description import write_description
 from pipeline.parsing.plain_text import printable
-from pipeline.shrinking.columns import Columns, find_columns
 from stark.errors import StarkError
 from stark.model_folders.model_folder import labels_of
 from stark.problems.classification import Classification
 from stark.problems.regression import Regression
 from stark.problems.table import problem_of
-from stark.storage import write_text
 
 __all__ = ["RowsTask", "write_task"]
 
 _PREDICTED = "predicted"
 # The fraction of the rows that students are only measured on.
-_HELD_OUT = "0.2"
+_HELD_OUT = 0.2
 
 
 class RowsTask(NamedTuple):
@@ -64,7 +63,7 @@ def write_task(model: Path, rows: Path, folder: Path, texts: Sequence[str] = (),
         raise StarkError(
             f"{model} has labels of kind {problem.kind}: describe the rows in a YAML, and give it as --data"
         )
-    found, has_labels = find_columns(rows, labels_of(config), texts_of(model), texts, label), True
+    found, has_labels = find_columns(rows, texts, label, label_names=labels_of(config), trained=texts_of(model)), True
     named = ", ".join(found.texts)
     if found.label is None:
         told = f"{rows}: no column has the model's labels, so that its own predictions take their place; text: {named}"
@@ -73,15 +72,7 @@ def write_task(model: Path, rows: Path, folder: Path, texts: Sequence[str] = (),
     else:
         told = f"{rows}: text: {named}, label: {found.label}"
     print(printable(told), file=sys.stderr)
-    description = {
-        "train": str(rows.absolute()),
-        "split": {"dev": float(_HELD_OUT)},
-        **dict(zip(("text", "text_pair"), found.texts, strict=False)),
-        "label": found.label,
-        "labels": dict(found.labels),
-    }
-    path = folder / f"{rows.name.split('.')[0]}.yaml"
-    write_text(path, yaml.safe_dump(description, sort_keys=False))
+    path = write_description(rows, found, folder, _HELD_OUT)
     return RowsTask(path, has_labels)
 
 

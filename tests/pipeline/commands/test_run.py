@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from datamodules import open_task
 from pipeline.commands.run import read_settings
 from pipeline.settings import StudentSettings, TeacherSettings
+from stark.errors import StarkError
 from tests.pipeline.runs import NEEDED
 
 
@@ -166,3 +168,29 @@ def test_baselines_that_would_have_no_student_are_refused(sparsities):
         read_settings([*command, "[simple,random,no_teacher,dense_teacher_best_of_k]"])
     settings, *_ = read_settings([*command, "[simple,no_teacher,teacher_assistant]"])
     assert settings.teacher.sparsities == [float(value) for value in sparsities.strip("[]").split(",") if value]
+
+
+def test_a_file_of_rows_is_described_and_becomes_the_task(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"{n},film number {n} is good,yes\n{n}b,film number {n} is bad,no\n" for n in range(40))
+    Path("reviews.csv").write_text(f"id,body,stars\n{rows}")
+    given = ["--model_name_or_path", "bert", "--student.sparsity", "0.7", "--root", "all", "--name", "mine"]
+    settings, config, _ = read_settings([*given, "--data.task", "reviews.csv"])
+    written = tmp_path / "all/mine-rows/reviews.yaml"
+    assert settings.data["task"] == str(written)
+    assert yaml.safe_load(config)["data"]["task"] == str(written)
+    assert {"text", "text_pair", "label"}.isdisjoint(yaml.safe_load(config))
+    assert (open_task(str(written)).texts, open_task(str(written)).label_names) == (("body",), ("no", "yes"))
+    told = "reviews.csv: text: body, label: stars; described in all/mine-rows/reviews.yaml"
+    assert told in capsys.readouterr().err
+    # The run's own settings name the description.
+    (tmp_path / "config.yaml").write_text(config)
+    assert read_settings(["--config", "config.yaml"])[0].data["task"] == str(written)
+
+
+def test_columns_are_for_files_of_rows(tmp_path):
+    given = ["--model_name_or_path", "bert", "--student.sparsity", "0.7", "--root", str(tmp_path)]
+    with pytest.raises(StarkError, match=r"data.task is sst2, whose columns are known: --text, --text_pair"):
+        read_settings([*given, "--data.task", "sst2", "--label", "stars"])
+    with pytest.raises(StarkError, match=r"none.csv: no such file"):
+        read_settings([*given, "--data.task", str(tmp_path / "none.csv")])

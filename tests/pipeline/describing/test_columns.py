@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.shrinking.columns import Columns, find_columns
+from pipeline.describing.columns import Columns, find_columns
 from stark.errors import StarkError
 
 NAMES = ("bad", "good")
@@ -11,7 +11,7 @@ NAMES = ("bad", "good")
 def find(tmp_path, content, *, names=NAMES, trained=None, texts=(), label=None, ending="csv"):
     path = tmp_path / f"rows.{ending}"
     path.write_text(content)
-    return find_columns(path, names, trained, texts, label)
+    return find_columns(path, texts, label, label_names=names, trained=trained)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,7 @@ def test_a_score_is_found_by_its_name(tmp_path):
     [
         ("text,a,b\nx,0,1\n", {}, "the label may be in a or in b: name its column by --label"),
         ("one,two,y\nx,z,bad\n", {}, "has the columns one, two besides the label: name one by --text"),
+        ("y\nbad\n", {}, "has the columns of no text besides the label: name one by --text"),
         ("one,two,y\nx,z,bad\n", {"trained": ("s1", "s2")}, "name two columns of the texts by --text and --text_pair"),
         ("text,y\nx,bad\n", {"label": "stars"}, "has no column 'stars', only text, y"),
         ("text,y\nx,fine\n", {"label": "y"}, "such as 'fine': they are bad, good, or their numbers from 0"),
@@ -64,4 +65,24 @@ def test_what_is_not_clear_is_asked_in_one_line(tmp_path, content, asked, messag
         find(tmp_path, content, **asked)
     assert "\n" not in str(raised.value)
     with pytest.raises(StarkError, match="no such file"):
-        find_columns(tmp_path / "none.csv", NAMES, None, (), None)
+        find_columns(tmp_path / "none.csv")
+
+
+def test_without_a_model_the_label_is_found_by_its_name_or_its_few_values(tmp_path):
+    few = "".join(f"{number},a longer text {number},{number % 3}\n" for number in range(60))
+    assert find(tmp_path, f"id,body,stars\n{few}", names=None) == Columns(("body",), "stars", {})
+    assert find(tmp_path, f"id,body,target\n{few}", names=None).label == "target"
+    assert find(tmp_path, f"id,sentence,stars\n{few}", names=None).texts == ("sentence",)
+    scores = "".join(f"a text {number},{number / 7}\n" for number in range(60))
+    assert find(tmp_path, f"text,label\n{scores}", names=None).label == "label"
+    with pytest.raises(StarkError, match="has the columns text, grade, none of which looks like a label: name it by"):
+        find(tmp_path, f"text,grade\n{scores}", names=None)
+    two = "".join(f"a text {number},{number % 2},{number % 3}\n" for number in range(60))
+    with pytest.raises(StarkError, match="the label may be in a or in b: name its column by --label"):
+        find(tmp_path, f"text,a,b\n{two}", names=None)
+    assert find(tmp_path, f"text,a,b\n{two}", names=None, label="b").label == "b"
+
+
+def test_the_first_rows_are_enough(tmp_path):
+    rows = "".join(f"text {number},{'yes' if number % 2 else 'no'}\n" for number in range(10_000))
+    assert find(tmp_path, f"text,y\n{rows}broken,row,here\n", names=None).label == "y"

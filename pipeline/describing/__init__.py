@@ -1,0 +1,1 @@
+"""Describing a file of rows: which columns are what, where the user has not written a YAML."""

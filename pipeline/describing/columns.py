@@ -1,0 +1,190 @@
+"""Which columns of a file of rows are the texts and the label, where nobody has said so."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from datamodules.sources.cells import in_file, is_empty
+from datamodules.sources.found_labels import looks_like_a_score
+from datamodules.sources.records import BadRecord, open_records, spelled
+from datamodules.tasks.record_format import record_format
+from stark.errors import StarkError, StarkFileNotFoundError
+
+__all__ = ["Columns", "find_columns"]
+
+_TEXTS = ("text", "sentence")
+_LABELS = ("label", "class", "category", "target")
+# Rows that are looked at. The others are checked when the rows are read.
+_LOOKED_AT = 10_000
+# Texts are this many times as long as the values of any other column.
+_LONGER = 2.0
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a file of rows.
+
+    Args:
+        texts: One or two columns of texts.
+        label: Column of the label; None if there is none.
+        labels: Name of each value of that column, in the order of a model's labels; empty if no model is given.
+    """
+
+    texts: tuple[str, ...]
+    label: str | None
+    labels: Mapping[str, str]
+
+
+@dataclass
+class _Column:
+    """What is known of a column.
+
+    Args:
+        counts: Number of rows of each value that is not empty.
+        characters: Number of characters of all values.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    characters: int = 0
+
+    @property
+    def length(self) -> float:
+        """Mean number of characters of a value."""
+        return self.characters / max(self.counts.total(), 1)
+
+
+def find_columns(
+    path: Path,
+    texts: Sequence[str] = (),
+    label: str | None = None,
+    *,
+    label_names: Sequence[str] | None = None,
+    trained: Sequence[str] | None = None,
+) -> Columns:
+    """Find the columns of the texts and of the label in the first rows of a file.
+
+    For a model, the label's is the column whose values are all labels of the model: their names, their numbers, or
+    LABEL_0 and so on; there may be none. Otherwise it is the one called label, class, category or target, or else the
+    only one with few different values.
+
+    The texts' are those that the model was trained on, or else the one called text or sentence, or else the only other
+    column, or else the one whose values are twice as long as those of any other.
+
+    Args:
+        path: A file of rows, in one of the formats of own data.
+        texts: Columns that the user names; empty to find them.
+        label: Column of the label that the user names; None to find it.
+        label_names: The labels of a model, in their order, of which a single one means scores; None without a model.
+        trained: Columns of the texts that the model was trained on, if that is known.
+
+    Returns:
+        The columns.
+
+    Raises:
+        StarkFileNotFoundError: If there is no such file.
+        StarkError: If the file cannot be read, a named column is missing, or there are several that may be meant.
+    """
+    columns = _columns(path)
+    for column in (*texts, *([label] if label else [])):
+        if column not in columns:
+            raise StarkError(f"{path} has no column {column!r}, only {', '.join(columns)}")
+    taken = set(texts) or set(trained or ())
+    if label_names is None:
+        label, labels = label or _unknown_label(path, columns, taken), dict[str, str]()
+    else:
+        label, labels = _known_label(path, columns, label_names, label, taken)
+    others = {column: known for column, known in columns.items() if column != label}
+    return Columns(tuple(texts) or _texts(path, others, trained), label, labels)
+
+
+def _columns(path: Path) -> dict[str, _Column]:
+    if not path.is_file():
+        raise StarkFileNotFoundError(f"{path}: no such file")
+    found: dict[str, _Column] = {}
+    with in_file(path), path.open("rb") as stream, open_records(stream, record_format(str(path))) as records:
+        for row in islice(records, _LOOKED_AT):
+            if isinstance(row, BadRecord):
+                raise StarkError(f"line {row.line}: {row.reason}")
+            for column, value in zip(row.columns, row.cells, strict=True):
+                known = found.setdefault(column, _Column())
+                if value is not None and not is_empty(text := spelled(value)):
+                    known.counts[text] += 1
+                    known.characters += len(text)
+    if not found:
+        raise StarkError(f"{path}: no rows in it")
+    return found
+
+
+def _known_label(
+    path: Path, columns: Mapping[str, _Column], label_names: Sequence[str], label: str | None, texts: set[str]
+) -> tuple[str | None, dict[str, str]]:
+    """The column with the labels of a model, and how it writes them."""
+    if len(label_names) == 1:  # any column of numbers could be the score, so that only its name tells
+        chosen = label or next((name for name in _LABELS if name in columns), None)
+        return chosen, {label_names[0]: label_names[0]} if chosen else {}
+    candidates = [label] if label else [column for column in columns if column not in texts]
+    found = {name: codes for name in candidates if (codes := _codes(columns[name].counts, label_names)) is not None}
+    if label and not found:
+        unknown = sorted(set(columns[label].counts) - set(label_names))[:3]
+        raise StarkError(
+            f"{path}: the column {label!r} has values that are no labels of the model, such as "
+            f"{', '.join(map(repr, unknown))}: they are {', '.join(label_names)}, or their numbers from 0"
+        )
+    if len(found) > 1:
+        raise _unclear(path, found)
+    return next(iter(found.items()), (None, {}))
+
+
+def _codes(values: Iterable[str], label_names: Sequence[str]) -> dict[str, str] | None:
+    """How a column writes a model's labels; None if it has other values."""
+    spellings = (
+        list(label_names),
+        [str(number) for number in range(len(label_names))],
+        [f"LABEL_{number}" for number in range(len(label_names))],
+    )
+    given = set(values)
+    for spelling in spellings:
+        if given and given <= set(spelling):
+            return dict(zip(spelling, label_names, strict=True))
+    return None
+
+
+def _unknown_label(path: Path, columns: Mapping[str, _Column], texts: set[str]) -> str:
+    """The column of the label where no model says what its values are."""
+    for name in _LABELS:
+        if name in columns:
+            return name
+    found = [
+        name
+        for name, column in columns.items()
+        if name not in texts and len(column.counts) > 1 and not looks_like_a_score(column.counts)
+    ]
+    if len(found) > 1:
+        raise _unclear(path, found)
+    if not found:
+        raise StarkError(
+            f"{path} has the columns {', '.join(columns)}, none of which looks like a label: name it by --label"
+        )
+    return found[0]
+
+
+def _unclear(path: Path, found: Iterable[str]) -> StarkError:
+    return StarkError(f"{path}: the label may be in {' or in '.join(found)}: name its column by --label")
+
+
+def _texts(path: Path, others: Mapping[str, _Column], trained: Sequence[str] | None) -> tuple[str, ...]:
+    if trained is not None and set(trained) <= set(others):
+        return tuple(trained)
+    if trained is None or len(trained) == 1:
+        named = next((name for name in _TEXTS if name in others), None)
+        if named is not None:
+            return (named,)
+        longest, *rest = sorted(others, key=lambda name: -others[name].length) or [""]
+        if longest and all(others[longest].length >= _LONGER * others[name].length for name in rest):
+            return (longest,)
+    number = "two columns of the texts by --text and --text_pair" if trained and len(trained) == 2 else "one by --text"
+    raise StarkError(f"{path} has the columns {', '.join(others) or 'of no text'} besides the label: name {number}")
