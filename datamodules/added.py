@@ -190,6 +190,6 @@ def add_unlabelled(
     left_out = f"; {', '.join(found)} are left out" if found else ""
     warn_once(f"task {task.name!r}: {what} for distillation: {int(kept.sum()):,}{left_out}")
     added = unlabelled.select(kept.nonzero().flatten())
-    labels = torch.full((len(added),), task.problem.unlabelled, dtype=train.fields["labels"].dtype)
+    labels = task.problem.unlabelled_rows(len(added)).to(train.fields["labels"].dtype)
     fields = {"idx": added.fields["idx"] + first, "labels": labels}
     return train.joined(TokenColumns(added.tokens, added.starts, added.lengths, fields))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
+from torch import Tensor
 
 from datamodules.tasks.task import Task
 from datamodules.tokens.columns import TokenColumns
@@ -35,14 +36,12 @@ def doubts_of(parts: Mapping[str, TokenColumns], problem: Problem, max_length: i
     doubts = []
     for name, rows in parts.items():
         labels = rows.fields["labels"]
-        known = labels[problem.is_labelled(labels)].unique().tolist()
-        if len(known) == 1:
-            only = repr(problem.label_names[known[0]]) if problem.has_classes else f"the score {known[0]:g}"
+        known = labels[problem.is_labelled(labels)]
+        if len(known) and bool((known == known[0]).all()):
+            only = _named(problem, known[0])
             doubts.append(f"{name} has only rows of {only}, so that nothing can be learned or measured on it")
-        elif problem.has_classes and (missing := sorted(set(range(problem.num_labels)) - set(known))):
-            more = f" and {len(missing) - _MOST_NAMES} more" if len(missing) > _MOST_NAMES else ""
-            named = ", ".join(repr(problem.label_names[label]) for label in missing[:_MOST_NAMES])
-            doubts.append(f"{name} has no row of {named}{more}")
+        elif problem.has_classes and (missing := (~problem.memberships(known).any(0)).nonzero().flatten().tolist()):
+            doubts.append(f"{name} has no row of {_listed(problem, missing)}")
         long = int((rows.lengths >= max_length).sum())
         if long >= _LONG * len(rows.lengths):
             doubts.append(
@@ -50,6 +49,18 @@ def doubts_of(parts: Mapping[str, TokenColumns], problem: Problem, max_length: i
                 "there: raise data.max_length if the encoder has more positions"
             )
     return doubts
+
+
+def _named(problem: Problem, label: Tensor) -> str:
+    """Return what a row's label says."""
+    if not problem.has_classes:
+        return f"the score {float(label):g}"
+    return _listed(problem, problem.memberships(label[None])[0].nonzero().flatten().tolist()) or "no label"
+
+
+def _listed(problem: Problem, labels: Sequence[int]) -> str:
+    more = f" and {len(labels) - _MOST_NAMES} more" if len(labels) > _MOST_NAMES else ""
+    return ", ".join(repr(problem.label_names[label]) for label in labels[:_MOST_NAMES]) + more
 
 
 def same_rows(first: TokenColumns, second: TokenColumns) -> bool:

@@ -90,7 +90,7 @@ def limit_labels(rows: TokenColumns, task: Task, cuts: Cuts) -> TokenColumns:
         return rows
     if not cuts.use_unlabelled:
         return rows.select(chosen)
-    known = torch.full_like(labels, task.problem.unlabelled)
+    known = task.problem.unlabelled_rows(len(labels)).to(labels.dtype)
     known[chosen] = labels[chosen]
     return TokenColumns(rows.tokens, rows.starts, rows.lengths, {**rows.fields, "labels": known})
 

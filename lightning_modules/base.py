@@ -120,7 +120,7 @@ class ClassificationModule(LightningModule):
         self.problem = problem_for(self.label_names, kind)
         self.class_weights = class_weights
         if class_weights != "balanced":  # which is checked when train is known
-            self.problem.for_train(torch.empty(0), class_weights)
+            self.problem.for_train(self.problem.unlabelled_rows(0), class_weights)
         self._train_problem: Problem | None = None
         #: Runs whole steps, if a callback installed it; else Lightning runs their parts.
         self.whole_steps: WholeSteps | None = None
@@ -184,7 +184,7 @@ class ClassificationModule(LightningModule):
         """The kind of label with losses that are adapted to the labels of train, if the data module knows them."""
         if self._train_problem is None:
             data = None if self._trainer is None else getattr(self.trainer, "datamodule", None)
-            labels = data.train_labels() if isinstance(data, HasTrainLabels) else torch.empty(0, dtype=torch.int64)
+            labels = data.train_labels() if isinstance(data, HasTrainLabels) else self.problem.unlabelled_rows(0)
             self._train_problem = self.problem.for_train(labels, self.class_weights)
         return self._train_problem
 
@@ -284,7 +284,7 @@ class ClassificationModule(LightningModule):
 
     def _count(self, batch: Batch, metrics: MetricCollection) -> None:
         if len(batch["labels"]):  # a process may have no row
-            metrics.update(self.problem.predictions(self(batch)), batch["labels"])
+            metrics.update(self.problem.for_metrics(self(batch)), batch["labels"])
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
         """Predict a batch: ``idx``, ``predictions`` and ``logits``."""

@@ -100,6 +100,7 @@ class DistillationModule(ClassificationModule):
         #: Logits by row number that take the place of the teacher's, see `TeacherAnswers`; None for the teacher's own.
         self.teacher_answers: Tensor | None = None
         self.classifier = load_classifier(student, label_names=self.label_names, kind=kind)
+        self.problem = self.problem.of_model(self.classifier.config)
         self.tokenizer = load_tokenizer(student)
         self._teacher_tokenizer = load_tokenizer(teacher) if student != teacher else self.tokenizer
         self._check_tokens(is_pair=False)

@@ -52,6 +52,7 @@ class FinetuningModule(ClassificationModule):
         )
         self.save_hyperparameters()
         self.classifier = load_classifier(model_name_or_path, label_names=self.label_names, kind=kind)
+        self.problem = self.problem.of_model(self.classifier.config)
         self.tokenizer = load_tokenizer(model_name_or_path)
 
     def task_loss(self, logits: Tensor, batch: Batch, reduction: Reduction = "mean") -> Tensor:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from stark.errors import StarkError
 from stark.telling import warn_once
@@ -22,14 +22,15 @@ class Rows(NamedTuple):
     Attributes:
         text_a: The first texts.
         text_b: The second texts, None for tasks of single texts.
-        labels: Label ids, or scores for regression; None where the split is unlabelled.
+        labels: Label ids, scores for regression, or 1 or 0 for each label where a row may have several; None where the
+            split is unlabelled.
         idx: The test file's index, or the row number from 0 if there is none.
         digest: Digest of the content, as `Source.digest` returns it; empty for rows that do not come from a source.
     """
 
     text_a: list[str]
     text_b: list[str] | None
-    labels: list[int] | list[float] | None
+    labels: list[int] | list[float] | list[list[int]] | None
     idx: list[int]
     digest: str = ""
 
@@ -44,7 +45,7 @@ class Rows(NamedTuple):
             Rows(text_a=['c', 'b'], text_b=None, labels=[0, 1], idx=[2, 1], digest='')
         """
         pair = None if self.text_b is None else [self.text_b[row] for row in rows]
-        labels = None if self.labels is None else [self.labels[row] for row in rows]
+        labels: Any = None if self.labels is None else [self.labels[row] for row in rows]
         return Rows([self.text_a[row] for row in rows], pair, labels, [self.idx[row] for row in rows], self.digest)
 
 

@@ -47,7 +47,8 @@ def divide(rows: Rows, task: OwnTask) -> dict[str, list[int]]:
     told = ", ".join(f"{number} of {part}" for number, part in zip(others, task.sizes, strict=True))
     warn_once(f"{name}: {path.name} split into {train} rows of train, {told}")
     for part, chosen in parts.items() if problem.has_classes else ():
-        if missing := sorted(set(labels[labelled].tolist()) - set(labels[chosen].tolist())):
+        known, found = (problem.memberships(labels[rows]).any(0) for rows in (labelled, torch.tensor(chosen)))
+        if missing := (known & ~found).nonzero().flatten().tolist():
             more = f" and {len(missing) - _MOST_NAMES} more" if len(missing) > _MOST_NAMES else ""
             names = ", ".join(repr(task.label_names[label]) for label in missing[:_MOST_NAMES])
             warn_once(f"{name}: the split leaves {part} no row of {names}{more}, which {path.name} has")

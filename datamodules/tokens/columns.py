@@ -26,7 +26,7 @@ class TokenColumns(Dataset[dict[str, Any]]):
         tokens: ``input_ids`` and optionally ``token_type_ids`` of all rows, concatenated.
         starts: Start position of each row.
         lengths: Number of tokens of each row.
-        fields: ``idx`` and optionally ``labels``, one number per row.
+        fields: ``idx``, one number per row, and optionally ``labels``, which are one number per row or several.
 
     Examples:
         >>> flat = {"input_ids": [2, 7, 3, 2, 3], "lengths": [3, 2], "idx": [0, 1]}
@@ -147,7 +147,7 @@ class TokenColumns(Dataset[dict[str, Any]]):
         """Return a row as Python values."""
         start, length = int(self.starts[row]), int(self.lengths[row])
         tokens = {name: column[start : start + length].tolist() for name, column in self.tokens.items()}
-        return tokens | {name: column[row].item() for name, column in self.fields.items()}
+        return tokens | {name: column[row].tolist() for name, column in self.fields.items()}
 
     def __getitems__(self, rows: list[int]) -> "TokenColumns":
         """Return the rows of a batch, for a loader."""

@@ -280,12 +280,9 @@ def _warn_of_shared_gpus(workers: int, trainer: TrainerSettings) -> None:
 
 
 def _check_weights(settings: RunSettings, task: Task) -> None:
-    # Imported here, as it takes seconds and is not needed earlier.
-    import torch
-
     for name in ("finetuning", "distillation"):
         try:
-            task.problem.for_train(torch.empty(0, dtype=torch.int64), getattr(settings, name).class_weights)
+            task.problem.for_train(task.problem.unlabelled_rows(0), getattr(settings, name).class_weights)
         except StarkError as error:
             raise StarkError(f"{name}.{error}") from error
 

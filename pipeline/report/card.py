@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import AutoConfig
 
 from datamodules import GLUE_HUB_ID, GLUETask, Task
-from pipeline.deploy.model_data import check_labels, run_of, settings_of, task_of
+from pipeline.deploy.model_data import check_labels, config_of, run_of, settings_of, task_of
 from pipeline.execution.manifest import Manifest
 from pipeline.execution.outputs import has_output, read_config, read_output
 from pipeline.parsing.plain_text import printable
@@ -107,6 +107,9 @@ def card_of(
         metrics=list(task.metrics),
         eval_results=[_result(task, metric_name, entry.dev[metric_name]) for metric_name in task.metrics],
     )
+    said = {
+        name: task.problem.of_model(config_of(run / name)).for_metrics(tensors[name]) for name in (entry.folder, dense)
+    }
     here = environment()
     # What a report has measured; a card makes no exports. Its notes could name folders of this machine.
     usable = usable_models(read_run(run), measure=False)
@@ -128,7 +131,7 @@ def card_of(
             for found, model in zip(measured, entries, strict=True)
         ],
         seeds_text=_seeds(summary),
-        classes=_classes(tensors[entry.folder], tensors[dense], tensors["labels"], task.problem),
+        classes=_classes(said[entry.folder], said[dense], tensors["labels"], task.problem),
         sizes=[
             [
                 found.name,
@@ -167,9 +170,9 @@ def card_of(
     return made
 
 
-def _classes(logits: Tensor, teacher: Tensor, labels: Tensor, problem: Problem) -> list[list[str]]:
+def _classes(said: Tensor, teacher: Tensor, labels: Tensor, problem: Problem) -> list[list[str]]:
     """Rows of the table of classes; none where there are no classes."""
-    found = class_scores(problem.predictions(logits), problem.predictions(teacher), labels, problem) or []
+    found = class_scores(said, teacher, labels, problem) or []
     return [
         [
             as_text(entry.label),

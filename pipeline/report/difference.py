@@ -74,15 +74,17 @@ def read_answers(record: RunRecord, summary: Summary) -> DevAnswers:
     """
     run = RunFolder(record.folder)
     logits = read_output(record.folder, run.dev_logits.name)
-    problem = problem_of(config_of(run.at(summary.best.folder).path))
     students = counterparts(summary.best_by_method, summary.best.folder)
-    said = {folder: problem.predictions(logits[folder]) for folder in (*students.values(), run.dense_teacher.name)}
+    problems = {
+        folder: problem_of(config_of(run.at(folder).path)) for folder in (*students.values(), run.dense_teacher.name)
+    }
+    said = {folder: problem.for_metrics(logits[folder]) for folder, problem in problems.items()}
     return DevAnswers(
         task=record.task,
         rows=record.rows_of_dev,
         metrics=summary.metrics_of_score,
         labels=logits["labels"],
-        metric=problem.score_function(summary.metrics_of_score),
+        metric=problems[summary.best.folder].score_function(summary.metrics_of_score),
         teacher=said[run.dense_teacher.name][None],
         student=torch.stack([said[folder] for folder in students.values()]),
         seeds=list(students),

@@ -110,7 +110,9 @@ def measure_models(
     measured = []
     for name, folders in models.items():
         costs = session.models[folders[0]]
-        said = torch.stack([problem.predictions(logits[folder]) for folder in folders])
+        said = torch.stack(
+            [problem.of_model(config_of(root / folder)).for_metrics(logits[folder]) for folder in folders]
+        )
         measured.append(
             MeasuredModel(
                 name=name,

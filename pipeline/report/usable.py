@@ -124,7 +124,6 @@ def verdict_lines(models: UsableModels, price: float | None = PRICE) -> list[str
 def _models(record: RunRecord, summary: Summary, answers: DevAnswers, exported: Mapping[str, Place]) -> list[Usable]:
     run = RunFolder(record.folder)
     tensors = read_output(record.folder, run.dev_logits.name)
-    problem = problem_of(config_of(run.dense_teacher.path))
 
     def score(predictions: Tensor) -> Estimate:
         return estimate_score(predictions, answers.labels, answers.metric)
@@ -137,7 +136,8 @@ def _models(record: RunRecord, summary: Summary, answers: DevAnswers, exported: 
     ]
     for part, name, kind in _QUANTISED:
         if part in exported:
-            said = problem.predictions(dev_logits(run, exported[part]))[None]
+            problem = problem_of(config_of(exported[part].path))
+            said = problem.for_metrics(dev_logits(run, exported[part]))[None]
             over_teacher, over_student = (
                 points_over(other, said, answers.labels, answers.metric, same_seeds=True)
                 for other in (answers.teacher, answers.student)

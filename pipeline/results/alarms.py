@@ -18,6 +18,8 @@ __all__ = ["Answers", "run_alarms", "teacher_alarms"]
 # Smaller differences of scores are noise.
 _FAR_ABOVE, _PERMUTED, _TOO_SMALL = 0.02, 0.1, 0.01
 _ROWS_OF_A_CLASS = 5
+# A logit whose label is as good as certain.
+_CERTAIN = 100.0
 _MOST_NAMES = 5
 
 
@@ -25,8 +27,8 @@ class Answers(NamedTuple):
     """The predictions of models for some rows.
 
     Args:
-        labels: Labels of the rows, ``(rows,)``.
-        predictions: Predictions for the rows, ``(rows,)``, by model folder.
+        labels: Labels of the rows.
+        predictions: Predictions for the rows, as `Problem.for_metrics` gives them, by model folder.
     """
 
     labels: Tensor
@@ -42,7 +44,7 @@ def teacher_alarms(predictions: Tensor, labels: Tensor, problem: Problem, metric
     """Check the dense teacher, before students are distilled from it.
 
     Args:
-        predictions: Its predictions for rows of the selection part, ``(rows,)``.
+        predictions: Its predictions for rows of the selection part, as `Problem.for_metrics` gives them.
         labels: Their labels.
         problem: The kind of label.
         metric: The task's score.
@@ -54,8 +56,10 @@ def teacher_alarms(predictions: Tensor, labels: Tensor, problem: Problem, metric
     found = []
     score = metric(predictions, labels)
     if problem.has_classes:
-        most = int(labels.long().bincount(minlength=problem.num_labels).argmax())
-        constant, said = metric(torch.full_like(labels, most), labels), f"always {problem.label_names[most]!r}"
+        most = int(problem.memberships(labels).sum(0).argmax())
+        certain = torch.full((len(labels), problem.num_labels), -_CERTAIN)
+        certain[:, most] = _CERTAIN
+        constant, said = metric(problem.for_metrics(certain), labels), f"always {problem.label_names[most]!r}"
     else:
         constant, said = 0.0, "one score for all rows"
     if given and problem.has_classes and (order := _better_order(predictions, labels, problem)):
@@ -74,10 +78,8 @@ def teacher_alarms(predictions: Tensor, labels: Tensor, problem: Problem, metric
 
 def _better_order(predictions: Tensor, labels: Tensor, problem: Problem) -> str:
     """The permutation of labels that makes far more of a teacher's predictions right; empty if there is none."""
-    confusion = torch.zeros(problem.num_labels, problem.num_labels, dtype=torch.long)
-    confusion.index_put_(
-        (predictions.long(), labels.long()), torch.ones_like(labels, dtype=torch.long), accumulate=True
-    )
+    said_of, meant_by = (problem.memberships(values).double() for values in (predictions, labels))
+    confusion = said_of.T @ meant_by  # rows by prediction and label
     said, meant = linear_sum_assignment(confusion.numpy(), maximize=True)
     gained = float(confusion[said, meant].sum() - confusion.diagonal().sum()) / len(labels)
     most = float(confusion.sum(0).max()) / len(labels)
@@ -193,12 +195,14 @@ def _about_classes(teacher: Model, best: Model, dev: Answers, problem: Problem) 
     if not problem.has_classes:
         return []
     lost = []
+    labels = problem.memberships(dev.labels)
+    of_best, of_teacher = (problem.memberships(dev.predictions[model.folder]) for model in (best, teacher))
     for label, name in enumerate(problem.label_names):
-        rows = dev.labels == label
+        rows = labels[:, label]
         if (count := int(rows.sum())) < _ROWS_OF_A_CLASS:
             continue
-        if not bool((dev.predictions[best.folder][rows] == label).any()):
-            kept = int((dev.predictions[teacher.folder][rows] == label).sum())
+        if not bool(of_best[rows, label].any()):
+            kept = int(of_teacher[rows, label].sum())
             lost.append(f"{name!r} (of {count} rows the teacher finds {kept})")
     if not lost:
         return []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_precision, multiclass_recall
 
 from pipeline.results.summary import ClassScore
 from stark.problems.problem import Problem
@@ -15,7 +14,7 @@ def class_scores(student: Tensor, teacher: Tensor, labels: Tensor, problem: Prob
     """Precision and recall of each class on some rows.
 
     Args:
-        student: Predictions of the student, ``(rows,)``.
+        student: Predictions of the student, as `Problem.for_metrics` gives them.
         teacher: Predictions of the dense teacher.
         labels: Labels of the rows.
         problem: The kind of label.
@@ -25,13 +24,15 @@ def class_scores(student: Tensor, teacher: Tensor, labels: Tensor, problem: Prob
     """
     if not problem.has_classes:
         return None
-    number = problem.num_labels
-    precision = multiclass_precision(student, labels, number, average="none")
-    recall, before = (multiclass_recall(said, labels, number, average="none") for said in (student, teacher))
+    has = problem.memberships(labels)
+    said, told = problem.memberships(student), problem.memberships(teacher)
+    rows, predicted, found, known = ((of.sum(0)).double() for of in (has, said, said & has, told & has))
+    # Where there are no rows or no predictions, the fraction is 0.
+    precision, recall, before = found / predicted.clamp(min=1), found / rows.clamp(min=1), known / rows.clamp(min=1)
     return [
         ClassScore(
             label=name,
-            rows=int((labels == place).sum()),
+            rows=int(rows[place]),
             precision=float(precision[place]),
             recall=float(recall[place]),
             teacher_recall=float(before[place]),

@@ -94,7 +94,8 @@ def points_over(control: Tensor, treated: Tensor, labels: Tensor, metric: Metric
     """
     seeds = max(len(control), len(treated))
     if same_seeds and seeds > 1:
-        cell = Cell("", "", labels, control.expand(seeds, -1), treated.expand(seeds, -1), metric)
+        control, treated = (said.expand(seeds, *said.shape[1:]) for said in (control, treated))
+        cell = Cell("", "", labels, control, treated, metric)
         found = estimate_difference([cell])
     else:
         found = estimate_difference_of_means(control, treated, labels, metric)
@@ -103,7 +104,7 @@ def points_over(control: Tensor, treated: Tensor, labels: Tensor, metric: Metric
 
 def compare(
     best: Sequence[Choice],
-    logits: Mapping[str, Tensor],
+    predictions: Mapping[str, Tensor],
     labels: Tensor,
     problem: Problem,
     metrics: Sequence[str],
@@ -115,19 +116,19 @@ def compare(
 
     Args:
         best: The choices that `best_by_method` returned.
-        logits: Logits of the rows, by model folder.
+        predictions: Predictions for the rows, as `Problem.for_metrics` gives them, by model folder.
         labels: Labels of the rows.
         problem: The kind of label.
         metrics: Names of the task's metrics.
 
     Returns:
-        A comparison for each control. For classes it has the p-value of McNemar's test for each seed.
+        A comparison for each control. Where a row has one class, it has the p-value of McNemar's test for
+        each seed.
     """
     if not best or SPARSE not in best[0].students:
         return []
     said = {
-        method: torch.stack([problem.predictions(logits[choice.students[method]]) for choice in best])
-        for method in best[0].students
+        method: torch.stack([predictions[choice.students[method]] for choice in best]) for method in best[0].students
     }
     found = []
     for control in (method for method in said if method not in (SPARSE, EITHER)):
@@ -136,6 +137,7 @@ def compare(
         difference = estimate_difference([cell])
         points = Estimate(100 * difference.value, 100 * difference.low, 100 * difference.high)
         pairs = zip(said[control], said[treated], strict=True)
-        tests = [mcnemar(first, second, labels) for first, second in pairs] if problem.has_classes else None
+        is_tested = problem.has_classes and not problem.several
+        tests = [mcnemar(first, second, labels) for first, second in pairs] if is_tested else None
         found.append(Comparison(control, treated, points, tests))
     return found

@@ -33,11 +33,13 @@ class Evaluation:
     Args:
         values: Metrics under GLUE's names, and their mean as ``score``.
         logits: ``(rows, num_labels)``, in the file's order.
-        labels: ``(rows,)``.
+        said: What the metrics compare with the labels, see `Problem.for_metrics`; the model's predictions.
+        labels: The rows' labels.
     """
 
     values: dict[str, float]
     logits: Tensor
+    said: Tensor
     labels: Tensor
 
 
@@ -96,15 +98,16 @@ def evaluate(
             f"the {part} part, such as row {bad[0]}: it has no score; train it with a lower learning rate, or in "
             "32-true or bf16-mixed instead of 16-mixed"
         )
-    return Evaluation(metric_values(data.task.problem.predictions(logits), labels, data), logits, labels)
+    said = module.problem.for_metrics(logits)
+    return Evaluation(metric_values(said, labels, data), logits, said, labels)
 
 
 def metric_values(predictions: Tensor, labels: Tensor, data: GLUEDataModule) -> dict[str, float]:
     """The metrics of predictions.
 
     Args:
-        predictions: ``(rows,)``.
-        labels: ``(rows,)``.
+        predictions: What `Problem.for_metrics` returns.
+        labels: The rows' labels.
         data: The data module that gives the kind of label and the metrics.
 
     Returns:

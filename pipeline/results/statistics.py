@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 Metric = Callable[[Tensor, Tensor], float]
-"""Function of predictions and labels, each ``(rows,)``, that returns a number."""
+"""Function of predictions and labels of rows that returns a number."""
 
 _LEVEL = 0.95
 
@@ -39,7 +39,7 @@ class Cell:
     Args:
         task: Cells of a task have the same rows; these are drawn together.
         student: Shape of the student, such as ``70 %``.
-        labels: ``(rows,)``.
+        labels: ``(rows,)``; ``(rows, labels)`` where a row may have several, as in predictions.
         control: Predictions of the first method, ``(seeds, rows)``.
         treated: Predictions of the second method, ``(seeds, rows)``, with the same seeds in the same order.
         metric: Metric of the task.

@@ -172,7 +172,7 @@ class Comparison:
         control: Name of the control.
         treated: Name of the method.
         points: The difference of scores in points (hundredths), with a 95 % interval.
-        mcnemar: For classes the p-value of McNemar's test by seed.
+        mcnemar: Where a row has one class, the p-value of McNemar's test by seed.
     """
 
     control: str

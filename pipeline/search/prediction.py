@@ -158,6 +158,7 @@ def predict(
     Returns:
         A prediction for each candidate, in their order.
     """
+    problem = problem.of_model(dense.config)
     metric = problem.score_function(metrics)
     labels = torch.cat([batch["labels"] for piece in held_out for batch in piece.batches]).cpu()
     of_student = torch.cat([_logits(trial, piece.batches) for piece in held_out])
@@ -171,7 +172,7 @@ def predict(
             with unit_masks(dense, masks.to(dense.device, dense.dtype)):
                 said.append(_logits(dense, piece.batches))
         logits = torch.cat(said)
-        own, agreed = metric(problem.predictions(logits), labels), problem.agreement(logits, of_student)
+        own, agreed = metric(problem.for_metrics(logits), labels), problem.agreement(logits, of_student)
         value = predicted_value(own, agreed, candidate.sparsity, search.rule, search.sparsity_weight)
         found[candidate] = Prediction(own, agreed, value)
     return found

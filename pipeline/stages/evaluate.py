@@ -54,7 +54,7 @@ def summarize(
         place = folder.at(item.stage).model
         module = module_of(place.path, data)
         selection = evaluate(module, data, settings, "selection")
-        predicted[place.name], selection_labels = problem.predictions(selection.logits), selection.labels
+        predicted[place.name], selection_labels = selection.said, selection.labels
         counted = size(module.classifier, dense)
         models.append(
             Model(
@@ -82,15 +82,14 @@ def summarize(
     students = eligible(models, fixed=settings.search.mode == "none")
     metric = problem.score_function(data.score_metrics)
     best = choose(students, predicted, selection_labels, metric)
-    logits: dict[str, Tensor] = {}
+    logits, said = dict[str, Tensor](), dict[str, Tensor]()
     measured = []
     for model in models:
         module = module_of(folder.at(model.folder).path, data)
         evaluation = evaluate(module, data, settings, "dev")
         measured.append(replace(model, dev=evaluation.values))
-        logits[model.folder], labels = evaluation.logits, evaluation.labels
+        logits[model.folder], said[model.folder], labels = evaluation.logits, evaluation.said, evaluation.labels
         gc.collect()
-    said = {name: problem.predictions(values) for name, values in logits.items()}
     teacher = said[models[0].folder][None]
     student = torch.stack([said[name] for name in counterparts(best_of_seeds, best.folder).values()])
     alternatives, answers = _alternatives(folder, data, teacher, student, metric) if simple else (None, {})
@@ -113,7 +112,7 @@ def summarize(
         models=measured,
         best=next(model for model in measured if model.folder == best.folder),
         best_by_method=best_of_seeds,
-        comparisons=compare(best_of_seeds, logits, labels, problem, data.score_metrics),
+        comparisons=compare(best_of_seeds, said, labels, problem, data.score_metrics),
         selection_rows=len(selection_labels),
         alarms=alarms,
         score_metrics=data.score_metrics,

@@ -49,7 +49,6 @@ def _alarms(settings: RunSettings, teacher: Path) -> list[str]:
     """What is wrong with the teacher, before students are distilled from it for hours."""
     data = GLUEDataModule(model_name_or_path=str(teacher), seed=settings.seed, **settings.data)
     module = module_of(teacher, data)
-    found, problem = evaluate(module, data, settings, "selection"), data.task.problem
-    metric = problem.score_function(data.score_metrics)
+    found, metric = evaluate(module, data, settings, "selection"), module.problem.score_function(data.score_metrics)
     given = settings.finetuning.epochs == 0
-    return teacher_alarms(problem.predictions(found.logits), found.labels, problem, metric, given=given)
+    return teacher_alarms(found.said, found.labels, module.problem, metric, given=given)

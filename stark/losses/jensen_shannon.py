@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stark.losses.soft_targets import SoftTargets
-from stark.problems.problem import Problem, Reduction, reduce_loss
+from stark.problems.problem import Problem, Reduction, over_outcomes, reduce_loss
 
 __all__ = ["JensenShannon", "jensen_shannon"]
 
@@ -47,7 +47,7 @@ def jensen_shannon(
     log_p, log_q = problem.log_probabilities(teacher_logits), problem.log_probabilities(student_logits)
     log_m = torch.logaddexp(log_p, log_q) - math.log(2)
     terms = log_p.exp() * (log_p - log_m) + log_q.exp() * (log_q - log_m)
-    return reduce_loss(terms.flatten(1).sum(-1) / 2, reduction)
+    return reduce_loss(over_outcomes(terms) / 2, reduction)
 
 
 class JensenShannon(SoftTargets):

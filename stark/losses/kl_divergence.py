@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from stark.losses.soft_targets import SoftTargets
-from stark.problems.problem import Problem, Reduction, reduce_loss
+from stark.problems.problem import Problem, Reduction, over_outcomes, reduce_loss
 
 __all__ = ["KLDivergence", "kl_divergence"]
 
@@ -39,7 +39,7 @@ def kl_divergence(
         tensor(0.)
     """
     log_p, log_q = problem.log_probabilities(teacher_logits), problem.log_probabilities(student_logits)
-    return reduce_loss((log_p.exp() * (log_p - log_q)).flatten(1).sum(-1), reduction)
+    return reduce_loss(over_outcomes(log_p.exp() * (log_p - log_q)), reduction)
 
 
 class KLDivergence(SoftTargets):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from stark.losses.soft_targets import SoftTargets
-from stark.problems.problem import Problem, Reduction, reduce_loss
+from stark.problems.problem import Problem, Reduction, over_outcomes, reduce_loss
 
 __all__ = ["ReverseKL", "reverse_kl"]
 
@@ -42,7 +42,7 @@ def reverse_kl(
         0.8554
     """
     log_p, log_q = problem.log_probabilities(teacher_logits), problem.log_probabilities(student_logits)
-    return reduce_loss((log_q.exp() * (log_q - log_p)).flatten(1).sum(-1), reduction)
+    return reduce_loss(over_outcomes(log_q.exp() * (log_q - log_p)), reduction)
 
 
 class ReverseKL(SoftTargets):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from stark.errors import StarkError
 from stark.losses.logits import LogitLoss
-from stark.problems.problem import Problem, Reduction, reduce_loss
+from stark.problems.problem import Problem, Reduction, over_outcomes, reduce_loss
 
 __all__ = ["SoftTargets", "soft_cross_entropy"]
 
@@ -19,6 +19,8 @@ def soft_cross_entropy(
     r"""Cross-entropy of the student's distribution under the teacher's.
 
     $$-\sum_c \mathrm{softmax}(t)_c \; \log \mathrm{softmax}(s)_c$$
+
+    Where a label has a distribution each, it is the mean over the labels, as in the task loss.
 
     Not a KL divergence: the teacher's entropy is not subtracted. The student's gradient is the same; the gradient with
     respect to the *teacher*, on which friendliness is based, differs. The two sets of logits are given by keyword,
@@ -46,7 +48,7 @@ def soft_cross_entropy(
         tensor(0.6931)
     """
     log_q = problem.log_probabilities(student_logits)
-    return reduce_loss(-(problem.distributions(teacher_logits) * log_q).flatten(1).sum(-1), reduction)
+    return reduce_loss(-over_outcomes(problem.distributions(teacher_logits) * log_q), reduction)
 
 
 class SoftTargets(LogitLoss):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from stark.losses.soft_targets import SoftTargets
-from stark.problems.problem import Problem, Reduction, reduce_loss
+from stark.problems.problem import Problem, Reduction, over_outcomes, reduce_loss
 
 __all__ = ["SymmetricKL", "symmetric_kl"]
 
@@ -41,7 +41,7 @@ def symmetric_kl(
         0.6789
     """
     log_p, log_q = problem.log_probabilities(teacher_logits), problem.log_probabilities(student_logits)
-    return reduce_loss((log_p.exp() - log_q.exp()).mul(log_p - log_q).flatten(1).sum(-1) / 2, reduction)
+    return reduce_loss(over_outcomes((log_p.exp() - log_q.exp()).mul(log_p - log_q)) / 2, reduction)
 
 
 class SymmetricKL(SoftTargets):

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import MetricCollection
+from transformers import PreTrainedConfig
 
 from stark.choices import ClassWeights
 from stark.errors import StarkError
 from stark.problems.metrics import build_metrics, score_function
 
-__all__ = ["HasTrainLabels", "Problem", "Reduction", "reduce_loss"]
+__all__ = ["HasTrainLabels", "Problem", "Reduction", "over_outcomes", "reduce_loss"]
 
 Reduction = Literal["mean", "none"]
 """Whether a loss is the mean over the batch, or one value per example."""
@@ -34,12 +35,31 @@ def reduce_loss(loss: Tensor, reduction: Reduction) -> Tensor:
     return loss.mean() if reduction == "mean" else loss
 
 
+def over_outcomes(terms: Tensor) -> Tensor:
+    """Add up what the outcomes of distributions give to a loss, and take the mean over a row's distributions.
+
+    The mean, because the task loss of labels with a distribution each is a mean over the labels, too.
+
+    Args:
+        terms: Shape ``(batch, ..., outcomes)``, as `Problem.log_probabilities` has it.
+
+    Returns:
+        Shape ``(batch,)``.
+
+    Examples:
+        >>> over_outcomes(torch.tensor([[1.0, 2.0]])), over_outcomes(torch.tensor([[[1.0, 2.0], [3.0, 4.0]]]))
+        (tensor([3.]), tensor([5.]))
+    """
+    terms = terms.sum(-1)
+    return terms if terms.dim() == 1 else terms.flatten(1).mean(-1)
+
+
 @runtime_checkable
 class HasTrainLabels(Protocol):
     """A data module that knows the labels of train."""
 
     def train_labels(self) -> Tensor:
-        """Labels of the rows that are trained on, ``(rows,)``, with marks where a row has none."""
+        """Labels of the rows that are trained on, ``(rows, ...)``, with marks where a row has none."""
 
 
 class Problem(ABC):
@@ -63,6 +83,8 @@ class Problem(ABC):
     unlabelled: ClassVar[float]
     #: Whether the labels are classes with names, so that a prediction is one of these names.
     has_classes: ClassVar[bool]
+    #: Whether a row may have several of the names, or none, so that labels and predictions have a value for each name.
+    several: ClassVar[bool] = False
     #: Whether logits represent distributions; if not, distillation losses compare them by their squared error.
     has_distributions: ClassVar[bool]
     #: Unit in which the losses measure logits that are scores; see `for_train`.
@@ -82,6 +104,22 @@ class Problem(ABC):
         return len(self.label_names)
 
     @property
+    def label_shape(self) -> tuple[int, ...]:
+        """Shape of the label of a row: ``()``, or ``(num_labels,)`` where a row may have several."""
+        return (self.num_labels,) if self.several else ()
+
+    def unlabelled_rows(self, rows: int) -> Tensor:
+        """Labels of rows that have none.
+
+        Args:
+            rows: Number of rows.
+
+        Returns:
+            Shape ``(rows, *label_shape)``, with `unlabelled` everywhere.
+        """
+        return torch.full((rows, *self.label_shape), self.unlabelled, dtype=self.label_dtype)
+
+    @property
     @abstractmethod
     def metrics(self) -> tuple[str, ...]:
         """Names of the metrics that are defined for these labels; the first is the usual one."""
@@ -97,7 +135,7 @@ class Problem(ABC):
 
         Args:
             logits: Shape ``(batch, num_labels)``.
-            labels: Shape ``(batch,)``. The loss of a row without a label is 0.
+            labels: Shape ``(batch, *label_shape)``. The loss of a row without a label is 0.
             reduction: ``mean`` over the batch, rows without a label included, or ``none`` for shape ``(batch,)``.
 
         Returns:
@@ -108,7 +146,7 @@ class Problem(ABC):
         """The same kind of label with losses that are adapted to the labels of train.
 
         Args:
-            labels: Labels of the rows of train, ``(rows,)``; may be empty.
+            labels: Labels of the rows of train, ``(rows, *label_shape)``; may be empty.
             class_weights: Weights of the classes in the task loss, for kinds of label that have classes.
 
         Returns:
@@ -172,8 +210,77 @@ class Problem(ABC):
             logits: Shape ``(batch, num_labels)``.
 
         Returns:
-            Shape ``(batch,)``, to be compared with labels.
+            Shape ``(batch, *label_shape)``, to be compared with labels.
         """
+
+    def for_metrics(self, logits: Tensor) -> Tensor:
+        """What metrics compare with labels: the predictions, unless a metric needs more than these.
+
+        Args:
+            logits: Shape ``(batch, num_labels)``.
+
+        Returns:
+            Shape ``(batch, *label_shape)``.
+        """
+        return self.predictions(logits)
+
+    def memberships(self, values: Tensor) -> Tensor:
+        """Which rows have which of the classes; only where labels are classes.
+
+        Args:
+            values: Labels, predictions, or what `for_metrics` returns, ``(rows, *label_shape)``.
+
+        Returns:
+            Boolean, ``(rows, num_labels)``.
+        """
+        return values[:, None] == torch.arange(self.num_labels, device=values.device)
+
+    def same_predictions(self, first: Tensor, second: Tensor) -> Tensor:
+        """Which rows two models predict the same for.
+
+        Args:
+            first: Logits ``(rows, num_labels)``.
+            second: Logits of the same rows.
+
+        Returns:
+            Boolean, ``(rows,)``.
+        """
+        return (self.predictions(first) == self.predictions(second)).reshape(len(first), -1).all(-1)
+
+    def tuned(self, logits: Tensor, labels: Tensor, names: Sequence[str]) -> Problem:
+        """The same kind of label with what a model's predictions need besides its logits, such as a threshold.
+
+        Args:
+            logits: A model's logits for rows that it is not trained on, ``(rows, num_labels)``.
+            labels: Labels of the rows, ``(rows, *label_shape)``.
+            names: Names of the metrics that make the score.
+
+        Returns:
+            A problem; the same one by default. `write_` keeps what it found in a model's configuration.
+        """
+        return self
+
+    def of_model(self, config: PreTrainedConfig) -> Problem:
+        """The same kind of label with what `write_` kept in a model's configuration.
+
+        Args:
+            config: The configuration.
+
+        Returns:
+            A problem; the same one by default.
+
+        Raises:
+            StarkError: If the configuration has something else there.
+        """
+        return self
+
+    def write_(self, config: PreTrainedConfig) -> None:
+        """Keep what `tuned` found; nothing by default.
+
+        Args:
+            config: A model's configuration; it is changed.
+        """
+        return
 
     @abstractmethod
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -217,10 +324,10 @@ class Problem(ABC):
         """Which rows have a label.
 
         Args:
-            labels: Shape ``(rows,)``.
+            labels: Shape ``(rows, *label_shape)``.
 
         Returns:
-            Boolean, of the same shape.
+            Boolean, ``(rows,)``.
         """
 
     @abstractmethod
@@ -228,10 +335,10 @@ class Problem(ABC):
         """Groups of rows whose proportions a stratified split keeps.
 
         Args:
-            labels: Shape ``(rows,)``.
+            labels: Shape ``(rows, *label_shape)``.
 
         Returns:
-            The number of each row's group, int64.
+            The number of each row's group, int64, ``(rows,)``.
         """
 
     @abstractmethod
@@ -240,7 +347,7 @@ class Problem(ABC):
 
         Args:
             logits: Shape ``(rows, num_labels)``.
-            labels: Shape ``(rows,)``.
+            labels: Shape ``(rows, *label_shape)``.
             bins: Number of bins of equal width.
 
         Returns:
@@ -254,7 +361,7 @@ class Problem(ABC):
             names: Names of metrics.
 
         Returns:
-            The collection; it is updated with predictions and labels of shape ``(batch,)``.
+            The collection; it is updated with what `for_metrics` returns, and with labels.
 
         Raises:
             StarkError: For an unknown name.
@@ -268,6 +375,6 @@ class Problem(ABC):
             names: Names of metrics.
 
         Returns:
-            The function of predictions and labels.
+            The function of what `for_metrics` returns, and of labels.
         """
         return score_function(names, self.num_labels)

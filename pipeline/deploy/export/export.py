@@ -24,7 +24,7 @@ from pipeline.deploy.export.opening import TORCH_FILE, is_exported, open_graph, 
 from pipeline.deploy.export.openvino import to_openvino
 from pipeline.deploy.export.torch_export import to_torch
 from pipeline.deploy.export.torch_program import plain_archive
-from pipeline.deploy.model_data import data_of, run_of
+from pipeline.deploy.model_data import config_of, data_of, run_of
 from pipeline.execution.belongings import is_export
 from pipeline.parsing.extras import need_extra
 from pipeline.parsing.plain_text import PlainConsole
@@ -32,9 +32,10 @@ from pipeline.parsing.progress import step
 from pipeline.results.latency import Latency, measure_latency, spread_text, threads_text
 from pipeline.run_folder import RunFolder
 from stark.errors import StarkError, StarkFileExistsError
-from stark.forward.classifying import Batch
+from stark.forward.classifying import MODEL_INPUTS, Batch
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, model_digest, save_classifier
 from stark.problems.problem import Problem
+from stark.problems.table import problem_of
 from stark.storage import check_output, new_folder, write_checksums
 
 __all__ = ["export", "export_model", "megabytes_of", "open_written", "write_form"]
@@ -229,14 +230,15 @@ def _check(
     batches = list(data.test_dataloader())
     labels = torch.cat([batch["labels"] for batch in batches])
     logits = {name: torch.cat([answer(batch) for batch in batches]) for name, answer in answers.items()}
-    problem = data.task.problem
+    problem = data.task.problem.of_model(model.config)
+    of = {name: problem if name != "teacher" or teacher is None else problem_of(config_of(teacher)) for name in answers}
     score = problem.score_function(data.score_metrics)
     found: dict[str, dict[str, Latency]] = {name: {} for name in answers}
     for rows, length in _SHAPES:
         if length <= data.max_length:
             for name, latency in measure_latency(answers, rows, length).items():
                 found[name][f"{rows}x{length}"] = latency
-    said = {name: problem.predictions(values) for name, values in logits.items()}
+    said = {name: of[name].for_metrics(values) for name, values in logits.items()}
     scores = {name: score(values, labels) for name, values in said.items()}
     changed, difference = _changes(problem, logits["before"], logits["after"])
     return Check(
@@ -279,14 +281,14 @@ def _alone(problem: Problem, answer: Answer, batches: Sequence[Batch], logits: T
     for batch, row in (places[place] for place in chosen):
         length = int(batch["attention_mask"][row].sum())
         found.append(
-            answer({name: values[row : row + 1, :length] for name, values in batch.items() if values.dim() == 2})
+            answer({name: values[row : row + 1, :length] for name, values in batch.items() if name in MODEL_INPUTS})
         )
     return Alone(len(chosen), *_changes(problem, logits[chosen], torch.cat(found)))
 
 
 def _changes(problem: Problem, first: Tensor, second: Tensor) -> tuple[int | None, float]:
     """Return the number of rows with another class, None without classes, and the largest difference of logits."""
-    changed = int((problem.predictions(first) != problem.predictions(second)).sum()) if problem.has_classes else None
+    changed = int((~problem.same_predictions(first, second)).sum()) if problem.has_classes else None
     return changed, float((first - second).abs().max())
 
 

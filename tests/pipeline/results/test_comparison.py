@@ -66,23 +66,22 @@ def test_differences_are_in_points_over_all_seeds():
     labels = torch.arange(40) % 2
     rows = torch.arange(40)
     right = {"1/trial": rows < 20, "2/trial": rows < 22, "1/b": rows < 30, "2/a": rows < 20, "1/again": rows < 35}
-    logits = {folder: logits_of(hits, labels) for folder, hits in right.items()}
+    said = {folder: logits_of(hits, labels).argmax(-1) for folder, hits in right.items()}
     best = best_by_method(MODELS, ["dense_teacher_best_of_k"])
-    dense, best_of_k = compare(best, logits, labels, problem(), ["accuracy"])
+    dense, best_of_k = compare(best, said, labels, problem(), ["accuracy"])
     assert (dense.control, best_of_k.control) == ("dense_teacher", "dense_teacher_best_of_k")
     assert dense.points.value == pytest.approx(100 * (50 - 42) / 80)
     # With as many choices as the other: with seed 1 the dense teacher's student is the better one.
     assert (dense.treated, best_of_k.treated) == ("sparse_teacher", "dense_or_sparse_teacher")
     assert best_of_k.points.value == pytest.approx(100 * (20 + 20 - 57) / 80)
     assert dense.points.low < dense.points.value < dense.points.high
-    said = [logits[folder].argmax(-1) for folder in ("1/trial", "1/b")]
-    assert dense.mcnemar[0] == mcnemar(*said, labels)
+    assert dense.mcnemar[0] == mcnemar(said["1/trial"], said["1/b"], labels)
     assert len(dense.mcnemar) == 2
 
 
 def test_regression_has_no_test_of_mcnemar():
     labels = torch.arange(10.0)
-    logits = {folder: (labels + noise)[:, None] for folder, noise in (("1/trial", torch.rand(10)), ("1/b", 0.0))}
-    (found,) = compare(best_by_method(MODELS[:4], []), logits, labels, problem(1), ["pearson", "spearmanr"])
+    said = {folder: labels + noise for folder, noise in (("1/trial", torch.rand(10)), ("1/b", 0.0))}
+    (found,) = compare(best_by_method(MODELS[:4], []), said, labels, problem(1), ["pearson", "spearmanr"])
     assert found.mcnemar is None
     assert found.points.value > 0
