@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
+from lightning_modules.base import ClassificationModule
 from lightning_modules.checkpoints import read_checkpoint
 
 __all__ = ["HasTrial", "HeldChoice", "best_checkpoints", "early_stopping", "has_trial", "load_best", "resumes"]
@@ -109,7 +110,10 @@ def load_best(trainer: Trainer, module: LightningModule) -> bool:
     path = next((callback.best_model_path for callback in best_checkpoints(trainer) if callback.best_model_path), None)
     if path is None:
         return False
-    module.load_state_dict(read_checkpoint(Path(path))["state_dict"])
+    checkpoint = read_checkpoint(Path(path))
+    module.load_state_dict(checkpoint["state_dict"])
+    if isinstance(module, ClassificationModule):
+        module.take_tuned(checkpoint)
     return True
 
 

@@ -8,7 +8,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_info
 
 from callbacks.lifecycle import load_best
-from datamodules import TextDataModule
+from datamodules import OwnTask, TextDataModule
 from lightning_modules.base import ClassificationModule
 from lightning_modules.distillation import DistillationModule
 from stark.errors import StarkTypeError
@@ -74,4 +74,5 @@ def inputs_of(trainer: Trainer, module: ClassificationModule) -> ModelInputs | N
         kind=data.task.problem.kind,
         lowercase=lowercases(module.tokenizer),
         task=data.task.name,
+        separator=data.task.separator if isinstance(data.task, OwnTask) else None,
     )

@@ -68,6 +68,11 @@ def write_submission(task: Task, idx: Sequence[int], predictions: Sequence[int] 
 
 def _spelt(task: Task, prediction: float, idx: int, path: Path) -> str:
     """Return a prediction in the format that the server expects."""
+    if task.problem.several:
+        raise StarkError(
+            f"{path.name}: rows of kind {task.problem.kind} have several labels, and such a file has one: use stark "
+            "predict-file"
+        )
     if not task.problem.has_classes:
         if not math.isfinite(prediction):
             raise StarkError(f"{path.name}: the prediction for index {idx} is {prediction}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from torchmetrics import MetricCollection
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     get_linear_schedule_with_warmup,
@@ -40,6 +41,7 @@ from lightning_modules.resuming import (
     validation_is_due,
 )
 from lightning_modules.strategies import check_strategy, reset_random_streams, settle_buckets_
+from lightning_modules.validated import Validated
 from lightning_modules.whole_steps import WholeSteps
 from stark.choices import ClassWeights
 from stark.errors import StarkError
@@ -127,6 +129,8 @@ class ClassificationModule(LightningModule):
         self.score_metrics = score_names(metrics) if score_metrics is None else list(score_metrics)
         self.val_metrics = self.problem.build_metrics(metrics)
         self.test_metrics = self.val_metrics.clone()
+        # The logits of a validation, of which a kind of label may find what its predictions need.
+        self._validated = Validated() if self.problem.is_tuned else None
         #: First epoch of the current phase, and the epoch after its last one (None: the end of the fit).
         self.phase: tuple[int, int | None] = (0, None)
         #: Epoch number and ``val/score`` of each validation so far.
@@ -275,8 +279,11 @@ class ClassificationModule(LightningModule):
         return loss * loss_weight(self._trainer, batch_idx)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Update the metrics ``val/...`` with a batch."""
-        self._count(batch, self.val_metrics)
+        """Update the metrics ``val/...`` with a batch, or keep its logits until the kind of label is tuned on all."""
+        if self._validated is not None:
+            self._validated.update(self.predict_step(batch, batch_idx)["logits"], batch["labels"])
+        else:
+            self._count(batch, self.val_metrics)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Update the metrics ``test/...`` with a batch."""
@@ -293,7 +300,16 @@ class ClassificationModule(LightningModule):
         return {"idx": batch["idx"], "predictions": self.problem.predictions(logits), "logits": logits}
 
     def on_validation_epoch_end(self) -> None:
-        """Log ``val/<metric>`` and ``val/score``."""
+        """Log ``val/<metric>`` and ``val/score``; in a fit, tune the kind of label on this validation first."""
+        if self._validated is not None:
+            logits, labels = self._validated.compute()
+            if self.trainer.state.fn == "fit":
+                self.problem = self.problem.tuned(logits, labels, self.score_metrics)
+                self.problem.write_(self.classifier.config)
+            own = self._validated.own()  # the rows of this process, as the metrics are shared later
+            if len(own.labels):
+                self.val_metrics.update(self.problem.for_metrics(own.logits), own.labels)
+            self._validated.reset()
         score = self._log_metrics("val", self.val_metrics)
         if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
             self.val_scores.append((self.current_epoch, float(score)))
@@ -310,6 +326,16 @@ class ClassificationModule(LightningModule):
         self.log_dict({f"{prefix}/{name}": value for name, value in values.items()}, **same)
         self.log(f"{prefix}/score", score := score_of(values, self.score_metrics), prog_bar=True, **same)
         return score
+
+    def take_tuned(self, checkpoint: Mapping[str, Any]) -> None:
+        """Take what was tuned on the weights of a checkpoint, such as a threshold.
+
+        Args:
+            checkpoint: A checkpoint of this module.
+        """
+        if self.problem.is_tuned:
+            self.problem = self.problem.of_model(_config_of(checkpoint["classifier_config"]))
+            self.problem.write_(self.classifier.config)
 
     # Optimization
 
@@ -470,6 +496,7 @@ class ClassificationModule(LightningModule):
                     bring_home(checkpoint["callbacks"][callback.state_key], str(callback.dirpath))
         first, end = checkpoint["phase"]
         self.phase = (first, end)
+        self.take_tuned(checkpoint)
         if checkpoint["classifier_config"] != self.classifier.config.to_json_string(use_diff=False):
             classifier = classifier_from_config(checkpoint["classifier_config"])
             names = labels_of(classifier.config)
@@ -493,8 +520,11 @@ def classifier_from_config(config: str) -> PreTrainedModel:
     Returns:
         The classifier with random weights.
     """
-    values = json.loads(config)
-    model: PreTrainedModel = AutoModelForSequenceClassification.from_config(
-        AutoConfig.for_model(values.pop("model_type"), **values)
-    )
+    model: PreTrainedModel = AutoModelForSequenceClassification.from_config(_config_of(config))
     return model
+
+
+def _config_of(config: str) -> PreTrainedConfig:
+    values = json.loads(config)
+    found: PreTrainedConfig = AutoConfig.for_model(values.pop("model_type"), **values)
+    return found

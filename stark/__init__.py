@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from stark.losses.weighted import WeightedSum
     from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
     from stark.problems.classification import Classification
+    from stark.problems.multi_label import MultiLabel
     from stark.problems.problem import Problem
     from stark.problems.regression import Regression
     from stark.problems.table import problem_for, problem_of, register_problem
@@ -98,6 +99,7 @@ __all__ = [
     "MiniLM",
     "MiniLMv2",
     "Movement",
+    "MultiLabel",
     "Outputs",
     "Parameters",
     "PatientKD",

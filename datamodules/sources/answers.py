@@ -90,7 +90,7 @@ def read_answers(files: Sequence[str], task: Task) -> Answers:
             for row in records:
                 for text, known in zip(texts_of(row, task.texts), texts, strict=True):
                     known.append(text)
-                values.append(_answer(row, columns))
+                values.append(_answer(row, columns, add_up=not task.problem.several))
             notes = records.notes
             digests.append(hashing.digest())
         for note in notes:
@@ -105,7 +105,7 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _answer(row: Record | BadRecord, columns: Sequence[str]) -> list[float]:
+def _answer(row: Record | BadRecord, columns: Sequence[str], *, add_up: bool) -> list[float]:
     found = []
     for column in columns:
         cell = label_of(row, column)
@@ -116,7 +116,9 @@ def _answer(row: Record | BadRecord, columns: Sequence[str]) -> list[float]:
         if not is_score(number):
             raise StarkError(f"line {row.line}: {column} is {cell!r}, not a number")
         found.append(number)
-    if len(columns) > 1 and (min(found) < 0 or abs(sum(found) - 1) > _ROUNDED):
+    if not add_up and not all(0 <= number <= 1 for number in found):
+        raise StarkError(f"line {row.line}: the probability {min(found):g} or {max(found):g} is not between 0 and 1")
+    if add_up and len(columns) > 1 and (min(found) < 0 or abs(sum(found) - 1) > _ROUNDED):
         told = ", ".join(f"{number:g}" for number in found[:5])
         raise StarkError(f"line {row.line}: the probabilities {told} must be at least 0 and add up to 1")
     return found

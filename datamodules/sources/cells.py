@@ -10,7 +10,7 @@ from datamodules.sources.lines import is_unicode
 from datamodules.sources.records import BadRecord, Record, spelled
 from stark.errors import StarkError
 
-__all__ = ["in_file", "is_empty", "label_of", "texts_of"]
+__all__ = ["cell_of", "in_file", "is_empty", "label_of", "texts_of"]
 
 
 @contextmanager
@@ -46,6 +46,23 @@ def texts_of(row: Record | BadRecord, columns: tuple[str, ...]) -> list[str]:
         raise StarkError(f"line {row.line}: {error}") from error
 
 
+def cell_of(row: Record | BadRecord, column: str) -> object:
+    """Return the value of a column.
+
+    Args:
+        row: The row.
+        column: Name of the column.
+
+    Raises:
+        StarkError: The row cannot be read, or the column is missing; the message names the line.
+    """
+    row = _readable(row)
+    try:
+        return row.cell(column)
+    except ValueError as error:
+        raise StarkError(f"line {row.line}: {error}") from error
+
+
 def label_of(row: Record | BadRecord, column: str) -> str | None:
     """Return the label of a row as it is written in the file.
 
@@ -64,13 +81,10 @@ def label_of(row: Record | BadRecord, column: str) -> str | None:
         >>> label_of(Record(2, ("text", "stars"), ("so, so", True), ""), "stars")
         'true'
     """
-    row = _readable(row)
-    try:
-        value = row.cell(column)
-    except ValueError as error:
-        raise StarkError(f"line {row.line}: {error}") from error
+    value = cell_of(row, column)
     if isinstance(value, list | dict):
-        raise StarkError(f"line {row.line}: {column} is {spelled(value)[:100]}, not a label")
+        several = ": write kind: multi_label if a row may have several" if isinstance(value, list) else ""
+        raise StarkError(f"line {row.line}: {column} is {spelled(value)[:100]}, not a label{several}")
     if value is None:
         return None
     if not is_unicode(label := spelled(value)):

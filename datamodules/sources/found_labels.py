@@ -9,6 +9,7 @@ from pathlib import Path
 
 from datamodules.sources.cells import in_file, is_empty, label_of
 from datamodules.sources.records import open_records
+from datamodules.sources.several_labels import labels_of
 from datamodules.tasks.description import Description
 from datamodules.tasks.record_format import RecordFormat
 from stark.errors import StarkError, StarkFileNotFoundError
@@ -22,12 +23,13 @@ _MOST_LABELS = 200
 _VALUES_PER_ROW, _FEW_ROWS = 0.5, 20
 # Maximum numbers of labels that a message names.
 _MOST_NAMES, _EXAMPLES = 20, 3
+_SEVERAL = "multi_label"
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _DECIMAL = re.compile(r"[+-]?([0-9]*[.,][0-9]+|[0-9]+\.|[0-9]+([.,][0-9]*)?[eE][+-]?[0-9]+)")
 
 
 def found_labels(description: Description) -> tuple[str, ...]:
-    """Find the labels of a classification task in its training file, and tell them once per process.
+    """Find the labels of a task whose labels are classes in its training file, and tell them once per process.
 
     Rows with an empty label have none. A file is read once per process, unless its time or its size changes.
 
@@ -40,10 +42,12 @@ def found_labels(description: Description) -> tuple[str, ...]:
     Raises:
         StarkFileNotFoundError: There is no training file.
         StarkError: The file cannot be read, the values look like scores, there are fewer than two, or the kind of label
-            is not classification.
+            has no classes.
     """
     name, column, path = description.path.name, description.label, description.files["train"]
-    if description.kind not in (None, "classification"):
+    assert isinstance(column, str)  # columns of 1 and 0 are the labels
+    several = description.kind == _SEVERAL
+    if description.kind not in (None, "classification", _SEVERAL):
         raise description.error(
             "kind", f"labels of kind {description.kind!r} are not found in rows: name them (labels)"
         )
@@ -52,18 +56,23 @@ def found_labels(description: Description) -> tuple[str, ...]:
             f"{description.path}: it names no labels, and {path}, in which they would be found, does not exist"
         )
     status = path.stat()
-    counts = _counts(path, description.formats["train"], column, (status.st_mtime_ns, status.st_size))
+    state = (status.st_mtime_ns, status.st_size)
+    counts = _counts(path, description.formats["train"], column, state, description.separator, several=several)
     labels = in_order(counts)
     where = f"{description.path}: the column {column!r} of {path.name}"
     if not labels:
         raise StarkError(f"{where} has no label in any row")
-    if looks_like_a_score(counts):
+    if several and len(labels) > _MOST_LABELS:
+        raise StarkError(
+            f"{where} has {len(labels):,} distinct labels: name them under labels, or leave the rare ones out of train"
+        )
+    if not several and looks_like_a_score(counts):
         examples = ", ".join(map(repr, labels[:_EXAMPLES])) + ("" if len(labels) <= _EXAMPLES else ", ...")
         raise StarkError(
             f"{where} has {len(labels):,} distinct values in {counts.total():,} rows ({examples}), which look like "
             "scores or texts: write labels: [score] for regression, or name the classes under labels"
         )
-    if len(labels) == 1:
+    if len(labels) == 1 and not several:
         raise StarkError(f"{where} has only one label, {labels[0]!r}: there is nothing to learn from it")
     told = ", ".join(f"{label} ({counts[label]:,})" for label in labels[:_MOST_NAMES])
     more = f" and {len(labels) - _MOST_NAMES} more" if len(labels) > _MOST_NAMES else ""
@@ -111,12 +120,17 @@ def looks_like_a_score(counts: Counter[str]) -> bool:
 
 
 @functools.lru_cache(maxsize=16)
-def _counts(path: Path, form: RecordFormat, column: str, state: tuple[int, int]) -> Counter[str]:
+def _counts(
+    path: Path, form: RecordFormat, column: str, state: tuple[int, int], separator: str | None, *, several: bool
+) -> Counter[str]:
     """Return the number of rows of each label. The file's state is part of the cache's key."""
     counts: Counter[str] = Counter()
     with in_file(path), path.open("rb") as file, open_records(file, form) as records:
         records.check_columns(column)
         for row in records:
+            if several:
+                counts.update(labels_of(row, column, separator) or ())
+                continue
             label = label_of(row, column)
             if label is not None and not is_empty(label):
                 counts[label] += 1

@@ -6,10 +6,12 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from datamodules.sources.cells import in_file, is_empty, label_of, texts_of
 from datamodules.sources.hashing import hashed_records
 from datamodules.sources.records import BadRecord, Record
+from datamodules.sources.several_labels import marks_of
 from datamodules.sources.source import Rows, parse_label, warn_of_empty_texts
 from datamodules.sources.splitting import divide
 from datamodules.tasks.own import OwnTask
@@ -57,11 +59,12 @@ class OwnSource:
         path, task, labelled = self._file(split), self.task, split != "test"
         ids = {code: number for number, code in enumerate(task.codes)} if task.problem.has_classes else {}
         texts: tuple[list[str], ...] = tuple([] for _ in task.texts)
-        labels: list[float] = []
+        labels: list[Any] = []
+        no_label = task.problem.unlabelled_rows(1)[0].tolist()
         empty: list[int] = []
         unlabelled = 0
         with in_file(path), hashed_records(path, task.formats[split]) as (records, hashing):
-            records.check_columns(*task.texts, *([task.label] if labelled else []))
+            records.check_columns(*task.texts, *(task.label_columns if labelled else []))
             for row in records:
                 read = texts_of(row, task.texts)
                 for text, known in zip(read, texts, strict=True):
@@ -69,12 +72,13 @@ class OwnSource:
                 if not all(text.strip() for text in read):
                     empty.append(row.line)
                 if labelled:
-                    label = _id_of(row, task.label, ids, may_be_empty=split == "train")
+                    label = _label_of(row, task, ids, may_be_empty=split == "train")
                     unlabelled += label is None
-                    labels.append(task.problem.unlabelled if label is None else label)
+                    labels.append(no_label if label is None else label)
             notes, digest = records.notes, hashing.digest()
         if unlabelled == len(texts[0]) and labelled and texts[0]:
-            raise StarkError(f"{path}: no row has a label in its column {task.label!r}")
+            columns = ", ".join(map(repr, task.label_columns))
+            raise StarkError(f"{path}: no row has a label in its column {columns}")
         if unlabelled:
             warn_once(f"{path}: {unlabelled} of {len(labels)} rows have no label: only distillation uses them")
         if not texts[0]:
@@ -89,6 +93,10 @@ class OwnSource:
     def _identity(self, file: str, split: str) -> str:
         """Return a digest of a file's content, its format, and the meaning of its columns."""
         meaning: tuple[object, ...] = (self.task.texts, self.task.label, self.task.label_names, self.task.metrics)
+        if self.task.separator is not None:
+            meaning = (*meaning, self.task.separator)
+        if self.task.problem.several:  # which decides how labels are stored
+            meaning = (*meaning, self.task.problem.kind)
         if self.task.codes != self.task.label_names:
             meaning = (*meaning, self.task.codes)
         if self._is_divided(split):
@@ -114,8 +122,13 @@ class OwnSource:
         return path
 
 
-def _id_of(row: Record | BadRecord, column: str, ids: Mapping[str, int], *, may_be_empty: bool) -> float | None:
-    """Return the id of a row's label, or its score; None for a label that is empty and may be."""
+def _label_of(
+    row: Record | BadRecord, task: OwnTask, ids: Mapping[str, int], *, may_be_empty: bool
+) -> float | list[int] | None:
+    """Return the id of a row's label, its score, or its marks; None for a label that is empty and may be."""
+    if task.problem.several:
+        return marks_of(row, task, ids, may_be_empty=may_be_empty)
+    (column,) = task.label_columns
     label = label_of(row, column)
     if may_be_empty and is_empty(label) and label not in ids:
         return None

@@ -20,10 +20,11 @@ __all__ = ["Description", "is_description", "read_description", "with_labels"]
 
 _REQUIRED = ("train", "text", "label")
 _COLUMNS = ("text", "text_pair", "label")
+_SEVERAL, _SEPARATOR = "multi_label", "label_separator"
 _FORMAT = ("delimiter", "quoting", "encoding", "header")
 _KEYS = (
     *("train", "dev", "text", "label", "labels", "test", "split", "unlabelled", "text_pair", "kind", "metrics"),
-    *_FORMAT,
+    *(_SEPARATOR, *_FORMAT),
 )
 _LISTS = ("labels", "metrics", "unlabelled")
 _MAPPINGS = ("labels", "split")
@@ -49,9 +50,10 @@ class Description:
         sizes: Size of dev and of test where they are parts of train: a number of rows if it is an integer, else a
             fraction of train's rows that have a label.
         texts: Columns of the texts.
-        label: Column of the label.
+        label: Column of the label; where a row may have several, it may also be one column of 1 and 0 for each label.
+        separator: What separates the labels of a row in their column; None if they are a list.
         labels: Name of each value of that column, in the order of the ids; None if they are to be found in train.
-        kind: Name of the kind of label, if it is given.
+        kind: Name of the kind of label, if it is given, or said by columns of 1 and 0 or by a separator.
         metrics: Names of the metrics; may be empty.
     """
 
@@ -62,7 +64,8 @@ class Description:
     unlabelled: tuple[tuple[Path, RecordFormat], ...]
     sizes: Mapping[str, float]
     texts: tuple[str, ...]
-    label: str
+    label: str | tuple[str, ...]
+    separator: str | None
     labels: Mapping[str, str] | None
     kind: str | None
     metrics: tuple[str, ...]
@@ -110,9 +113,10 @@ def read_description(path: Path, data_dir: str | None = None) -> Description:
             raise StarkError(f"{path}, line {entry.line}: unknown key {key!r}, choose out of {', '.join(_KEYS)}")
         is_mapping = isinstance(entry.value, dict)
         is_list = isinstance(entry.value, list)
-        if (is_mapping and key not in _MAPPINGS) or (not is_mapping and (is_list != (key in _LISTS) or key == "split")):
+        fits = is_list == (key in _LISTS) or (is_list and key == "label")
+        if (is_mapping and key not in _MAPPINGS) or (not is_mapping and (not fits or key == "split")):
             kinds = {
-                **{"a list": _LISTS, "a file": SPLITS, "a column": _COLUMNS, "a word": ("kind", *_FORMAT)},
+                **{"a list": _LISTS, "a file": SPLITS, "a column": _COLUMNS, "a word": ("kind", _SEPARATOR, *_FORMAT)},
                 "a mapping such as {dev: 0.1, test: 0.1}": ("split",),
             }
             kind = next(kind for kind, keys in kinds.items() if key in keys)
@@ -124,6 +128,7 @@ def read_description(path: Path, data_dir: str | None = None) -> Description:
     sizes = _sizes(path, entries)
     if "dev" not in {*entries, *sizes}:
         raise StarkError(f"{path}: no dev: name its file, or take a part of train for it by split: {{dev: 0.1}}")
+    columns = tuple(values["label"]) if isinstance(values["label"], list) else None
     folder = path.parent if data_dir is None else Path(data_dir).expanduser()
     named = {split: "train" if split in sizes else split for split in SPLITS if split in {*entries, *sizes}}
     return Description(
@@ -136,9 +141,10 @@ def read_description(path: Path, data_dir: str | None = None) -> Description:
         ),
         sizes=sizes,
         texts=tuple(values[key] for key in ("text", "text_pair") if key in values),
-        label=values["label"],
-        labels=_labels(path, entries["labels"]) if "labels" in entries else None,
-        kind=values.get("kind"),
+        label=columns or values["label"],
+        separator=values.get(_SEPARATOR),
+        labels=_all_labels(path, entries, columns),
+        kind=_kind(path, entries),
         metrics=tuple(values.get("metrics", ())),
     )
 
@@ -247,6 +253,44 @@ def _labels(path: Path, entry: _Entry) -> dict[str, str]:
     if not names or len(set(names)) < len(names):
         raise StarkError(f"{path}, line {entry.line}: labels are {names}: name each one once")
     return dict(zip(entry.value, names, strict=True))
+
+
+def _all_labels(path: Path, entries: Mapping[str, _Entry], columns: Sequence[str] | None) -> dict[str, str] | None:
+    """Return the labels that a description says; of columns of 1 and 0 the columns, which it may name otherwise."""
+    found = _labels(path, entries["labels"]) if "labels" in entries else None
+    if columns is None:
+        return found
+    if not columns or len(set(columns)) < len(columns):
+        raise StarkError(f"{path}, line {entries['label'].line}: label is {list(columns)}: name each column once")
+    if found is not None and tuple(found) != tuple(columns):
+        raise StarkError(
+            f"{path}, line {entries['labels'].line}: labels are {', '.join(found)}, and the columns of label "
+            f"{', '.join(columns)}: leave labels out, or map each column to a name, in the same order"
+        )
+    return found or dict(zip(columns, columns, strict=True))
+
+
+def _kind(path: Path, entries: Mapping[str, _Entry]) -> str | None:
+    """Return the kind of label; a separator and columns of 1 and 0 say it as well."""
+    given = str(entries["kind"].value) if "kind" in entries else None
+    sayers = [key for key in (_SEPARATOR, "label") if key in entries and (key == _SEPARATOR or _is_list(entries[key]))]
+    if not sayers:
+        return given
+    if given not in (None, _SEVERAL):
+        raise StarkError(
+            f"{path}, line {entries['kind'].line}: kind is {given!r}, but {sayers[0]} is for rows with several labels: "
+            f"remove one of both, or choose {_SEVERAL}"
+        )
+    if len(sayers) > 1 or not entries[sayers[0]].value:
+        raise StarkError(
+            f"{path}, line {entries[_SEPARATOR].line}: {_SEPARATOR} is {entries[_SEPARATOR].value!r}: give what is "
+            "between the labels of a row, such as |, where label is one column"
+        )
+    return _SEVERAL
+
+
+def _is_list(entry: _Entry) -> bool:
+    return isinstance(entry.value, list)
 
 
 def _is_null(node: yaml.Node) -> bool:

@@ -25,8 +25,9 @@ class OwnTask(Task):
         formats: Format of each of these files.
         unlabelled: Files of rows without labels, with their formats.
         sizes: Size of dev and of test where they are parts of train, see `Description`.
-        label: Column of the label.
-        codes: Values of that column, in the order of the ids.
+        label: Column of the label, or one column of 1 and 0 for each label, see `Description`.
+        separator: What separates the labels of a row in their column, see `Description`.
+        codes: Values of that column, or the columns, in the order of the ids.
     """
 
     description: Path
@@ -34,8 +35,14 @@ class OwnTask(Task):
     formats: Mapping[str, RecordFormat]
     unlabelled: tuple[tuple[Path, RecordFormat], ...]
     sizes: Mapping[str, float]
-    label: str
+    label: str | tuple[str, ...]
+    separator: str | None
     codes: tuple[str, ...]
+
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """The columns of the labels."""
+        return self.label if isinstance(self.label, tuple) else (self.label,)
 
 
 def own_task(description: Description, labels: Mapping[str, str]) -> OwnTask:
@@ -85,5 +92,6 @@ def own_task(description: Description, labels: Mapping[str, str]) -> OwnTask:
         unlabelled=description.unlabelled,
         sizes=description.sizes,
         label=description.label,
+        separator=description.separator,
         codes=codes,
     )

@@ -22,6 +22,7 @@ _WEIGHTS = "linear.safetensors"
 _OF_SPARSE, _OF_DENSE = (0.1, 1.0, 10.0), (0.001, 0.01, 0.1, 1.0, 10.0)
 # The output of a class without a row in training.
 _NEVER = -1e9
+_LEAST_SHARE = 1e-6
 
 Numbers = NDArray[np.float32]
 
@@ -31,14 +32,21 @@ class Target:
     """What is predicted.
 
     Args:
-        labels: Class ids or scores of the rows that are trained on, ``(rows,)``.
+        labels: Class ids or scores of the rows that are trained on, ``(rows,)``; where a row may have several classes,
+            1 or 0 for each, ``(rows, classes)``.
         classes: Number of classes; 0 for scores.
-        weights: Weight of each class in the loss; None for equal ones.
+        weights: Weight of each class in the loss, or of the rows that have it where a row may have several; None for
+            equal ones.
     """
 
     labels: NDArray[Any]
     classes: int
     weights: dict[int, float] | None = None
+
+    @property
+    def several(self) -> bool:
+        """Whether a row may have several classes."""
+        return self.labels.ndim == 2
 
 
 @dataclass(frozen=True)
@@ -48,18 +56,22 @@ class Linear:
     Args:
         weights: ``(features, outputs)``; one output per class, or one for a score.
         bias: ``(outputs,)``.
+        several: Whether a row may have several classes: those whose outputs are above 0.
     """
 
     weights: Numbers
     bias: Numbers
+    several: bool = False
 
     def __call__(self, features: Matrix) -> Numbers:
         """The outputs, ``(rows, outputs)``."""
         return np.asarray(features @ self.weights + self.bias, dtype=np.float32)
 
     def predictions(self, features: Matrix) -> NDArray[Any]:
-        """The class ids with the largest output, or the scores, ``(rows,)``."""
+        """Class ids with the largest output, or the scores, ``(rows,)``; where a row may have several, the outputs."""
         outputs = self(features)
+        if self.several:
+            return outputs
         return outputs.argmax(1) if outputs.shape[1] > 1 else outputs[:, 0]
 
     def save(self, folder: Path) -> None:
@@ -67,9 +79,9 @@ class Linear:
         save_file({"weights": np.ascontiguousarray(self.weights), "bias": self.bias}, folder / _WEIGHTS)
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path, *, several: bool = False) -> Self:
         """Read what `save` wrote."""
-        return cls(**load_file(folder / _WEIGHTS))
+        return cls(**load_file(folder / _WEIGHTS), several=several)
 
 
 def fit_linear(features: Matrix, target: Target, score: Callable[[Linear], float]) -> tuple[Linear, float | None]:
@@ -84,7 +96,7 @@ def fit_linear(features: Matrix, target: Target, score: Callable[[Linear], float
         The model, and the strength it was trained with (C; of ridge regression 1 / alpha); of equally good ones the
         weakest. Without features, or with a single class, `constant` and None.
     """
-    if features.shape[1] == 0 or (target.classes and len(np.unique(target.labels)) < 2):
+    if features.shape[1] == 0 or (target.classes and not target.several and len(np.unique(target.labels)) < 2):
         return constant(features.shape[1], target), None
     # max returns the first of equal ones.
     return max(candidates(features, target), key=lambda candidate: score(candidate[0]))
@@ -98,24 +110,28 @@ def constant(width: int, target: Target) -> Linear:
         target: What is predicted.
 
     Returns:
-        The model; the outputs of classes are their shares of the rows.
+        The model; the outputs of classes are their shares of the rows, or the logits of these where a row may have
+        several classes.
 
     Examples:
         >>> constant(0, Target(np.array([1, 1, 0, 1]), classes=2)).bias.tolist()
         [0.25, 0.75]
     """
-    if target.classes:
+    if target.several:
+        bias = _logit(target.labels.mean(0))
+    elif target.classes:
         bias = np.bincount(target.labels, minlength=target.classes) / len(target.labels)
     else:
         bias = np.array([target.labels.mean()])
-    return Linear(np.zeros((width, len(bias)), np.float32), bias.astype(np.float32))
+    return Linear(np.zeros((width, len(bias)), np.float32), bias.astype(np.float32), target.several)
 
 
 def candidates(features: Matrix, target: Target) -> Iterator[tuple[Linear, float]]:
     """Train with each strength.
 
     Classes: linear support vector machines, one against the rest, on sparse features; logistic regression on an array.
-    Scores: ridge regression. The features of an array are standardised for the fit.
+    Several classes a row: logistic regression for each class. Scores: ridge regression. The features of an array are
+    standardised for the fit.
 
     Args:
         features: Features of the rows that are trained on.
@@ -133,7 +149,9 @@ def candidates(features: Matrix, target: Target) -> Iterator[tuple[Linear, float
     given = features if is_sparse else (features - mean) / scale
     for strength in _OF_SPARSE if is_sparse else _OF_DENSE:
         model: Any
-        if not target.classes:
+        if target.several:
+            model = _OneByOne(strength, target.weights or {})
+        elif not target.classes:
             model = Ridge(alpha=1 / strength)
         elif is_sparse:
             model = LinearSVC(C=strength, class_weight=target.weights, random_state=0)
@@ -144,11 +162,37 @@ def candidates(features: Matrix, target: Target) -> Iterator[tuple[Linear, float
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(given, target.labels)
         weights, bias = (np.atleast_2d(model.coef_).T, np.atleast_1d(model.intercept_))
-        if target.classes:
+        if target.classes and not target.several:
             weights, bias = _of_all_classes(weights, bias, model.classes_, target.classes)
         weights = weights / np.reshape(scale, (-1, 1))
         bias = bias - (mean @ weights if not is_sparse else 0)
-        yield Linear(weights.astype(np.float32), bias.astype(np.float32)), strength
+        yield Linear(weights.astype(np.float32), bias.astype(np.float32), target.several), strength
+
+
+class _OneByOne:
+    """Logistic regression for each class; one that all rows have, or none, gets the logit of its share."""
+
+    def __init__(self, strength: float, weights: dict[int, float]) -> None:
+        self._strength, self._weights = strength, weights
+
+    def fit(self, features: Any, labels: NDArray[Any]) -> None:  # noqa: ANN401 - a matrix of scikit-learn
+        from sklearn.linear_model import LogisticRegression
+
+        self.coef_ = np.zeros((labels.shape[1], features.shape[1]))
+        self.intercept_ = _logit(labels.mean(0))
+        for place in np.flatnonzero(labels.min(0) != labels.max(0)):
+            weights = {0: 1.0, 1: self._weights.get(int(place), 1.0)}
+            solver = "liblinear" if sparse.issparse(features) else "lbfgs"
+            model = LogisticRegression(
+                C=self._strength, class_weight=weights, solver=solver, max_iter=200, random_state=0
+            )
+            model.fit(features, labels[:, place])
+            self.coef_[place], self.intercept_[place] = model.coef_[0], model.intercept_[0]
+
+
+def _logit(shares: Any) -> Any:  # noqa: ANN401 - an array
+    known = np.clip(shares, _LEAST_SHARE, 1 - _LEAST_SHARE)
+    return np.log(known / (1 - known))
 
 
 def _moments(features: Any) -> tuple[Any, Any]:  # noqa: ANN401 - an array

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -60,14 +60,15 @@ class Alternative:
     strength: float | None = None
 
     def __call__(self, texts: Texts) -> NDArray[Any]:
-        """Class ids or scores, ``(rows,)``."""
+        """Class ids or scores, ``(rows,)``; outputs of all classes where a row may have several."""
         return self.linear.predictions(self.features(texts))
 
     def save(self, folder: Path) -> None:
         """Write it into an existing folder."""
         self.features.save(folder)
         self.linear.save(folder)
-        write_json(folder / _FIT, {"rows": self.rows, "strength": self.strength})
+        several = {"several": True} if self.linear.several else {}
+        write_json(folder / _FIT, {"rows": self.rows, "strength": self.strength, **several})
 
 
 def why_left_out() -> str:
@@ -88,6 +89,7 @@ def train_alternative(
     encoder: Encoder,
     held_out: Texts,
     score: Callable[[NDArray[Any]], float],
+    shift: Callable[[NDArray[Any]], float],
 ) -> Alternative:
     """Train an alternative.
 
@@ -98,13 +100,19 @@ def train_alternative(
         encoder: The run's encoder.
         held_out: Texts of the selection part.
         score: The score of predictions for the selection part, by which the strength of the fit is chosen.
+        shift: The threshold for outputs for the selection part, where a row may have several classes.
 
     Returns:
         The alternative.
     """
     features = _class_of(name).learn(texts, encoder)
     seen = features(held_out)
-    linear, strength = fit_linear(features(texts), target, lambda model: score(model.predictions(seen)))
+
+    def tuned(model: Linear) -> Linear:
+        return replace(model, bias=model.bias - shift(model(seen))) if target.several else model
+
+    linear, strength = fit_linear(features(texts), target, lambda model: score(tuned(model).predictions(seen)))
+    linear = tuned(linear)
     return Alternative(features, linear, len(target.labels), strength)
 
 
@@ -118,7 +126,8 @@ def open_alternative(folder: Path) -> Alternative:
         The alternative, on the CPU.
     """
     fit = json.loads((folder / _FIT).read_bytes())
-    return Alternative(_class_of(folder.name).load(folder), Linear.load(folder), **fit)
+    linear = Linear.load(folder, several=fit.pop("several", False))
+    return Alternative(_class_of(folder.name).load(folder), linear, **fit)
 
 
 def _class_of(name: str) -> type[Features]:

@@ -41,7 +41,8 @@ class Classified(NamedTuple):
     """A classifier's predictions for rows.
 
     Args:
-        predictions: ``(rows,)``: class numbers, or scores.
+        predictions: ``(rows,)``: class numbers, or scores; where a row may have several labels, 1 or 0 for each,
+            ``(rows, num_labels)``.
         probabilities: ``(rows, num_labels)``: probability of each label, or the scores again; see
             `Problem.probabilities`.
     """
@@ -61,6 +62,7 @@ class Classifier:
         max_length: Maximum number of tokens of a row; longer rows are truncated.
         segment_ids: Kind of segment ids that the model was trained with.
         device: Device that the model computes on.
+        separator: What separates the labels of a row in the data that the model was trained on; None for lists.
     """
 
     answer: Answer
@@ -69,6 +71,7 @@ class Classifier:
     max_length: int
     segment_ids: SegmentIds
     device: str
+    separator: str | None = None
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -156,7 +159,8 @@ def open_classifier(folder: Path, max_length: int | None = None) -> Classifier:
     check_inputs(config, tokenizer, longest, is_pair=is_pair, where=str(folder), option="--max_length")
     device = "cuda" if torch.cuda.is_available() and not is_exported(folder) else "cpu"
     answer = open_answer(folder, device)
-    return Classifier(answer, tokenizer, problem_of(config), longest, known.get("segment_ids", "tokenizer"), device)
+    segment_ids, separator = known.get("segment_ids", "tokenizer"), None if inputs is None else inputs.separator
+    return Classifier(answer, tokenizer, problem_of(config), longest, segment_ids, device, separator)
 
 
 def _default_length(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast) -> int:

@@ -6,9 +6,10 @@ import csv
 import gzip
 import itertools
 import json
+import math
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from jsonargparse import Namespace
 
 from datamodules.sources.lines import is_unicode
 from datamodules.sources.records import BadRecord, Record, Records, open_records, spelled
+from datamodules.sources.several_labels import joined_labels
 from datamodules.sources.source import empty_texts_note
 from datamodules.tasks.record_format import RecordFormat, record_format
 from pipeline.deploy.classifier import Classified, Classifier, open_classifier
@@ -208,6 +210,8 @@ def _is_labelled(row: Record) -> bool:
         numbers = {name: float(spelled(cells[name])) for name in names[1:]}
     except ValueError:
         return False
+    if _PROBABILITY not in names:
+        return _has_several(cells[_LABEL], {name.removeprefix(f"{_PROBABILITY}_"): numbers[name] for name in numbers})
     own = f"{_PROBABILITY}_{spelled(cells.get(_LABEL))}"
     labels = {name: number for name, number in numbers.items() if name != _PROBABILITY}
     return (
@@ -216,6 +220,30 @@ def _is_labelled(row: Record) -> bool:
         and own in labels
         and labels[own] == numbers[_PROBABILITY]
     )
+
+
+def _has_several(cell: object, probabilities: Mapping[str, float]) -> bool:
+    """Whether a cell names the labels with the largest probabilities, in their order, as a list or with a separator.
+
+    Examples:
+        >>> _has_several("no|so", {"no": 0.5, "yes": 0.25, "so": 0.75}), _has_several("[]", {"no": 0.5, "yes": 0.25})
+        (True, True)
+        >>> _has_several("yes", {"no": 0.5, "yes": 0.25, "so": 0.75})
+        False
+    """
+    spelt, ordered = spelled(cell), sorted(probabilities.values(), reverse=True)
+    for least in (math.inf, *ordered):
+        labels = [label for label, number in probabilities.items() if number >= least]
+        if spelt == joined_labels(labels, None) or re.fullmatch(_joined(labels), spelt, re.DOTALL):
+            return True
+    return False
+
+
+def _joined(labels: Sequence[str]) -> str:
+    """A pattern of labels with the same separator between them; at least one label."""
+    first, *others = map(re.escape, labels or ["[]"])
+    separators = ["(.+?)", *([r"\1"] * len(others))]
+    return first + "".join(separator + other for separator, other in zip(separators, others, strict=False))
 
 
 def _are_bad_rows(path: Path) -> bool:
@@ -291,9 +319,12 @@ class _Writer:
         escape_formulas: bool,
     ) -> None:
         self._stream, self._form, self._texts, self._labels = stream, form, texts, classifier.label_names
-        self._has_classes, self._escape, self._formulas = classifier.problem.has_classes, escape_formulas, 0
+        self._problem, self._separator = classifier.problem, classifier.separator
+        self._escape, self._formulas = escape_formulas, 0
         self._new = [_LABEL]
-        if self._has_classes:
+        if self._problem.several:
+            self._new += [f"{_PROBABILITY}_{label}" for label in self._labels]
+        elif self._problem.has_classes:
             self._new += [_PROBABILITY, *(f"{_PROBABILITY}_{label}" for label in self._labels)]
         self._columns: tuple[str, ...] | None = None
         if records.columns is None:
@@ -371,10 +402,16 @@ class _Writer:
     def _write(self, line: str) -> None:
         self._stream.write(f"{line}\n".encode())
 
-    def _predicted(self, prediction: float, probabilities: Sequence[float]) -> dict[str, Any]:
-        if not self._has_classes:
+    def _predicted(self, prediction: Any, probabilities: Sequence[float]) -> dict[str, Any]:  # noqa: ANN401 - see below
+        """The new columns of a row, whose prediction is a score, the number of a class, or a mark for each class."""
+        rounded = [_rounded(value) for value in probabilities]
+        if self._problem.several:
+            labels = [label for label, has in zip(self._labels, prediction, strict=True) if has]
+            own = labels if self._form.json_lines else joined_labels(labels, self._separator)
+            return dict(zip(self._new, [own, *rounded], strict=True))
+        if not self._problem.has_classes:
             return {_LABEL: _rounded(prediction)}
-        label, rounded = int(prediction), [_rounded(value) for value in probabilities]
+        label = int(prediction)
         return dict(zip(self._new, [self._labels[label], rounded[label], *rounded], strict=True))
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from datamodules import GLUEDataModule
 from datamodules.batches.grouping import seeded_generator
@@ -15,7 +17,6 @@ from pipeline.alternatives.table import ALTERNATIVES, train_alternative
 from pipeline.execution.belongings import remove_own
 from pipeline.settings import RunSettings
 from pipeline.stages.scorer import scorer
-from stark.problems.class_weights import class_weights
 from stark.storage import new_folder
 from stark.telling import warn_once
 
@@ -43,18 +44,23 @@ def train_alternatives(settings: RunSettings, folder: Path) -> None:
         chosen = torch.randperm(len(labels), generator=seeded_generator("alternatives", settings.seed))[:_MOST_ROWS]
     texts = Texts(*([column[row] for row in chosen.tolist()] for column in (rows.text_a, rows.text_b) if column))
     number = problem.num_labels if problem.has_classes else 0
-    weights = class_weights(settings.finetuning.class_weights, labels, number) if number else None
+    weights = problem.weights(labels, settings.finetuning.class_weights) if number else None
     target = Target(
         np.array(labels[chosen].tolist()), number, None if weights is None else dict(enumerate(weights.tolist()))
     )
     score, seen = problem.score_function(data.score_metrics), Texts(held_out.text_a, held_out.text_b)
     held_out_labels = torch.tensor(held_out.labels, dtype=problem.label_dtype)
+
+    def shift(outputs: NDArray[Any]) -> float:
+        tuned = problem.tuned(torch.from_numpy(outputs), held_out_labels, data.score_metrics)
+        return -float(tuned.for_metrics(torch.zeros(1, 1)))
+
     encoder = Encoder(settings.model_name_or_path, data.max_length, str(scorer(settings).strategy.root_device))
     remove_own(folder)
     with new_folder(folder) as temporary:
         for name in ALTERNATIVES:
             made = train_alternative(
-                name, texts, target, encoder, seen, lambda said: score(torch.from_numpy(said), held_out_labels)
+                name, texts, target, encoder, seen, lambda said: score(torch.from_numpy(said), held_out_labels), shift
             )
             (temporary / name).mkdir()
             made.save(temporary / name)

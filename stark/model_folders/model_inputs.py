@@ -17,6 +17,7 @@ LEAST_TOKENS = 4
 """The smallest maximum length: a pair of texts has three special tokens."""
 
 _KEY = "stark_inputs"
+_OPTIONAL = "separator"
 _MOST_TOKENS = 1_000_000
 _Segments = Literal["tokenizer", "stark"]
 
@@ -35,6 +36,8 @@ class ModelInputs:
         kind: Name of the kind of label.
         lowercase: Whether the tokenizer turns texts into lower case.
         task: Name of the task.
+        separator: What separates the labels of a row, where a row may have several; None for lists. Predictions are
+            written with it.
 
     Raises:
         StarkError: If a value is of the wrong type or out of range.
@@ -52,6 +55,7 @@ class ModelInputs:
     kind: str
     lowercase: bool
     task: str
+    separator: str | None = None
 
     def __post_init__(self) -> None:
         """Check the values, which may come from a foreign model folder."""
@@ -73,6 +77,8 @@ class ModelInputs:
             raise _wrong("lowercase", self.lowercase, "true or false")
         if not isinstance(self.task, str) or not self.task:
             raise _wrong("task", self.task, "a name")
+        if self.separator is not None and (not isinstance(self.separator, str) or not self.separator):
+            raise _wrong("separator", self.separator, "a text")
 
     @property
     def is_pair(self) -> bool:
@@ -95,8 +101,8 @@ class ModelInputs:
         values = getattr(config, _KEY, None)
         if values is None:
             return None
-        names = [field.name for field in fields(cls)]
-        if not isinstance(values, Mapping) or sorted(map(str, values)) != sorted(names):
+        names = [field.name for field in fields(cls) if field.name != _OPTIONAL]
+        if not isinstance(values, Mapping) or {*map(str, values)} - {_OPTIONAL} != set(names):
             raise StarkError(f"{_KEY} in its configuration must have {', '.join(names)}, and nothing else")
         texts = values["texts"]
         inputs = cls(**{**values, "texts": tuple(texts) if isinstance(texts, list | tuple) else texts})
@@ -111,6 +117,8 @@ class ModelInputs:
             config: The model's configuration; it is changed.
         """
         values: dict[str, Any] = {**asdict(self), "texts": list(self.texts)}
+        if self.separator is None:
+            del values[_OPTIONAL]
         setattr(config, _KEY, values)
 
 

@@ -60,16 +60,20 @@ class Classification(Problem):
         Raises:
             StarkError: If the weights do not fit the classes.
         """
-        if class_weights == "none":
+        weights = self.weights(labels, class_weights)
+        if weights is None:
             return self
         weighted = copy.copy(self)
-        weighted._weights = weights = weights_of(class_weights, labels[self.is_labelled(labels)], self.num_labels)
-        assert weights is not None
+        weighted._weights = weights
         told = ", ".join(
             f"{name} {weight:.3g}" for name, weight in zip(self.label_names, weights.tolist(), strict=True)
         )
         weighted.note = f"weights of the classes in the task loss: {told}"
         return weighted
+
+    def weights(self, labels: Tensor, class_weights: ClassWeights) -> Tensor | None:
+        """The weight of each class; see `class_weights`."""
+        return weights_of(class_weights, labels[self.is_labelled(labels)], self.num_labels)
 
     def task_loss(self, logits: Tensor, labels: Tensor, reduction: Reduction = "mean") -> Tensor:
         """Cross-entropy, times the weight of the class if there are weights; see `Problem.task_loss`.

@@ -87,6 +87,8 @@ class Problem(ABC):
     several: ClassVar[bool] = False
     #: Whether logits represent distributions; if not, distillation losses compare them by their squared error.
     has_distributions: ClassVar[bool]
+    #: Whether `tuned` finds something that a model's predictions need.
+    is_tuned: ClassVar[bool] = False
     #: Unit in which the losses measure logits that are scores; see `for_train`.
     unit: float = 1.0
     #: The output of a new classifier before training, for logits that are scores.
@@ -118,6 +120,11 @@ class Problem(ABC):
             Shape ``(rows, *label_shape)``, with `unlabelled` everywhere.
         """
         return torch.full((rows, *self.label_shape), self.unlabelled, dtype=self.label_dtype)
+
+    @property
+    def rule(self) -> str:
+        """How predictions come about, in words; empty if the kind of label says it."""
+        return ""
 
     @property
     @abstractmethod
@@ -158,6 +165,21 @@ class Problem(ABC):
         if class_weights != "none":
             raise StarkError(f"class_weights are {class_weights}, but {self.kind} has none: leave them out")
         return self
+
+    def weights(self, labels: Tensor, class_weights: ClassWeights) -> Tensor | None:
+        """The weights of the classes in the task loss, for models that are trained without it.
+
+        Args:
+            labels: Labels of rows, ``(rows, *label_shape)``.
+            class_weights: As in `for_train`.
+
+        Returns:
+            Shape ``(num_labels,)``, float32; None without weights.
+
+        Raises:
+            StarkError: If the weights do not fit the classes.
+        """
+        return None
 
     def squared_error(self, first: Tensor, second: Tensor, reduction: Reduction = "mean") -> Tensor:
         """Squared difference of two models' logits, in `unit`; compares models whose logits have no distributions.

@@ -9,12 +9,13 @@ from transformers import PreTrainedConfig
 
 from stark.errors import StarkError
 from stark.problems.classification import Classification
+from stark.problems.multi_label import MultiLabel
 from stark.problems.problem import Problem
 from stark.problems.regression import Regression
 
 __all__ = ["PROBLEMS", "problem_for", "problem_of", "register_problem", "set_labels_"]
 
-PROBLEMS: dict[str, type[Problem]] = {problem.kind: problem for problem in (Classification, Regression)}
+PROBLEMS: dict[str, type[Problem]] = {problem.kind: problem for problem in (Classification, Regression, MultiLabel)}
 """Kinds of label by their names."""
 
 _USUAL = {problem.problem_type: problem for problem in PROBLEMS.values()}
@@ -71,8 +72,8 @@ def problem_of(config: PreTrainedConfig) -> Problem:
         config: The classifier's configuration.
 
     Returns:
-        The problem. If the configuration names no supported kind, as in a model from elsewhere, the number of labels
-        determines it.
+        The problem, with what the model's predictions need. If the configuration names no supported kind, as in a model
+        from elsewhere, the number of labels determines it.
 
     Raises:
         StarkError: If the kind of label is defined in a plugin that was not imported.
@@ -82,7 +83,7 @@ def problem_of(config: PreTrainedConfig) -> Problem:
     kind: str | None = getattr(config, _KEY, None)
     if kind is None and config.problem_type in _USUAL:
         kind = _USUAL[config.problem_type].kind
-    return problem_for(names, kind)
+    return problem_for(names, kind).of_model(config)
 
 
 def set_labels_(config: PreTrainedConfig, label_names: Sequence[str], kind: str | None = None) -> None:

@@ -44,7 +44,21 @@ GOOD = {"train": "a.csv", "dev": "b.csv", "text": "body", "label": "stars", "lab
             for split in ("0.1", ["dev"])
         ),
         ({"train": ["x"]}, r"mine\.yaml, line 1: train is \['x'\], not a file"),
-        ({"label": ["x", "y"]}, r"mine\.yaml, line 1: label is \['x', 'y'\], not a column"),
+        ({"label": {"x": "y"}}, r"mine\.yaml, line 1: there is a list or a mapping where a word belongs"),
+        ({"label": ["x", "x"], "labels": None}, r"mine\.yaml, line 1: label is \['x', 'x'\]: name each column once"),
+        ({"label": [], "labels": None}, r"mine\.yaml, line 1: label is \[\]: name each column once"),
+        (
+            {"label": ["x", "y"]},
+            r"line 1: labels are bad, good, and the columns of label x, y: leave labels out, or map",
+        ),
+        (
+            {"label": ["x"], "labels": None, "kind": "regression"},
+            r"line 1: kind is 'regression', but label is for rows",
+        ),
+        ({"label_separator": "|", "kind": "classification"}, r"kind is 'classification', but label_separator is for"),
+        ({"label_separator": "|", "label": ["x"], "labels": None}, r"label_separator is '\|': give what is between"),
+        ({"label_separator": ""}, r"line 1: label_separator is '': give what is between the labels of a row, such as"),
+        ({"label_separator": ["|"]}, r"line 1: label_separator is \['\|'\], not a word"),
         ({"unlabelled": "x.csv"}, r"mine\.yaml, line 1: unlabelled is 'x\.csv', not a list"),
         ({"unlabelled": ["x.csv", "y.xlsx"]}, r"mine\.yaml, line 1: y\.xlsx: its ending is none of"),
         ({"labels": "good"}, r"mine\.yaml, line 1: labels is 'good', not a list"),
@@ -99,6 +113,18 @@ def test_found_labels_can_be_written_into_it(tmp_path_factory, labels):
     assert list(completed.labels.items()) == list(zip(labels, labels, strict=True))
     assert replace(completed, labels=None, lines={}) == replace(found, lines={})
     assert with_labels(path, ["others"]) == path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", [None, "multi_label"])
+def test_columns_of_one_and_zero_and_a_separator_say_the_kind(kind, tmp_path):
+    for change in ({"label": ["x", "y"], "labels": None}, {"label_separator": " / "}):
+        (tmp_path / "mine.yaml").write_text(json.dumps({**GOOD, **change, "kind": kind}))
+        found = read_description(tmp_path / "mine.yaml")
+        assert found.kind == "multi_label"
+        if "label" in change:
+            assert (found.label, found.labels, found.separator) == (("x", "y"), {"x": "x", "y": "y"}, None)
+        else:
+            assert (found.label, found.separator) == ("stars", " / ")
 
 
 def test_parts_of_train_have_its_file_and_format(tmp_path):

@@ -3,9 +3,18 @@ import pytest
 import scipy.special
 import scipy.stats
 import torch
+from torch.nn import functional as F
 
+from stark.forward.classifying import Outputs
+from stark.losses.decoupled import DecoupledKD
+from stark.losses.dist import DIST
+from stark.losses.jensen_shannon import JensenShannon
 from stark.losses.kl_divergence import KLDivergence, kl_divergence
+from stark.losses.reverse_kl import ReverseKL
 from stark.losses.soft_targets import SoftTargets, soft_cross_entropy
+from stark.losses.standardized import StandardizedLogits
+from stark.losses.symmetric_kl import SymmetricKL
+from stark.problems.table import problem_for
 from tests.tiny import GOLDEN_CASES, distillation_loss, golden, problem
 
 TEMPERATURES = [0.5, 1.0, 2.0, 10.0]
@@ -169,6 +178,53 @@ def test_the_divergence_in_the_mixture_moves_the_loss_by_the_teachers_entropy():
     )
     entropy = scipy.stats.entropy(probabilities(teacher, 3.0), axis=1)
     np.testing.assert_allclose((mixed - divergence).numpy(), 0.7 * 9 * entropy, rtol=1e-9)
+
+
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+def test_several_labels_a_row_have_the_mean_of_their_binary_cross_entropies(temperature):
+    student, teacher, _ = random_logits()
+    labels = (torch.arange(15).view(5, 3) % 2).to(torch.int8)
+    found = SoftTargets(temperature, 0.3)(
+        problem_for(["a", "b", "c"], "multi_label"),
+        *(Outputs(logits) for logits in (student, teacher)),
+        {"labels": labels},
+        "none",
+    )
+    p, q = (scipy.special.expit(logits.numpy() / temperature) for logits in (teacher, student))
+    soft = -(p * np.log(q) + (1 - p) * np.log(1 - q)).mean(1) * temperature**2
+    hard = F.binary_cross_entropy_with_logits(student, labels.double(), reduction="none").mean(1).numpy()
+    np.testing.assert_allclose(found.numpy(), 0.3 * soft + 0.7 * hard, rtol=1e-9)
+
+
+@pytest.mark.parametrize("loss", [KLDivergence, ReverseKL, SymmetricKL, JensenShannon])
+def test_divergences_of_several_labels_a_row_are_the_means_of_those_of_each(loss):
+    student, teacher, _ = random_logits()
+    labels = torch.zeros(5, 3, dtype=torch.int8)
+
+    def value(kind, s, t, y):
+        made = loss(temperature=2.0, weight=1.0)
+        return made(kind, Outputs(s), Outputs(t), {"labels": y}, "none")
+
+    # A label that applies or not is two classes, whose logits are 0 and the label's.
+    pairs = [
+        [torch.stack([torch.zeros(5, dtype=torch.float64), logits[:, label]], 1) for logits in (student, teacher)]
+        for label in range(3)
+    ]
+    each = [value(problem(2), *pair, torch.zeros(5, dtype=torch.int64)) for pair in pairs]
+    found = value(problem_for(["a", "b", "c"], "multi_label"), student, teacher, labels)
+    torch.testing.assert_close(found, torch.stack(each).mean(0))
+
+
+@pytest.mark.parametrize("loss", [DecoupledKD, DIST, StandardizedLogits])
+def test_losses_of_one_class_a_row_refuse_several(loss):
+    student, teacher, _ = random_logits()
+    with pytest.raises(ValueError, match="needs one class per row, and the labels are of kind 'multi_label': choose"):
+        loss()(
+            problem_for(["a", "b", "c"], "multi_label"),
+            Outputs(student),
+            Outputs(teacher),
+            {"labels": torch.zeros(5, 3)},
+        )
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,9 @@ def test_the_number_of_names_decides_where_nothing_else_does():
     assert problem_for(["a", "b"]).kind == "classification"
     assert problem_for(["a"]).kind == "regression"
     assert problem_for(["a"], "classification").kind == "classification"
-    with pytest.raises(ValueError, match="choose one of classification, regression, or name the Python file"):
+    with pytest.raises(
+        ValueError, match="choose one of classification, regression, multi_label, or name the Python file"
+    ):
         problem_for(["a"], "ranking")
 
 
@@ -34,7 +36,7 @@ def test_a_configuration_keeps_it(names):
 def test_a_model_from_elsewhere_is_known_by_its_labels():
     assert problem_of(BertConfig(num_labels=3)).kind == "classification"
     assert problem_of(BertConfig(num_labels=1)).kind == "regression"
-    assert problem_of(BertConfig(num_labels=3, problem_type="multi_label_classification")).kind == "classification"
+    assert problem_of(BertConfig(num_labels=3, problem_type="multi_label_classification")).kind == "multi_label"
 
 
 @pytest.fixture
