@@ -42,3 +42,26 @@ def write_own(task: str, tiny_task: TinyTask, folder: Path, ending: str) -> Path
                 writer.writeheader()
                 writer.writerows(lines)
     return folder / f"own_{task}.yaml"
+
+
+def write_several(tiny_task: TinyTask, folder: Path) -> Path:
+    """Write SST-2's sample rows with any of three labels each, and return the path of the description.
+
+    One label is the feeling; the others are known from the text's length, so that all of them can be learned.
+    """
+    source = open_source(find_task("sst2"), str(tiny_task.data_dir))
+    for split in ("train", "dev"):
+        rows = source.rows(split)
+        with (folder / f"{split}.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["text", "labels"])
+            for text, label in zip(rows.text_a, rows.labels or (), strict=True):
+                words = len(text.split())
+                known = {"good": label == 1, "long": words > 12, "short": words < 9}
+                writer.writerow([text, "|".join(name for name, has in known.items() if has) or "[]"])
+    path = folder / "several.yaml"
+    path.write_text(
+        "train: train.csv\ndev: dev.csv\ntext: text\nlabel: labels\nlabel_separator: '|'\nlabels: [good, long, short]\n"
+        "metrics: [micro_f1, macro_f1, mean_average_precision, accuracy]\n"
+    )
+    return path

@@ -89,7 +89,7 @@ def train_alternative(
     encoder: Encoder,
     held_out: Texts,
     score: Callable[[NDArray[Any]], float],
-    shift: Callable[[NDArray[Any]], float],
+    shift: Callable[[NDArray[Any]], float] = lambda outputs: 0.0,
 ) -> Alternative:
     """Train an alternative.
 

@@ -252,6 +252,8 @@ def said(sides: Sequence[Side], text: str, pair: str | None = None) -> list[tupl
         line = f"{own.milliseconds:.1f} ms ({where}, median of {_ROUNDS} calls)"
         if side.name == "student":
             line += f", {answers[1].milliseconds / own.milliseconds:.1f} times as fast as the teacher"
+        if rule := side.classifier.problem.rule:
+            line += f"; {rule}"
         shown.append((labels if side.classifier.problem.has_classes else f"{values[0]:.3f}", line))
     return shown
 

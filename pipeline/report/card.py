@@ -36,6 +36,7 @@ from stark.encoders.family import SHRUNK_PREFIX
 from stark.errors import StarkError
 from stark.model_folders.foreign import one_line_errors
 from stark.problems.problem import Problem
+from stark.problems.table import problem_of
 from stark.storage import check_output, is_signed, signed, write_output
 
 __all__ = ["card", "card_of", "entry_of"]
@@ -118,6 +119,7 @@ def card_of(
         template_str=(files("pipeline.report") / "card.md").read_text(),
         name=as_text(name),
         what=as_text(_what(entry, task)),
+        rule=problem_of(config).rule,
         labels=as_text(", ".join(str(config.id2label[number]) for number in range(config.num_labels))),
         shrunk=config.model_type.startswith(SHRUNK_PREFIX),
         repo=json.dumps(repo or folder.resolve().name, ensure_ascii=False),
@@ -177,7 +179,7 @@ def _classes(said: Tensor, teacher: Tensor, labels: Tensor, problem: Problem) ->
         [
             as_text(entry.label),
             str(entry.rows),
-            *(f"{100 * value:.1f}" for value in (entry.precision, entry.recall)),
+            *(f"{100 * value:.1f}" for value in (entry.f1, entry.precision, entry.recall)),
         ]
         for entry in found
     ]

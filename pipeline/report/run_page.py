@@ -305,7 +305,8 @@ def _tables(record: RunRecord, measured: Sequence[MeasuredModel]) -> list[Table]
     if record.summary is not None:
         tables.append(_students(record.summary))
         if record.summary.classes is not None:
-            tables.append(_classes(record.summary.classes))
+            rule = problem_of(config_of(record.folder / record.summary.best.folder)).rule
+            tables.append(_classes(record.summary.classes, rule))
         if record.summary.comparisons:
             tables.append(_comparisons(record.summary))
     tables.append(Table("Environment of this report", ["", ""], list(environment().items())))
@@ -369,19 +370,20 @@ def _students(summary: Summary) -> Table:
     return Table("All students", header, rows, f"* {choice_text(summary)}. Metrics in hundredths.", marks)
 
 
-def _classes(classes: Sequence[ClassScore]) -> Table:
+def _classes(classes: Sequence[ClassScore], rule: str) -> Table:
     rows = [
         [
             entry.label,
             f"{entry.rows:,}",
-            *(f"{100 * value:.1f}" for value in (entry.precision, entry.recall, entry.teacher_recall)),
+            *(f"{100 * value:.1f}" for value in (entry.f1, entry.precision, entry.recall, entry.teacher_recall)),
         ]
         for entry in classes
     ]
     note = (
         "The chosen student on dev, in hundredths. Precision: the share of its predictions of the class that are right."
+        + (f" With this student, {rule}." if rule else "")
     )
-    return Table("Classes", ["", "rows", "precision", "recall", "recall of the teacher"], rows, note)
+    return Table("Classes", ["", "rows", "F1", "precision", "recall", "recall of the teacher"], rows, note)
 
 
 def _comparisons(summary: Summary) -> Table:

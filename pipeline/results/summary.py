@@ -199,6 +199,11 @@ class ClassScore:
     recall: float
     teacher_recall: float
 
+    @property
+    def f1(self) -> float:
+        """The harmonic mean of precision and recall; 0 if both are 0."""
+        return 2 * self.precision * self.recall / ((self.precision + self.recall) or 1.0)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Alternative:

@@ -63,6 +63,40 @@ def test_support_vector_machines_are_those_of_scikit_learn(numbers):
         np.testing.assert_array_equal(model.predictions(features), oracle.predict(features))
 
 
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix])
+def test_several_classes_a_row_are_logistic_regressions_of_scikit_learn(numbers, kind):
+    features = numbers[0]
+    labels = np.stack([numbers[1] == 0, numbers[1] > 0, np.zeros(60), numbers[1] == 1], 1).astype(int)
+    weights = {0: 2.0, 1: 1.0, 2: 1.0, 3: 1.0}
+    given = features if kind is np.asarray else features / [3, 10, 1]
+    for model, strength in candidates(kind(given), Target(labels, 4, weights)):
+        found = model.predictions(kind(given))
+        assert found.shape == (60, 4)
+        assert (found[:, 2] < -10).all()  # no row has it
+        for place in (0, 1, 3):
+            own = {"C": strength, "class_weight": {0: 1.0, 1: weights[place]}, "max_iter": 200, "random_state": 0}
+            oracle = (
+                make_pipeline(StandardScaler(), LogisticRegression(**own))
+                if kind is np.asarray
+                else LogisticRegression(solver="liblinear", **own)
+            )
+            oracle.fit(given.astype(np.float64), labels[:, place])
+            expected = oracle.decision_function(given)
+            np.testing.assert_allclose(found[:, place], expected, atol=5e-2 * max(1, abs(expected).max()))
+
+
+def test_the_constant_answer_for_several_classes_has_their_shares_and_a_threshold(encoder, tmp_path):
+    labels = np.array([[1, 0], [1, 0], [1, 1], [0, 0]])
+    made = train_alternative(
+        "majority", Texts(["a"] * 4), Target(labels, 2), encoder, Texts(["b"]), lambda said: 0.0, lambda outputs: -2.0
+    )
+    folder = tmp_path / "majority"
+    folder.mkdir()
+    made.save(folder)
+    for alternative in (made, open_alternative(folder)):
+        np.testing.assert_allclose(alternative(Texts(["x"])), [[np.log(3) + 2, np.log(1 / 3) + 2]], rtol=1e-5)
+
+
 def test_scores_are_predicted_by_ridge_regression(numbers):
     features, labels = numbers[0], numbers[1] * 1.5
     for model, strength in candidates(features, Target(labels, 0)):

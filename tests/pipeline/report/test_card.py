@@ -51,7 +51,8 @@ def test_the_hub_reads_what_it_says(pruned_run, tmp_path, capsys):
     assert not re.search(r"(?<![\w.])/[\w.]+/", text)
     assert str(pruned_run) not in text
     for found in read(pruned_run)["classes"]:
-        shown = f"{100 * found['precision']:.1f} | {100 * found['recall']:.1f}"
+        f1 = 2 * found["precision"] * found["recall"] / ((found["precision"] + found["recall"]) or 1)
+        shown = f"{100 * f1:.1f} | {100 * found['precision']:.1f} | {100 * found['recall']:.1f}"
         assert f"| {found['label']} | {found['rows']} | {shown} |" in text
     # Empty lines inside a table or a list would break it.
     assert re.search(r"\|---\|(---:\|)+\n\| teacher \|.*\|\n\| this model \|", text)
