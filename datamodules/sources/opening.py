@@ -42,13 +42,15 @@ def read_own_task(path: Path, data_dir: str | None = None) -> OwnTask:
     - optionally ``unlabelled``: a list of files of rows without labels, on which students are distilled; their columns
       of the texts have the same names.
     - ``text`` and optionally ``text_pair``: columns of the texts.
-    - ``label``: column of the label.
+    - ``label``: column of the label; a list of columns of 1 and 0, one per label, where a row may have several.
+    - optionally ``label_separator``: what is between the labels of a row in their column, where they are not a list.
     - optionally ``labels``: the values of the label column, in the order of the ids; a single value is the name of a
       score. A mapping names coded labels: ``{0: ham, 1: spam}``. Without this key, the labels are the distinct values
       of the column in train, in the order of their numbers if all are integers, else sorted as texts.
-    - optionally ``kind``: the kind of label, which is classification, regression, or a registered one.
+    - optionally ``kind``: the kind of label, which is classification, regression, multi_label, or a registered one.
     - optionally ``metrics``: some of accuracy, f1 (of the second of two labels), macro_f1, weighted_f1,
-      balanced_accuracy and matthews_corrcoef; for scores pearson and spearmanr, and the errors mae and rmse.
+      balanced_accuracy and matthews_corrcoef; for scores pearson and spearmanr, and the errors mae and rmse;
+      for several labels a row micro_f1, macro_f1, mean_average_precision and accuracy.
 
     The format of the files is found from their endings and content. If that is not right, set ``delimiter`` (a
     character), ``quoting`` (none: quotation marks are text, and each line is a row; standard: a quoted field may span
