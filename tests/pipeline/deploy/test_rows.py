@@ -252,7 +252,7 @@ CELLS = st.text(st.one_of(st.sampled_from("ab\"'\t\n\r,; =\u2028"), st.character
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=4), st.sampled_from(["csv", "tsv"]), st.booleans())
 def test_what_is_written_can_be_read(rows, ending, from_json):
-    model = SimpleNamespace(label_names=["a", 'b"c'], problem=problem_for(["a", 'b"c']))
+    model = SimpleNamespace(separator=None, label_names=["a", 'b"c'], problem=problem_for(["a", 'b"c']))
     source = io.StringIO(newline="")
     if from_json:
         source.writelines(json.dumps({"id": first, "text": second}) + "\n" for first, second in rows)
