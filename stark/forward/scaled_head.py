@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -64,15 +65,15 @@ class ScaledHead(nn.Linear):
                 parameter.copy_(state_dict[prefix + name] / self.unit)
 
 
-def scale_head_(model: PreTrainedModel, unit: float, start: float) -> None:
+def scale_head_(model: PreTrainedModel, unit: float, start: float | Sequence[float]) -> None:
     """Let a model train the last linear of its classification head in a unit, in place; call it before the optimizer.
 
-    A new head, recognised by its bias of exactly 0, gets weights in this unit and starts at the given output.
+    A new head, recognised by its bias of exactly 0, gets weights in this unit and starts at the given outputs.
 
     Args:
-        model: A classifier with one output.
+        model: A classifier.
         unit: A power of two.
-        start: Output of a new head.
+        start: Output of a new head, or one for each logit.
 
     Raises:
         StarkError: If the head does not end in a linear layer with a bias.
@@ -82,7 +83,7 @@ def scale_head_(model: PreTrainedModel, unit: float, start: float) -> None:
     if not linear.bias.any():
         with torch.no_grad():
             head.weight.copy_(linear.weight)
-            head.bias.fill_(start / unit)
+            head.bias.copy_(torch.as_tensor(start, dtype=torch.float64) / unit)
     model.set_submodule(name, head)
 
 
@@ -107,7 +108,7 @@ def _last_linear(model: PreTrainedModel) -> tuple[str, nn.Linear]:
     ]
     if not linears or linears[-1][1].bias is None:
         raise StarkError(
-            f"the head of {type(model).__name__} does not end in a linear layer with a bias, so that scores cannot be "
-            "standardised in the fit: divide them so that their standard deviation is about 1"
+            f"the head of {type(model).__name__} does not end in a linear layer with a bias, so that it cannot start at "
+            "the mean of the labels: take another encoder; scores: divide them so that their standard deviation is 1"
         )
     return linears[-1]

@@ -65,22 +65,36 @@ class MultiLabel(Problem):
         return f"a label is predicted where its probability is above {self.threshold:g}"
 
     def for_train(self, labels: Tensor, class_weights: ClassWeights = "none") -> MultiLabel:
-        """The same labels with weights; see `weights`.
+        """The same labels with weights, see `weights`; a new classifier starts at the share of rows of each label.
+
+        A new classifier that starts at a half for each of many rare labels first learns to say no. Its bias is slow (a
+        step is as large as the learning rate), so that the encoder does it, with outputs that are the same for all
+        rows, and stays so: MiniLM then learned nothing on GoEmotions in hundreds of steps, and with this start it did.
+
+        Source: Lin et al., 2017, "Focal Loss for Dense Object Detection", section 3.3.
 
         Args:
-            labels: Labels of the rows of train, ``(rows, num_labels)``.
+            labels: Labels of the rows of train, ``(rows, num_labels)``; may be empty.
             class_weights: ``none``, ``balanced``, or one number per label.
 
         Returns:
-            The problem; the same one for ``none``.
+            The problem; the same one for ``none`` if no row has a label.
 
         Raises:
             StarkError: If the weights do not fit the labels.
+
+        Examples:
+            >>> found = MultiLabel(["a"]).for_train(torch.tensor([[1], [0], [0]]))
+            >>> round(torch.tensor(found.start).sigmoid().item(), 3)  # 1.5 of 4, so that a share is never 0
+            0.375
         """
         weights = self.weights(labels, class_weights)
-        if weights is None:
-            return self
+        known = labels[self.is_labelled(labels)].double()
         weighted = copy.copy(self)
+        if len(known):
+            weighted.start = tuple(((known.sum(0) + 0.5) / (len(known) + 1)).logit().tolist())
+        if weights is None:
+            return weighted if len(known) else self
         weighted._weights = weights
         told = ", ".join(
             f"{name} {weight:.3g}" for name, weight in zip(self.label_names, weights.tolist(), strict=True)

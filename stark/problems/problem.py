@@ -91,8 +91,8 @@ class Problem(ABC):
     is_tuned: ClassVar[bool] = False
     #: Unit in which the losses measure logits that are scores; see `for_train`.
     unit: float = 1.0
-    #: The output of a new classifier before training, for logits that are scores.
-    start: float = 0.0
+    #: The outputs of a new classifier before training: one for all logits, or one for each; see `for_train`.
+    start: float | tuple[float, ...] = 0.0
     #: How `for_train` changed the losses, for the user; empty if it did not.
     note: str = ""
 

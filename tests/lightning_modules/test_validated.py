@@ -44,6 +44,14 @@ def on_selection(model, data):
     return torch.cat(logits), torch.cat([batch["labels"] for batch in batches])
 
 
+def test_a_new_classifier_starts_at_the_shares_of_the_labels(tiny_task, data, tmp_path):
+    module, trainer = finetuning(tiny_task, data), make_trainer(tmp_path, max_epochs=1, limit_train_batches=1)
+    fit(trainer, module, data)
+    expected = (data.train_labels() > 0).double().mean(0)
+    found = module.classifier.classifier.bias.sigmoid()
+    assert found.tolist() == pytest.approx(expected.tolist(), abs=0.03)
+
+
 def test_the_saved_model_has_the_threshold_of_its_own_weights(tiny_task, data, tmp_path):
     module, trainer = finetuning(tiny_task, data), make_trainer(tmp_path, [SaveModelFolder()], max_epochs=5)
     fit(trainer, module, data)

@@ -44,6 +44,18 @@ def test_a_new_head_starts_at_the_mean_with_weights_in_the_unit():
     assert torch.equal(model.classifier.weight, weight)
 
 
+def test_each_logit_of_a_new_head_may_start_elsewhere():
+    model = tiny_classifier(num_labels=3)
+    nn.init.zeros_(model.classifier.bias)
+    before, start = logits(model), (-3.0, 0.5, -2.0)
+    scale_head_(model, 1.0, start)
+    torch.testing.assert_close(logits(model), before + torch.tensor(start))
+    nn.init.ones_((trained := tiny_classifier(num_labels=3)).classifier.bias)
+    expected = logits(trained)
+    scale_head_(trained, 1.0, start)
+    assert torch.equal(logits(trained), expected)
+
+
 def test_its_gradients_are_those_of_the_standardised_head():
     model, other = scaled()
     batch = tiny_batch()

@@ -134,6 +134,16 @@ def test_balanced_weights_are_the_ratio_of_rows_up_to_ten():
     assert MultiLabel(NAMES).for_train(labels).note == ""
 
 
+def test_a_new_classifier_starts_at_the_share_of_rows_of_each_label():
+    _, labels = rows()
+    labels[:, 2] = 0
+    marked = torch.cat([labels, MultiLabel(NAMES).unlabelled_rows(5)])
+    start = torch.tensor(MultiLabel(NAMES).for_train(marked).start).sigmoid()
+    assert start.tolist() == pytest.approx(labels.double().mean(0).tolist(), abs=0.02)
+    problem = MultiLabel(NAMES)
+    assert problem.for_train(problem.unlabelled_rows(3)) is problem
+
+
 @pytest.mark.parametrize("wrong", [[1.0], [1.0, 0.0, 1.0], [1.0, float("inf"), 1.0], "equal"])
 def test_wrong_weights_are_refused(wrong):
     with pytest.raises(ValueError, match=r"class_weights (are|is) "):
