@@ -159,8 +159,8 @@ def _side(model: PreTrainedModel, tokens: int, folder: Path, data: GLUEDataModul
     for batch in data.test_dataloader():
         logits.append(answer(batch))
         labels.append(batch["labels"])
-    problem = data.task.problem
-    score = problem.score_function(data.score_metrics)(problem.predictions(torch.cat(logits)), torch.cat(labels))
+    problem = data.task.problem.of_model(model.config)
+    score = problem.score_function(data.score_metrics)(problem.for_metrics(torch.cat(logits)), torch.cat(labels))
     megabytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
     return Side(tokens, count_parameters(model)[0], megabytes, score)
 

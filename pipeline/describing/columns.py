@@ -17,7 +17,7 @@ from stark.errors import StarkError, StarkFileNotFoundError
 __all__ = ["Columns", "find_columns"]
 
 _TEXTS = ("text", "sentence")
-_LABELS = ("label", "class", "category", "target")
+_LABELS = ("label", "labels", "class", "category", "target")
 # Rows that are looked at. The others are checked when the rows are read.
 _LOOKED_AT = 10_000
 # Texts are this many times as long as the values of any other column.
@@ -32,11 +32,13 @@ class Columns:
         texts: One or two columns of texts.
         label: Column of the label; None if there is none.
         labels: Name of each value of that column, in the order of a model's labels; empty if no model is given.
+        several: Whether the label is a list, so that a row may have several.
     """
 
     texts: tuple[str, ...]
     label: str | None
     labels: Mapping[str, str]
+    several: bool = False
 
 
 @dataclass
@@ -46,10 +48,12 @@ class _Column:
     Args:
         counts: Number of rows of each value that is not empty.
         characters: Number of characters of all values.
+        has_lists: Whether a value is a list.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     characters: int = 0
+    has_lists: bool = False
 
     @property
     def length(self) -> float:
@@ -68,8 +72,8 @@ def find_columns(
     """Find the columns of the texts and of the label in the first rows of a file.
 
     For a model, the label's is the column whose values are all labels of the model: their names, their numbers, or
-    LABEL_0 and so on; there may be none. Otherwise it is the one called label, class, category or target, or else the
-    only one with few different values.
+    LABEL_0 and so on; there may be none. Otherwise it is the one called label, labels, class, category or target, or
+    else the only one with lists, or else the only one with few different values.
 
     The texts' are those that the model was trained on, or else the one called text or sentence, or else the only other
     column, or else the one whose values are twice as long as those of any other.
@@ -98,7 +102,8 @@ def find_columns(
     else:
         label, labels = _known_label(path, columns, label_names, label, taken)
     others = {column: known for column, known in columns.items() if column != label}
-    return Columns(tuple(texts) or _texts(path, others, trained), label, labels)
+    several = label is not None and columns[label].has_lists
+    return Columns(tuple(texts) or _texts(path, others, trained), label, labels, several)
 
 
 def _columns(path: Path) -> dict[str, _Column]:
@@ -111,6 +116,7 @@ def _columns(path: Path) -> dict[str, _Column]:
                 raise StarkError(f"line {row.line}: {row.reason}")
             for column, value in zip(row.columns, row.cells, strict=True):
                 known = found.setdefault(column, _Column())
+                known.has_lists |= isinstance(value, list)
                 if value is not None and not is_empty(text := spelled(value)):
                     known.counts[text] += 1
                     known.characters += len(text)
@@ -158,6 +164,9 @@ def _unknown_label(path: Path, columns: Mapping[str, _Column], texts: set[str]) 
     for name in _LABELS:
         if name in columns:
             return name
+    lists = [name for name, column in columns.items() if column.has_lists]
+    if len(lists) == 1:
+        return lists[0]
     found = [
         name
         for name, column in columns.items()

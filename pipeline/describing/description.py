@@ -40,12 +40,16 @@ def write_description(rows: Path, columns: Columns, folder: Path, held_out: floa
     Raises:
         StarkFileExistsError: If there is another description, which somebody may have changed.
     """
+    # Imported here because it imports torch, which is not needed to read a command's options.
+    from stark.problems.multi_label import MultiLabel
+
     values = {
         "train": str(rows.absolute()),
         "split": {"dev": held_out},
         **dict(zip(("text", "text_pair"), columns.texts, strict=False)),
         "label": columns.label,
         **({"labels": dict(columns.labels)} if columns.labels else {}),
+        **({"kind": MultiLabel.kind} if columns.several else {}),
     }
     path, text = folder / f"{rows.name.split('.')[0]}.yaml", yaml.safe_dump(values, sort_keys=False)
     if path.exists() and path.read_text(encoding="utf-8") != text:

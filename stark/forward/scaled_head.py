@@ -108,7 +108,7 @@ def _last_linear(model: PreTrainedModel) -> tuple[str, nn.Linear]:
     ]
     if not linears or linears[-1][1].bias is None:
         raise StarkError(
-            f"the head of {type(model).__name__} does not end in a linear layer with a bias, so that it cannot start at "
-            "the mean of the labels: take another encoder; scores: divide them so that their standard deviation is 1"
+            f"the head of {type(model).__name__} does not end in a linear layer with a bias, so that it cannot start "
+            "at the mean of the labels: take another encoder; scores: divide them so that their standard deviation is 1"
         )
     return linears[-1]

@@ -86,3 +86,11 @@ def test_without_a_model_the_label_is_found_by_its_name_or_its_few_values(tmp_pa
 def test_the_first_rows_are_enough(tmp_path):
     rows = "".join(f"text {number},{'yes' if number % 2 else 'no'}\n" for number in range(10_000))
     assert find(tmp_path, f"text,y\n{rows}broken,row,here\n", names=None).label == "y"
+
+
+def test_lists_are_several_labels_a_row(tmp_path):
+    rows = (
+        '{"body": "a longer text", "year": 1, "emotions": ["joy", "love"]}\n{"body": "b", "year": 2, "emotions": []}\n'
+    )
+    found = find(tmp_path, rows, names=None, ending="jsonl")
+    assert found == Columns(("body",), "emotions", {}, several=True)

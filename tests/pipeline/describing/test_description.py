@@ -31,3 +31,10 @@ def test_one_that_somebody_changed_is_not_replaced(tmp_path):
     with pytest.raises(StarkError, match=r"a.yaml describes the rows otherwise: give it instead of a.csv if it is"):
         write_description(tmp_path / "a.csv", Columns(("a",), "y", {}), tmp_path, 0.1)
     assert "macro_f1" in path.read_text()
+
+
+def test_lists_of_labels_are_of_their_kind(tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"text": "a", "labels": ["x", "y"]}\n{"text": "b", "labels": []}\n')
+    path = write_description(rows, Columns(("text",), "labels", {}, several=True), tmp_path, 0.1)
+    assert (open_task(str(path)).kind, open_task(str(path)).label_names) == ("multi_label", ("x", "y"))
