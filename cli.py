@@ -19,6 +19,7 @@ _HELP = """usage: stark COMMAND [options]
 
 commands:
   run          the whole method: finetune, prune, trial, sparsify, rewind, distil, choose the best student
+  sweep        a search over settings of stark run
   fit          one training (finetuning, pruning, distillation) from YAML
   validate     evaluate a model on the selection part
   test         evaluate a model on GLUE's dev split

@@ -24,7 +24,7 @@ from pipeline.parsing.plain_text import printable
 from pipeline.parsing.yaml_text import CONFIGS
 from stark.storage import passing_reason
 
-__all__ = ["FITS", "command_names", "defect_note", "run_command"]
+__all__ = ["FITS", "command_names", "defect_note", "find_configs", "run_command"]
 
 # Errors of the disk, not of the program; they can occur at any write.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -63,7 +63,7 @@ def run_command(args: list[str]) -> None:
 
 
 def _dispatch(name: str, *rest: str) -> None:
-    options = _find_configs(list(rest))
+    options = find_configs(list(rest))
     if name in FITS:
         _command("fit")([name, *options])
     elif name in command_names():
@@ -158,8 +158,15 @@ def _without_from(args: list[str]) -> list[str]:
     return [arg for arg in again if not arg.startswith("--from=")]
 
 
-def _find_configs(args: list[str]) -> list[str]:
-    """Replace ``configs/...`` by the packaged file if the working directory has no such file."""
+def find_configs(args: list[str]) -> list[str]:
+    """Replace ``configs/...`` by the packaged file if the working directory has no such file.
+
+    Args:
+        args: Options.
+
+    Returns:
+        The options with absolute paths of packaged files.
+    """
     return [_find_config(arg) for arg in args]
 
 

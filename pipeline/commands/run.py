@@ -36,7 +36,7 @@ from pipeline.settings import (
 )
 from stark.errors import StarkError
 
-__all__ = ["command", "parser", "read_settings"]
+__all__ = ["command", "parser", "read_settings", "setting_names", "try_settings"]
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +45,11 @@ _WITHOUT_CANDIDATES: tuple[Baseline, ...] = (SIMPLE, "no_teacher", "teacher_assi
 _MOST_SEED = 2**32 - 1
 # Fraction of a file of rows that is only reported on.
 _HELD_OUT = 0.1
+# Options that are no settings: of the parser, of a call, and the place of the run.
+_OF_A_CALL = (
+    *("help", "config", "print_config", "name", "root", "workers", "executor", "dry_run", "from", "time"),
+    *("text", "text_pair", "label"),
+)
 
 
 def command(args: list[str]) -> None:
@@ -113,6 +118,43 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
         SystemExit: With status 2 if an option or key is unknown or of the wrong type.
     """
     options_parser = parser()
+    parsed, options = _parsed(options_parser, args)
+    with step("checking the settings"):  # which imports libraries, and takes seconds
+        settings = _checked(parsed, options)
+    return settings, options_parser.dump(parsed, format="yaml", skip_none=False), options
+
+
+def try_settings(args: list[str]) -> tuple[RunSettings, str]:
+    """Read the options of one of many runs, without a word about it.
+
+    Args:
+        args: The command line after `run`.
+
+    Returns:
+        The settings, and a YAML text that reproduces them.
+
+    Raises:
+        StarkError: As `read_settings`.
+        SystemExit: As `read_settings`.
+    """
+    options_parser = parser()
+    parsed, options = _parsed(options_parser, args)
+    return _checked(parsed, options), options_parser.dump(parsed, format="yaml", skip_none=False)
+
+
+def setting_names() -> list[str]:
+    """The full names of the settings of a run, such as ``student.sparsity``, without the options of a call.
+
+    Examples:
+        >>> "student.sparsity" in setting_names(), "workers" in setting_names()
+        (True, False)
+    """
+    names = [action.dest for action in parser()._actions]
+    return [name for name in names if name not in (*_OF_A_CALL, "data", *PARTS)]
+
+
+def _parsed(options_parser: OneLineErrors, args: list[str]) -> tuple[Namespace, RunOptions]:
+    """Parse options, and take those of the call out of them."""
     parsed = options_parser.parse_args(args)
     options = RunOptions(
         workers=parsed.pop("workers"),
@@ -133,9 +175,7 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
         raise StarkError(
             "time chooses distillation.steps: leave out distillation.steps, and take another search.mode than halving"
         )
-    with step("checking the settings"):  # which imports libraries, and takes seconds
-        settings = _checked(parsed, options)
-    return settings, options_parser.dump(parsed, format="yaml", skip_none=False), options
+    return parsed, options
 
 
 def _describe_rows_(parsed: Namespace) -> None:

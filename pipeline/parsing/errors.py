@@ -23,7 +23,7 @@ from pipeline.parsing.yaml_text import lines_of_keys, load_yaml, read_yaml_text
 from stark.errors import StarkError
 from stark.storage import ReadError, WriteError
 
-__all__ = ["OneLineErrors", "fail", "mistake_of"]
+__all__ = ["OneLineErrors", "errors_of", "fail", "mistake_of"]
 
 _LONGEST = 1000
 # Error numbers of the operating system that concern a path.
@@ -94,6 +94,20 @@ def mistake_of(error: BaseException) -> BaseException | None:
     return None
 
 
+@contextmanager
+def errors_of(path: Path) -> Iterator[None]:
+    """Report errors in a command line with the file that its options were taken from, and with the line there.
+
+    Args:
+        path: The file. The names of options are keys in one of its mappings.
+    """
+    token = _AT_WORK.set(path)
+    try:
+        yield
+    finally:
+        _AT_WORK.reset(token)
+
+
 class OneLineErrors(ArgumentParser):
     """A parser that reports an error in the command line or a YAML file in one line, without the usage text."""
 
@@ -158,13 +172,9 @@ class OneLineErrors(ArgumentParser):
             fail(str(error))
         if (named := _NAMED.get()) is not None:
             named.append(Path(path))
-        token = _AT_WORK.set(Path(path))
-        try:
-            with self._denials_told():
-                parsed: Namespace = super().parse_path(path, *args, **kwargs)
-            return parsed
-        finally:
-            _AT_WORK.reset(token)
+        with errors_of(Path(path)), self._denials_told():
+            parsed: Namespace = super().parse_path(path, *args, **kwargs)
+        return parsed
 
 
 def _place(message: str) -> str:

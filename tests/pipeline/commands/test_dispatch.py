@@ -69,14 +69,14 @@ def test_packaged_configs_are_found_where_there_are_none(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     packaged = str(CONFIGS / "run.yaml")
     asked = ["--config", "configs/run.yaml", "--config=configs/run.yaml", "--config=configs/own.yaml", "configs"]
-    assert commands._find_configs(asked) == ["--config", packaged, f"--config={packaged}", *asked[3:]]
+    assert commands.find_configs(asked) == ["--config", packaged, f"--config={packaged}", *asked[3:]]
 
 
 def test_own_configs_come_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs/run.yaml").write_text("seed: 1\n")
-    assert commands._find_configs(["configs/run.yaml"]) == ["configs/run.yaml"]
+    assert commands.find_configs(["configs/run.yaml"]) == ["configs/run.yaml"]
 
 
 def test_a_stage_of_several_processes_passes_its_status_on(monkeypatch):

@@ -20,6 +20,7 @@ LEAST = {
     "sample-data": (None, ["d"]),
     "serve": ("pipeline.deploy.serve", ["m"]),
     "shrink": (None, ["m", "--data", "d.csv"]),
+    "sweep": (None, ["s.yaml"]),
     "trim": ("pipeline.deploy.trim", ["m"]),
 }
 

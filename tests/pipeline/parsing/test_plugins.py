@@ -13,7 +13,7 @@ import yaml
 from jsonargparse import Namespace
 
 from cli import main
-from pipeline.commands.dispatch import _find_configs
+from pipeline.commands.dispatch import find_configs
 from pipeline.commands.run import read_settings
 from pipeline.fits.lightning_cli import StarkCLI
 from pipeline.parsing.errors import OneLineErrors
@@ -230,7 +230,7 @@ def test_in_a_yaml_it_is_refused_with_its_line(place, fit, capsys):
 @pytest.mark.usefixtures("untrained")
 def test_a_run_hands_its_plugins_to_its_fits(place, tiny_task, monkeypatch):
     args = options(tiny_task, place, "--plugins", "own_losses.py", "--trainer.devices", "2")
-    settings, text, _ = read_settings(_find_configs(args[1:]))
+    settings, text, _ = read_settings(find_configs(args[1:]))
     assert yaml.safe_load(text)["plugins"] == [str(place / "own_losses.py")]
     keep_plugins(settings.plugins, RunFolder(settings.folder).plugins)
     # The fits use the plugin as it was at the run's start.

@@ -1,0 +1,1 @@
+"""`stark sweep`: a search over settings of `stark run` with Optuna."""

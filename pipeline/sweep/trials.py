@@ -1,0 +1,226 @@
+"""The trials of a sweep: Optuna chooses settings, and each trial is a run of `stark run` in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.samplers import TPESampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from pipeline.execution.execute import run_fits
+from pipeline.fits.isolation import stark_command
+from pipeline.fits.processes import fit_elsewhere, was_lost
+from pipeline.parsing.plain_text import PlainConsole
+from pipeline.results.summary import Summary
+from pipeline.sweep.description import Sweep
+from pipeline.sweep.objectives import LATENCY, measure_student
+from pipeline.sweep.results import MEASURED, RESULTS, TRIALS, finished_trials, name_of, short, table_of, write_results
+from pipeline.sweep.sharing import share_stages
+from stark.errors import StarkError, StarkFileExistsError
+from stark.storage import folder_lock, is_file
+
+__all__ = ["Trials", "run_sweep"]
+
+_JOURNAL = "trials.log"
+_ASKED = "asked"
+"""Key of what a sweep asks for in Optuna's study."""
+# Seconds in which the run of a killed sweep notices that its parent died, and exits.
+_PATIENCE = 30.0
+
+
+def run_sweep(sweep: Sweep, folder: Path, fixed: str, workers: int = 1) -> None:
+    """Run the trials that a sweep still lacks.
+
+    The same call continues a sweep that was killed: finished trials are kept, and a trial that was running goes on in
+    its folder with the same settings.
+
+    Args:
+        sweep: The sweep.
+        folder: Its folder.
+        fixed: The settings that all trials share, as text.
+        workers: Number of trials that run at a time.
+
+    Raises:
+        StarkFileExistsError: If the folder holds a sweep that asks for something else, or is in use.
+        StarkError: If latency is to be measured while other trials train.
+        CalledProcessError: If the run of a trial fails, which has printed its error. No other trial begins then.
+    """
+    if workers < 1:
+        raise StarkError(f"workers is {workers}: give at least 1")
+    if workers > 1 and LATENCY in sweep.measured:
+        raise StarkError(
+            f"workers is {workers}, but {sweep.path} asks for the latency, which cannot be measured while other trials "
+            "train: leave out --workers, or take encoder_parameters instead"
+        )
+    with folder_lock(folder):
+        trials = Trials(sweep, folder, fixed, workers)
+        missing = sweep.trials - trials.count()
+        run_fits({f"trial {number + 1} of {missing} left": trials.next_one() for number in range(missing)}, workers)
+        if missing <= 0:
+            trials.tell()
+
+
+class Trials:
+    """The trials of a sweep, which are recorded by Optuna in a journal in the sweep's folder.
+
+    Args:
+        sweep: The sweep.
+        folder: Its folder.
+        fixed: The settings that all trials share, as text.
+        workers: Number of trials that run at a time.
+
+    Raises:
+        StarkFileExistsError: If the folder holds a sweep that asks for something else.
+    """
+
+    def __init__(self, sweep: Sweep, folder: Path, fixed: str, workers: int) -> None:
+        """Open the journal, or begin one."""
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._sweep, self._folder, self._workers = sweep, folder, workers
+        self._study = _open(sweep, folder, fixed)
+        self._interrupted = self._study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
+        self._console, self._warned, self._has_failed = PlainConsole(), set[str](), False
+        # The threads that wait for the runs of trials take turns in using the study and the console.
+        self._lock = threading.RLock()
+
+    def count(self) -> int:
+        """Number of the finished trials."""
+        return len(finished_trials(self._study, self._sweep))
+
+    def tell(self) -> None:
+        """Write the finished trials to ``sweep.json``, and print them."""
+        trials = finished_trials(self._study, self._sweep)
+        write_results(self._folder, self._sweep, trials)
+        self._console.print(table_of(self._sweep, trials))
+        self._console.print(
+            f"All numbers are in {self._folder / RESULTS}, the students in {self._folder / TRIALS}/TRIAL/student",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def next_one(self) -> Callable[[bool], None]:
+        """The next trial, whose settings are chosen when it starts, by the trials that are finished then.
+
+        Returns:
+            Function that runs it. Its argument is whether the trial's process was killed in an earlier call; then it
+            goes on with the same settings. It does nothing if another trial has failed.
+        """
+        begun: list[tuple[optuna.Trial, dict[str, Any]]] = []
+
+        def run(lost: bool) -> None:
+            if self._has_failed and not lost:
+                return
+            try:
+                if not begun:
+                    begun.append(self._begin())
+                self._run(*begun[0])
+            except Exception as error:
+                if not (isinstance(error, subprocess.CalledProcessError) and was_lost(error)):
+                    self._has_failed = True
+                raise
+
+        return run
+
+    def _begin(self) -> tuple[optuna.Trial, dict[str, Any]]:
+        """Continue an interrupted trial, or begin one."""
+        with self._lock:
+            if self._interrupted:
+                trial = optuna.Trial(self._study, self._interrupted.pop(0)._trial_id)
+            else:
+                # A new generator for each trial: a sweep that continues would repeat the choices of its start.
+                state = np.random.SeedSequence((self._sweep.seed, len(self._study.trials))).generate_state(1)
+                self._study.sampler = TPESampler(seed=int(state[0]))
+                trial = self._study.ask()
+            values = {name: known.suggest(trial, name) for name, known in self._sweep.search.items()}
+            told = ", ".join(f"{name} {short(value)}" for name, value in values.items())
+            self._console.print(
+                f"trial {name_of(trial)}: {told}; its output: {self._log(trial)}", highlight=False, soft_wrap=True
+            )
+            return trial, values
+
+    def _run(self, trial: optuna.Trial, values: dict[str, Any]) -> None:
+        """Run a trial, measure its student and record what was measured."""
+        folder = self._place(trial)
+        if (measured := trial.user_attrs.get(MEASURED)) is None:  # else it was killed right before its end
+            with folder_lock(folder, _PATIENCE):
+                pass
+            with self._lock:
+                share_stages(folder, values, self._others(trial))
+            run = ["run", *self._sweep.arguments(values), f"--root={folder.parent}", f"--name={folder.name}"]
+            fit_elsewhere(stark_command(run), self._log(trial), workers=self._workers)
+            measured = measure_student(folder, self._sweep.measured)
+        with self._lock:
+            trial.set_user_attr(MEASURED, measured)
+            known = self._study.trials[trial.number].constraints
+            for name, most in self._sweep.constraints.items():
+                if name not in known:
+                    trial.set_constraint(name, measured[name] - most)
+            self._study.tell(trial, [measured[name] for name in self._sweep.objectives])
+            self._warn(Summary.read(folder))
+            self.tell()
+
+    def _warn(self, summary: Summary) -> None:
+        """Print what looks wrong in a run, unless another trial has had it, too."""
+        for line in summary.alarms or ():
+            if line not in self._warned:
+                self._warned.add(line)
+                self._console.print(f"warning: {line}", highlight=False, soft_wrap=True)
+
+    def _others(self, trial: optuna.Trial) -> list[tuple[Path, dict[str, Any]]]:
+        """Folders and values of the other trials, as far as all their values are chosen."""
+        return [
+            (self._place(other), {name: known.suggest(other, name) for name, known in self._sweep.search.items()})
+            for other in self._study.trials
+            if other.number != trial.number and self._sweep.search.keys() <= other.params.keys()
+        ]
+
+    def _place(self, trial: optuna.Trial | FrozenTrial) -> Path:
+        return self._folder.absolute() / TRIALS / name_of(trial)
+
+    def _log(self, trial: optuna.Trial) -> Path:
+        return self._folder / TRIALS / f"{name_of(trial)}.log"
+
+
+def _open(sweep: Sweep, folder: Path, fixed: str) -> Study:
+    """Open the journal of a sweep, or begin one."""
+    journal = folder / _JOURNAL
+    if not is_file(journal) and any(folder.iterdir()):
+        raise StarkFileExistsError(f"{folder} exists and is no sweep, it has no {_JOURNAL}: choose another --name")
+    if is_file(journal):
+        _drop_torn_line(journal)
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    study = optuna.create_study(
+        storage=storage, study_name="sweep", directions=list(sweep.objectives.values()), load_if_exists=True
+    )
+    asked: dict[str, Any] = {
+        "the fixed settings": fixed,
+        "search": {name: [type(values).__name__, asdict(values)] for name, values in sweep.search.items()},
+        **{"objectives": sweep.objectives, "constraints": sweep.constraints, "seed": sweep.seed},
+    }
+    asked = json.loads(json.dumps(asked))  # as the journal gives it back
+    known = study.user_attrs.get(_ASKED, asked)
+    if changed := [name for name in asked if known[name] != asked[name]]:
+        raise StarkFileExistsError(
+            f"{folder} holds a sweep in which {', '.join(changed)} differ from {sweep.path}: choose another --name"
+        )
+    study.set_user_attr(_ASKED, asked)
+    return study
+
+
+def _drop_torn_line(journal: Path) -> None:
+    """Remove a last line that was not written to its end, to which Optuna would append the next one."""
+    content = journal.read_bytes()
+    if not content.endswith(b"\n"):
+        with journal.open("r+b") as file:
+            file.truncate(content.rfind(b"\n") + 1)

@@ -1,0 +1,117 @@
+import json
+import re
+import shutil
+
+import pytest
+import yaml
+
+from cli import main
+from pipeline.execution.manifest import Manifest
+from stark.model_folders.model_folder import load_classifier
+from tests.pipeline.runs import read, same_weights
+
+
+@pytest.fixture
+def asked(tiny_task):
+    """A sweep over two settings of a tiny run."""
+    return {
+        "run": {
+            **{"config": "configs/run.yaml", "model_name_or_path": str(tiny_task.encoder), "data.task": "sst2"},
+            **{"data.data_dir": str(tiny_task.data_dir), "data.cache_dir": str(tiny_task.cache)},
+            **{"finetuning.epochs": 1, "distillation.loss": None, "baselines": [], "data.batch_size": 16},
+        },
+        "search": {
+            "student.sparsity": {"low": 0.3, "high": 0.8},
+            "distillation.epochs": [0, 1],
+        },
+        "objectives": {"score": "maximize", "encoder_parameters": "minimize"},
+        "trials": 1,
+        "seed": 1,
+    }
+
+
+def sweep(folder, asked, *more):
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(asked, sort_keys=False))
+    main(["sweep", str(folder / "sweep.yaml"), "--root", str(folder), "--name", "s", *more])
+
+
+def test_a_sweep_of_two_trials_trains_one_teacher(asked, tmp_path, warm_python, capsys):
+    sweep(tmp_path, asked)
+    sweep(tmp_path, asked, "--trials", "2")
+    shown, place = capsys.readouterr().out, tmp_path / "s"
+    found = json.loads((place / "sweep.json").read_text())["trials"]
+    for trial in found:
+        run = place / "trials" / trial["name"]
+        settings = yaml.safe_load((run / "config.yaml").read_text())
+        assert settings["student"]["sparsity"] == trial["settings"]["student.sparsity"]
+        assert settings["distillation"]["epochs"] == trial["settings"]["distillation.epochs"]
+        best = read(run)["best"]
+        assert trial["measured"] == {
+            "score": best["selection"]["score"],
+            "encoder_parameters": best["encoder_parameters"],
+        }
+        encoder = load_classifier(run / "student").base_model.encoder
+        assert best["encoder_parameters"] == sum(parameter.numel() for parameter in encoder.parameters())
+        assert f"{trial['name']} " in shown
+    first, second = (place / "trials" / trial["name"] for trial in found)
+    assert found[0]["settings"] != found[1]["settings"]
+    assert same_weights(first / "finetune/model", second / "finetune/model")
+    assert Manifest.read(first).stages["finetune"] == Manifest.read(second).stages["finetune"]
+    assert "finetune, finished earlier" in (place / "trials/0001.log").read_text()
+    assert "finetune, finished earlier" not in (place / "trials/0000.log").read_text()
+
+
+def test_a_mistake_of_a_trial_is_told(asked, tmp_path, warm_python, capfd):
+    shutil.copytree(asked["run"]["data.data_dir"], tmp_path / "data")
+    for file in (tmp_path / "data").glob("SST-2/train*"):
+        file.write_text("sentence\tlabel\n")
+    asked["run"]["data.data_dir"] = str(tmp_path / "data")
+    with pytest.raises(SystemExit) as stopped:
+        sweep(tmp_path, asked)
+    assert stopped.value.code == 2
+    told = capfd.readouterr().err.splitlines()
+    assert told[-2].startswith("stark: error: ")
+    assert told[-1] == f"(all that it printed: {tmp_path / 's/trials/0000.log'})"
+
+
+@pytest.mark.parametrize(
+    ("part", "setting", "value", "complaint"),
+    [
+        ("search", "student.sparsity", {"low": 0.5, "high": 1.5}, "search.student.sparsity of 1.5: sparsity"),
+        ("search", "student.sparsity", {"low": 1, "high": "a"}, "search.student.sparsity: .* are numbers"),
+        ("search", "distillation.epochs", [1, 2.5], 'Parser key "distillation.epochs": Expected'),
+        ("search", "distillation.epochs", [1, -2], "search.distillation.epochs of -2: distillation.epochs is -2"),
+        ("search", "student.score", ["stark.Fisher", "stark.Fishr"], 'Parser key "student.score"'),
+        ("search", "workers", [1, 2], "search.workers: no such setting of stark run"),
+        ("run", "finetuning.epochs", "many", 'Parser key "finetuning.epochs": '),
+        ("run", "data.task", "nonsense", "unknown task 'nonsense': choose"),
+    ],
+)
+def test_settings_are_checked_before_anything_runs(asked, tmp_path, capfd, part, setting, value, complaint):
+    has_line = setting != "data.task"  # the task is read after all settings
+    asked[part][setting] = value
+    with pytest.raises(SystemExit) as stopped:
+        sweep(tmp_path, asked)
+    assert stopped.value.code == 2
+    told = capfd.readouterr().err
+    (line,) = (line for line in told.splitlines() if "error" in line)
+    keys = [text.partition(":")[0].strip() for text in (tmp_path / "sweep.yaml").read_text().splitlines()]
+    number = f", line {keys.index(setting) + 1}" if has_line else ""
+    assert re.match(rf"stark: error: {tmp_path}/sweep.yaml{number}: .*{complaint}", line), line
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_missing_extra_is_named(asked, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr("pipeline.parsing.extras.find_spec", lambda name: None)
+    with pytest.raises(SystemExit):
+        sweep(tmp_path, asked)
+    assert "stark sweep needs the extra [sweep] (optuna): pip install '.[sweep]'" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "complaint"), [(["--trials", "0"], "trials is 0"), (["--name", "../x"], "name is '../x'")]
+)
+def test_options(asked, tmp_path, capfd, option, complaint):
+    with pytest.raises(SystemExit):
+        sweep(tmp_path, asked, *option)
+    assert complaint in capfd.readouterr().err
