@@ -72,7 +72,7 @@ def finished_trials(study: Study, sweep: Sweep) -> list[Trial]:
         measured = trial.user_attrs[MEASURED]
         allowed = all(measured[name] <= most for name, most in sweep.constraints.items())
         settings = {name: values.suggest(trial, name) for name, values in sweep.search.items()}
-        found.append(Trial(name_of(trial), settings, measured, allowed, allowed and trial.number in best))
+        found.append(Trial(name_of(trial), settings, measured, allowed, trial.number in best))
     return found
 
 

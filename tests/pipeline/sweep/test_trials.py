@@ -3,6 +3,8 @@
 import json
 import signal
 import subprocess
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -108,6 +110,24 @@ def test_a_mistake_stops_the_sweep(runs, tmp_path):
     with pytest.raises(subprocess.CalledProcessError):
         run_sweep(sweep_of(5), tmp_path / "s", "")
     assert runs.calls == ["0000", "0001"]
+
+
+def test_after_a_mistake_no_other_trial_begins(runs, tmp_path, monkeypatch):
+    """Both trials have begun when the first one fails; the second one ends after that."""
+    begun, mistake = threading.Barrier(2), subprocess.CalledProcessError(2, [])
+
+    def fit(command, log, *, workers):
+        runs.fit(command, log, workers=workers)
+        begun.wait(5)
+        if log.name == "0000.log":
+            raise mistake
+        time.sleep(0.3)
+
+    monkeypatch.setattr(trials, "fit_elsewhere", fit)
+    with pytest.raises(subprocess.CalledProcessError):
+        run_sweep(sweep_of(6), tmp_path / "s", "", workers=2)
+    assert sorted(runs.calls) == ["0000", "0001"]
+    assert [trial["name"] for trial in results(tmp_path / "s")] == ["0001"]
 
 
 def test_a_killed_run_goes_on(runs, tmp_path):
