@@ -28,11 +28,7 @@ ROOMS = {
     ),
     "pipeline": (
         *("parsing", "fits", "execution", "results", "alternatives", "search", "stages", "method", "deploy", "report"),
-<<<<<<< HEAD
-        *("describing", "shrinking", "commands"),
-=======
-        *("shrinking", "sweep", "commands"),
->>>>>>> b5b1016 (stark sweep: a search over settings of stark run with Optuna, which shares the teacher and continues after a kill)
+        *("describing", "shrinking", "sweep", "commands"),
     ),
     "datamodules": ("tasks", "sources", "tokens", "batches", "changes"),
 }

@@ -35,6 +35,7 @@ def sweep(folder, asked, *more):
     main(["sweep", str(folder / "sweep.yaml"), "--root", str(folder), "--name", "s", *more])
 
 
+@pytest.mark.slow
 def test_a_sweep_of_two_trials_trains_one_teacher(asked, tmp_path, warm_python, capsys):
     sweep(tmp_path, asked)
     sweep(tmp_path, asked, "--trials", "2")

@@ -37,6 +37,7 @@ def test_half_of_the_units_go_without_training(tiny_task, tmp_path, rows, capsys
     assert last == [f"score on held-out rows {scores}", str(run / "student")]
 
 
+@pytest.mark.slow
 def test_a_fraction_of_the_operations_can_be_asked_for(tiny_task, tmp_path, rows):
     run = shrink(tiny_task.teacher, rows, tmp_path, "--flops", "0.5")
     assert "budget: stark.FLOPs" in (run / "config.yaml").read_text()
@@ -57,6 +58,7 @@ def test_a_size_is_kept_by_removing_tokens_and_units(tiny_task, tmp_path, rows, 
     assert f"asked: {asked:.2f} MB (the model folder); reached: {megabytes_of(run / 'student'):.2f} MB" in captured.out
 
 
+@pytest.mark.slow
 def test_rows_without_labels_and_a_lost_promise(tiny_task, tmp_path, rows, capsys):
     lines = list(csv.reader(rows.read_text().splitlines()))
     with rows.open("w", newline="") as file:
@@ -94,6 +96,7 @@ def test_a_folder_that_is_no_model_is_told(tmp_path, rows, capsys):
     assert "there is no such folder" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_model_of_the_hub_is_downloaded(tiny_task, tmp_path, rows, monkeypatch):
     asked = []
 

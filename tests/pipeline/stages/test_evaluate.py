@@ -27,9 +27,11 @@ def summarized(tiny_task, tmp_path, monkeypatch):
             read.append(part)
             # On dev the order is reversed.
             score = scores.get(name, 0.0) * (1 if part == "selection" else -1)
-            return Evaluation({"score": score}, torch.zeros(400, 2), torch.zeros(400, dtype=torch.long))
+            none = torch.zeros(400, dtype=torch.long)
+            return Evaluation({"score": score}, torch.zeros(400, 2), none, none)
 
         monkeypatch.setattr(stage, "evaluate", evaluate)
+        monkeypatch.setattr(stage.gc, "collect", lambda: None)  # which is slow after all imports of the tests
         options = ["--model_name_or_path", str(tiny_task.encoder), "--student.sparsity", "0.5", "--data.task", "sst2"]
         settings = read_settings([*options, "--root", str(tmp_path), "--teacher.sparsities", "[0.1]"])[0]
         settings.search.mode = mode
