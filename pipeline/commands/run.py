@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from pathlib import Path
 
 from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]  # the first is public, too
@@ -11,13 +10,11 @@ from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-define
 from datamodules import is_description
 from datamodules.settings import DataSettings
 from datamodules.tasks.task import Task
-from pipeline.describing.columns import find_columns
-from pipeline.describing.description import is_rows_file, write_description
+from pipeline.describing.description import described, is_rows_file, rows_folder
 from pipeline.fits.loggers import prepare_loggers
 from pipeline.fits.on_ray import check_ray
 from pipeline.parsing.durations import seconds_of
 from pipeline.parsing.errors import OneLineErrors
-from pipeline.parsing.plain_text import printable
 from pipeline.parsing.plugins import PLUGINS_HELP, PluginPaths, load_plugins
 from pipeline.parsing.progress import LOADING, step
 from pipeline.settings import (
@@ -43,8 +40,6 @@ _log = logging.getLogger(__name__)
 # Baselines that are made of the dense teacher; all others have as many students as there are sparse teachers.
 _WITHOUT_CANDIDATES: tuple[Baseline, ...] = (SIMPLE, "no_teacher", "teacher_assistant")
 _MOST_SEED = 2**32 - 1
-# Fraction of a file of rows that is only reported on.
-_HELD_OUT = 0.1
 # Options that are no settings: of the parser, of a call, and the place of the run.
 _OF_A_CALL = (
     *("help", "config", "print_config", "name", "root", "workers", "executor", "dry_run", "from", "time"),
@@ -119,6 +114,7 @@ def read_settings(args: list[str]) -> tuple[RunSettings, str, RunOptions]:
     """
     options_parser = parser()
     parsed, options = _parsed(options_parser, args)
+    _describe_rows_(parsed)
     with step("checking the settings"):  # which imports libraries, and takes seconds
         settings = _checked(parsed, options)
     return settings, options_parser.dump(parsed, format="yaml", skip_none=False), options
@@ -139,6 +135,8 @@ def try_settings(args: list[str]) -> tuple[RunSettings, str]:
     """
     options_parser = parser()
     parsed, options = _parsed(options_parser, args)
+    for name in ("text", "text_pair", "label"):
+        parsed.pop(name)
     return _checked(parsed, options), options_parser.dump(parsed, format="yaml", skip_none=False)
 
 
@@ -170,7 +168,6 @@ def _parsed(options_parser: OneLineErrors, args: list[str]) -> tuple[Namespace, 
     for name in ("data", *PARTS):
         if not isinstance(parsed[name], Namespace):
             raise StarkError(f"{name} is {parsed[name]!r}: it must be a mapping of settings, or left out")
-    _describe_rows_(parsed)
     if options.seconds is not None and (parsed.distillation.steps is not None or parsed.search.mode == "halving"):
         raise StarkError(
             "time chooses distillation.steps: leave out distillation.steps, and take another search.mode than halving"
@@ -190,14 +187,7 @@ def _describe_rows_(parsed: Namespace) -> None:
             )
         return
     _check_place(parsed.name)
-    path = Path(rows).expanduser()
-    found = find_columns(path, texts, label)
-    folder = Path(parsed.root).expanduser() / f"{parsed.name}-rows"
-    parsed.data.task = str(write_description(path, found, folder, _HELD_OUT))
-    print(
-        printable(f"{rows}: text: {', '.join(found.texts)}, label: {found.label}; described in {parsed.data.task}"),
-        file=sys.stderr,
-    )
+    parsed.data.task = described(Path(rows).expanduser(), rows_folder(parsed.root, parsed.name), texts, label)
 
 
 def _checked(parsed: Namespace, options: RunOptions) -> RunSettings:

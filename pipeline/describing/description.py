@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 
-from pipeline.describing.columns import Columns
+from pipeline.describing.columns import Columns, find_columns
+from pipeline.parsing.plain_text import printable
 from stark.errors import StarkFileExistsError
 from stark.storage import write_text
 
-__all__ = ["is_rows_file", "write_description"]
+__all__ = ["described", "is_rows_file", "rows_folder", "write_description"]
+
+# Fraction of a file of rows that is only reported on.
+_HELD_OUT = 0.1
 
 _ENDINGS = tuple(f".{name}{packed}" for name in ("csv", "tsv", "jsonl", "ndjson") for packed in ("", ".gz"))
 
@@ -23,6 +29,40 @@ def is_rows_file(name: str) -> bool:
         (True, False, False)
     """
     return name.endswith((*_ENDINGS, ".parquet"))
+
+
+def rows_folder(root: str, name: str) -> Path:
+    """The folder of the description of a run's file of rows, beside the run's own folder.
+
+    Args:
+        root: Folder of all runs.
+        name: The run's name.
+    """
+    return Path(root).expanduser() / f"{name}-rows"
+
+
+def described(rows: Path, folder: Path, texts: Sequence[str] = (), label: str | None = None) -> str:
+    """Describe a file of rows for a run, and tell what its columns were taken for.
+
+    Args:
+        rows: The file.
+        folder: Folder of the description.
+        texts: Columns of the texts; empty to find them.
+        label: Column of the label; None to find it.
+
+    Returns:
+        Path of the description, whose task takes the place of the file.
+
+    Raises:
+        StarkError: If the columns are not found; see `find_columns` and `write_description`.
+    """
+    found = find_columns(rows, texts, label)
+    path = write_description(rows, found, folder, _HELD_OUT)
+    print(
+        printable(f"{rows}: text: {', '.join(found.texts)}, label: {found.label}; described in {path}"),
+        file=sys.stderr,
+    )
+    return str(path)
 
 
 def write_description(rows: Path, columns: Columns, folder: Path, held_out: float) -> Path:

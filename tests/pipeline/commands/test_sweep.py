@@ -116,3 +116,14 @@ def test_options(asked, tmp_path, capfd, option, complaint):
     with pytest.raises(SystemExit):
         sweep(tmp_path, asked, *option)
     assert complaint in capfd.readouterr().err
+
+
+def test_a_file_of_rows_is_described_beside_the_sweep(asked, tmp_path, capsys):
+    rows = "".join(f"film {n} is good,yes\nfilm {n} is bad,no\n" for n in range(20))
+    (tmp_path / "rows.csv").write_text(f"text,label\n{rows}")
+    asked["run"] |= {"data.task": str(tmp_path / "rows.csv"), "data.data_dir": None}
+    asked["search"]["student.sparsity"]["high"] = 1.5  # so that nothing runs
+    with pytest.raises(SystemExit):
+        sweep(tmp_path, asked)
+    assert "search.student.sparsity of 1.5" in capsys.readouterr().err
+    assert yaml.safe_load((tmp_path / "s-rows/rows.yaml").read_text())["label"] == "label"
