@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
@@ -22,8 +23,9 @@ from pipeline.shrinking.task import RowsTask, write_task
 from stark.budgets.checks import check_sparsity
 from stark.errors import StarkError
 from stark.model_folders.foreign import CONFIG_FILE, MODEL_FILES, TOKENIZER_READS, check_local, one_line_errors
-from stark.model_folders.model_folder import load_classifier, load_tokenizer
+from stark.model_folders.model_folder import load_classifier, load_tokenizer, model_digest
 from stark.model_folders.model_inputs import ModelInputs
+from stark.storage import write_json
 from stark.vocabulary.needed import needed_tokens
 from stark.vocabulary.trimming import trim_embeddings_, trim_tokenizer
 
@@ -99,10 +101,9 @@ def plan_run(options: Namespace) -> Plan:
         inputs = ModelInputs.read(config_of(model))
         length = min(_LENGTH, _LENGTH if inputs is None else inputs.max_length)
         promise = read_promise("size" if options.size else "latency", options.size or options.latency, length)
-        sparsity, trimmed, before = _keep(
-            promise, form, model, task.path, rows / "model", _FIRST if options.train == "0" else _FIRST_TRAINED
-        )
-        model = trimmed
+        first = _FIRST if options.train == "0" else _FIRST_TRAINED
+        kept = _kept_before(promise, form, model, task.path, rows, first)
+        sparsity, model, before = kept.sparsity, Path(kept.model), kept.before
     arguments = [
         *("--config", "configs/run.yaml", "--name", name, "--root", options.root, "--seed", str(options.seed)),
         *("--model_name_or_path", str(model), "--data.task", str(task.path), *_shape(model)),
@@ -176,10 +177,42 @@ def _local(name: str) -> Path:
             return Path(snapshot_download(name, allow_patterns=wanted))
 
 
-def _keep(
-    promise: Promise, form: Form, model: Path, task: Path, trimmed: Path, first: float
-) -> tuple[float, Path, float | None]:
-    """The sparsity that keeps a promise, the model to cut, and its score with all tokens if some were removed.
+@dataclass(frozen=True)
+class Kept:
+    """How a promise is kept.
+
+    Args:
+        sparsity: The sparsity of the student.
+        model: Folder of the model that is cut: the given one, or the same without the tokens that are not needed.
+        before: Score of the given model on dev, if tokens were removed.
+    """
+
+    sparsity: float
+    model: str
+    before: float | None
+
+
+def _kept_before(promise: Promise, form: Form, model: Path, task: Path, rows: Path, first: float) -> Kept:
+    """How a promise is kept, as an earlier call with the same model and rows has found.
+
+    A latency that is measured again would be another one, and a run that goes on would begin again.
+    """
+    asked = {
+        **{"promise": asdict(promise), "form": asdict(form), "first": first},
+        **{"model": model_digest(model), "rows": data_of(model, str(task)).contents()},
+    }
+    path = rows / "promise.json"
+    if path.is_file():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["asked"] == asked and Path(found["kept"]["model"]).is_dir():
+            return Kept(**found["kept"])
+    kept = _keep(promise, form, model, task, rows / "model", first)
+    write_json(path, {"asked": asked, "kept": asdict(kept)})
+    return kept
+
+
+def _keep(promise: Promise, form: Form, model: Path, task: Path, trimmed: Path, first: float) -> Kept:
+    """How a promise is kept.
 
     Tokens are removed where a size cannot be had with the sparsity ``first``: so many that it can, but none that the
     rows need.
@@ -188,11 +221,11 @@ def _keep(
         classifier, tokenizer = load_classifier(model), load_tokenizer(model)
         cost = cost_of(classifier, tokenizer, form, promise, advance)
         if promise.kind == "latency" or cost(first) <= promise.most:
-            return sparsity_within(cost, promise), model, None
+            return Kept(sparsity_within(cost, promise), str(model.absolute()), None)
         data = data_of(model, str(task))
         keep = needed_tokens(tokenizer, data.training_texts())
         if len(keep) == len(tokenizer):
-            return sparsity_within(cost, promise), model, None
+            return Kept(sparsity_within(cost, promise), str(model.absolute()), None)
         least_tokenizer = trim_tokenizer(tokenizer, keep)
         trim_embeddings_(classifier, keep)
         least = cost_of(classifier, least_tokenizer, form, promise, advance)(first)
@@ -206,7 +239,7 @@ def _keep(
         f"{found.after.score:.4f} on held-out rows, before anything else is removed",
         file=sys.stderr,
     )
-    return sparsity, trimmed, found.before.score
+    return Kept(sparsity, str(trimmed.absolute()), found.before.score)
 
 
 def _shape(model: Path) -> tuple[str, ...]:

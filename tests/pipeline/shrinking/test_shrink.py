@@ -56,6 +56,10 @@ def test_a_size_is_kept_by_removing_tokens_and_units(tiny_task, tmp_path, rows, 
     assert re.search(r"299 -> \d+ tokens: score", captured.err)
     assert len(load_tokenizer(run / "student")) < 299
     assert f"asked: {asked:.2f} MB (the model folder); reached: {megabytes_of(run / 'student'):.2f} MB" in captured.out
+    # A second call measures nothing again, so that it goes on with the same run.
+    monkeypatch.setattr("pipeline.shrinking.shrink.cost_of", None)
+    shrink(tiny_task.teacher, rows, tmp_path, "--size", f"{1000 * asked:.1f}kB")
+    assert "prune, finished earlier" in capsys.readouterr().out
 
 
 @pytest.mark.slow
