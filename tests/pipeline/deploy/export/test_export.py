@@ -193,7 +193,7 @@ def test_every_family_is_exported(family, form, tiny_task, tmp_path):
     tokenizer = load_tokenizer(tiny_task.encoder)
     if "token_type_ids" not in inspect.signature(model.forward).parameters or model.config.type_vocab_size < 2:
         tokenizer.model_input_names = ["input_ids", "attention_mask"]
-    export._write(model, tokenizer, form, tmp_path / "made", int8=False)
+    export.write_form(model, tokenizer, form, tmp_path / "made", int8=False)
     batch = rows(tokenizer, 3, 9)
     batch["input_ids"] = batch["input_ids"] % 100
     inputs = {name: batch[name] for name in tokenizer.model_input_names}
@@ -307,7 +307,7 @@ importlib.util.find_spec = find_spec
 from pathlib import Path
 from lightning_modules import drop_layers_, load_classifier, load_tokenizer
 from pipeline.deploy.export import export
-export._write(load_classifier(sys.argv[1]), load_tokenizer(sys.argv[1]), "torch", Path(sys.argv[2]), int8=False)
+export.write_form(load_classifier(sys.argv[1]), load_tokenizer(sys.argv[1]), "torch", Path(sys.argv[2]), int8=False)
 import cli
 cli.main(["export", sys.argv[1], "--format", "onnx", "--data.task", "sst2"])
 """
