@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 
 from datamodules import GLUEDataModule, OwnTask
 from pipeline.deploy.classifier import answer_of
+from pipeline.deploy.export.export import megabytes_of
 from pipeline.deploy.model_data import data_of
 from pipeline.parsing.plain_text import PlainConsole
 from pipeline.parsing.progress import step
@@ -161,8 +162,7 @@ def _side(model: PreTrainedModel, tokens: int, folder: Path, data: GLUEDataModul
         labels.append(batch["labels"])
     problem = data.task.problem.of_model(model.config)
     score = problem.score_function(data.score_metrics)(problem.for_metrics(torch.cat(logits)), torch.cat(labels))
-    megabytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
-    return Side(tokens, count_parameters(model)[0], megabytes, score)
+    return Side(tokens, count_parameters(model)[0], megabytes_of(folder), score)
 
 
 def _show(found: Trimmed, target: Path) -> None:
