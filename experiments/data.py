@@ -12,6 +12,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -24,7 +25,9 @@ _SEED = 0
 _LABELLED, _HELD_OUT = 10_000, 10_000
 
 Line = tuple[str, ...]
-"""One or two texts and a label."""
+"""One or two texts and a label, or several labels."""
+
+_SEPARATOR = "|"
 
 
 def groups_of(phrases: Sequence[str]) -> list[int]:
@@ -92,14 +95,13 @@ def _clinc150(data: Path) -> dict[str, list[Line]]:
 
 
 def _goemotions(data: Path) -> dict[str, list[Line]]:
-    """The rows of GoEmotions that have one label."""
+    """GoEmotions, with one label or several a row."""
 
-    def single(part: str) -> list[Line]:
-        text = (data / f"own/goemotions/{part}.jsonl").read_text(encoding="utf-8")
-        rows = [json.loads(line) for line in text.splitlines()]
-        return [(row["text"], row["labels"][0]) for row in rows if len(row["labels"]) == 1]
+    def part(name: str) -> list[Line]:
+        text = (data / f"own/goemotions/{name}.jsonl").read_text(encoding="utf-8")
+        return [(row["text"], _SEPARATOR.join(row["labels"])) for row in map(json.loads, text.splitlines())]
 
-    return {"train": single("train"), "dev": [*single("dev"), *single("test")]}
+    return {"train": part("train"), "dev": [*part("dev"), *part("test")]}
 
 
 def _subj(data: Path) -> dict[str, list[Line]]:
@@ -108,13 +110,13 @@ def _subj(data: Path) -> dict[str, list[Line]]:
     return {"train": parts["train"], "dev": [*parts["dev"], *parts["test"]]}
 
 
-TASKS: dict[str, tuple[Callable[[Path], dict[str, list[Line]]], list[str]]] = {
-    "sst2": (_sst2, ["accuracy"]),
-    "clinc150": (_clinc150, ["accuracy"]),
-    "goemotions": (_goemotions, ["accuracy", "macro_f1"]),
-    "subj": (_subj, ["accuracy"]),
+TASKS: dict[str, tuple[Callable[[Path], dict[str, list[Line]]], dict[str, Any]]] = {
+    "sst2": (_sst2, {"metrics": ["accuracy"]}),
+    "clinc150": (_clinc150, {"metrics": ["accuracy"]}),
+    "goemotions": (_goemotions, {"metrics": ["micro_f1"], "kind": "multi_label", "label_separator": _SEPARATOR}),
+    "subj": (_subj, {"metrics": ["accuracy"]}),
 }
-"""How the rows of a task are read, and its metrics. MRPC and STS-B are read from GLUE's own files."""
+"""How the rows of a task are read, and what its description says of them. MRPC and STS-B are read from GLUE's files."""
 
 
 def write_task(name: str, data: Path, folder: Path) -> Path:
@@ -129,14 +131,14 @@ def write_task(name: str, data: Path, folder: Path) -> Path:
         Path of the description. Rows without labels are in ``unlabelled.csv``, which it does not name, because not
         every experiment uses them.
     """
-    read, metrics = TASKS[name]
+    read, more = TASKS[name]
     description = folder / name / f"{name}.yaml"
     if not description.is_file():
         parts = read(data)
         for part, rows in parts.items():
             _write(description.with_name(f"{part}.csv"), rows)
-        keys = {"train": "train.csv", "dev": "dev.csv", "text": "text", "label": "label", "metrics": metrics}
-        labels = sorted({label for _, label in parts["train"]})
+        keys = {"train": "train.csv", "dev": "dev.csv", "text": "text", "label": "label", **more}
+        labels = sorted({label for _, cell in parts["train"] for label in cell.split(_SEPARATOR)})
         write_text(description, yaml.safe_dump({**keys, "labels": labels}, sort_keys=False))
     return description
 

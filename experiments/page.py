@@ -9,11 +9,13 @@ from pathlib import Path
 from torch import Tensor
 
 from datamodules.tasks.glue import TASKS as GLUE
+from experiments.data import TASKS
 from experiments.plan import Cell, Plan, Recipe
 from experiments.results import TEACHER, Results
 from pipeline.results.statistics import Cell as Compared
 from pipeline.results.statistics import Estimate, estimate_difference
-from stark.problems.metrics import score_function
+from stark.problems.problem import Problem
+from stark.problems.table import problem_for
 from stark.storage import write_text
 
 __all__ = ["write_page"]
@@ -101,17 +103,22 @@ def _compared(cell: Cell, recipe: Recipe, base: str, results: Results) -> Compar
     if not {recipe.name, base} <= said.keys():
         return None
     if base == TEACHER:  # all seeds have the same one
-        said[base] = said[base].expand(len(said[recipe.name]), -1)
+        said[base] = said[base].expand(len(said[recipe.name]), *said[base].shape[1:])
     seeds = min(len(said[recipe.name]), len(said[base]))
-    if cell.task != "stsb":
+    problem, metrics = _scored(cell.task, said["labels"])
+    if problem.has_classes:
         said = {name: values.long() for name, values in said.items()}
-
-    def score(predicted: Tensor, labels: Tensor) -> float:
-        metrics = GLUE[cell.task].metrics if cell.task in ("mrpc", "stsb") else ("accuracy",)
-        names = 1 if cell.task == "stsb" else int(said["labels"].max()) + 1
-        return float(score_function(metrics, names)(predicted, labels))
-
+    score = problem.score_function(metrics)
     return Compared(cell.task, cell.name, said["labels"], said[base][:seeds], said[recipe.name][:seeds], score)
+
+
+def _scored(task: str, labels: Tensor) -> tuple[Problem, Sequence[str]]:
+    """The kind of label of a task, and the metrics whose mean is its score."""
+    if task not in TASKS:
+        return problem_for(GLUE[task].label_names), GLUE[task].metrics
+    _, description = TASKS[task]
+    names = labels.shape[-1] if labels.ndim > 1 else int(labels.max()) + 1
+    return problem_for([str(name) for name in range(names)], description.get("kind")), description["metrics"]
 
 
 def _points(found: Estimate) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from stark.storage import new_file, write_text
+from stark.storage.locks import folder_lock
 
 __all__ = ["TEACHER", "Results", "Row"]
 
@@ -21,6 +22,8 @@ TEACHER = "teacher"
 
 # In the file of predictions.
 _LABELS = "labels"
+# Seconds to wait for another process that writes.
+_PATIENCE = 600.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,10 @@ class Results:
         """Read the table."""
         self._file, self._folder = docs / "results.csv", docs / "results"
         self.rows: list[Row] = []
+        self.read()
+
+    def read(self) -> None:
+        """Read the table again, to which another process may have added."""
         if self._file.is_file():
             with self._file.open(encoding="utf-8", newline="") as file:
                 self.rows = [_row(line) for line in csv.DictReader(file)]
@@ -83,21 +90,29 @@ class Results:
     def add(self, cell: str, rows: Iterable[Row], labels: Tensor, predictions: Mapping[str, Tensor]) -> None:
         """Write results; the table is written last, as what is in it counts as finished.
 
+        Several processes may add to the same files.
+
         Args:
             cell: Name of the cell.
             rows: The numbers; they replace those of the same recipe and seed.
             labels: Labels of dev, ``(rows,)``.
             predictions: By recipe, ``(seeds, rows)``, in the order of the seeds.
         """
-        rows = list(rows)
-        known = self.predictions(cell)
-        kept = {_LABELS: labels, **{name: tensor for name, tensor in known.items() if name != _LABELS}, **predictions}
-        kind = np.float16 if labels.is_floating_point() else np.uint8
-        arrays = {name: tensor.numpy().astype(np.float32 if name == _LABELS else kind) for name, tensor in kept.items()}
+        with folder_lock(self._folder, patience=_PATIENCE):
+            self.read()
+            self._write_predictions(cell, {**self.predictions(cell), _LABELS: labels, **predictions})
+            self._write_rows(list(rows))
+
+    def _write_predictions(self, cell: str, predictions: Mapping[str, Tensor]) -> None:
+        kind = np.float16 if predictions[_LABELS].is_floating_point() else np.uint8
+        kinds = {name: np.float32 if name == _LABELS else kind for name in predictions}
+        arrays = {name: tensor.numpy().astype(kinds[name]) for name, tensor in predictions.items()}
         with new_file(self._folder / f"{cell}.npz") as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
+
+    def _write_rows(self, rows: Sequence[Row]) -> None:
         replaced = {(row.cell, row.recipe, row.seed) for row in rows}
-        self.rows = [row for row in self.rows if (row.cell, row.recipe, row.seed) not in replaced] + rows
+        self.rows = [row for row in self.rows if (row.cell, row.recipe, row.seed) not in replaced] + list(rows)
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([field.name for field in fields(Row)])

@@ -103,6 +103,7 @@ def measure(plan: Plan, cell: Cell, recipe: Recipe, places: Places, results: Res
     Raises:
         subprocess.CalledProcessError: If the run fails.
     """
+    results.read()
     if results.has(cell.name, recipe.name, plan.seeds):
         return
     command = ["run", "--name", cell.name, "--root", str(places.root)]

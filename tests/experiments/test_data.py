@@ -62,3 +62,14 @@ def test_sst2_is_divided_by_sentence(originals, tmp_path):
     assert task.label_names == ("negative", "positive")
     before = description.stat().st_mtime_ns
     assert write_task("sst2", originals, tmp_path / "data").stat().st_mtime_ns == before
+
+
+def test_goemotions_has_several_labels_a_row(tmp_path):
+    folder = tmp_path / "original/own/goemotions"
+    folder.mkdir(parents=True)
+    rows = ['{"text": "a, b", "labels": ["joy", "love"]}\n', '{"text": "c", "labels": ["anger"]}\n']
+    for part, own in (("train", rows), ("dev", rows[:1]), ("test", rows[1:])):
+        (folder / f"{part}.jsonl").write_text("".join(own))
+    task = open_task(str(write_task("goemotions", tmp_path / "original", tmp_path / "data")))
+    assert task.label_names == ("anger", "joy", "love")
+    assert task.kind == "multi_label"

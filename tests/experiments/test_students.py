@@ -10,7 +10,8 @@ import yaml
 import cli
 from experiments import __main__ as command
 from experiments import data, students
-from experiments.plan import read_plan
+from experiments.page import _compared
+from experiments.plan import Cell, Recipe, read_plan
 from experiments.results import TEACHER, Results, Row
 from pipeline.fits.isolation import stark_command
 from pipeline.results.summary import Summary
@@ -110,6 +111,43 @@ def test_results_are_kept(tmp_path):
     scores = torch.tensor([0.5, 3.25])
     results.add("b", [first], scores, {"logits": torch.tensor([[0.125, 4.0]])})
     assert Results(tmp_path).predictions("b")["logits"].tolist() == [[0.125, 4.0]]
+
+
+def test_two_processes_add_to_the_same_files(tmp_path):
+    first, second = Results(tmp_path), Results(tmp_path)
+    labels = torch.tensor([[0, 1], [1, 1]])
+    own = [Row("a", recipe, 1, "score", 0.5, 1.5) for recipe in ("logits", "teacher")]
+    first.add("a", own[:1], labels, {"logits": torch.tensor([[[0, 1], [1, 0]]])})
+    second.add("a", own[1:], labels, {"teacher": torch.tensor([[[1, 1], [1, 1]]])})
+    assert Results(tmp_path).rows == own
+    assert Results(tmp_path).predictions("a")["logits"].tolist() == [[[0, 1], [1, 0]]]
+    assert not first.has("a", "teacher", [1])
+    first.read()
+    assert first.has("a", "teacher", [1])
+
+
+def test_only_parts_of_a_plan_that_are_there_can_be_measured(tmp_path, monkeypatch):
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(PLAN, sort_keys=False))
+    measured = []
+    monkeypatch.setattr(command, "measure", lambda plan, cell, recipe, *_: measured.append((cell.name, recipe.name)))
+    monkeypatch.setattr(command, "write_page", lambda *_: None)
+    arguments = ["experiments", "--plan", str(tmp_path / "plan.yaml"), "--encoder", "e", "--data", "d"]
+    arguments += ["--docs", str(tmp_path), "--recipes", "longer", "logits", "--cells"]
+    monkeypatch.setattr(sys, "argv", [*arguments, "sst2_40_70_8"])
+    command.main()
+    assert measured == [("sst2_40_70_8", "logits"), ("sst2_40_70_8", "longer")]
+    monkeypatch.setattr(sys, "argv", [*arguments, "sst2"])
+    with pytest.raises(ValueError, match="the plan has no cell 'sst2': name some of sst2_40_50_8, sst2_40_70_8"):
+        command.main()
+
+
+def test_a_difference_where_rows_have_several_labels(tmp_path):
+    labels = torch.tensor([[1, 0, 1], [0, 1, 0]])
+    wrong = torch.tensor([[[1, 0, 0], [0, 1, 1]]])  # two hits, a miss and a false alarm: F1 is 2 / 3
+    cell = Cell("goemotions", None, 0.9, 8)
+    Results(tmp_path).add(cell.name, [], labels, {"a": wrong, "b": labels[None]})
+    found = _compared(cell, Recipe("b", {}, "a", 1), "a", Results(tmp_path))
+    assert found.differences(torch.arange(2)).tolist() == pytest.approx([1 / 3])
 
 
 def test_a_plan_that_names_something_unknown(tmp_path):
