@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,17 +13,11 @@ from torch import Tensor
 
 from datamodules.tokens.columns import TokenColumns
 from stark.errors import StarkError
-from stark.storage import is_file, read_tensors, write_tensors
+from stark.storage import cache_folder, is_file, read_tensors, write_tensors
 
-__all__ = ["CacheFile", "cache_folder"]
+__all__ = ["CacheFile"]
 
 _log = logging.getLogger(__name__)
-
-
-def cache_folder(cache_dir: str | None) -> Path:
-    """Return the folder of tokenised splits: the argument, ``$STARK_CACHE`` or ``~/.cache/stark-lightning``."""
-    chosen = cache_dir or os.environ.get("STARK_CACHE") or "~/.cache/stark-lightning"
-    return Path(chosen).expanduser()
 
 
 class CacheFile(NamedTuple):
@@ -43,7 +36,7 @@ class CacheFile(NamedTuple):
         """Find the place of rows.
 
         Args:
-            cache_dir: As in `cache_folder`.
+            cache_dir: As in `stark.storage.cache_folder`.
             name: Beginning of the file's name, for people who look into the folder.
             depends_on: Everything that the rows depend on, as JSON values.
         """

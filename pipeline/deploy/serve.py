@@ -25,10 +25,10 @@ from pipeline.deploy.model_data import run_of, texts_of
 from pipeline.deploy.serve_guard import Guard, is_loopback
 from pipeline.parsing.extras import need_extra
 from pipeline.parsing.progress import step
-from pipeline.results.latency import device_text, threads_text
 from pipeline.results.markdown import as_code
 from pipeline.run_folder import RunFolder
 from stark.errors import StarkError
+from stark.forward.latency import device_text, threads_text
 
 if TYPE_CHECKING:
     from gradio import Blocks

@@ -6,8 +6,8 @@ from pipeline.deploy.export.check import Check, change_text
 from pipeline.report.difference import DevAnswers, Difference
 from pipeline.report.measuring import MeasuredModel, told_shape
 from pipeline.report.reading import RunRecord
-from pipeline.results.latency import device_text
 from pipeline.results.summary import Summary
+from stark.forward.latency import device_text
 
 __all__ = [
     "answer",

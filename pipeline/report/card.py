@@ -28,12 +28,12 @@ from pipeline.report.reading import read_run
 from pipeline.report.usable import usable_models, verdict_lines
 from pipeline.report.wording import environment, score_text, shape_text
 from pipeline.results.classes import class_scores
-from pipeline.results.latency import device_text, spread_text, threads_text
 from pipeline.results.markdown import as_code, as_text
 from pipeline.results.summary import Model, Summary
 from pipeline.run_folder import RunFolder
 from stark.encoders.family import SHRUNK_PREFIX
 from stark.errors import StarkError
+from stark.forward.latency import device_text, spread_text, threads_text
 from stark.model_folders.foreign import one_line_errors
 from stark.problems.problem import Problem
 from stark.problems.table import problem_of

@@ -15,11 +15,11 @@ from torch import Tensor
 from pipeline.deploy.classifier import Answer, answer_of
 from pipeline.deploy.model_data import config_of
 from pipeline.parsing.progress import step
-from pipeline.results.latency import Latency, measure_latency
 from pipeline.results.measure import count_flops
 from pipeline.results.measurements import Costs, Session, keep_session, now_text, read_sessions, this_machine
 from pipeline.results.statistics import Estimate, estimate_score
 from stark.encoders.layers import count_parameters, kept_units
+from stark.forward.latency import Latency, measure_latency
 from stark.model_folders.input_checks import most_tokens
 from stark.model_folders.model_folder import load_classifier, model_digest
 from stark.problems.problem import Problem

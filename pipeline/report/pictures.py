@@ -27,9 +27,9 @@ from pipeline.report.marks import (
 )
 from pipeline.report.measuring import Kept, MeasuredModel
 from pipeline.report.reading import Curve, RunRecord, UnitScatter
-from pipeline.results.latency import device_text
 from pipeline.results.summary import Summary
 from pipeline.run_folder import DISTILL, RunFolder, kind_of
+from stark.forward.latency import device_text
 
 __all__ = [
     "Picture",

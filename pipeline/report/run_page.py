@@ -41,11 +41,11 @@ from pipeline.report.usable import UsableModels, usable_models, verdict_lines
 from pipeline.report.use_picture import use_picture
 from pipeline.report.wording import environment, ranked_by, score_text, shape_text
 from pipeline.results.comparison import DENSE, SPARSE
-from pipeline.results.latency import device_text, spread_text, threads_text
 from pipeline.results.summary import ClassScore, Summary
 from pipeline.results.tables import certainty, choice_text
 from pipeline.results.verdict import PRICE
 from pipeline.run_folder import RunFolder
+from stark.forward.latency import device_text, spread_text, threads_text
 from stark.problems.table import problem_of
 
 __all__ = ["chosen_of", "measured_of", "page_of_run"]

@@ -16,8 +16,8 @@ from pipeline.report.reading import RunRecord
 from pipeline.report.run_page import chosen_of, measured_of
 from pipeline.report.wording import environment, score_text, shape_text
 from pipeline.results.comparison import DENSE
-from pipeline.results.latency import spread_text
 from pipeline.results.summary import Summary
+from stark.forward.latency import spread_text
 
 __all__ = ["page_of_runs"]
 

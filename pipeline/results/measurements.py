@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 
-from pipeline.results.latency import Latency
 from pipeline.results.typed_json import WrongValueError, plain, typed
 from pipeline.run_folder import RunFolder
+from stark.forward.latency import Latency
 from stark.storage import WriteError, is_file, reading, write_json
 
 __all__ = [

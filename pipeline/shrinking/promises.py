@@ -18,8 +18,8 @@ from pipeline.deploy.classifier import answer_of
 from pipeline.deploy.export.export import megabytes_of, open_written, write_form
 from pipeline.deploy.export.formats import Format
 from pipeline.parsing.progress import Advance
-from pipeline.results.latency import measure_latency
 from stark.errors import StarkError
+from stark.forward.latency import measure_latency
 from stark.model_folders.model_folder import save_classifier
 from stark.pruning import prune_
 from stark.scores.random import Random

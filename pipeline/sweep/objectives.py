@@ -9,9 +9,9 @@ from pathlib import Path
 from pipeline.deploy.classifier import answer_of
 from pipeline.deploy.export.export import megabytes_of
 from pipeline.report.measuring import TOKENS
-from pipeline.results.latency import measure_latency
 from pipeline.results.summary import Summary
 from pipeline.run_folder import RunFolder
+from stark.forward.latency import measure_latency
 from stark.model_folders.input_checks import most_tokens
 from stark.model_folders.model_folder import load_classifier
 

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from stark.storage.caching import cache_folder
 from stark.storage.checksums import CHECKSUMS_FILE, file_digest, verify_checksums, write_checksums
 from stark.storage.files import (
     WriteError,
@@ -41,6 +42,7 @@ __all__ = [
     "ReadError",
     "TooMuchError",
     "WriteError",
+    "cache_folder",
     "check_output",
     "check_sizes",
     "compose_yaml",

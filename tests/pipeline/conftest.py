@@ -10,9 +10,9 @@ from pipeline.commands.run import read_settings
 from pipeline.execution.manifest import Manifest
 from pipeline.report import measuring, usable
 from pipeline.report.using import Uses
-from pipeline.results.latency import Latency
 from pipeline.results.measurements import Use
 from pipeline.stages import distil
+from stark.forward.latency import Latency
 from tests.pipeline.runs import options
 
 USE = Use("abc", p50=2.0, p95=3.0, p99=4.0, rows_per_second=100.0, cold_start=5.0, megabytes=6.0, cores=1)

@@ -19,9 +19,9 @@ from pipeline.report import measuring
 from pipeline.report.card import card_of
 from pipeline.report.reading import read_run
 from pipeline.report.run_page import page_of_run
-from pipeline.results.latency import Latency
 from pipeline.stages import distil, fit
 from stark.encoders.layers import kept_units
+from stark.forward.latency import Latency
 from stark.model_folders.model_folder import load_classifier
 from stark.storage import file_digest, folder_lock
 from tests.own import write_own

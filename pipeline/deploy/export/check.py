@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.execution.belongings import EXPORT_CHECK
-from pipeline.results.latency import Latency
 from stark.errors import StarkError
+from stark.forward.latency import Latency
 from stark.storage import write_json
 
 __all__ = ["Alone", "Check", "TeacherForm", "alone_text", "change_text", "read_check", "write_check"]

@@ -29,10 +29,10 @@ from pipeline.execution.belongings import is_export
 from pipeline.parsing.extras import need_extra
 from pipeline.parsing.plain_text import PlainConsole
 from pipeline.parsing.progress import step
-from pipeline.results.latency import Latency, measure_latency, spread_text, threads_text
 from pipeline.run_folder import RunFolder
 from stark.errors import StarkError, StarkFileExistsError
 from stark.forward.classifying import MODEL_INPUTS, Batch
+from stark.forward.latency import Latency, measure_latency, spread_text, threads_text
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, model_digest, save_classifier
 from stark.problems.problem import Problem
 from stark.problems.table import problem_of

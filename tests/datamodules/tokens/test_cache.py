@@ -2,17 +2,9 @@
 
 import torch
 
-from datamodules.tokens.cache import CacheFile, cache_folder
+from datamodules.tokens.cache import CacheFile
 
 COLUMNS = {"input_ids": torch.tensor([2, 7, 3, 2, 3]), "lengths": torch.tensor([3, 2]), "idx": torch.arange(2)}
-
-
-def test_cache_folder(monkeypatch, tmp_path):
-    monkeypatch.setenv("STARK_CACHE", str(tmp_path))
-    assert cache_folder(None) == tmp_path
-    assert cache_folder("here").name == "here"
-    monkeypatch.delenv("STARK_CACHE")
-    assert cache_folder(None).name == "stark-lightning"
 
 
 def test_rows_are_found_by_what_they_depend_on(tmp_path, caplog):

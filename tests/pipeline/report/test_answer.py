@@ -7,8 +7,8 @@ from pipeline.report.answer import answer, export_answer, score_explained
 from pipeline.report.difference import DevAnswers, Difference
 from pipeline.report.measuring import MeasuredModel
 from pipeline.report.reading import RunRecord
-from pipeline.results.latency import Latency
 from pipeline.results.statistics import Estimate
+from stark.forward.latency import Latency
 from tests.pipeline.runs import summary_of
 
 

@@ -13,7 +13,7 @@ from pipeline.parsing.yaml_text import load_yaml
 from pipeline.report import card as module
 from pipeline.report import measuring
 from pipeline.report.card import card_of, entry_of
-from pipeline.results.latency import Latency
+from stark.forward.latency import Latency
 from stark.model_folders.model_folder import load_classifier
 from tests.pipeline.runs import leave, read
 

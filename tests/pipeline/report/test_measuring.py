@@ -7,10 +7,10 @@ from sklearn.metrics import accuracy_score
 
 from pipeline.report import measuring
 from pipeline.report.measuring import SHAPES, _memory, kept_of, measure_models, told_shape
-from pipeline.results.latency import Latency
 from pipeline.results.measure import count_flops
 from pipeline.results.measurements import read_sessions, this_machine
 from stark.encoders.layers import kept_units
+from stark.forward.latency import Latency
 from stark.model_folders.model_folder import load_classifier
 from stark.storage import read_tensors
 from tests.pipeline.runs import read

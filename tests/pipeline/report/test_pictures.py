@@ -23,8 +23,8 @@ from pipeline.report.pictures import (
     unit_pictures,
 )
 from pipeline.report.reading import Curve, RunRecord, UnitScatter
-from pipeline.results.latency import Latency
 from pipeline.results.statistics import Estimate
+from stark.forward.latency import Latency
 from tests.pipeline.runs import model_of, summary_of
 
 

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipeline.results.latency import Latency
 from pipeline.results.measurements import (
     Costs,
     Machine,
@@ -18,6 +17,7 @@ from pipeline.results.measurements import (
     this_machine,
 )
 from pipeline.run_folder import RunFolder
+from stark.forward.latency import Latency
 from stark.storage import WriteError
 
 HERE = Machine("CPU of 8 cores", 2, {"torch": "2.9"})

@@ -2,10 +2,10 @@ import shutil
 
 import pytest
 
-from pipeline.results.latency import Latency
 from pipeline.results.summary import Summary
 from pipeline.sweep import objectives
 from pipeline.sweep.objectives import COSTS, OBJECTIVES, measure_student
+from stark.forward.latency import Latency
 from tests.pipeline.runs import model_of, summary_of
 
 

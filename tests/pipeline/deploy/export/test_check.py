@@ -11,7 +11,7 @@ from pipeline.deploy.export.check import (
     write_check,
 )
 from pipeline.execution.belongings import EXPORT_CHECK, is_export
-from pipeline.results.latency import Latency
+from stark.forward.latency import Latency
 from stark.storage import write_checksums
 
 LATENCY = {"1x32": Latency(1.0, 0.5, 2.0)}

@@ -26,9 +26,9 @@ from pipeline.deploy.export.export import export_model
 from pipeline.deploy.export.onnx import OPSET
 from pipeline.execution.manifest import Manifest
 from pipeline.report.run_page import _exported
-from pipeline.results.latency import Latency
 from stark.encoders.cutting import shrink_
 from stark.encoders.layer_dropping import drop_layers_
+from stark.forward.latency import Latency
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
 from stark.storage import DamagedError, is_intact_folder, write_checksums
 from tests.tiny import FAMILIES, random_masks, tiny_classifier

@@ -3,7 +3,7 @@ from functools import partial
 
 import torch
 
-from pipeline.results.latency import Latency, measure_latency, spread_text, threads_text
+from stark.forward.latency import Latency, fastest_calls, measure_latency, spread_text, threads_text
 
 
 def test_latency_is_measured_in_turns():
@@ -30,6 +30,21 @@ def test_an_answer_counts_when_it_has_come_to_the_cpu():
 
     late = torch.zeros(1).as_subclass(OnItsWay)
     assert measure_latency({"late": lambda batch: late}, 1, 2)["late"].low >= 20
+
+
+def test_waiting_does_not_count_on_a_cpu():
+    def waits(batch):
+        time.sleep(0.002)
+        return torch.zeros(1)
+
+    def works(batch):
+        end = time.thread_time() + 0.002
+        while time.thread_time() < end:
+            pass
+        return torch.zeros(1)
+
+    found = fastest_calls({"waits": waits, "works": works}, torch.device("cpu"), 1, 2)
+    assert found["waits"] < 1 < 2 <= found["works"]
 
 
 def test_how_it_is_written():
