@@ -11,8 +11,9 @@ from stark.storage.lazy import lazy_names
 
 if TYPE_CHECKING:
     from stark.budgets.budget import Budget, Units
-    from stark.budgets.cost import CostBudget, UnitCosts
+    from stark.budgets.cost import CostBudget, UnitCostBudget, UnitCosts
     from stark.budgets.flops import FLOPs
+    from stark.budgets.milliseconds import Milliseconds
     from stark.budgets.parameters import Parameters
     from stark.encoders.cutting import shrink_, shrink_to_
     from stark.encoders.families.table import family_of, register_family
@@ -96,6 +97,7 @@ __all__ = [
     "LogitMSE",
     "Loss",
     "Magnitude",
+    "Milliseconds",
     "MiniLM",
     "MiniLMv2",
     "Movement",
@@ -117,6 +119,7 @@ __all__ = [
     "SymmetricKL",
     "Taught",
     "Taylor",
+    "UnitCostBudget",
     "UnitCosts",
     "UnitLinear",
     "UnitMasks",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 from transformers import PreTrainedModel
 
@@ -14,19 +15,14 @@ from stark.encoders.layer_view import EncoderLayer
 from stark.encoders.layers import encoder_layers
 from stark.encoders.units import UnitMasks, UnitValues
 
-__all__ = ["CostBudget", "UnitCosts"]
+__all__ = ["CostBudget", "LayerCost", "UnitCostBudget", "UnitCosts"]
 
 
-class UnitCosts(NamedTuple):
-    """What the units of a layer cost, in any unit.
+class LayerCost(Protocol):
+    """What a layer costs with a number of heads and a number of neurons, in any unit; more never cost less."""
 
-    Args:
-        head: Cost of a head.
-        neuron: Cost of a neuron.
-    """
-
-    head: float
-    neuron: float
+    def __call__(self, heads: int, neurons: int, /) -> float:
+        """The cost."""
 
 
 class CostBudget(Budget):
@@ -38,14 +34,14 @@ class CostBudget(Budget):
     """
 
     @abstractmethod
-    def unit_costs(self, layer: EncoderLayer) -> UnitCosts:
-        """The cost of a head and of a neuron of a layer.
+    def layer_costs(self, model: PreTrainedModel) -> Sequence[LayerCost]:
+        """What each layer costs.
 
         Args:
-            layer: The layer.
+            model: The model.
 
         Returns:
-            The costs.
+            A function for each layer.
         """
 
     def masks(self, values: UnitValues, model: PreTrainedModel, sparsity: float) -> UnitMasks:
@@ -53,7 +49,7 @@ class CostBudget(Budget):
 
         Args:
             values: Values by which the units are ranked.
-            model: The model; only its sizes are read.
+            model: The model.
             sparsity: The fraction of the cost to remove, in [0, 1).
 
         Returns:
@@ -62,7 +58,7 @@ class CostBudget(Budget):
         Raises:
             StarkError: If the sparsity lies outside [0, 1).
         """
-        costs = [self.unit_costs(layer) for layer in encoder_layers(model)]
+        costs = self.layer_costs(model)
         allowed = (1 - check_sparsity(sparsity)) * _cost(_kept(values, 0, 1), costs)
         # Each step more removes at least as much, so that the first step that suffices is found by bisection.
         steps = max(sum(value.numel() for value in kind) for kind in values)
@@ -83,8 +79,54 @@ def _kept(values: UnitValues, step: int, steps: int) -> UnitMasks:
     return UnitMasks(*(masks_at_sparsity(kind, step / steps) for kind in values))
 
 
-def _cost(masks: UnitMasks, costs: list[UnitCosts]) -> float:
+def _cost(masks: UnitMasks, costs: Sequence[LayerCost]) -> float:
     return sum(
-        int(heads.sum()) * cost.head + int(neurons.sum()) * cost.neuron
+        cost(int(heads.sum()), int(neurons.sum()))
         for heads, neurons, cost in zip(masks.heads, masks.neurons, costs, strict=True)
     )
+
+
+class UnitCosts(NamedTuple):
+    """What the units of a layer cost, in any unit.
+
+    Args:
+        head: Cost of a head.
+        neuron: Cost of a neuron.
+
+    Examples:
+        >>> UnitCosts(head=64.0, neuron=1.0)(2, 100)
+        228.0
+    """
+
+    head: float
+    neuron: float
+
+    def __call__(self, heads: int, neurons: int) -> float:
+        """The cost of a layer with these numbers of heads and neurons."""
+        return heads * self.head + neurons * self.neuron
+
+
+class UnitCostBudget(CostBudget):
+    """A budget whose units of a layer all cost the same."""
+
+    @abstractmethod
+    def unit_costs(self, layer: EncoderLayer) -> UnitCosts:
+        """The cost of a head and of a neuron of a layer.
+
+        Args:
+            layer: The layer.
+
+        Returns:
+            The costs.
+        """
+
+    def layer_costs(self, model: PreTrainedModel) -> Sequence[LayerCost]:
+        """What each layer costs.
+
+        Args:
+            model: The model; only its sizes are read.
+
+        Returns:
+            A function for each layer.
+        """
+        return [self.unit_costs(layer) for layer in encoder_layers(model)]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from stark.budgets.cost import CostBudget, UnitCosts
+from stark.budgets.cost import UnitCostBudget, UnitCosts
 from stark.encoders.layer_view import EncoderLayer
 from stark.errors import StarkError
 
 __all__ = ["FLOPs"]
 
 
-class FLOPs(CostBudget):
+class FLOPs(UnitCostBudget):
     r"""Counts floating point operations of units: the sparsity is a fraction of those of the matrix products.
 
     With hidden size $d$, head size $s$ and $n$ tokens, each token costs $2 (4 d s + 2 n s)$ operations per head and

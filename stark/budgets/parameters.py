@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from stark.budgets.cost import CostBudget, UnitCosts
+from stark.budgets.cost import UnitCostBudget, UnitCosts
 from stark.encoders.layer_view import EncoderLayer
 
 __all__ = ["Parameters"]
 
 
-class Parameters(CostBudget):
+class Parameters(UnitCostBudget):
     """Counts parameters of units: the sparsity is a fraction of the weights and biases that belong to heads or neurons.
 
     Embeddings, LayerNorms and the biases after heads and neurons are not removed, and do not count.

@@ -9,7 +9,14 @@ from pipeline.parsing.objects import build
 from tests.docs.pages import BLOCK, DOCS
 
 PAGE = (DOCS / "scores.md").read_text(encoding="utf-8")
-INTERFACES = {stark.Score, stark.ActivationScore, stark.GradientScore, stark.Budget, stark.CostBudget}
+INTERFACES = {
+    stark.Score,
+    stark.ActivationScore,
+    stark.GradientScore,
+    stark.Budget,
+    stark.CostBudget,
+    stark.UnitCostBudget,
+}
 
 
 def offered(of):

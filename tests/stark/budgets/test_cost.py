@@ -2,14 +2,14 @@
 
 import pytest
 
-from stark.budgets.cost import CostBudget, UnitCosts
+from stark.budgets.cost import UnitCostBudget, UnitCosts
 from stark.budgets.parameters import Parameters
 from stark.errors import StarkError
 from stark.scores.random import Random
 from tests.tiny import tiny_classifier
 
 
-class Heads(CostBudget):
+class Heads(UnitCostBudget):
     """Only heads cost something."""
 
     def unit_costs(self, layer):
