@@ -13,9 +13,10 @@ from datamodules.sources.source import parse_label
 from datamodules.tasks.own import OwnTask
 from stark.errors import StarkError
 
-__all__ = ["joined_labels", "labels_of", "marks_of"]
+__all__ = ["MARKS", "joined_labels", "labels_of", "list_of", "marks_of"]
 
-_MARKS = {"1": 1, "1.0": 1, "true": 1, "0": 0, "0.0": 0, "false": 0}
+MARKS = {"1": 1, "1.0": 1, "true": 1, "0": 0, "0.0": 0, "false": 0}
+"""What a column of a single label may have, in lower case: whether a row has the label."""
 
 
 def labels_of(row: Record | BadRecord, column: str, separator: str | None) -> list[str] | None:
@@ -42,7 +43,7 @@ def labels_of(row: Record | BadRecord, column: str, separator: str | None) -> li
     value = cell_of(row, column)
     if value is None or (isinstance(value, str) and is_empty(value)):
         return None
-    items = value if isinstance(value, list) else _listed(spelled(value))
+    items = value if isinstance(value, list) else list_of(spelled(value))
     if items is None and separator is not None:
         items = [part.strip() for part in spelled(value).split(separator)]
     wrong = ""
@@ -80,9 +81,9 @@ def marks_of(row: Record | BadRecord, task: OwnTask, ids: Mapping[str, int], *, 
         if may_be_empty and all(is_empty(cell) for cell in cells.values()):
             return None
         for column, cell in cells.items():
-            if (cell or "").strip().lower() not in _MARKS:
+            if (cell or "").strip().lower() not in MARKS:
                 raise StarkError(f"line {row.line}: {column} is {cell!r}, not 1 or 0")
-        return [_MARKS[(cells[code] or "").strip().lower()] for code in ids]
+        return [MARKS[(cells[code] or "").strip().lower()] for code in ids]
     labels = labels_of(row, task.label, task.separator)
     if labels is None:
         if may_be_empty:
@@ -109,8 +110,16 @@ def joined_labels(labels: Sequence[str], separator: str | None) -> str:
     return separator.join(labels) if separator is not None and labels else json.dumps(list(labels), ensure_ascii=False)
 
 
-def _listed(text: str) -> list[object] | None:
-    """Return the list that a text spells in JSON, or in Python as pandas writes it; None if it spells none."""
+def list_of(text: str) -> list[object] | None:
+    """Return the list that a text spells in JSON, or in Python as pandas writes it; None if it spells none.
+
+    Args:
+        text: The text of a cell.
+
+    Examples:
+        >>> list_of('["a", 1]'), list_of("['a']"), list_of("a, b")
+        (['a', 1], ['a'], None)
+    """
     if not text.lstrip().startswith("["):
         return None
     for parse in (json.loads, ast.literal_eval):

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
 from datamodules.sources.cells import in_file, is_empty
 from datamodules.sources.found_labels import looks_like_a_score
 from datamodules.sources.records import BadRecord, open_records, spelled
+from datamodules.sources.several_labels import MARKS, joined_labels, list_of
 from datamodules.tasks.record_format import record_format
 from stark.errors import StarkError, StarkFileNotFoundError
 
-__all__ = ["Columns", "find_columns"]
+__all__ = ["Columns", "KnownLabels", "find_columns"]
 
 _TEXTS = ("text", "sentence")
 _LABELS = ("label", "labels", "class", "category", "target")
@@ -30,15 +31,32 @@ class Columns:
 
     Args:
         texts: One or two columns of texts.
-        label: Column of the label; None if there is none.
+        label: Column of the label, or a column of 1 and 0 for each label; None if there is none.
         labels: Name of each value of that column, in the order of a model's labels; empty if no model is given.
-        several: Whether the label is a list, so that a row may have several.
+        several: Whether a row may have several labels, because the label is a list or has several columns.
+        separator: What separates the labels of a row, if they are not a list.
     """
 
     texts: tuple[str, ...]
-    label: str | None
+    label: str | tuple[str, ...] | None
     labels: Mapping[str, str]
     several: bool = False
+    separator: str | None = None
+
+
+@dataclass(frozen=True)
+class KnownLabels:
+    """The labels of a model.
+
+    Args:
+        names: Their names, in their order; a single one means scores.
+        several: Whether a row may have several.
+        separator: What separates those of a row in the rows that the model was trained on, if they are no list.
+    """
+
+    names: tuple[str, ...]
+    several: bool = False
+    separator: str | None = None
 
 
 @dataclass
@@ -48,12 +66,35 @@ class _Column:
     Args:
         counts: Number of rows of each value that is not empty.
         characters: Number of characters of all values.
-        has_lists: Whether a value is a list.
+        items: What is in the lists, if all values are lists.
+        has_lists: Whether all values that are not empty are lists.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     characters: int = 0
-    has_lists: bool = False
+    items: set[str] = field(default_factory=set)
+    has_lists: bool = True
+
+    def add(self, value: object) -> None:
+        """Count a value."""
+        if value is None or is_empty(text := spelled(value)):
+            return
+        self.counts[text] += 1
+        self.characters += len(text)
+        if self.has_lists:
+            items = value if isinstance(value, list) else list_of(text)
+            self.has_lists = items is not None
+            self.items |= set(map(spelled, items or ()))
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it has lists, and nothing else."""
+        return self.has_lists and bool(self.counts)
+
+    @property
+    def is_mark(self) -> bool:
+        """Whether all values are 1 and 0, or true and false."""
+        return bool(self.counts) and {value.strip().lower() for value in self.counts} <= set(MARKS)
 
     @property
     def length(self) -> float:
@@ -66,14 +107,15 @@ def find_columns(
     texts: Sequence[str] = (),
     label: str | None = None,
     *,
-    label_names: Sequence[str] | None = None,
+    known: KnownLabels | None = None,
     trained: Sequence[str] | None = None,
 ) -> Columns:
     """Find the columns of the texts and of the label in the first rows of a file.
 
     For a model, the label's is the column whose values are all labels of the model: their names, their numbers, or
-    LABEL_0 and so on; there may be none. Otherwise it is the one called label, labels, class, category or target, or
-    else the only one with lists, or else the only one with few different values.
+    LABEL_0 and so on; there may be none. Where a row may have several, it is the column with lists of these, or there
+    is a column of 1 and 0 with the name of each. Without a model it is the one called label, labels, class, category
+    or target, or else the only one with lists, or else the only one with few different values.
 
     The texts' are those that the model was trained on, or else the one called text or sentence, or else the only other
     column, or else the one whose values are twice as long as those of any other.
@@ -82,7 +124,7 @@ def find_columns(
         path: A file of rows, in one of the formats of own data.
         texts: Columns that the user names; empty to find them.
         label: Column of the label that the user names; None to find it.
-        label_names: The labels of a model, in their order, of which a single one means scores; None without a model.
+        known: The labels of a model; None without a model.
         trained: Columns of the texts that the model was trained on, if that is known.
 
     Returns:
@@ -97,13 +139,16 @@ def find_columns(
         if column not in columns:
             raise StarkError(f"{path} has no column {column!r}, only {', '.join(columns)}")
     taken = set(texts) or set(trained or ())
-    if label_names is None:
-        label, labels = label or _unknown_label(path, columns, taken), dict[str, str]()
+    if known is None:
+        label = label or _unknown_label(path, columns, taken)
+        found = Columns((), label, {}, columns[label].is_list)
+    elif known.several and label is None and all(name in columns and columns[name].is_mark for name in known.names):
+        found = Columns((), known.names, {name: name for name in known.names}, several=True)
     else:
-        label, labels = _known_label(path, columns, label_names, label, taken)
-    others = {column: known for column, known in columns.items() if column != label}
-    several = label is not None and columns[label].has_lists
-    return Columns(tuple(texts) or _texts(path, others, trained), label, labels, several)
+        found = _known_label(path, columns, known, label, taken)
+    used = (found.label,) if isinstance(found.label, str) else found.label or ()
+    others = {column: one for column, one in columns.items() if column not in used}
+    return replace(found, texts=tuple(texts) or _texts(path, others, trained))
 
 
 def _columns(path: Path) -> dict[str, _Column]:
@@ -115,34 +160,45 @@ def _columns(path: Path) -> dict[str, _Column]:
             if isinstance(row, BadRecord):
                 raise StarkError(f"line {row.line}: {row.reason}")
             for column, value in zip(row.columns, row.cells, strict=True):
-                known = found.setdefault(column, _Column())
-                known.has_lists |= isinstance(value, list)
-                if value is not None and not is_empty(text := spelled(value)):
-                    known.counts[text] += 1
-                    known.characters += len(text)
+                found.setdefault(column, _Column()).add(value)
     if not found:
         raise StarkError(f"{path}: no rows in it")
     return found
 
 
 def _known_label(
-    path: Path, columns: Mapping[str, _Column], label_names: Sequence[str], label: str | None, texts: set[str]
-) -> tuple[str | None, dict[str, str]]:
-    """The column with the labels of a model, and how it writes them."""
-    if len(label_names) == 1:  # any column of numbers could be the score, so that only its name tells
+    path: Path, columns: Mapping[str, _Column], known: KnownLabels, label: str | None, texts: set[str]
+) -> Columns:
+    """The column with the labels of a model, and how it writes them; the texts are empty."""
+    if len(known.names) == 1 and not known.several:  # any column of numbers could be the score: only its name tells
         chosen = label or next((name for name in _LABELS if name in columns), None)
-        return chosen, {label_names[0]: label_names[0]} if chosen else {}
+        return Columns((), chosen, {known.names[0]: known.names[0]} if chosen else {})
     candidates = [label] if label else [column for column in columns if column not in texts]
-    found = {name: codes for name in candidates if (codes := _codes(columns[name].counts, label_names)) is not None}
+    values = {name: _values(columns[name], known) for name in candidates}
+    found = {name: codes for name, own in values.items() if (codes := _codes(own, known.names)) is not None}
     if label and not found:
-        unknown = sorted(set(columns[label].counts) - set(label_names))[:3]
+        unknown = sorted((values[label] or set(columns[label].counts)) - set(known.names))[:3]
         raise StarkError(
             f"{path}: the column {label!r} has values that are no labels of the model, such as "
-            f"{', '.join(map(repr, unknown))}: they are {', '.join(label_names)}, or their numbers from 0"
+            f"{', '.join(map(repr, unknown))}: they are {', '.join(known.names)}, or their numbers from 0"
         )
     if len(found) > 1:
         raise _unclear(path, found)
-    return next(iter(found.items()), (None, {}))
+    for name, codes in found.items():
+        return Columns((), name, codes, known.several, None if columns[name].is_list else known.separator)
+    return Columns((), None, {})
+
+
+def _values(column: _Column, known: KnownLabels) -> set[str]:
+    """The values of a column that may be labels."""
+    if not known.several:
+        return set(column.counts)
+    if column.is_list:
+        return column.items
+    if known.separator is None:
+        return set()
+    none = joined_labels((), known.separator)
+    return {part.strip() for text in column.counts if text != none for part in text.split(known.separator)}
 
 
 def _codes(values: Iterable[str], label_names: Sequence[str]) -> dict[str, str] | None:
@@ -164,7 +220,7 @@ def _unknown_label(path: Path, columns: Mapping[str, _Column], texts: set[str]) 
     for name in _LABELS:
         if name in columns:
             return name
-    lists = [name for name, column in columns.items() if column.has_lists]
+    lists = [name for name, column in columns.items() if column.is_list]
     if len(lists) == 1:
         return lists[0]
     found = [

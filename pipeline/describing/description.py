@@ -13,7 +13,7 @@ from pipeline.parsing.plain_text import printable
 from stark.errors import StarkFileExistsError
 from stark.storage import write_text
 
-__all__ = ["described", "is_rows_file", "rows_folder", "write_description"]
+__all__ = ["described", "is_rows_file", "label_text", "rows_folder", "write_description"]
 
 # Fraction of a file of rows that is only reported on.
 _HELD_OUT = 0.1
@@ -59,10 +59,20 @@ def described(rows: Path, folder: Path, texts: Sequence[str] = (), label: str | 
     found = find_columns(rows, texts, label)
     path = write_description(rows, found, folder, _HELD_OUT)
     print(
-        printable(f"{rows}: text: {', '.join(found.texts)}, label: {found.label}; described in {path}"),
+        printable(f"{rows}: text: {', '.join(found.texts)}, label: {label_text(found)}; described in {path}"),
         file=sys.stderr,
     )
     return str(path)
+
+
+def label_text(columns: Columns) -> str:
+    """The columns of the label, as text.
+
+    Examples:
+        >>> label_text(Columns(("text",), ("joy", "love"), {}, several=True))
+        'joy, love'
+    """
+    return columns.label if isinstance(columns.label, str) else ", ".join(columns.label or ())
 
 
 def write_description(rows: Path, columns: Columns, folder: Path, held_out: float) -> Path:
@@ -87,9 +97,10 @@ def write_description(rows: Path, columns: Columns, folder: Path, held_out: floa
         "train": str(rows.absolute()),
         "split": {"dev": held_out},
         **dict(zip(("text", "text_pair"), columns.texts, strict=False)),
-        "label": columns.label,
+        "label": list(columns.label) if isinstance(columns.label, tuple) else columns.label,
         **({"labels": dict(columns.labels)} if columns.labels else {}),
         **({"kind": MultiLabel.kind} if columns.several else {}),
+        **({} if columns.separator is None else {"label_separator": columns.separator}),
     }
     path, text = folder / f"{rows.name.split('.')[0]}.yaml", yaml.safe_dump(values, sort_keys=False)
     if path.exists() and path.read_text(encoding="utf-8") != text:

@@ -11,12 +11,14 @@ from jsonargparse import Namespace
 
 from pipeline.deploy.model_data import config_of, texts_of
 from pipeline.deploy.rows import predict_file
-from pipeline.describing.columns import Columns, find_columns
-from pipeline.describing.description import write_description
+from pipeline.describing.columns import Columns, KnownLabels, find_columns
+from pipeline.describing.description import label_text, write_description
 from pipeline.parsing.plain_text import printable
 from stark.errors import StarkError
 from stark.model_folders.model_folder import labels_of
+from stark.model_folders.model_inputs import ModelInputs
 from stark.problems.classification import Classification
+from stark.problems.multi_label import MultiLabel
 from stark.problems.regression import Regression
 from stark.problems.table import problem_of
 
@@ -59,26 +61,27 @@ def write_task(model: Path, rows: Path, folder: Path, texts: Sequence[str] = (),
         StarkError: If the model's labels are of another kind, or the columns are not found.
     """
     config = config_of(model)
-    if type(problem := problem_of(config)) not in (Classification, Regression):
+    if type(problem := problem_of(config)) not in (Classification, MultiLabel, Regression):
         raise StarkError(
             f"{model} has labels of kind {problem.kind}: describe the rows in a YAML, and give it as --data"
         )
-    found, has_labels = find_columns(rows, texts, label, label_names=labels_of(config), trained=texts_of(model)), True
+    inputs = ModelInputs.read(config)
+    separator = None if inputs is None else inputs.separator
+    known = KnownLabels(tuple(labels_of(config)), problem.several, separator)
+    found, has_labels = find_columns(rows, texts, label, known=known, trained=texts_of(model)), True
     named = ", ".join(found.texts)
     if found.label is None:
         told = f"{rows}: no column has the model's labels, so that its own predictions take their place; text: {named}"
         has_labels = False
-        found, rows = _predicted(model, rows, folder, found, problem.label_names)
+        found, rows = _predicted(model, rows, folder, found, known)
     else:
-        told = f"{rows}: text: {named}, label: {found.label}"
+        told = f"{rows}: text: {named}, label: {label_text(found)}"
     print(printable(told), file=sys.stderr)
     path = write_description(rows, found, folder, _HELD_OUT)
     return RowsTask(path, has_labels)
 
 
-def _predicted(
-    model: Path, rows: Path, folder: Path, columns: Columns, label_names: Sequence[str]
-) -> tuple[Columns, Path]:
+def _predicted(model: Path, rows: Path, folder: Path, columns: Columns, known: KnownLabels) -> tuple[Columns, Path]:
     """Write the rows with the model's predictions."""
     ending = rows.name.removesuffix(".gz").rpartition(".")[2].replace("parquet", "jsonl")
     target = folder / f"{rows.name.split('.')[0]}.{ending}"
@@ -100,4 +103,6 @@ def _predicted(
             max_length=None,
         )
     )
-    return Columns(columns.texts, _PREDICTED, {name: name for name in label_names}), target
+    return Columns(
+        columns.texts, _PREDICTED, {name: name for name in known.names}, known.several, known.separator
+    ), target

@@ -2,16 +2,17 @@
 
 import pytest
 
-from pipeline.describing.columns import Columns, find_columns
+from pipeline.describing.columns import Columns, KnownLabels, find_columns
 from stark.errors import StarkError
 
 NAMES = ("bad", "good")
 
 
 def find(tmp_path, content, *, names=NAMES, trained=None, texts=(), label=None, ending="csv"):
+    known = KnownLabels(names) if isinstance(names, tuple) else names
     path = tmp_path / f"rows.{ending}"
     path.write_text(content)
-    return find_columns(path, texts, label, label_names=names, trained=trained)
+    return find_columns(path, texts, label, known=known, trained=trained)
 
 
 @pytest.mark.parametrize(
@@ -94,3 +95,25 @@ def test_lists_are_several_labels_a_row(tmp_path):
     )
     found = find(tmp_path, rows, names=None, ending="jsonl")
     assert found == Columns(("body",), "emotions", {}, several=True)
+    table = 'body,year,emotions\n"a longer text",1,"[""joy"", ""love""]"\n"b",2,[]\n'
+    assert find(tmp_path, table, names=None) == Columns(("body",), "emotions", {}, several=True)
+    mixed = table.replace("[]", "joy")
+    assert find(tmp_path, mixed, names=None, label="emotions") == Columns(("body",), "emotions", {})
+
+
+def test_the_several_labels_of_a_model(tmp_path):
+    model, same = KnownLabels(("joy", "love"), several=True), {name: name for name in ("joy", "love")}
+    table = 'body,tags,emotions\n"a longer text","[""x""]","[""joy"", ""love""]"\n"b",[],[]\n'
+    assert find(tmp_path, table, names=model) == Columns(("body",), "emotions", same, several=True)
+    coded = find(tmp_path, table.replace("joy", "0").replace("love", "1"), names=model)
+    assert coded.labels == {"0": "joy", "1": "love"}
+    marks = "love,body,joy\n1,a longer text,0\n,another,true\n"
+    assert find(tmp_path, marks, names=model) == Columns(("body",), ("joy", "love"), same, several=True)
+    none = find(tmp_path, "body,love\na longer text,1\n", names=model)
+    assert (none.label, none.several) == (None, False)
+    with pytest.raises(StarkError, match="the column 'tags' has values that are no labels of the model, such as 'x': "):
+        find(tmp_path, table, names=model, label="tags")
+    joined = "body,emotions\na longer text,joy | love\nb,[]\nc,love\n"
+    assert find(tmp_path, joined, names=model, texts=("body",)).label is None
+    separated = find(tmp_path, joined, names=KnownLabels(("joy", "love"), several=True, separator="|"))
+    assert separated == Columns(("body",), "emotions", same, several=True, separator="|")
