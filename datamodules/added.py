@@ -192,4 +192,4 @@ def add_unlabelled(
     added = unlabelled.select(kept.nonzero().flatten())
     labels = task.problem.unlabelled_rows(len(added)).to(train.fields["labels"].dtype)
     fields = {"idx": added.fields["idx"] + first, "labels": labels}
-    return train.joined(TokenColumns(added.tokens, added.starts, added.lengths, fields))
+    return train.joined(TokenColumns(added.tokens, added.starts, added.lengths, fields, added.lost))

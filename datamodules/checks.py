@@ -15,22 +15,19 @@ from stark.telling import warn_once
 __all__ = ["doubts_of", "same_rows", "warn_of_doubts"]
 
 _MOST_NAMES = 5
-# The share of rows that is reported if it is cut.
-_LONG = 0.01
 
 
-def doubts_of(parts: Mapping[str, TokenColumns], problem: Problem, max_length: int) -> list[str]:
-    """Return a sentence for each problem with the labels and the lengths of parts.
+def doubts_of(parts: Mapping[str, TokenColumns], problem: Problem) -> list[str]:
+    """Return a sentence for each problem with the labels of parts.
 
     Args:
         parts: Rows by the name of their part.
         problem: The kind of label.
-        max_length: Number of tokens at which rows are cut.
 
     Examples:
         >>> from stark.problems.table import problem_for
         >>> rows = TokenColumns({}, torch.zeros(3), torch.ones(3), {"labels": torch.tensor([0, 1, 1])})
-        >>> doubts_of({"dev": rows}, problem_for(["a", "b", "c"]), 128)
+        >>> doubts_of({"dev": rows}, problem_for(["a", "b", "c"]))
         ["dev has no row of 'c'"]
     """
     doubts = []
@@ -42,12 +39,6 @@ def doubts_of(parts: Mapping[str, TokenColumns], problem: Problem, max_length: i
             doubts.append(f"{name} has only rows of {only}, so that nothing can be learned or measured on it")
         elif problem.has_classes and (missing := (~problem.memberships(known).any(0)).nonzero().flatten().tolist()):
             doubts.append(f"{name} has no row of {_listed(problem, missing)}")
-        long = int((rows.lengths >= max_length).sum())
-        if long >= _LONG * len(rows.lengths):
-            doubts.append(
-                f"{name} has {long:,} of {len(rows.lengths):,} rows of {max_length} tokens or more, which are cut "
-                "there: raise data.max_length if the encoder has more positions"
-            )
     return doubts
 
 
@@ -75,20 +66,17 @@ def same_rows(first: TokenColumns, second: TokenColumns) -> bool:
     return sorted(first.token_keys()) == sorted(second.token_keys())
 
 
-def warn_of_doubts(
-    task: Task, parts: Mapping[str, TokenColumns], splits: Mapping[str, TokenColumns], max_length: int
-) -> None:
+def warn_of_doubts(task: Task, parts: Mapping[str, TokenColumns], splits: Mapping[str, TokenColumns]) -> None:
     """Log a warning for each reason to doubt a score on these rows, once per process.
 
     Args:
         task: The rows' task.
         parts: Parts of train by their names.
         splits: The splits that have been read; dev is checked if it is one of them.
-        max_length: Number of tokens at which rows are cut.
     """
     dev = splits.get("dev")
     parts = {name: rows for name, rows in parts.items() if rows is not dev} | ({} if dev is None else {"dev": dev})
-    doubts = doubts_of(parts, task.problem, max_length)
+    doubts = doubts_of(parts, task.problem)
     if dev is not None and "train" in splits and same_rows(splits["train"], dev):
         doubts.append("dev has the same texts as train, so that a score on it does not hold for other rows")
     for doubt in doubts:

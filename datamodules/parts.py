@@ -92,7 +92,7 @@ def limit_labels(rows: TokenColumns, task: Task, cuts: Cuts) -> TokenColumns:
         return rows.select(chosen)
     known = task.problem.unlabelled_rows(len(labels)).to(labels.dtype)
     known[chosen] = labels[chosen]
-    return TokenColumns(rows.tokens, rows.starts, rows.lengths, {**rows.fields, "labels": known})
+    return TokenColumns(rows.tokens, rows.starts, rows.lengths, {**rows.fields, "labels": known}, rows.lost)
 
 
 def _choose(labels: Tensor, size: int, purpose: str, task: Task, cuts: Cuts) -> Tensor:

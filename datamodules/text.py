@@ -30,6 +30,7 @@ from datamodules.settings import DataSettings
 from datamodules.sources.source import Rows
 from datamodules.tokenised import TokenisedSplits
 from datamodules.tokens.columns import TokenColumns
+from datamodules.tokens.truncation import Truncation
 from stark.errors import StarkError
 
 __all__ = ["TextDataModule"]
@@ -116,7 +117,7 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
         world_size, rank = self._processes()
         if rank == 0:
             parts = {"train": rows, "the selection part": self._rows("selection")}
-            warn_of_doubts(self.task, parts, self._splits.read, self.max_length)
+            warn_of_doubts(self.task, parts, self._splits.read)
         form = self._form(rows)
         if self.batches_per_epoch is not None:
             form = partial(batches_of_passes, form, self.batches_per_epoch)
@@ -131,7 +132,7 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
         """Return this process's batches of GLUE's dev split."""
         rows = self._splits.rows("dev")
         if self._processes()[1] == 0:
-            warn_of_doubts(self.task, {}, self._splits.read, self.max_length)
+            warn_of_doubts(self.task, {}, self._splits.read)
         return self._evaluation_loader(rows, "test")
 
     def predict_dataloader(self) -> LazyDataLoader:
@@ -199,6 +200,17 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
             StarkError: A file is wrong, or a row has no answer.
         """
         return answers_for(self._rows("train"), files, self, self._splits)
+
+    def truncation(self, split: str) -> Truncation:
+        """Return how many rows of a split are cut to ``max_length`` tokens.
+
+        Args:
+            split: "train", "dev" or "test".
+
+        Raises:
+            StarkFileNotFoundError: There is no such split.
+        """
+        return Truncation.of(self._splits.rows(split))
 
     def labelled_texts(self, part: Literal["train", "selection", "dev"]) -> Rows:
         """Return the texts and labels of a part's rows, without those that have no label, in the file's order.

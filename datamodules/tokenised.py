@@ -12,7 +12,9 @@ from datamodules.sources.source import Rows, Source
 from datamodules.sources.unlabelled import UnlabelledSource
 from datamodules.tokens.columns import TokenColumns
 from datamodules.tokens.tokenization import load_tokenizer, tokenize_split, tokenizer_digest
+from datamodules.tokens.truncation import Truncation
 from stark.errors import StarkError
+from stark.telling import warn_once
 
 __all__ = ["TokenisedSplits"]
 
@@ -69,7 +71,7 @@ class TokenisedSplits:
         return self._digests[split]
 
     def rows(self, split: str) -> TokenColumns:
-        """Return a split, from the cache of tokenised splits if it is there.
+        """Return a split, from the cache of tokenised splits if it is there, and tell once how many rows are cut.
 
         Args:
             split: Name of the split.
@@ -95,6 +97,11 @@ class TokenisedSplits:
                     "rows; give the same command again to use the rows as they are now"
                 )
             self.read[split], self._digests[split] = rows, content
+            if (found := Truncation.of(rows)).cut:
+                warn_once(
+                    f"task {settings.task.name!r}, {split}: {found.told(settings.max_length)}: train with a larger "
+                    "--data.max_length, up to the encoder's positions, or classify with predict-file --windows"
+                )
         return self.read[split]
 
     def texts(self, split: str) -> Rows:

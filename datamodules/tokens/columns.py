@@ -14,6 +14,7 @@ __all__ = ["TokenColumns"]
 
 _TOKENS = ("input_ids", "token_type_ids")
 _FIELDS = ("idx", "labels")
+_LOST = "lost"
 
 
 class TokenColumns(Dataset[dict[str, Any]]):
@@ -27,6 +28,7 @@ class TokenColumns(Dataset[dict[str, Any]]):
         starts: Start position of each row.
         lengths: Number of tokens of each row.
         fields: ``idx``, one number per row, and optionally ``labels``, which are one number per row or several.
+        lost: Number of tokens of each row that were cut off because it is too long.
 
     Examples:
         >>> flat = {"input_ids": [2, 7, 3, 2, 3], "lengths": [3, 2], "idx": [0, 1]}
@@ -36,13 +38,19 @@ class TokenColumns(Dataset[dict[str, Any]]):
     """
 
     def __init__(
-        self, tokens: Mapping[str, Tensor], starts: Tensor, lengths: Tensor, fields: Mapping[str, Tensor]
+        self,
+        tokens: Mapping[str, Tensor],
+        starts: Tensor,
+        lengths: Tensor,
+        fields: Mapping[str, Tensor],
+        lost: Tensor | None = None,
     ) -> None:
-        """Store the columns."""
+        """Store the columns; without ``lost`` no row lost a token."""
         self.tokens = dict(tokens)
         self.starts = starts
         self.lengths = lengths
         self.fields = dict(fields)
+        self.lost = torch.zeros(len(lengths), dtype=torch.int64) if lost is None else lost
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "TokenColumns":
@@ -50,12 +58,12 @@ class TokenColumns(Dataset[dict[str, Any]]):
 
         Args:
             tensors: ``input_ids`` and optionally ``token_type_ids`` of all rows, concatenated; ``lengths``, ``idx`` and
-                optionally ``labels``.
+                optionally ``labels`` and ``lost``.
 
         Raises:
             StarkError: The columns are not these, or their sizes do not match.
         """
-        if not {"input_ids", "lengths", "idx"} <= tensors.keys() <= {*_TOKENS, *_FIELDS, "lengths"}:
+        if not {"input_ids", "lengths", "idx"} <= tensors.keys() <= {*_TOKENS, *_FIELDS, "lengths", _LOST}:
             raise StarkError(f"columns of tokenised rows were expected, not {', '.join(sorted(tensors)) or 'none'}")
         lengths = tensors["lengths"].long()
         tokens = {name: tensors[name] for name in _TOKENS if name in tensors}
@@ -63,10 +71,11 @@ class TokenColumns(Dataset[dict[str, Any]]):
         for name, column in tokens.items():
             if len(column) != lengths.sum():
                 raise StarkError(f"{name} has {len(column)} tokens, but the rows have {int(lengths.sum())}")
-        for name, column in fields.items():
+        lost = tensors[_LOST].long() if _LOST in tensors else None
+        for name, column in {**fields, **({} if lost is None else {_LOST: lost})}.items():
             if len(column) != len(lengths):
                 raise StarkError(f"{name} has {len(column)} rows, but lengths has {len(lengths)}")
-        return cls(tokens, lengths.cumsum(0) - lengths, lengths, fields)
+        return cls(tokens, lengths.cumsum(0) - lengths, lengths, fields, lost)
 
     def select(self, rows: Iterable[int] | Tensor) -> "TokenColumns":
         """Return some of the rows without copying their tokens.
@@ -76,7 +85,7 @@ class TokenColumns(Dataset[dict[str, Any]]):
         """
         chosen = rows if isinstance(rows, Tensor) else torch.tensor(list(rows), dtype=torch.int64)
         fields = {name: column[chosen] for name, column in self.fields.items()}
-        return TokenColumns(self.tokens, self.starts[chosen], self.lengths[chosen], fields)
+        return TokenColumns(self.tokens, self.starts[chosen], self.lengths[chosen], fields, self.lost[chosen])
 
     def joined(self, other: "TokenColumns") -> "TokenColumns":
         """Return these rows and those of another split, in new memory.
@@ -93,7 +102,8 @@ class TokenColumns(Dataset[dict[str, Any]]):
         tokens = {name: torch.cat([column, other.tokens[name]]) for name, column in self.tokens.items()}
         starts = torch.cat([self.starts, other.starts + len(self.tokens["input_ids"])])
         fields = {name: torch.cat([column, other.fields[name]]) for name, column in self.fields.items()}
-        return TokenColumns(tokens, starts, torch.cat([self.lengths, other.lengths]), fields)
+        lengths, lost = (torch.cat(pair) for pair in ((self.lengths, other.lengths), (self.lost, other.lost)))
+        return TokenColumns(tokens, starts, lengths, fields, lost)
 
     def digest(self) -> str:
         """Return a hash of the rows' tokens, wherever they lie in memory."""

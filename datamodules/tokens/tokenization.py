@@ -33,9 +33,11 @@ __all__ = [
 ]
 
 # Part of every cache key: increase it whenever the same input would give other columns.
-FORMAT = 3
+FORMAT = 4
 # Number of rows that are Python lists at a time: it limits the memory even for 400,000 rows.
 CHUNK = 10_000
+# More tokens than any row has.
+_UNLIMITED = 2**31 - 1
 # The smallest types that hold the columns of tokens.
 _DTYPES = {"input_ids": np.int32, "token_type_ids": np.int8}
 
@@ -260,15 +262,11 @@ def tokenize_rows(
     parts: dict[str, list[Any]] = {}
     for start in range(0, len(rows.text_a), CHUNK):
         chunk = slice(start, start + CHUNK)
-        encoded = encode(
-            tokenizer,
-            rows.text_a[chunk],
-            rows.text_b[chunk] if rows.text_b is not None else None,
-            max_length=max_length,
-            segment_ids=segment_ids,
-        )
+        text_a, text_b = rows.text_a[chunk], None if rows.text_b is None else rows.text_b[chunk]
+        encoded = encode(tokenizer, text_a, text_b, max_length=max_length, segment_ids=segment_ids)
         lengths = np.array([len(ids) for ids in encoded["input_ids"]], np.int32)
         parts.setdefault("lengths", []).append(lengths)
+        parts.setdefault("lost", []).append(_lost(tokenizer, text_a, text_b, lengths, max_length, segment_ids))
         for name, lists in encoded.items():
             flat = np.fromiter(chain.from_iterable(lists), _DTYPES[name], int(lengths.sum()))
             parts.setdefault(name, []).append(flat)
@@ -278,3 +276,27 @@ def tokenize_rows(
         # the type that the losses need, independent of the default dtype
         columns["labels"] = torch.tensor(rows.labels, dtype=label_dtype)
     return columns
+
+
+def _lost(
+    tokenizer: PreTrainedTokenizerFast,
+    text_a: Sequence[str],
+    text_b: Sequence[str] | None,
+    lengths: np.ndarray,
+    max_length: int,
+    segment_ids: SegmentIds,
+) -> np.ndarray:
+    """Return the number of tokens that each row lost; rows of full length are tokenised again, without a limit."""
+    lost = np.zeros(len(lengths), np.int32)
+    full = np.flatnonzero(lengths >= max_length)
+    # The released code takes a pair without a second text for a single text.
+    texts = [
+        text_a[row]
+        if text_b is None or (segment_ids == "stark" and not text_b[row].strip())
+        else (text_a[row], text_b[row])
+        for row in full.tolist()
+    ]
+    if texts:
+        whole = _encodings(tokenizer, texts, max_length=_UNLIMITED)
+        lost[full] = np.array([len(encoding) for encoding in whole]) - lengths[full]
+    return lost

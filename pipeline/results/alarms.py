@@ -9,15 +9,18 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from datamodules.tokens.truncation import Truncation
 from pipeline.results.statistics import Cell, Metric, standard_error
 from pipeline.results.summary import Model
 from stark.problems.problem import Problem
 
-__all__ = ["Answers", "run_alarms", "teacher_alarms"]
+__all__ = ["Answers", "run_alarms", "teacher_alarms", "truncation_alarms"]
 
 # Smaller differences of scores are noise.
 _FAR_ABOVE, _PERMUTED, _TOO_SMALL = 0.02, 0.1, 0.01
 _ROWS_OF_A_CLASS = 5
+# A larger fraction of rows that lose tokens may cost more points than a sparsity does.
+_MOST_CUT = 0.05
 # A logit whose label is as good as certain.
 _CERTAIN = 100.0
 _MOST_NAMES = 5
@@ -74,6 +77,28 @@ def teacher_alarms(predictions: Tensor, labels: Tensor, problem: Problem, metric
             f"{100 * constant:.1f}: it has learned nothing to distil; {todo}"
         )
     return found
+
+
+def truncation_alarms(dev: Truncation, max_length: int) -> list[str]:
+    """Check whether many rows lose a part of their text.
+
+    Args:
+        dev: What the rows of dev lost.
+        max_length: Number of tokens at which they were cut.
+
+    Returns:
+        A warning if more than 5 % of the rows are cut.
+
+    Examples:
+        >>> truncation_alarms(Truncation(5, 100, 10, 1000), 128)
+        []
+    """
+    if dev.cut <= _MOST_CUT * dev.rows:
+        return []
+    return [
+        f"of dev, {dev.told(max_length)}: raise data.max_length, up to the encoder's positions, or classify long texts "
+        "with predict-file --windows"
+    ]
 
 
 def _better_order(predictions: Tensor, labels: Tensor, problem: Problem) -> str:

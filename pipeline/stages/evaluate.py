@@ -13,7 +13,7 @@ from datamodules import GLUEDataModule
 from pipeline.alternatives.features import Texts
 from pipeline.alternatives.table import ALTERNATIVES, open_alternative
 from pipeline.execution.manifest import Manifest
-from pipeline.results.alarms import Answers, run_alarms
+from pipeline.results.alarms import Answers, run_alarms, truncation_alarms
 from pipeline.results.choice import choose, eligible
 from pipeline.results.classes import class_scores
 from pipeline.results.comparison import best_by_method, compare, counterparts, points_over
@@ -114,7 +114,7 @@ def summarize(
         best_by_method=best_of_seeds,
         comparisons=compare(best_of_seeds, said, labels, problem, data.score_metrics),
         selection_rows=len(selection_labels),
-        alarms=alarms,
+        alarms=[*alarms, *truncation_alarms(data.truncation("dev"), data.max_length)],
         score_metrics=data.score_metrics,
         classes=class_scores(said[best.folder], said[models[0].folder], labels, problem),
         over_teacher=points_over(teacher, student, labels, metric, same_seeds=True),

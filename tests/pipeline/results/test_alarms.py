@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from pipeline.results.alarms import Answers, run_alarms, teacher_alarms
+from datamodules.tokens.truncation import Truncation
+from pipeline.results.alarms import Answers, run_alarms, teacher_alarms, truncation_alarms
 from tests.pipeline.runs import model_of
 from tests.tiny import problem
 
@@ -34,6 +35,14 @@ def test_a_teacher_that_learned_nothing(given):
 def test_a_regression_teacher_that_learned_nothing():
     (line,) = teacher_alarms(torch.zeros(9), torch.arange(9.0), problem(1), lambda *_: -0.08, given=False)
     assert "scores -8.0 on the selection part, and answering one score for all rows scores 0.0" in line
+
+
+def test_rows_that_are_cut():
+    assert truncation_alarms(Truncation(5, 100, 99, 1000), 128) == []
+    (line,) = truncation_alarms(Truncation(6, 100, 99, 1000), 128)
+    assert line.startswith(
+        "of dev, 6 of 100 rows have more than 128 tokens and are cut, which loses 9.9 % of all tokens"
+    )
 
 
 def test_labels_in_another_order():
