@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from stark.storage import ReadError, check_sizes, is_file, reading
 
 __all__ = [
     "encode",
+    "encodings_of",
+    "flattened",
     "load_tokenizer",
     "tokenize_rows",
     "tokenize_split",
@@ -146,11 +148,55 @@ def encode(
     # released code always to text_a. The tokenizer's truncation has no option for the released rule, only strategy,
     # direction and stride: rows over max_length can differ from the released code's by one token in each text.
     texts = text_a if text_b is None else list(zip(text_a, text_b, strict=True))
-    encodings = _encodings(tokenizer, texts, max_length=max_length)
+    encodings = encodings_of(tokenizer, texts, max_length=max_length)
     encoded = {"input_ids": [encoding.ids for encoding in encodings]}
     if "token_type_ids" in tokenizer.model_input_names:
         encoded["token_type_ids"] = [encoding.type_ids for encoding in encodings]
     return encoded
+
+
+def encodings_of(
+    tokenizer: PreTrainedTokenizerFast,
+    texts: Sequence[str | tuple[str, str]],
+    *,
+    max_length: int | None,
+    strategy: TruncationStrategy = TruncationStrategy.LONGEST_FIRST,
+    overlap: int = 0,
+) -> list[Encoding]:
+    """Return the backend's encodings: with special tokens and truncated, or, without max_length, neither.
+
+    Calling the tokenizer would also make Python lists of everything, row by row, which takes longer than tokenising on
+    all cores.
+
+    Args:
+        tokenizer: A fast tokenizer.
+        texts: Texts or pairs of texts.
+        max_length: Maximum number of tokens of an encoding, special tokens included; None for no limit.
+        strategy: Which text of a pair is truncated.
+        overlap: Number of tokens that an encoding shares with the next one of those in its ``overflowing``.
+    """
+    chosen = TruncationStrategy.DO_NOT_TRUNCATE if max_length is None else strategy
+    tokenizer.set_truncation_and_padding(PaddingStrategy.DO_NOT_PAD, chosen, max_length or 0, overlap, None, None)
+    backend = tokenizer.backend_tokenizer
+    backend.encode_special_tokens = tokenizer.split_special_tokens
+    encodings: list[Encoding] = backend.encode_batch(texts, add_special_tokens=max_length is not None)
+    return encodings
+
+
+def flattened(lengths: np.ndarray, lists: Mapping[str, Iterable[list[int]]]) -> dict[str, np.ndarray]:
+    """Return the columns of rows whose tokens are concatenated.
+
+    Args:
+        lengths: Number of tokens of each row.
+        lists: ``input_ids`` and optionally ``token_type_ids`` of each row.
+
+    Examples:
+        >>> flattened(np.array([3, 2]), {"input_ids": [[2, 7, 3], [2, 3]]})["input_ids"].tolist()
+        [2, 7, 3, 2, 3]
+    """
+    total = int(lengths.sum())
+    flat = {name: np.fromiter(chain.from_iterable(rows), _DTYPES[name], total) for name, rows in lists.items()}
+    return {"lengths": lengths, **flat}
 
 
 def tokenize_split(
@@ -200,22 +246,6 @@ def tokenize_split(
     return place(rows.digest).write(columns), rows.digest
 
 
-def _encodings(
-    tokenizer: PreTrainedTokenizerFast, texts: Sequence[str | tuple[str, str]], *, max_length: int | None
-) -> list[Encoding]:
-    """Return the backend's encodings: with special tokens and truncated, or, without max_length, neither.
-
-    Calling the tokenizer would also make Python lists of everything, row by row, which takes longer than tokenising on
-    all cores.
-    """
-    strategy = TruncationStrategy.DO_NOT_TRUNCATE if max_length is None else TruncationStrategy.LONGEST_FIRST
-    tokenizer.set_truncation_and_padding(PaddingStrategy.DO_NOT_PAD, strategy, max_length or 0, 0, None, None)
-    backend = tokenizer.backend_tokenizer
-    backend.encode_special_tokens = tokenizer.split_special_tokens
-    encodings: list[Encoding] = backend.encode_batch(texts, add_special_tokens=max_length is not None)
-    return encodings
-
-
 def _encode_stark(
     tokenizer: PreTrainedTokenizerFast, text_a: list[str], text_b: list[str] | None, max_length: int
 ) -> dict[str, list[list[int]]]:
@@ -224,7 +254,7 @@ def _encode_stark(
         raise StarkError("segment_ids 'stark' needs a tokenizer built like BERT's, with [CLS], [SEP] and segment ids")
 
     def ids(texts: list[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in _encodings(tokenizer, texts, max_length=None)]
+        return [encoding.ids for encoding in encodings_of(tokenizer, texts, max_length=None)]
 
     input_ids, segments = [], []
     for first, second in zip(ids(text_a), ids(text_b or [""] * len(text_a)), strict=True):
@@ -265,11 +295,9 @@ def tokenize_rows(
         text_a, text_b = rows.text_a[chunk], None if rows.text_b is None else rows.text_b[chunk]
         encoded = encode(tokenizer, text_a, text_b, max_length=max_length, segment_ids=segment_ids)
         lengths = np.array([len(ids) for ids in encoded["input_ids"]], np.int32)
-        parts.setdefault("lengths", []).append(lengths)
-        parts.setdefault("lost", []).append(_lost(tokenizer, text_a, text_b, lengths, max_length, segment_ids))
-        for name, lists in encoded.items():
-            flat = np.fromiter(chain.from_iterable(lists), _DTYPES[name], int(lengths.sum()))
-            parts.setdefault(name, []).append(flat)
+        lost = _lost(tokenizer, text_a, text_b, lengths, max_length, segment_ids)
+        for name, column in {**flattened(lengths, encoded), "lost": lost}.items():
+            parts.setdefault(name, []).append(column)
     columns = {name: torch.from_numpy(np.concatenate(arrays)) for name, arrays in parts.items()}
     columns["idx"] = torch.tensor(rows.idx)
     if rows.labels is not None:
@@ -297,6 +325,6 @@ def _lost(
         for row in full.tolist()
     ]
     if texts:
-        whole = _encodings(tokenizer, texts, max_length=_UNLIMITED)
+        whole = encodings_of(tokenizer, texts, max_length=_UNLIMITED)
         lost[full] = np.array([len(encoding) for encoding in whole]) - lengths[full]
     return lost

@@ -31,6 +31,9 @@ def parser() -> OneLineErrors:
     )
     parser.add_argument("--batch_size", type=int, default=32, help="rows per batch")
     parser.add_argument("--max_length", type=int, help="maximum tokens per row; default: as in training")
+    parser.add_argument(
+        "--windows", action="store_true", help="classify longer rows in overlapping windows instead of cutting them"
+    )
     add_plugins(parser)
     return parser
 

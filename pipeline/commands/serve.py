@@ -20,6 +20,9 @@ def parser() -> OneLineErrors:
         "--host", type=str, default="127.0.0.1", help="address; 0.0.0.0 admits other machines that have the token"
     )
     parser.add_argument("--port", type=int, default=7860, help="port of the page")
+    parser.add_argument(
+        "--windows", action="store_true", help="classify longer texts in overlapping windows instead of cutting them"
+    )
     add_plugins(parser)
     return parser
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ from datamodules import PadCollator, TokenColumns, evaluation_batches
 from datamodules.settings import SegmentIds
 from datamodules.sources.source import Rows
 from datamodules.tokens.tokenization import tokenize_rows
+from datamodules.tokens.truncation import Truncation
+from datamodules.tokens.windows import tokenize_windows
 from pipeline.deploy.export.opening import is_exported, open_exported
 from pipeline.deploy.model_data import config_of, settings_of
 from stark.errors import StarkError
@@ -45,10 +48,16 @@ class Classified(NamedTuple):
             ``(rows, num_labels)``.
         probabilities: ``(rows, num_labels)``: probability of each label, or the scores again; see
             `Problem.probabilities`.
+        truncation: How many rows and tokens were cut off because rows are too long.
+        in_windows: Number of rows that were too long, but were classified in several windows.
+        windows: Number of the windows of these rows.
     """
 
     predictions: Tensor
     probabilities: Tensor
+    truncation: Truncation = Truncation()
+    in_windows: int = 0
+    windows: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,10 +68,12 @@ class Classifier:
         answer: The model, as a function from batches to logits.
         tokenizer: The model's tokenizer.
         problem: The kind of label, with the names of the labels in the order of the logits.
-        max_length: Maximum number of tokens of a row; longer rows are truncated.
+        max_length: Maximum number of tokens of a row; longer rows are truncated, which `Classified` counts.
         segment_ids: Kind of segment ids that the model was trained with.
         device: Device that the model computes on.
         separator: What separates the labels of a row in the data that the model was trained on; None for lists.
+        windows: Whether longer rows are classified in overlapping windows instead, see `tokenize_windows`; the mean of
+            the windows' probabilities, or scores, is then the row's.
     """
 
     answer: Answer
@@ -72,6 +83,7 @@ class Classifier:
     segment_ids: SegmentIds
     device: str
     separator: str | None = None
+    windows: bool = False
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -103,9 +115,16 @@ class Classifier:
 
         Returns:
             The rows, for `classify`.
+
+        Raises:
+            StarkError: If pairs need windows, and the model has the released code's segment ids.
         """
         own = Rows(list(texts), None if pairs is None else list(pairs), None, list(range(len(texts))))
-        return TokenColumns.from_tensors(tokenize_rows(own, self.tokenizer, self.max_length, self.segment_ids))
+        if not self.windows:
+            return TokenColumns.from_tensors(tokenize_rows(own, self.tokenizer, self.max_length, self.segment_ids))
+        if pairs is not None and self.segment_ids == "stark":
+            raise StarkError("there are no windows of pairs with segment_ids 'stark': classify them without windows")
+        return tokenize_windows(own, self.tokenizer, self.max_length)
 
     def classify(self, rows: TokenColumns, batch_size: int = 32) -> Classified:
         """Classify rows that are already tokenised.
@@ -120,16 +139,34 @@ class Classifier:
         Raises:
             StarkError: If a logit is infinite or NaN.
         """
+        numbers = rows.fields["idx"]
+        count = int(numbers.max()) + 1
+        firsts, others = rows.select(torch.arange(count)), rows.select(torch.arange(count, len(rows)))
+        # The first windows are batched apart, so that short rows have the same batches, and bits, as without windows.
+        logits = self._logits(firsts, batch_size)
+        if not len(others):
+            return Classified(self.problem.predictions(logits), self.problem.probabilities(logits), Truncation.of(rows))
+        every = torch.cat([logits, self._logits(others, batch_size)])
+        probabilities = self.problem.probabilities(every)
+        windows = numbers.bincount()
+        means = torch.zeros_like(probabilities[:count]).index_add_(0, numbers, probabilities) / windows[:, None]
+        long = windows > 1
+        logits[long] = self.problem.logits_of(means[long])
+        return Classified(
+            self.problem.predictions(logits), means, Truncation.of(firsts), int(long.sum()), int(windows[long].sum())
+        )
+
+    def _logits(self, rows: TokenColumns, batch_size: int) -> Tensor:
+        """The logits of rows, in their order."""
         collate = PadCollator(self.tokenizer.pad_token_id, self.tokenizer.pad_token_type_id)
-        batches = [rows.select(numbers) for numbers in evaluation_batches(rows.lengths, batch_size)]
-        logits = torch.cat([self.answer(collate(batch)).cpu() for batch in batches])
+        batches = evaluation_batches(rows.lengths, batch_size)
+        logits = torch.cat([self.answer(collate(rows.select(places))).cpu() for places in batches])
         if not bool(logits.isfinite().all()):
             raise StarkError("the model's logits are infinite or not a number: it is damaged, or was exported wrongly")
-        ordered = logits[torch.cat([batch.fields["idx"] for batch in batches]).argsort()]
-        return Classified(self.problem.predictions(ordered), self.problem.probabilities(ordered))
+        return logits[torch.tensor(list(chain.from_iterable(batches))).argsort()]
 
 
-def open_classifier(folder: Path, max_length: int | None = None) -> Classifier:
+def open_classifier(folder: Path, max_length: int | None = None, *, windows: bool = False) -> Classifier:
     """Load a classifier for use.
 
     Args:
@@ -137,6 +174,8 @@ def open_classifier(folder: Path, max_length: int | None = None) -> Classifier:
         max_length: Maximum number of tokens of a row; None for the length in the model's configuration. If that has
             none (models of earlier versions or of others), the run that the model lies in gives it, or else tokenizer
             and encoder.
+        windows: Whether longer rows are classified in overlapping windows, whose probabilities are averaged, instead
+            of being truncated.
 
     Returns:
         The classifier. A model folder is loaded onto the GPU if there is one.
@@ -160,7 +199,7 @@ def open_classifier(folder: Path, max_length: int | None = None) -> Classifier:
     device = "cuda" if torch.cuda.is_available() and not is_exported(folder) else "cpu"
     answer = open_answer(folder, device)
     segment_ids, separator = known.get("segment_ids", "tokenizer"), None if inputs is None else inputs.separator
-    return Classifier(answer, tokenizer, problem_of(config), longest, segment_ids, device, separator)
+    return Classifier(answer, tokenizer, problem_of(config), longest, segment_ids, device, separator, windows)
 
 
 def _default_length(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast) -> int:

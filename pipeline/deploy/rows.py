@@ -17,18 +17,20 @@ from types import SimpleNamespace
 from typing import Any, BinaryIO
 
 from jsonargparse import Namespace
+from transformers import PreTrainedConfig
 
 from datamodules.sources.lines import is_unicode
 from datamodules.sources.records import BadRecord, Record, Records, open_records, spelled
 from datamodules.sources.several_labels import joined_labels
 from datamodules.sources.source import empty_texts_note
 from datamodules.tasks.record_format import RecordFormat, record_format
+from datamodules.tokens.truncation import Truncation
 from pipeline.deploy.classifier import Classified, Classifier, open_classifier
 from pipeline.deploy.model_data import config_of, texts_of
 from pipeline.parsing.plain_text import printable
 from pipeline.parsing.progress import Advance, step
 from stark.errors import StarkError, StarkFileNotFoundError
-from stark.model_folders.input_checks import check_segments
+from stark.model_folders.input_checks import check_segments, most_tokens
 from stark.storage import check_output, is_stream, open_output
 
 __all__ = ["predict_file"]
@@ -69,7 +71,7 @@ def predict_file(options: Namespace) -> None:
         target = _target(options.output, form)
         bad = _BadRows(name, _check_outputs(options, target), options.overwrite, stack)
         with step(f"loading {folder}"):
-            classifier = open_classifier(folder, options.max_length)
+            classifier = open_classifier(folder, options.max_length, windows=options.windows)
         with _naming(name):
             records = stack.enter_context(open_records(stream, form))
         chunks = _chunks(_named(records, name))
@@ -85,6 +87,7 @@ def predict_file(options: Namespace) -> None:
         output = stack.enter_context(_written(options.output, target, options.overwrite))
         writer = _Writer(output, target, records, classifier, columns, name, options.escape_formulas)
         advance, done, empty = stack.enter_context(_progress(options.output, name, size)), 0, list[int]()
+        lengths = _Lengths(classifier, config_of(folder))
         for chunk in itertools.chain([first], chunks):
             good = []
             for row in chunk:
@@ -95,11 +98,13 @@ def predict_file(options: Namespace) -> None:
                     good.append(row)
             empty += [row.line for row in good if not all(row.text(column).strip() for column in columns)]
             if good:
-                writer.write(good, _classified(classifier, good, columns, options.batch_size))
+                found = _classified(classifier, good, columns, options.batch_size)
+                lengths.add(found)
+                writer.write(good, found)
             done += len(chunk)
             advance(f"{done:,} rows", None if size is None else stream.tell())
     bad.report(done)
-    notes = [*records.notes, *([empty_texts_note(empty)] if empty else []), *writer.notes]
+    notes = [*records.notes, *([empty_texts_note(empty)] if empty else []), *lengths.notes, *writer.notes]
     for note in notes:
         print(printable(f"{name}: {note}"), file=sys.stderr)
     if bad.count > _MOST_BAD * done:
@@ -303,6 +308,32 @@ def _columns(
 def _classified(classifier: Classifier, rows: Sequence[Record], columns: Sequence[str], batch_size: int) -> Classified:
     texts = [[row.text(column) for row in rows] for column in columns]
     return classifier(texts[0], texts[1] if len(texts) > 1 else None, batch_size)
+
+
+class _Lengths:
+    """Counts the rows that have more tokens than the model takes."""
+
+    def __init__(self, classifier: Classifier, config: PreTrainedConfig) -> None:
+        self._classifier, self._most = classifier, most_tokens(config)
+        self._truncation, self._rows, self._windows = Truncation(), 0, 0
+
+    def add(self, found: Classified) -> None:
+        self._truncation = self._truncation.and_of(found.truncation)
+        self._rows, self._windows = self._rows + found.in_windows, self._windows + found.windows
+
+    @property
+    def notes(self) -> list[str]:
+        """Remarks on these rows, for the user."""
+        longest, notes = self._classifier.max_length, []
+        if self._rows:
+            rows = "1 row has" if self._rows == 1 else f"{self._rows:,} rows have"
+            what = "probabilities" if self._classifier.problem.has_classes else "scores"
+            notes.append(f"{rows} more than {longest} tokens: the means of the {what} of {self._windows:,} windows")
+        if self._truncation.cut:
+            ways = [f"--max_length (at most {self._most})"] if longest < self._most else []
+            ways += ["shorter first texts"] if self._classifier.windows else ["--windows"]
+            notes.append(f"{self._truncation.told(longest)}: give {' or '.join(ways)}")
+        return notes
 
 
 class _Writer:

@@ -70,10 +70,14 @@ class Answered:
     Args:
         values: Probabilities ``(num_labels,)``, or for regression the score ``(1,)``.
         milliseconds: Time from tokens to values in milliseconds, the median of five calls.
+        lost: Number of tokens that were cut off because the text is too long.
+        windows: Number of windows whose mean the values are; 0 for a text that is not too long.
     """
 
     values: Tensor
     milliseconds: float
+    lost: int = 0
+    windows: int = 0
 
 
 def serve(options: Namespace) -> None:
@@ -87,7 +91,8 @@ def serve(options: Namespace) -> None:
     """
     need_extra("demo", "stark serve", "gradio")
     with step(f"loading {options.model}"):
-        sides = sides_of(Path(options.model), None if options.teacher is None else Path(options.teacher))
+        teacher = None if options.teacher is None else Path(options.teacher)
+        sides = sides_of(Path(options.model), teacher, windows=options.windows)
     listening = listen(options.host, options.port)
     token = None if is_loopback(listening.getsockname()[0]) else secrets.token_urlsafe(32)
     try:
@@ -166,12 +171,13 @@ def served(page: Blocks, listening: socket.socket, token: str | None) -> Iterato
         thread.join(timeout=5)
 
 
-def sides_of(model: Path, teacher: Path | None = None) -> list[Side]:
+def sides_of(model: Path, teacher: Path | None = None, *, windows: bool = False) -> list[Side]:
     """Load a model and its teacher.
 
     Args:
         model: A model folder, or one that `stark export` wrote.
         teacher: Folder of the teacher; None for the teacher of the run that the model lies in.
+        windows: As in `open_classifier`.
 
     Returns:
         The student and the teacher; only the model if there is no teacher, or if it is the teacher itself.
@@ -183,8 +189,9 @@ def sides_of(model: Path, teacher: Path | None = None) -> list[Side]:
     if teacher is None and run is not None and (dense := RunFolder(run).dense_teacher.path).is_dir():
         teacher = dense
     if teacher is None or teacher.resolve() == model.resolve():
-        return [Side("model", model, open_classifier(model))]
-    sides = [Side(name, folder, open_classifier(folder)) for name, folder in (("student", model), ("teacher", teacher))]
+        return [Side("model", model, open_classifier(model, windows=windows))]
+    named = (("student", model), ("teacher", teacher))
+    sides = [Side(name, folder, open_classifier(folder, windows=windows)) for name, folder in named]
     own, other = (side.classifier.label_names for side in sides)
     if own != other:
         raise StarkError(f"{teacher} has the labels {', '.join(other)}, {model} has {', '.join(own)}: name its teacher")
@@ -221,15 +228,16 @@ def ask(classifiers: Sequence[Classifier], text: str, pair: str | None = None) -
         rows.append(tokenised[key])
     calls = [[_timed(*call) for call in zip(classifiers, rows, strict=True)] for _ in range(1 + _ROUNDS)]
     return [
-        Answered(own[0].values, statistics.median(call.milliseconds for call in own[1:]))
+        replace(own[0], milliseconds=statistics.median(call.milliseconds for call in own[1:]))
         for own in zip(*calls, strict=True)
     ]
 
 
 def _timed(classifier: Classifier, rows: TokenColumns) -> Answered:
     start = time.perf_counter()
-    values = classifier.classify(rows).probabilities[0]
-    return Answered(values, 1000 * (time.perf_counter() - start))
+    found = classifier.classify(rows)
+    milliseconds = 1000 * (time.perf_counter() - start)
+    return Answered(found.probabilities[0], milliseconds, found.truncation.lost, found.windows)
 
 
 def said(sides: Sequence[Side], text: str, pair: str | None = None) -> list[tuple[dict[str, float] | str, str]]:
@@ -252,6 +260,10 @@ def said(sides: Sequence[Side], text: str, pair: str | None = None) -> list[tupl
         line = f"{own.milliseconds:.1f} ms ({where}, median of {_ROUNDS} calls)"
         if side.name == "student":
             line += f", {answers[1].milliseconds / own.milliseconds:.1f} times as fast as the teacher"
+        if own.lost:
+            line += f"; {own.lost:,} tokens were cut off: it takes {side.classifier.max_length}"
+        if own.windows:
+            line += f"; mean of {own.windows} windows of up to {side.classifier.max_length} tokens"
         if rule := side.classifier.problem.rule:
             line += f"; {rule}"
         shown.append((labels if side.classifier.problem.has_classes else f"{values[0]:.3f}", line))

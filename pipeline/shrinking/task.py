@@ -101,6 +101,7 @@ def _predicted(model: Path, rows: Path, folder: Path, columns: Columns, known: K
             escape_formulas=False,
             batch_size=32,
             max_length=None,
+            windows=False,
         )
     )
     return Columns(

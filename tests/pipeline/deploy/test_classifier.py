@@ -10,6 +10,7 @@ from pipeline.execution.manifest import Manifest
 from stark.encoders.cutting import shrink_
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
 from stark.model_folders.model_inputs import ModelInputs
+from stark.problems.table import problem_for
 from tests.stark.forward.test_replaying import Remember
 from tests.tiny import FAMILIES, random_masks, tiny_batch, tiny_classifier
 
@@ -146,3 +147,66 @@ def test_logits_that_are_no_numbers_give_no_label(student, value):
     damaged = replace(classifier, answer=lambda batch: torch.full_like(classifier.answer(batch), value))
     with pytest.raises(ValueError, match="logits are infinite or not a number"):
         damaged(["a", "b"])
+
+
+def windows_of(tokenizer, text, max_length, first=None):
+    """The inputs of each window, by slices of the text's tokens."""
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    before = [] if first is None else [*tokenizer(first, add_special_tokens=False)["input_ids"], tokenizer.sep_token_id]
+    free = max_length - 2 - (first is not None)
+    size, overlap = max_length - 2 - len(before), free // 4
+    starts = [0]
+    while starts[-1] + size < len(ids):
+        starts.append(starts[-1] + size - overlap)
+    for start in starts:
+        window = ids[start : start + size]
+        tokens = [tokenizer.cls_token_id, *before, *window, tokenizer.sep_token_id]
+        segments = [0] * (len(before) + 1 if first is not None else len(tokens))
+        yield {
+            "input_ids": torch.tensor([tokens]),
+            "token_type_ids": torch.tensor([segments + [1] * (len(tokens) - len(segments))]),
+        }
+
+
+@pytest.mark.parametrize("kind", ["classification", "multi_label", "regression"])
+def test_a_long_row_is_the_mean_of_its_windows(tiny_task, tmp_path, kind):
+    names = ["score"] if kind == "regression" else ["negative", "positive"]
+    problem = problem_for(names, kind)
+    folder = save_classifier(
+        load_classifier(tiny_task.encoder, label_names=names, kind=kind),
+        tmp_path / kind,
+        load_tokenizer(tiny_task.encoder),
+    )
+    classifier, plain = open_classifier(folder, 12, windows=True), open_classifier(folder, 12)
+    model, tokenizer = load_classifier(folder), load_tokenizer(folder)
+    texts = [*TEXTS, "a film of charm that is bad " * 9]
+    for pairs in (None, ["so so", "a " * 30, "bad film", "good", "charm"]):
+        own, others = (texts, None) if pairs is None else (pairs, texts)
+        found, short = classifier(own, others, batch_size=2), plain(own, others, batch_size=2)
+        windows = {}
+        for row, text in enumerate(texts):
+            asked = list(windows_of(tokenizer, text, 12, None if pairs is None else pairs[row]))
+            if len(asked) == 1 or (pairs is not None and row == 1):  # its first text is too long itself
+                assert torch.equal(found.probabilities[row], short.probabilities[row])
+                assert torch.equal(found.predictions[row], short.predictions[row])
+                continue
+            with torch.no_grad():
+                logits = torch.cat([model(**inputs).logits for inputs in asked])
+            wanted = problem.probabilities(logits).mean(0)
+            windows[row] = len(asked)
+            assert torch.allclose(found.probabilities[row], wanted, atol=1e-6)
+            assert torch.allclose(
+                found.predictions[row].float(), problem.predictions(problem.logits_of(wanted[None]))[0].float()
+            )
+        assert 2 in windows
+        assert (found.in_windows, found.windows) == (len(windows), sum(windows.values()))
+        assert found.truncation.cut == (pairs is not None)
+        assert short.truncation.cut == len(windows) + (pairs is not None)
+        assert short.in_windows == 0
+
+
+def test_pairs_with_the_released_codes_segments_have_no_windows(student):
+    classifier = replace(open_classifier(student, 12, windows=True), segment_ids="stark")
+    assert len(classifier(TEXTS).predictions) == 4
+    with pytest.raises(ValueError, match="there are no windows of pairs with segment_ids 'stark'"):
+        classifier(TEXTS, TEXTS)

@@ -4,7 +4,9 @@ import csv
 import gzip
 import io
 import json
+import math
 import os
+import re
 import sys
 import threading
 from types import SimpleNamespace
@@ -467,3 +469,44 @@ def test_a_copied_model_knows_its_columns_and_that_they_are_pairs(tiny_task, tmp
     with pytest.raises(SystemExit):
         cli.main(["predict-file", str(folder), "--input", str(source), "--text", "one"])
     assert "was trained on pairs: name the second column by --text_pair" in capsys.readouterr().err
+
+
+def test_rows_that_are_too_long_are_told_or_classified_in_windows(tiny_task, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(module, "_CHUNK", 2)
+    texts = [*TEXTS, "a film of charm " * 9, "so bad " * 12]
+    source = write_csv(tmp_path / "my.csv", [{"text": text} for text in texts], ["text"])
+    tokenizer = load_tokenizer(tiny_task.teacher)
+    whole = [len(ids) for ids in tokenizer(texts)["input_ids"]]
+    lost = sum(max(length - 16, 0) for length in whole)
+    predict(tiny_task, source, tmp_path / "cut.csv", "--max_length", "16")
+    share = f"{100 * lost / sum(whole):.1f} %"
+    assert (
+        f"{source}: 2 of 6 rows have more than 16 tokens and are cut, which loses {share} of all tokens: give "
+        "--max_length (at most 128) or --windows\n"
+    ) in capsys.readouterr().err
+    predict(tiny_task, source, tmp_path / "windows.csv", "--max_length", "16", "--windows")
+    # Of the 14 tokens of a window without special ones, 3 are those of the window before.
+    windows = sum(1 + math.ceil((length - 16) / 11) for length in whole if length > 16)
+    assert (
+        f"{source}: 2 rows have more than 16 tokens: the means of the probabilities of {windows} windows\n"
+        in capsys.readouterr().err
+    )
+    cut, windows = read_csv(tmp_path / "cut.csv"), read_csv(tmp_path / "windows.csv")
+    assert [first == second for first, second in zip(cut, windows, strict=True)] == [True] * 4 + [False] * 2
+    classifier = module.open_classifier(tiny_task.teacher, 16, windows=True)
+    expected = classifier(texts).probabilities[:, 1].tolist()
+    assert [float(row["probability_positive"]) for row in windows] == pytest.approx(expected, abs=1e-5)
+    predict(tiny_task, source, tmp_path / "whole.csv", "--max_length", "128")
+    assert "more than" not in capsys.readouterr().err
+
+
+def test_pairs_with_a_long_first_text_are_told(tiny_task, tmp_path, capsys):
+    rows = [{"text": "so bad " * 12, "text_pair": "good"}, {"text": "bad", "text_pair": "so good " * 12}]
+    source = write_csv(tmp_path / "my.csv", rows, ["text", "text_pair"])
+    model = save_classifier(load_classifier(tiny_task.teacher), tmp_path / "pairs", load_tokenizer(tiny_task.teacher))
+    options = ["--max_length", "16", "--windows", "--output", str(tmp_path / "out.csv"), "--text_pair", "text_pair"]
+    cli.main(["predict-file", str(model), "--input", str(source), *options])
+    told = capsys.readouterr().err
+    assert re.search(r"1 row has more than 16 tokens: the means of the probabilities of \d windows\n", told)
+    assert "1 of 2 rows has more than 16 tokens and is cut, which loses " in told
+    assert told.rstrip().endswith("give --max_length (at most 128) or shorter first texts")

@@ -151,7 +151,7 @@ def test_the_token_is_made_where_other_machines_can_ask(monkeypatch, capsys, tmp
 
     monkeypatch.setattr("pipeline.deploy.serve.served", nothing_served)
     monkeypatch.setattr("pipeline.deploy.serve.page_of", lambda _: None)
-    monkeypatch.setattr("pipeline.deploy.serve.sides_of", lambda *_: [])
+    monkeypatch.setattr("pipeline.deploy.serve.sides_of", lambda *_, **__: [])
     for host in ("127.0.0.1", "localhost", "0.0.0.0", "0.0.0.0"):
         main(["serve", "model", "--host", host, "--port", str(free_port())])
     said = capsys.readouterr().out.splitlines()
@@ -191,6 +191,18 @@ def test_regression_has_a_score(tiny_task, tmp_path):
     ((score, line),) = said([side], "good", "bad")
     assert line.endswith("calls)")  # without a teacher there is no comparison of speed
     assert float(score) == pytest.approx(side.classifier(["good"], ["bad"]).predictions.item(), abs=5e-4)
+
+
+def test_a_text_that_is_too_long_is_told(tiny_task):
+    for windows, note in (
+        (False, "; 30 tokens were cut off: it takes 128"),
+        (True, "; mean of 2 windows of up to 128 tokens"),
+    ):
+        side = Side("model", tiny_task.teacher, open_classifier(tiny_task.teacher, windows=windows))
+        ((labels, line),) = said([side], "good " * 156)
+        assert line.endswith(f"calls){note}")
+        assert list(labels.values()) == side.classifier(["good " * 156]).probabilities[0].tolist()
+    assert [side.classifier.windows for side in sides_of(tiny_task.teacher, windows=True)] == [True]
 
 
 def test_another_task_is_refused(tiny_task, tmp_path, pruned_run):
