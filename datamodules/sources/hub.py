@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.sources.glue_tsv import spelling
+from datamodules.sources.loading import from_hub, from_saved
 from datamodules.sources.source import Rows, is_score, warn_of_empty_texts
 from datamodules.tasks.glue import GLUETask
 from stark.errors import StarkError, StarkFileNotFoundError
-from stark.storage import ReadError, file_digest, matching_files, reading
+from stark.storage import file_digest, matching_files
 
 __all__ = ["GLUE_HUB_ID", "HubSource", "SavedSource", "saved_folder"]
 
 
 GLUE_HUB_ID = "nyu-mll/glue"
+
+_INSTEAD = "a folder can be given as data_dir"
 
 
 @dataclass(frozen=True)
@@ -38,20 +41,7 @@ class HubSource:
         return rows._replace(digest=_fingerprint(loaded))
 
     def _load(self, split: str) -> Any:  # noqa: ANN401 - datasets is not annotated
-        import datasets  # imported here because it takes half a second and original files do not need it
-
-        name = _hub_split(self.task, split)
-        try:
-            with reading(f"{GLUE_HUB_ID}/{self.task.hub_config}"):
-                return datasets.load_dataset(GLUE_HUB_ID, self.task.hub_config, split=name)
-        except ReadError:
-            raise
-        except (OSError, ValueError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise StarkFileNotFoundError(
-                f"{GLUE_HUB_ID}: cannot load {name} of {self.task.hub_config} from the hub "
-                f"(a folder can be given as data_dir): {reason}"
-            ) from error
+        return from_hub(GLUE_HUB_ID, self.task.hub_config, _hub_split(self.task, split), instead=_INSTEAD)
 
 
 @dataclass(frozen=True)
@@ -77,7 +67,7 @@ class SavedSource:
         # The files are mapped into memory and not read at once. Only if the digest is the same before and after, the
         # rows are known to come from these bytes.
         before = self.digest(split)
-        rows = _hub_rows(self._load(split), self.task, split, str(self.folder))
+        rows = _hub_rows(from_saved(self._folder(split)), self.task, split, str(self.folder))
         if self.digest(split) != before:
             raise StarkError(f"{self._folder(split)} changed while it was read: give the same command again")
         return rows._replace(digest=before)
@@ -87,19 +77,6 @@ class SavedSource:
         if not path.is_dir():
             raise StarkFileNotFoundError(f"{path}: no such folder (the {split} split of task {self.task.name!r})")
         return path
-
-    def _load(self, split: str) -> Any:  # noqa: ANN401 - datasets is not annotated
-        import datasets
-
-        path = self._folder(split)
-        try:
-            with reading(path):
-                return datasets.load_from_disk(str(path))
-        except ReadError:
-            raise
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise StarkError(f"{path} is no data set of `save_to_disk`, or damaged: {reason}") from error
 
 
 def saved_folder(folder: Path, task: GLUETask) -> Path | None:

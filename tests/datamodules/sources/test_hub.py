@@ -57,7 +57,7 @@ def test_hub(hub):
 
 
 def test_hub_failure_is_one_line(hub):
-    with pytest.raises(FileNotFoundError, match="cannot load train of mrpc from the hub") as error:
+    with pytest.raises(FileNotFoundError, match="cannot load train of mrpc from this folder: BuilderConfig") as error:
         open_source(find_task("mrpc"), None).rows("train")
     assert "\n" not in str(error.value)
 
