@@ -25,6 +25,8 @@ def in_file(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except FileNotFoundError:  # which names what is missing
+        raise
     except ValueError as error:
         raise StarkError(f"{path}, {error}" if str(error).startswith("line") else f"{path}: {error}") from error
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import re
 from collections import Counter
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 
 from datamodules.sources.cells import in_file, is_empty, label_of
-from datamodules.sources.records import open_records
+from datamodules.sources.dataset import class_names, dataset_state
+from datamodules.sources.hashing import hashed_records
 from datamodules.sources.several_labels import labels_of
 from datamodules.tasks.description import Description
 from datamodules.tasks.record_format import RecordFormat
@@ -31,13 +33,14 @@ _DECIMAL = re.compile(r"[+-]?([0-9]*[.,][0-9]+|[0-9]+\.|[0-9]+([.,][0-9]*)?[eE][
 def found_labels(description: Description) -> tuple[str, ...]:
     """Find the labels of a task whose labels are classes in its training file, and tell them once per process.
 
-    Rows with an empty label have none. A file is read once per process, unless its time or its size changes.
+    Rows with an empty label have none. A column of classes (``ClassLabel``) of a data set has its own names. A file is
+    read once per process, unless its time or its size changes.
 
     Args:
         description: The description of the task.
 
     Returns:
-        The distinct labels, as they are written, in the order of `in_order`.
+        The distinct labels, as they are written, in the order of `in_order`; the classes of a data set in its own.
 
     Raises:
         StarkFileNotFoundError: There is no training file.
@@ -51,13 +54,16 @@ def found_labels(description: Description) -> tuple[str, ...]:
         raise description.error(
             "kind", f"labels of kind {description.kind!r} are not found in rows: name them (labels)"
         )
-    if not path.is_file():
+    form = description.formats["train"]
+    if form.dataset is not None:
+        if names := class_names(form.dataset, column):
+            warn_once(f"{name}: {len(names)} labels in column {column} of {path}, in its order: {_some(names)}")
+            return names
+    elif not path.is_file():
         raise StarkFileNotFoundError(
             f"{description.path}: it names no labels, and {path}, in which they would be found, does not exist"
         )
-    status = path.stat()
-    state = (status.st_mtime_ns, status.st_size)
-    counts = _counts(path, description.formats["train"], column, state, description.separator, several=several)
+    counts = _counts(path, form, column, _state(path, form), description.separator, several=several)
     labels = in_order(counts)
     where = f"{description.path}: the column {column!r} of {path.name}"
     if not labels:
@@ -74,11 +80,10 @@ def found_labels(description: Description) -> tuple[str, ...]:
         )
     if len(labels) == 1 and not several:
         raise StarkError(f"{where} has only one label, {labels[0]!r}: there is nothing to learn from it")
-    told = ", ".join(f"{label} ({counts[label]:,})" for label in labels[:_MOST_NAMES])
-    more = f" and {len(labels) - _MOST_NAMES} more" if len(labels) > _MOST_NAMES else ""
+    told = _some([f"{label} ({counts[label]:,})" for label in labels])
     warn_once(
-        f"{name}: {len(labels)} labels in column {column} of {path.name}: {told}{more}; to fix names and order, name "
-        "them under labels"
+        f"{name}: {len(labels)} labels in column {column} of {path.name}: {told}; to fix names and order, name them "
+        "under labels"
     )
     for first, second in _alike(labels):
         warn_once(f"{name}: the labels {first!r} and {second!r} differ only in case or spaces")
@@ -119,13 +124,21 @@ def looks_like_a_score(counts: Counter[str]) -> bool:
     return len(counts) > _MOST_LABELS or (counts.total() > _FEW_ROWS and len(counts) > _VALUES_PER_ROW * counts.total())
 
 
+def _state(path: Path, form: RecordFormat) -> Hashable:
+    """Return what changes when the rows change."""
+    if form.dataset is not None:
+        return dataset_state(form.dataset)
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
+
+
 @functools.lru_cache(maxsize=16)
 def _counts(
-    path: Path, form: RecordFormat, column: str, state: tuple[int, int], separator: str | None, *, several: bool
+    path: Path, form: RecordFormat, column: str, state: Hashable, separator: str | None, *, several: bool
 ) -> Counter[str]:
     """Return the number of rows of each label. The file's state is part of the cache's key."""
     counts: Counter[str] = Counter()
-    with in_file(path), path.open("rb") as file, open_records(file, form) as records:
+    with in_file(path), hashed_records(path, form) as (records, _):
         records.check_columns(column)
         for row in records:
             if several:
@@ -135,6 +148,11 @@ def _counts(
             if label is not None and not is_empty(label):
                 counts[label] += 1
     return counts
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more
 
 
 def _alike(labels: tuple[str, ...]) -> list[tuple[str, str]]:

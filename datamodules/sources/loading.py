@@ -43,9 +43,7 @@ def from_hub(name: str, config: str | None = None, split: str | None = None, *, 
         reason = " ".join(str(error.__cause__ or error).split())[:_MOST_REASON]
         if Path(name).is_dir():
             raise StarkFileNotFoundError(f"{name}: cannot load {what} from this folder: {reason}") from error
-        raise StarkFileNotFoundError(
-            f"{name}: cannot load {what} from the hub ({instead}): {reason}"
-        ) from error
+        raise StarkFileNotFoundError(f"{name}: cannot load {what} from the hub ({instead}): {reason}") from error
 
 
 def from_saved(path: Path) -> Any:  # noqa: ANN401 - datasets is not annotated

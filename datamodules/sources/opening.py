@@ -36,6 +36,8 @@ def read_own_task(path: Path, data_dir: str | None = None) -> OwnTask:
 
     - ``train``, ``dev`` and optionally ``test``: files, which are .csv, .tsv, .jsonl or .parquet, or compressed,
       such as .csv.gz.
+    - optionally ``dataset``: folder or hub id of a Hugging Face data set, and ``config``, its configuration. ``train``,
+      ``dev`` and ``test`` then name its splits. Without ``labels``, a column of classes has the data set's names.
     - ``split`` instead of ``dev``, of ``test`` or of both: parts of train by their sizes, such as
       ``{dev: 0.1, test: 200}``. A fraction is that of train's rows with a label, an integer is a number of rows. Rows
       with the same texts stay together, each label keeps its share, and the division is the same for every seed.

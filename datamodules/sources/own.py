@@ -1,4 +1,4 @@
-"""Rows of a user's own files: CSV, TSV or JSON lines."""
+"""Rows of a user's own files, or of a data set of Hugging Face."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.sources.cells import in_file, is_empty, label_of, texts_of
-from datamodules.sources.hashing import hashed_records
+from datamodules.sources.hashing import content_digest, hashed_records
 from datamodules.sources.records import BadRecord, Record
 from datamodules.sources.several_labels import marks_of
 from datamodules.sources.source import Rows, parse_label, warn_of_empty_texts
@@ -17,7 +17,6 @@ from datamodules.sources.splitting import divide
 from datamodules.tasks.own import OwnTask
 from datamodules.tasks.record_format import RecordFormat
 from stark.errors import StarkError, StarkFileNotFoundError
-from stark.storage import file_digest
 from stark.telling import warn_once
 
 __all__ = ["OwnSource"]
@@ -25,7 +24,7 @@ __all__ = ["OwnSource"]
 
 @dataclass(frozen=True)
 class OwnSource:
-    """CSV, TSV or JSON lines files.
+    """CSV, TSV, JSON lines or Parquet files, or splits of a data set.
 
     Attributes:
         task: The task whose files are read.
@@ -35,7 +34,7 @@ class OwnSource:
 
     def digest(self, split: str) -> str:
         """Return a digest of a split's content: the file, its format, and the meaning of its columns."""
-        return self._identity(file_digest(self._file(split)), split)
+        return self._identity(content_digest(self._file(split), self.task.formats[split]), split)
 
     def rows(self, split: str) -> Rows:
         """Return the rows of a split, without labels for test; warnings give the number of empty texts and labels.
@@ -117,7 +116,7 @@ class OwnSource:
                 f"task {self.task.name!r} has no {split} split, only {', '.join(self.task.splits)}"
             )
         path = self.task.files[split]
-        if not path.is_file():
+        if self.task.formats[split].dataset is None and not path.is_file():
             raise StarkFileNotFoundError(f"{path}: no such file (the {split} split of task {self.task.name!r})")
         return path
 

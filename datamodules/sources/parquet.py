@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, cast
 
+from datamodules.sources.dataset import write_lines
 from stark.errors import StarkError
 
 __all__ = ["parquet_lines"]
@@ -16,10 +16,7 @@ __all__ = ["parquet_lines"]
 
 @contextmanager
 def parquet_lines(stream: BinaryIO) -> Iterator[BinaryIO]:
-    """Turn the rows of a Parquet file into lines of JSON, the first row into line 1.
-
-    A missing number (NaN) is null, as pandas marks missing values in this way. Values that JSON does not have, such as
-    dates, become texts.
+    """Turn the rows of a Parquet file into lines of JSON, the first row into line 1; see `write_lines`.
 
     Args:
         stream: The file's bytes; all of them are read into memory.
@@ -37,12 +34,9 @@ def parquet_lines(stream: BinaryIO) -> Iterator[BinaryIO]:
     content = io.BytesIO(stream.read())
     with tempfile.TemporaryFile() as kept:
         try:
-            for batch in ParquetFile(content).iter_batches():
-                for row in batch.to_pylist():
-                    known = {name: None if value != value else value for name, value in row.items()}
-                    kept.write(f"{json.dumps(known, ensure_ascii=False, default=str)}\n".encode())
+            batches = ParquetFile(content).iter_batches()
+            write_lines((row for batch in batches for row in batch.to_pylist()), cast(BinaryIO, kept))
         except (ArrowException, OSError) as error:
             reason = " ".join(str(error).split())[:200]
             raise StarkError(f"no Parquet file, or damaged: {reason}") from error
-        kept.seek(0)
         yield cast(BinaryIO, kept)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from datamodules.tasks.dataset_split import DatasetSplit, is_hub_id
 from datamodules.tasks.record_format import RecordFormat, record_format
 from datamodules.tasks.task import SPLITS
 from stark.errors import StarkError, StarkFileNotFoundError
@@ -21,10 +22,11 @@ __all__ = ["Description", "is_description", "read_description", "with_labels"]
 _REQUIRED = ("train", "text", "label")
 _COLUMNS = ("text", "text_pair", "label")
 _SEVERAL, _SEPARATOR = "multi_label", "label_separator"
+_DATASET, _CONFIG = "dataset", "config"
 _FORMAT = ("delimiter", "quoting", "encoding", "header")
 _KEYS = (
     *("train", "dev", "text", "label", "labels", "test", "split", "unlabelled", "text_pair", "kind", "metrics"),
-    *(_SEPARATOR, *_FORMAT),
+    *(_SEPARATOR, _DATASET, _CONFIG, *_FORMAT),
 )
 _LISTS = ("labels", "metrics", "unlabelled")
 _MAPPINGS = ("labels", "split")
@@ -117,6 +119,7 @@ def read_description(path: Path, data_dir: str | None = None) -> Description:
         if (is_mapping and key not in _MAPPINGS) or (not is_mapping and (not fits or key == "split")):
             kinds = {
                 **{"a list": _LISTS, "a file": SPLITS, "a column": _COLUMNS, "a word": ("kind", _SEPARATOR, *_FORMAT)},
+                "a name": (_DATASET, _CONFIG),
                 "a mapping such as {dev: 0.1, test: 0.1}": ("split",),
             }
             kind = next(kind for kind, keys in kinds.items() if key in keys)
@@ -131,11 +134,19 @@ def read_description(path: Path, data_dir: str | None = None) -> Description:
     columns = tuple(values["label"]) if isinstance(values["label"], list) else None
     folder = path.parent if data_dir is None else Path(data_dir).expanduser()
     named = {split: "train" if split in sizes else split for split in SPLITS if split in {*entries, *sizes}}
+    dataset = _dataset(path, entries, folder)
+    if dataset is None:
+        files = {split: folder / values[key] for split, key in named.items()}
+        formats = {split: _format(path, entries, key, values[key]) for split, key in named.items()}
+    else:
+        places = {split: DatasetSplit(dataset, values.get(_CONFIG), values[key]) for split, key in named.items()}
+        files = {split: place.path for split, place in places.items()}
+        formats = {split: RecordFormat(json_lines=True, dataset=place) for split, place in places.items()}
     return Description(
         path=path,
         lines={key: entry.line for key, entry in entries.items()},
-        files={split: folder / values[key] for split, key in named.items()},
-        formats={split: _format(path, entries, key, values[key]) for split, key in named.items()},
+        files=files,
+        formats=formats,
         unlabelled=tuple(
             (folder / name, _format(path, entries, "unlabelled", name)) for name in values.get("unlabelled", ())
         ),
@@ -244,6 +255,29 @@ def _sizes(path: Path, entries: Mapping[str, _Entry]) -> dict[str, float]:
     if not sizes or sum(size for size in sizes.values() if isinstance(size, float)) >= 1:
         raise StarkError(f"{path}, line {entry.line}: split is {entry.value}: give fractions whose sum is below 1")
     return sizes
+
+
+def _dataset(path: Path, entries: Mapping[str, _Entry], folder: Path) -> str | None:
+    """Return the folder or the hub id of the data set that has the splits; None if they are files."""
+    wrong = [key for key in _FORMAT if key in entries] if _DATASET in entries else [_CONFIG]
+    for key in wrong:
+        if key in entries:
+            what = (
+                f"is for files, but {_DATASET} names" if _DATASET in entries else f"is without {_DATASET}, the name of"
+            )
+            raise StarkError(f"{path}, line {entries[key].line}: {key} {what} a data set: remove one of both")
+    if _DATASET not in entries:
+        return None
+    entry = entries[_DATASET]
+    place = folder / Path(str(entry.value)).expanduser()
+    if place.is_dir():
+        return str(place)
+    if not is_hub_id(str(entry.value)):
+        raise StarkFileNotFoundError(
+            f"{path}, line {entry.line}: {place}: no such folder, and {entry.value!r} is no id of the hub such as "
+            "SetFit/subj"
+        )
+    return str(entry.value)
 
 
 def _labels(path: Path, entry: _Entry) -> dict[str, str]:

@@ -265,5 +265,8 @@ def find_task(name: str) -> GLUETask:
         stark.errors.StarkError: unknown task 'mprc': choose one of ax, cola, mnli, mnlimm, mrpc, qnli, qqp, rte, ...
     """
     if name not in TASKS:
-        raise StarkError(f"unknown task {name!r}: choose one of {', '.join(sorted(TASKS))}")
+        raise StarkError(
+            f"unknown task {name!r}: choose one of {', '.join(sorted(TASKS))}, or give a YAML that describes your "
+            "rows; stark run also takes a file of rows, the folder of a data set, or an id of the hub: SetFit/subj"
+        )
     return TASKS[name]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Literal, get_args
 
+from datamodules.tasks.dataset_split import DatasetSplit
 from stark.errors import StarkError
 
 __all__ = ["Quoting", "RecordFormat", "record_format"]
@@ -31,6 +32,7 @@ class RecordFormat:
         encoding: Name of the encoding; None for UTF-8, or for UTF-16 if the file starts with its byte order mark.
         compressed: Whether the file is compressed by gzip.
         parquet: Whether it is a Parquet file, which is read as JSON lines.
+        dataset: The split of a Hugging Face data set that is read as JSON lines in the place of a file.
     """
 
     json_lines: bool = False
@@ -41,6 +43,7 @@ class RecordFormat:
     compressed: bool = False
     # Not in the text of a format, which is part of older digests of other files.
     parquet: bool = field(default=False, repr=False)
+    dataset: DatasetSplit | None = field(default=None, repr=False)
 
 
 def record_format(

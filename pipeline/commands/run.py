@@ -10,7 +10,7 @@ from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-define
 from datamodules import is_description
 from datamodules.settings import DataSettings
 from datamodules.tasks.task import Task
-from pipeline.describing.description import described, is_rows_file, rows_folder
+from pipeline.describing.description import described, is_rows, rows_folder
 from pipeline.fits.loggers import prepare_loggers
 from pipeline.fits.on_ray import check_ray
 from pipeline.parsing.durations import seconds_of
@@ -76,7 +76,7 @@ def parser() -> OneLineErrors:
     parser.add_argument("--dry-run", action="store_true", help="print which stages would run, and why")
     parser.add_argument("--from", type=str, metavar="STAGE", help="run this stage and all that depend on it again")
     parser.add_argument("--time", type=str, help="choose distillation.steps for a run of this time, such as 30min")
-    parser.add_argument("--text", type=str, help="column of the text, if data.task is a file of rows")
+    parser.add_argument("--text", type=str, help="column of the text, if data.task is rows")
     parser.add_argument("--text_pair", type=str, help="column of the second text, likewise")
     parser.add_argument("--label", type=str, help="column of the label, likewise; default: found, as the others are")
     parser.add_argument(
@@ -176,18 +176,18 @@ def _parsed(options_parser: OneLineErrors, args: list[str]) -> tuple[Namespace, 
 
 
 def _describe_rows_(parsed: Namespace) -> None:
-    """Let a file of rows as the task be one that a description names, which lies beside the run's folder."""
+    """Let rows as the task be ones that a description names, which lies beside the run's folder."""
     texts = [text for text in (parsed.pop("text"), parsed.pop("text_pair")) if text is not None]
     label, rows = parsed.pop("label"), parsed.data.task
-    if not is_rows_file(rows):
+    if not is_rows(rows):
         if texts or label:
             raise StarkError(
-                f"data.task is {rows}, whose columns are known: --text, --text_pair and --label are for files of rows, "
-                "such as rows.csv"
+                f"data.task is {rows}, whose columns are known: --text, --text_pair and --label are for rows, such as "
+                "rows.csv or the folder of a data set"
             )
         return
     _check_place(parsed.name)
-    parsed.data.task = described(Path(rows).expanduser(), rows_folder(parsed.root, parsed.name), texts, label)
+    parsed.data.task = described(rows, rows_folder(parsed.root, parsed.name), texts, label)
 
 
 def _checked(parsed: Namespace, options: RunOptions) -> RunSettings:

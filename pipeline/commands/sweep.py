@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.commands.dispatch import find_configs
 from pipeline.commands.run import setting_names, try_settings
-from pipeline.describing.description import described, is_rows_file, rows_folder
+from pipeline.describing.description import described, is_rows, rows_folder
 from pipeline.parsing.errors import OneLineErrors, errors_of
 from pipeline.parsing.extras import need_extra
 from pipeline.parsing.progress import LOADING, step
@@ -58,8 +58,8 @@ def command(args: list[str]) -> None:
     place = Path(options.name)
     if not place.parts or place.is_absolute() or ".." in place.parts:
         raise StarkError(f"name is {options.name!r}: give a name for a folder under --root")
-    if is_rows_file(rows := str(sweep.run.get(_TASK))):
-        task = described(Path(rows).expanduser(), rows_folder(options.root, options.name))
+    if is_rows(rows := str(sweep.run.get(_TASK))):
+        task = described(rows, rows_folder(options.root, options.name))
         sweep = replace(sweep, run={**sweep.run, _TASK: task})
     with step("checking the settings"):
         fixed = _check(sweep)

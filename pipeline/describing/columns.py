@@ -10,9 +10,11 @@ from pathlib import Path
 
 from datamodules.sources.cells import in_file, is_empty
 from datamodules.sources.found_labels import looks_like_a_score
-from datamodules.sources.records import BadRecord, open_records, spelled
+from datamodules.sources.hashing import hashed_records
+from datamodules.sources.records import BadRecord, spelled
 from datamodules.sources.several_labels import MARKS, joined_labels, list_of
-from datamodules.tasks.record_format import record_format
+from datamodules.tasks.dataset_split import DatasetSplit
+from datamodules.tasks.record_format import RecordFormat, record_format
 from stark.errors import StarkError, StarkFileNotFoundError
 
 __all__ = ["Columns", "KnownLabels", "find_columns"]
@@ -107,6 +109,7 @@ def find_columns(
     texts: Sequence[str] = (),
     label: str | None = None,
     *,
+    dataset: DatasetSplit | None = None,
     known: KnownLabels | None = None,
     trained: Sequence[str] | None = None,
 ) -> Columns:
@@ -121,9 +124,10 @@ def find_columns(
     column, or else the one whose values are twice as long as those of any other.
 
     Args:
-        path: A file of rows, in one of the formats of own data.
+        path: A file of rows, in one of the formats of own data; of a data set the path for messages.
         texts: Columns that the user names; empty to find them.
         label: Column of the label that the user names; None to find it.
+        dataset: The split of a data set that has the rows, in the place of a file.
         known: The labels of a model; None without a model.
         trained: Columns of the texts that the model was trained on, if that is known.
 
@@ -134,7 +138,8 @@ def find_columns(
         StarkFileNotFoundError: If there is no such file.
         StarkError: If the file cannot be read, a named column is missing, or there are several that may be meant.
     """
-    columns = _columns(path)
+    form = record_format(str(path)) if dataset is None else RecordFormat(json_lines=True, dataset=dataset)
+    columns = _columns(path, form)
     for column in (*texts, *([label] if label else [])):
         if column not in columns:
             raise StarkError(f"{path} has no column {column!r}, only {', '.join(columns)}")
@@ -151,11 +156,11 @@ def find_columns(
     return replace(found, texts=tuple(texts) or _texts(path, others, trained))
 
 
-def _columns(path: Path) -> dict[str, _Column]:
-    if not path.is_file():
+def _columns(path: Path, form: RecordFormat) -> dict[str, _Column]:
+    if form.dataset is None and not path.is_file():
         raise StarkFileNotFoundError(f"{path}: no such file")
     found: dict[str, _Column] = {}
-    with in_file(path), path.open("rb") as stream, open_records(stream, record_format(str(path))) as records:
+    with in_file(path), hashed_records(path, form) as (records, _):
         for row in islice(records, _LOOKED_AT):
             if isinstance(row, BadRecord):
                 raise StarkError(f"line {row.line}: {row.reason}")

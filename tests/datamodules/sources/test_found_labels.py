@@ -90,7 +90,7 @@ def test_a_file_is_read_once_and_again_when_it_changed(tmp_path, monkeypatch):
     first = open_task(path)
     before = open_source(first, None).digest("train")
     with monkeypatch.context() as patch:
-        patch.setattr("datamodules.sources.found_labels.open_records", None)
+        patch.setattr("datamodules.sources.found_labels.hashed_records", None)
         assert open_task(path) == first
     state = file.stat()
     file.write_bytes(file.read_bytes().replace(b"good", b"fine"))  # of the same size

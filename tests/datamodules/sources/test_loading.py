@@ -8,7 +8,9 @@ from datamodules.sources.loading import from_hub, from_saved
 
 def test_a_hub_that_does_not_answer_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    with pytest.raises(FileNotFoundError, match=r"^someone/rows: cannot load someone/rows from the hub \(do this\): ") as error:
+    with pytest.raises(
+        FileNotFoundError, match=r"^someone/rows: cannot load someone/rows from the hub \(do this\): "
+    ) as error:
         from_hub("someone/rows", instead="do this")
     assert "\n" not in str(error.value)
     with pytest.raises(FileNotFoundError, match=r"^someone/rows: cannot load train of small from the hub \("):

@@ -9,7 +9,10 @@ def test_all_tasks_are_there():
 
 
 def test_an_unknown_task_is_refused_with_the_choices():
-    with pytest.raises(ValueError, match=r"^unknown task 'mprc': choose one of ax, cola, .*, wnli$"):
+    with pytest.raises(
+        ValueError,
+        match=r"^unknown task 'mprc': choose one of ax, cola, .*, wnli, or give a YAML that .* id of the hub: SetFit/subj$",
+    ):
         find_task("mprc")
 
 

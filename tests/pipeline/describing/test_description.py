@@ -2,10 +2,11 @@
 
 import pytest
 import yaml
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 from datamodules import open_task
 from pipeline.describing.columns import Columns
-from pipeline.describing.description import write_description
+from pipeline.describing.description import described, is_rows, write_description
 from stark.errors import StarkError
 
 
@@ -38,3 +39,34 @@ def test_lists_of_labels_are_of_their_kind(tmp_path):
     rows.write_text('{"text": "a", "labels": ["x", "y"]}\n{"text": "b", "labels": []}\n')
     path = write_description(rows, Columns(("text",), "labels", {}, several=True), tmp_path, 0.1)
     assert (open_task(str(path)).kind, open_task(str(path)).label_names) == ("multi_label", ("x", "y"))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        *((name, True) for name in ("rows.csv", "a.parquet", "SetFit/subj", "folder", "./mrpc")),
+        *((name, False) for name in ("mrpc", "mprc", "a.yaml", "a/b/c", "./none")),
+    ],
+)
+def test_names_of_rows(tmp_path, monkeypatch, name, expected):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("folder", "mrpc"):  # such as the folder of a run, so that the task's name stays that of the task
+        (tmp_path / folder).mkdir()
+    assert is_rows(name) is expected
+
+
+def test_a_data_set_is_described(tmp_path, capsys, monkeypatch):
+    names = ["subjective", "objective"]
+    features = Features({"text": Value("string"), "label": ClassLabel(names=names)})
+    rows = Dataset.from_dict({"text": [f"row {n}" for n in range(40)], "label": [0, 1] * 20}, features=features)
+    DatasetDict(train=rows, test=rows).save_to_disk(str(tmp_path / "data/my.subj"))
+    monkeypatch.chdir(tmp_path)
+    path = described("data/../data/my.subj", tmp_path / "made")
+    told = "data/../data/my.subj: text: text, label: label; train: train, dev: test; described in "
+    assert capsys.readouterr().err.splitlines()[-1] == f"{told}{path}"
+    assert yaml.safe_load((tmp_path / "made/my.yaml").read_text()) == {
+        **{"dataset": str(tmp_path / "data/my.subj"), "train": "train", "dev": "test", "text": "text", "label": "label"}
+    }
+    task = open_task(path)
+    assert (task.label_names, task.splits) == (tuple(names), ("train", "dev"))
+    assert described(str(tmp_path / "data/my.subj"), tmp_path / "made") == path
