@@ -1,6 +1,6 @@
 """Shortens the commands of a page: latency is measured once, because real measurements take seconds."""
 
-from pipeline.results import latency
+from stark.forward import latency
 
 
 def before() -> None:
