@@ -22,7 +22,7 @@ __all__ = [
     "SIMPLE",
     "Baseline",
     "DistillationSettings",
-    "Executor",
+    "ExecutorName",
     "FitSettings",
     "Loggers",
     "PredictionRule",
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 
-Executor = Literal["local", "ray"]
+ExecutorName = Literal["local", "ray"]
 Loggers = Literal["tensorboard", "wandb", "mlflow"]
 SearchMode = Literal["exhaustive", "halving", "predict", "none"]
 PredictionRule = Literal["metric", "agreement", "metric_and_sparsity"]
@@ -385,7 +385,7 @@ class RunSettings:
     baselines: list[Baseline] = field(default_factory=lambda: [SIMPLE])
     #: Number of fits that run at a time, and where they run; results do not depend on either.
     workers: int = 1
-    executor: Executor = "local"
+    executor: ExecutorName = "local"
     plugins: tuple[Plugin, ...] = ()
 
     @property
@@ -446,7 +446,7 @@ class RunOptions:
     #: Number of fits that run at a time, each in a separate process if there are several.
     workers: int = 1
     #: Where they run.
-    executor: Executor = "local"
+    executor: ExecutorName = "local"
     #: Whether only to print what would run, and why.
     dry_run: bool = False
     #: Name of a stage that runs again, with all stages that depend on it.

@@ -27,8 +27,8 @@ ROOMS = {
         *("budgets", "scores"),
     ),
     "pipeline": (
-        *("parsing", "fits", "execution", "results", "alternatives", "search", "stages", "method", "deploy", "report"),
-        *("describing", "shrinking", "sweep", "commands"),
+        *("parsing", "fits", "executors", "execution", "results", "alternatives", "search", "stages", "method"),
+        *("deploy", "report", "describing", "shrinking", "sweep", "commands"),
     ),
     "datamodules": ("tasks", "sources", "tokens", "batches", "changes"),
 }
@@ -41,6 +41,7 @@ TESTED_TOGETHER = {
     "pipeline/alternatives": "tests/pipeline/alternatives/test_alternatives.py",
     "datamodules/changes": "tests/datamodules/changes/test_changed.py",
     "pipeline/commands": "tests/pipeline/commands/test_every_command.py",
+    "pipeline/executors": "tests/pipeline/executors/test_elsewhere.py",
     "pipeline/deploy/export": "tests/pipeline/deploy/export/test_export.py",
     "stark/encoders/families": "tests/stark/encoders/test_family.py",
     "pipeline/stages": "tests/pipeline/test_run.py",

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from datamodules import GLUEDataModule
-from pipeline.fits.processes import usable_cores
+from pipeline.executors.executor import usable_cores
 from stark.forward.classifying import classify
 from stark.model_folders.model_folder import load_classifier, model_digest
 from stark.storage import write_json, write_text

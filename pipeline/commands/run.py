@@ -11,8 +11,8 @@ from datamodules import is_description
 from datamodules.settings import DataSettings
 from datamodules.tasks.task import Task
 from pipeline.describing.description import described, is_rows, rows_folder
+from pipeline.executors.table import EXECUTORS
 from pipeline.fits.loggers import prepare_loggers
-from pipeline.fits.on_ray import check_ray
 from pipeline.parsing.durations import seconds_of
 from pipeline.parsing.errors import OneLineErrors
 from pipeline.parsing.plugins import PLUGINS_HELP, PluginPaths, load_plugins
@@ -22,7 +22,7 @@ from pipeline.settings import (
     SIMPLE,
     Baseline,
     DistillationSettings,
-    Executor,
+    ExecutorName,
     RunOptions,
     RunSettings,
     SearchSettings,
@@ -71,7 +71,9 @@ def parser() -> OneLineErrors:
     parser.add_argument("--seed", type=int, default=776, help="random seed of every fit")
     parser.add_argument("--seeds", type=list[int], default=[], help="seeds to repeat the trial and later stages with")
     parser.add_argument("--workers", type=int, default=1, help="number of fits that run at a time, each in a process")
-    parser.add_argument("--executor", type=Executor, default="local", help="where fits run: on this machine or on Ray")
+    parser.add_argument(
+        "--executor", type=ExecutorName, default="local", help="where fits run: on this machine or on Ray"
+    )
     parser.add_argument("--plugins", type=PluginPaths, default=[], help=PLUGINS_HELP)
     parser.add_argument("--dry-run", action="store_true", help="print which stages would run, and why")
     parser.add_argument("--from", type=str, metavar="STAGE", help="run this stage and all that depend on it again")
@@ -161,8 +163,7 @@ def _parsed(options_parser: OneLineErrors, args: list[str]) -> tuple[Namespace, 
         start=parsed.pop("from"),
         seconds=None if (given := parsed.pop("time")) is None else seconds_of(given),
     )
-    if options.executor == "ray":
-        check_ray()
+    EXECUTORS[options.executor].check()
     if options.workers < 1:
         raise StarkError(f"workers is {options.workers}: give at least 1")
     for name in ("data", *PARTS):

@@ -45,7 +45,7 @@ _CHECKPOINT = re.compile(r"(best|last)(-v\d+)?\.ckpt")
 # Files that stages write, by subfolder of the stage's folder. Names are compared and not checksums, because damaged
 # files are made again.
 _OF_A_FIT = (
-    *(STAGE_CONFIG, FIT_CONFIG, "hparams.yaml", METRICS, earlier_metrics("*"), OUTPUT_LOG, f"{OUTPUT_LOG}.stop"),
+    *(STAGE_CONFIG, FIT_CONFIG, "hparams.yaml", METRICS, earlier_metrics("*"), OUTPUT_LOG, f"{OUTPUT_LOG}.running"),
     LOSS_WEIGHTS,
 )
 _OF_A_MODEL = (

@@ -18,7 +18,7 @@ from pipeline.execution.display import Display
 from pipeline.execution.manifest import Manifest
 from pipeline.execution.plan import Decision, decide
 from pipeline.execution.stage import Stage
-from pipeline.fits.processes import are_stopping, go_on, stop_all, was_lost
+from pipeline.executors.elsewhere import are_stopping, go_on, stop_all, was_lost
 from pipeline.run_folder import RunFolder
 from stark.storage import folder_lock
 

@@ -12,10 +12,11 @@ from pytorch_lightning.accelerators import CUDAAccelerator
 
 from lightning_modules.checkpoints import latest_checkpoint
 from pipeline.execution.belongings import remove_own
+from pipeline.executors.elsewhere import run_elsewhere
+from pipeline.executors.table import open_executor
 from pipeline.fits.isolation import stark_command
 from pipeline.fits.lightning_cli import StarkCLI
 from pipeline.fits.loggers import logger_configs, logging_ends
-from pipeline.fits.processes import fit_elsewhere
 from pipeline.parsing.plugins import plugin_copies
 from pipeline.run_folder import CHECKPOINTS, MODEL, OUTPUT_LOG, STAGE_CONFIG, RunFolder
 from pipeline.settings import FitSettings, RunSettings, TrainerSettings
@@ -57,7 +58,8 @@ def run_fit(
         gpus = (
             settings.trainer.devices if CUDAAccelerator.is_available() and settings.trainer.accelerator != "cpu" else 0
         )
-        fit_elsewhere(stark_command(command), log, executor=settings.executor, workers=settings.workers, gpus=gpus)
+        executor = open_executor(settings.executor)
+        run_elsewhere(stark_command(command), log, executor=executor, workers=settings.workers, gpus=gpus)
 
 
 def _chosen(trainer: TrainerSettings, fit: FitSettings) -> list[str]:

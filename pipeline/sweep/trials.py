@@ -19,8 +19,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.execution.execute import run_fits
+from pipeline.executors.elsewhere import run_elsewhere, was_lost
 from pipeline.fits.isolation import stark_command
-from pipeline.fits.processes import fit_elsewhere, was_lost
 from pipeline.parsing.plain_text import PlainConsole
 from pipeline.results.summary import Summary
 from pipeline.sweep.description import Sweep
@@ -158,7 +158,7 @@ class Trials:
             with self._lock:
                 share_stages(folder, values, self._others(trial))
             run = ["run", *self._sweep.arguments(values), f"--root={folder.parent}", f"--name={folder.name}"]
-            fit_elsewhere(stark_command(run), self._log(trial), workers=self._workers)
+            run_elsewhere(stark_command(run), self._log(trial), workers=self._workers)
             measured = measure_student(folder, self._sweep.measured)
         with self._lock:
             trial.set_user_attr(MEASURED, measured)

@@ -2,7 +2,7 @@ import torch
 
 from pipeline.commands.run import read_settings
 from pipeline.execution.machine import machine_of
-from pipeline.fits.processes import usable_cores
+from pipeline.executors.executor import usable_cores
 from tests.pipeline.runs import options
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.executors.elsewhere import run_elsewhere
 from pipeline.fits.isolation import SAFE_PATH, stark_command
-from pipeline.fits.processes import fit_elsewhere
 
 ROOT = Path(__file__).parents[3]
 
@@ -32,12 +32,12 @@ def left_a_mark(folder) -> bool:
     return (folder.parent / "mark").exists()
 
 
-def test_a_fit_elsewhere_finds_installed_code_only(poisoned):
-    fit_elsewhere(stark_command(["--help"]))
+def test_a_run_elsewhere_finds_installed_code_only(poisoned):
+    run_elsewhere(stark_command(["--help"]))
     # The same for a rank that Lightning starts, and for any other process that a fit starts.
     code = f"import subprocess, sys; subprocess.run([sys.executable, {stark_command([])[2]!r}, '--help'], check=True)"
-    fit_elsewhere([sys.executable, "-P", "-c", code])
-    fit_elsewhere([sys.executable, "-c", "import json, yaml"])
+    run_elsewhere([sys.executable, "-P", "-c", code])
+    run_elsewhere([sys.executable, "-c", "import json, yaml"])
     assert not left_a_mark(poisoned)
 
 
@@ -57,7 +57,7 @@ def test_a_checkout_that_is_not_installed_is_found(poisoned, tmp_path):
 def test_own_folders_stay_on_the_path(tmp_path, monkeypatch):
     (tmp_path / "own_module.py").touch()
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    fit_elsewhere([sys.executable, "-c", "import own_module"])
+    run_elsewhere([sys.executable, "-c", "import own_module"])
 
 
 def test_the_other_ranks_are_started_by_the_same_file(tmp_path):

@@ -236,7 +236,7 @@ def test_a_run_hands_its_plugins_to_its_fits(place, tiny_task, monkeypatch):
     # The fits use the plugin as it was at the run's start.
     Path("own_losses.py").write_text("raise SystemExit")
     commands: list[list[str]] = []
-    monkeypatch.setattr("pipeline.stages.fit.fit_elsewhere", lambda command, *_, **__: commands.append(command))
+    monkeypatch.setattr("pipeline.stages.fit.run_elsewhere", lambda command, *_, **__: commands.append(command))
     monkeypatch.setattr("pipeline.stages.finetune._alarms", lambda *_: [])  # no fit leaves a model to look at
     finetune(settings, settings.folder / "finetune", [])
     config = commands[0][-1]

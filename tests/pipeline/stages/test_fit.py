@@ -60,7 +60,7 @@ def test_graphs_are_used_where_they_are_asked_for(
     monkeypatch.setattr("pipeline.stages.fit.CUDAAccelerator.is_available", lambda: gpu)
     commands = []
     monkeypatch.setattr("pipeline.stages.fit.StarkCLI", lambda command, *_: commands.append(command) or Empty())
-    monkeypatch.setattr("pipeline.stages.fit.fit_elsewhere", lambda command, *_, **__: commands.append(command))
+    monkeypatch.setattr("pipeline.stages.fit.run_elsewhere", lambda command, *_, **__: commands.append(command))
     trainer = replace(settings.trainer, cuda_graphs=asked, accelerator=accelerator, devices=devices)
     train_alone(replace(settings, trainer=trainer), tmp_path / "fit", settings.model_name_or_path, [])
     config = yaml.safe_load((tmp_path / "fit/stage.yaml").read_text())

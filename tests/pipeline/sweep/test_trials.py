@@ -47,7 +47,7 @@ class Runs:
 @pytest.fixture
 def runs(monkeypatch):
     found = Runs()
-    monkeypatch.setattr(trials, "fit_elsewhere", found.fit)
+    monkeypatch.setattr(trials, "run_elsewhere", found.fit)
     monkeypatch.setattr(trials, "measure_student", found.measure)
     monkeypatch.setattr(trials.Summary, "read", lambda _: summary_of(alarms=["the teacher is odd"]))
     return found
@@ -123,7 +123,7 @@ def test_after_a_mistake_no_other_trial_begins(runs, tmp_path, monkeypatch):
             raise mistake
         time.sleep(0.3)
 
-    monkeypatch.setattr(trials, "fit_elsewhere", fit)
+    monkeypatch.setattr(trials, "run_elsewhere", fit)
     with pytest.raises(subprocess.CalledProcessError):
         run_sweep(sweep_of(6), tmp_path / "s", "", workers=2)
     assert sorted(runs.calls) == ["0000", "0001"]

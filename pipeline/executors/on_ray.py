@@ -1,4 +1,4 @@
-"""Fits as tasks of a Ray cluster, which is started on this machine or is the one at ``RAY_ADDRESS``."""
+"""Commands as tasks of a Ray cluster, which is started on this machine or is the one at ``RAY_ADDRESS``."""
 
 from __future__ import annotations
 
@@ -11,16 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from callbacks import PARENT_VARIABLE
-from pipeline.fits.isolation import SAFE_PATH
+from pipeline.executors.executor import LOST, Executor, threads_of
+from pipeline.executors.node import asked_for, node_work
 from pipeline.parsing.extras import needs_extra
 from pipeline.parsing.plain_text import printable
 from stark.errors import StarkError
 
-__all__ = ["LOST", "cancel_all", "check_ray", "run_on_ray"]
-
-LOST = 128 + 9
-"""Exit status of a fit whose worker or node was lost."""
+__all__ = ["OnRay"]
 
 _START_SECONDS = 180.0
 """Seconds that a cluster on this machine may take to start. Ray's limit of 30 s is too short on a busy machine."""
@@ -29,85 +26,54 @@ _CONNECTING = {"RAY_gcs_server_port_wait_time_s": "4"}
 
 # One thread starts the cluster, the others use it.
 _starting = threading.Lock()
-# Stop files of the running fits; a fit stops when its file exists. Ray's way to cancel a task does not always reach it.
-_stop_files: set[Path] = set()
 
 
-def check_ray() -> None:
-    """Check that Ray is installed, before anything is written.
+class OnRay(Executor):
+    """Runs a command as a task of the cluster at ``RAY_ADDRESS``, or of one that is started on this machine.
 
-    Raises:
-        StarkError: If it is not.
+    A cluster on this machine ends with this process. `node_work` states what the nodes need.
     """
-    _ray()
 
+    def __init__(self) -> None:
+        """Begin without a task."""
+        self._sign: Path | None = None
+        self._is_stopped = False
 
-def run_on_ray(command: list[str], log: Path, *, cpus: int, gpus: int) -> int:
-    """Run a process on a node of the cluster and wait for it.
+    @classmethod
+    def check(cls) -> None:
+        """Check that Ray is installed."""
+        _ray()
 
-    All nodes must have the current folder and the log's folder at the same paths, on a shared file system, and the same
-    Python environment. Without ``RAY_ADDRESS`` a cluster is started on this machine; it ends with this process.
+    def threads(self, workers: int) -> int:
+        """A share of this machine's cores, as many of which a task occupies on its node."""
+        return threads_of(workers)
 
-    Args:
-        command: Command line of the process.
-        log: File for its output.
-        cpus: Number of the process's cores and threads.
-        gpus: Number of the process's GPUs.
+    def run(self, command: list[str], log: Path | None, *, workers: int, gpus: int) -> int:
+        """Run a process on a node of the cluster and wait for it; see `Executor`.
 
-    Returns:
-        Exit status of the process; `LOST` if its worker or node was lost.
-
-    Raises:
-        StarkError: If there is no cluster, or the task cannot be run, for example because a node lacks the folder.
-    """
-    ray, parent_variable = _ray(), PARENT_VARIABLE
-    _start(ray)
-    threads, stop_file = str(cpus), f"{log.absolute()}.stop"
-    # Workers of a cluster that was started before have not inherited this process's environment.
-    path = {**SAFE_PATH, **{name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}}
-    printed = str(log.absolute())
-
-    def run(folder: str) -> int:  # defined here, so that it is pickled as a whole
-        import os
-        import subprocess
-        import time
-
-        environment = {**os.environ, **path, "OMP_NUM_THREADS": threads, parent_variable: str(os.getpid())}
-        with open(printed, "ab") as output:
-            process = subprocess.Popen(
-                command, cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True
-            )
+        Raises:
+            StarkError: If there is no cluster, or the task cannot be run, for example because a node lacks the folder.
+        """
+        assert log is not None
+        ray, cpus = _ray(), self.threads(workers)
+        _start(ray)
+        with asked_for(log) as self._sign:
+            if self._is_stopped:  # stop was called before there was a file to remove
+                self._sign.unlink()
+            work = ray.remote(node_work(command, log, cpus))
             try:
-                told = False
-                while (status := process.poll()) is None:
-                    time.sleep(0.2)
-                    if not told and os.path.exists(stop_file):
-                        process.terminate()
-                        told = True
-            except BaseException:  # the worker is taken away
-                process.terminate()
-                process.wait()
-                raise
-        return status if status >= 0 else 128 - status
+                return int(ray.get(work.options(num_cpus=cpus, num_gpus=gpus, max_retries=0).remote()))
+            except ray.exceptions.RayTaskError as error:
+                raise StarkError(f"Ray could not run {' '.join(command)}: {str(error).splitlines()[-1]}") from error
+            except ray.exceptions.RayError as error:
+                print(printable(f"{log.parent}: {type(error).__name__}"), file=sys.stderr)
+                return LOST
 
-    Path(stop_file).unlink(missing_ok=True)
-    _stop_files.add(Path(stop_file))
-    try:
-        return int(ray.get(ray.remote(run).options(num_cpus=cpus, num_gpus=gpus, max_retries=0).remote(os.getcwd())))
-    except ray.exceptions.RayTaskError as error:
-        raise StarkError(f"Ray could not run {' '.join(command)}: {str(error).splitlines()[-1]}") from error
-    except ray.exceptions.RayError as error:
-        print(printable(f"{log.parent}: {type(error).__name__}"), file=sys.stderr)
-        return LOST
-    finally:
-        _stop_files.discard(Path(stop_file))
-        Path(stop_file).unlink(missing_ok=True)
-
-
-def cancel_all() -> None:
-    """Request all fits to stop."""
-    for file in list(_stop_files):
-        file.touch()
+    def stop(self, signum: int) -> None:
+        """Let the node stop the command, by SIGTERM."""
+        self._is_stopped = True
+        if self._sign is not None:
+            self._sign.unlink(missing_ok=True)
 
 
 def _start(ray: Any, **how: Any) -> None:  # noqa: ANN401 - a module without types

@@ -10,9 +10,10 @@ import time
 import pytest
 
 from cli import main
-from pipeline.fits import on_ray
-from pipeline.fits.on_ray import LOST, check_ray, run_on_ray
-from pipeline.fits.processes import fit_elsewhere, go_on, stop_all
+from pipeline.executors import on_ray
+from pipeline.executors.elsewhere import go_on, run_elsewhere, stop_all
+from pipeline.executors.executor import LOST
+from pipeline.executors.on_ray import OnRay
 from tests.pipeline.runs import options, read, without_seconds
 
 ray = pytest.importorskip("ray", reason="the extra [ray] is not installed")
@@ -37,8 +38,9 @@ def python(code: str) -> list[str]:
 
 def test_status_output_and_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pipeline.executors.on_ray.threads_of", lambda workers: 2 // workers)
     code = "import os, sys; print(os.getcwd(), os.environ['OMP_NUM_THREADS']); sys.exit(3)"
-    assert run_on_ray(python(code), tmp_path / "log", cpus=2, gpus=0) == 3
+    assert OnRay().run(python(code), tmp_path / "log", workers=1, gpus=0) == 3
     assert (tmp_path / "log").read_text() == f"{tmp_path} 2\n"
 
 
@@ -49,20 +51,18 @@ def test_nothing_is_imported_from_the_current_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", "/own")
     code = "import sys, zoneinfo; sys.exit('/own' not in sys.path)"
-    assert run_on_ray(python(code), tmp_path / "log", cpus=1, gpus=0) == 0
+    assert OnRay().run(python(code), tmp_path / "log", workers=2, gpus=0) == 0
 
 
 def test_a_killed_process_and_a_lost_worker(tmp_path):
     for victim in ("os.getpid()", "os.getppid()"):
-        status = run_on_ray(
-            python(f"import os, time; os.kill({victim}, 9); time.sleep(1)"), tmp_path / "log", cpus=1, gpus=0
-        )
-        assert status == LOST
+        code = f"import os, time; os.kill({victim}, 9); time.sleep(1)"
+        assert OnRay().run(python(code), tmp_path / "log", workers=2, gpus=0) == LOST
 
 
 def test_a_command_that_cannot_run_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"Ray could not run nowhere.*No such file"):
-        run_on_ray(["nowhere"], tmp_path / "log", cpus=1, gpus=0)
+        OnRay().run(["nowhere"], tmp_path / "log", workers=2, gpus=0)
 
 
 def test_a_signal_reaches_the_fits(tmp_path):
@@ -71,7 +71,7 @@ def test_a_signal_reaches_the_fits(tmp_path):
     def work():
         code = f"import time; open({str(ready)!r}, 'w').close(); time.sleep(100)"
         with pytest.raises(subprocess.CalledProcessError) as error:
-            fit_elsewhere(python(code), tmp_path / "log", executor="ray")
+            run_elsewhere(python(code), tmp_path / "log", executor=OnRay())
         found.append(error.value.returncode)
 
     thread = threading.Thread(target=work)
@@ -104,7 +104,7 @@ def test_a_cluster_that_does_not_start_is_one_line_and_leaves_nothing():
     code = """
 import os, subprocess, warnings
 import ray
-from pipeline.fits import on_ray
+from pipeline.executors import on_ray
 
 def absent(*args):
     raise RuntimeError("no such node")
@@ -156,5 +156,5 @@ def test_threads_start_one_cluster(monkeypatch):
 def test_without_ray_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ValueError, match=r"^--executor ray needs the extra \[ray\] .* pip install '\.\[ray\]' "):
-        check_ray()
-    assert on_ray.LOST == 137
+        OnRay.check()
+    assert LOST == 137

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from callbacks import Interrupted
-from pipeline.fits.processes import fit_elsewhere, go_on, stop_all
+from pipeline.executors.elsewhere import go_on, run_elsewhere, stop_all
 
 CHILD = """
 import signal, sys, time
@@ -20,7 +20,7 @@ time.sleep(60)
 """
 
 
-def test_a_fit_elsewhere_is_told_of_a_signal_and_waited_for(tmp_path):
+def test_a_run_elsewhere_is_told_of_a_signal_and_waited_for(tmp_path):
     told = tmp_path / "told"
 
     def interrupt(signum, _):
@@ -36,7 +36,7 @@ def test_a_fit_elsewhere_is_told_of_a_signal_and_waited_for(tmp_path):
     sender.start()
     try:
         with pytest.raises(Interrupted):
-            fit_elsewhere([sys.executable, "-c", CHILD, str(told)])
+            run_elsewhere([sys.executable, "-c", CHILD, str(told)])
     finally:
         sender.join()
         signal.signal(signal.SIGTERM, before)
@@ -44,9 +44,9 @@ def test_a_fit_elsewhere_is_told_of_a_signal_and_waited_for(tmp_path):
 
 
 @pytest.mark.parametrize(("code", "status"), [("sys.exit(2)", 2), ("os.kill(os.getpid(), 9)", 137)])
-def test_a_fit_elsewhere_that_fails(code, status):
+def test_a_run_elsewhere_that_fails(code, status):
     with pytest.raises(subprocess.CalledProcessError) as error:
-        fit_elsewhere([sys.executable, "-c", f"import os, sys; {code}"])
+        run_elsewhere([sys.executable, "-c", f"import os, sys; {code}"])
     assert error.value.returncode == status
 
 
@@ -57,7 +57,7 @@ def test_output_and_threads_of_one_of_several(asked, tmp_path, monkeypatch, caps
     code = "import os, sys; print(os.environ['OMP_NUM_THREADS']); sys.exit('stark: error: broken')"
     log = tmp_path / "stage/output.log"
     with pytest.raises(subprocess.CalledProcessError) as error:
-        fit_elsewhere([sys.executable, "-c", code], log=log, workers=2)
+        run_elsewhere([sys.executable, "-c", code], log=log, workers=2)
     assert error.value.returncode == 1
     assert log.read_text().splitlines() == [str(share), "stark: error: broken"]
     assert capsys.readouterr().err == f"stark: error: broken\n(all that it printed: {log})\n"
@@ -68,7 +68,7 @@ def test_all_are_stopped_also_one_that_only_starts(tmp_path):
 
     def run():
         with pytest.raises(subprocess.CalledProcessError) as error:
-            fit_elsewhere([sys.executable, "-c", CHILD, str(told)], log=tmp_path / "log", workers=2)
+            run_elsewhere([sys.executable, "-c", CHILD, str(told)], log=tmp_path / "log", workers=2)
         found.append(error.value.returncode)
 
     thread = threading.Thread(target=run)
@@ -80,7 +80,7 @@ def test_all_are_stopped_also_one_that_only_starts(tmp_path):
         thread.join()
         assert found == [143]
         with pytest.raises(subprocess.CalledProcessError):
-            fit_elsewhere([sys.executable, "-c", "import time; time.sleep(60)"])
+            run_elsewhere([sys.executable, "-c", "import time; time.sleep(60)"])
     finally:
         go_on()
-    fit_elsewhere([sys.executable, "-c", ""])
+    run_elsewhere([sys.executable, "-c", ""])
