@@ -222,6 +222,11 @@ class RunFolder:
         """The folder of the ONNX models with weights of 8 bits that `stark report` makes to measure them."""
         return self.at("int8")
 
+    @property
+    def jobs(self) -> Path:
+        """The folder of what SLURM wrote about jobs that did not end by themselves."""
+        return self.root / "slurm"
+
     # Stages that exist once, and their results.
 
     @property

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from datamodules import open_task
+from pipeline.parsing.durations import seconds_of
 from pipeline.parsing.objects import plain
 from pipeline.parsing.plugins import Plugin
 from stark.budgets.checks import check_sparsity
@@ -31,6 +32,7 @@ __all__ = [
     "ScoringSettings",
     "SearchMode",
     "SearchSettings",
+    "SlurmSettings",
     "StudentSettings",
     "TeacherSettings",
     "TrainerSettings",
@@ -40,7 +42,7 @@ __all__ = [
 ]
 
 
-ExecutorName = Literal["local", "ray"]
+ExecutorName = Literal["local", "ray", "slurm"]
 Loggers = Literal["tensorboard", "wandb", "mlflow"]
 SearchMode = Literal["exhaustive", "halving", "predict", "none"]
 PredictionRule = Literal["metric", "agreement", "metric_and_sparsity"]
@@ -365,6 +367,24 @@ class TrainerSettings:
 
 
 @dataclass
+class SlurmSettings:
+    """What to ask SLURM for, for each job. SLURM reads anything else from variables such as ``SBATCH_ACCOUNT``."""
+
+    #: Name of the partition; null for the cluster's default.
+    partition: str | None = None
+    #: Longest duration of a job. A fit that takes longer is continued in another job.
+    time: str = "4h"
+    gpus: int = number(0, 0)
+    #: Number of cores, and of threads.
+    cpus: int = number(4, 1)
+
+    def __post_init__(self) -> None:
+        """Check the duration."""
+        if seconds_of(self.time) < 60:
+            raise StarkError(f"slurm.time is {self.time}: give at least 1min")
+
+
+@dataclass
 class RunSettings:
     """All settings that decide what a run computes and where its files are written."""
 
@@ -386,6 +406,7 @@ class RunSettings:
     #: Number of fits that run at a time, and where they run; results do not depend on either.
     workers: int = 1
     executor: ExecutorName = "local"
+    slurm: SlurmSettings = field(default_factory=SlurmSettings)
     plugins: tuple[Plugin, ...] = ()
 
     @property
@@ -447,6 +468,8 @@ class RunOptions:
     workers: int = 1
     #: Where they run.
     executor: ExecutorName = "local"
+    #: What to ask for if they run on SLURM.
+    slurm: SlurmSettings = field(default_factory=SlurmSettings)
     #: Whether only to print what would run, and why.
     dry_run: bool = False
     #: Name of a stage that runs again, with all stages that depend on it.

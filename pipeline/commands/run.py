@@ -26,6 +26,7 @@ from pipeline.settings import (
     RunOptions,
     RunSettings,
     SearchSettings,
+    SlurmSettings,
     StudentSettings,
     TeacherSettings,
     TrainerSettings,
@@ -42,7 +43,7 @@ _WITHOUT_CANDIDATES: tuple[Baseline, ...] = (SIMPLE, "no_teacher", "teacher_assi
 _MOST_SEED = 2**32 - 1
 # Options that are no settings: of the parser, of a call, and the place of the run.
 _OF_A_CALL = (
-    *("help", "config", "print_config", "name", "root", "workers", "executor", "dry_run", "from", "time"),
+    *("help", "config", "print_config", "name", "root", "workers", "executor", "slurm", "dry_run", "from", "time"),
     *("text", "text_pair", "label"),
 )
 
@@ -72,7 +73,7 @@ def parser() -> OneLineErrors:
     parser.add_argument("--seeds", type=list[int], default=[], help="seeds to repeat the trial and later stages with")
     parser.add_argument("--workers", type=int, default=1, help="number of fits that run at a time, each in a process")
     parser.add_argument(
-        "--executor", type=ExecutorName, default="local", help="where fits run: on this machine or on Ray"
+        "--executor", type=ExecutorName, default="local", help="where fits run: this machine, Ray or SLURM"
     )
     parser.add_argument("--plugins", type=PluginPaths, default=[], help=PLUGINS_HELP)
     parser.add_argument("--dry-run", action="store_true", help="print which stages would run, and why")
@@ -96,6 +97,7 @@ def parser() -> OneLineErrors:
         "batches_per_epoch",
     }
     parser.add_class_arguments(DataSettings, "data", skip=set_by_stages)
+    parser.add_class_arguments(SlurmSettings, "slurm")
     for name, part in PARTS.items():
         parser.add_class_arguments(part, name)
     return parser
@@ -150,25 +152,27 @@ def setting_names() -> list[str]:
         (True, False)
     """
     names = [action.dest for action in parser()._actions]
-    return [name for name in names if name not in (*_OF_A_CALL, "data", *PARTS)]
+    return [name for name in names if name.split(".")[0] not in _OF_A_CALL and name not in ("data", *PARTS)]
 
 
 def _parsed(options_parser: OneLineErrors, args: list[str]) -> tuple[Namespace, RunOptions]:
     """Parse options, and take those of the call out of them."""
     parsed = options_parser.parse_args(args)
+    for name in ("data", "slurm", *PARTS):
+        if not isinstance(parsed[name], Namespace):
+            raise StarkError(f"{name} is {parsed[name]!r}: it must be a mapping of settings, or left out")
     options = RunOptions(
         workers=parsed.pop("workers"),
         executor=parsed.pop("executor"),
+        slurm=SlurmSettings(**parsed.pop("slurm").as_dict()),
         dry_run=parsed.pop("dry_run"),
         start=parsed.pop("from"),
         seconds=None if (given := parsed.pop("time")) is None else seconds_of(given),
     )
+    check_ranges("slurm", options.slurm)
     EXECUTORS[options.executor].check()
     if options.workers < 1:
         raise StarkError(f"workers is {options.workers}: give at least 1")
-    for name in ("data", *PARTS):
-        if not isinstance(parsed[name], Namespace):
-            raise StarkError(f"{name} is {parsed[name]!r}: it must be a mapping of settings, or left out")
     if options.seconds is not None and (parsed.distillation.steps is not None or parsed.search.mode == "halving"):
         raise StarkError(
             "time chooses distillation.steps: leave out distillation.steps, and take another search.mode than halving"
@@ -244,6 +248,7 @@ def _checked(parsed: Namespace, options: RunOptions) -> RunSettings:
         seeds=parsed.seeds,
         workers=options.workers,
         executor=options.executor,
+        slurm=options.slurm,
         baselines=parsed.baselines,
         plugins=plugins,
         **parts,

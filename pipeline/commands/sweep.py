@@ -47,6 +47,7 @@ def command(args: list[str]) -> None:
     need_extra("sweep", "stark sweep", "optuna")
     with step(LOADING):
         # Imported here, as it takes seconds.
+        from pipeline.executors.table import EXECUTORS
         from pipeline.sweep.description import read_sweep
         from pipeline.sweep.trials import run_sweep
 
@@ -55,6 +56,7 @@ def command(args: list[str]) -> None:
         if options.trials < 1:
             raise StarkError(f"trials is {options.trials}: give at least 1")
         sweep = replace(sweep, trials=options.trials)
+    EXECUTORS[sweep.executor].check()
     place = Path(options.name)
     if not place.parts or place.is_absolute() or ".." in place.parts:
         raise StarkError(f"name is {options.name!r}: give a name for a folder under --root")
@@ -62,19 +64,24 @@ def command(args: list[str]) -> None:
         task = described(rows, rows_folder(options.root, options.name))
         sweep = replace(sweep, run={**sweep.run, _TASK: task})
     with step("checking the settings"):
-        fixed = _check(sweep)
-    run_sweep(sweep, Path(options.root) / place, fixed, options.workers)
+        fixed, gpus = _check(sweep)
+    run_sweep(sweep, Path(options.root) / place, fixed, options.workers, gpus)
 
 
-def _check(sweep: Sweep) -> str:
-    """Check the fixed settings together with each value, or each end of a range, and return the fixed ones as text."""
+def _check(sweep: Sweep) -> tuple[str, int]:
+    """Check the fixed settings together with each value, or each end of a range.
+
+    Returns:
+        The fixed settings as text, and the number of GPUs of a trial.
+    """
     # Imported here, as it takes seconds.
+    from pipeline.stages.fit import gpus_of
     from pipeline.stages.loss import loss_of
     from pipeline.stages.ranking import check_rankings
 
     first = {name: values.examples[0] for name, values in sweep.search.items()}
     others = [(name, value) for name, values in sweep.search.items() for value in values.examples[1:]]
-    texts = []
+    found = []
     for name, value in chain([("", None)], others):
         place = sweep.place(f"search.{name}") + f" of {value}" if name else str(sweep.path)
         try:
@@ -85,5 +92,5 @@ def _check(sweep: Sweep) -> str:
                 check_rankings(settings, loss_of(settings.distillation))
         except StarkError as error:
             raise StarkError(f"{place}: {error}") from error
-        texts.append(text)
-    return texts[0]
+        found.append((text, gpus_of(settings.trainer)))
+    return found[0]

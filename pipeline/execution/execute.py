@@ -22,14 +22,14 @@ from pipeline.executors.elsewhere import are_stopping, go_on, stop_all, was_lost
 from pipeline.run_folder import RunFolder
 from stark.storage import folder_lock
 
-__all__ = ["begin", "check_places", "drop_checkpoints", "execute_all", "is_complete", "run_fits"]
+__all__ = ["ATTEMPTS", "begin", "check_places", "drop_checkpoints", "execute_all", "is_complete", "run_fits"]
 
 _log = logging.getLogger(__name__)
 
 # Seconds in which an orphaned fit notices that its parent died, and exits.
 _PATIENCE = 30.0
-# Number of attempts for a fit whose process is killed.
-_ATTEMPTS = 3
+ATTEMPTS = 3
+"""Number of attempts for a fit whose process is killed."""
 
 
 def begin(stage: Stage, manifest: Manifest, decision: Decision) -> bool:
@@ -167,18 +167,19 @@ def is_complete(stages: Sequence[Stage], root: Path) -> bool:
     return stages[-1].name == RunFolder(root).student.name
 
 
-def run_fits(fits: Mapping[str, Callable[[bool], None]], workers: int = 1) -> None:
+def run_fits(fits: Mapping[str, Callable[[bool], None]], workers: int = 1, *, here: bool = True) -> None:
     """Run the fits of a stage that consists of several.
 
     Args:
         fits: Functions by name of the fit; each runs a fit, and its argument is whether the fit's process was lost
             in an earlier attempt.
         workers: Number of fits that run at a time; if several, each runs in a separate process.
+        here: Whether a fit that runs alone runs in this process, or in one that gets this process's signals.
 
     Raises:
         CalledProcessError: If a fit in a separate process fails; one that was killed is resumed before.
     """
-    if workers == 1:
+    if workers == 1 and here:
         for name, fit in fits.items():
             _persist(name, fit)
         return
@@ -211,12 +212,12 @@ def _work_on(stage: Stage, resume: bool) -> float:
 
 def _persist(name: str, fit: Callable[[bool], None]) -> None:
     """Run a fit, and resume it from its checkpoint if its process is killed."""
-    for attempt in range(1, _ATTEMPTS + 1):
+    for attempt in range(1, ATTEMPTS + 1):
         try:
             fit(attempt > 1)
             return
         except subprocess.CalledProcessError as error:
-            if attempt == _ATTEMPTS or not was_lost(error) or are_stopping():
+            if attempt == ATTEMPTS or not was_lost(error) or are_stopping():
                 raise
             _log.warning("%s was killed (status %d) and continues from its checkpoint", name, error.returncode)
 

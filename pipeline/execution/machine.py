@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from pipeline.executors.table import open_executor
+from pipeline.run_folder import RunFolder
 from pipeline.settings import RunSettings
 
 __all__ = ["machine_of"]
@@ -20,7 +21,9 @@ def machine_of(settings: RunSettings) -> dict[str, str]:
         Values by name, such as ``{"threads": "2", "threads of a fit": "1", "torch": "2.13.0", "CPU": "AVX512"}``.
     """
     here = torch.get_num_threads()
-    of_a_fit = open_executor(settings.executor).threads(settings.workers)
+    of_a_fit = open_executor(settings.executor, settings.slurm, RunFolder(settings.folder).jobs).threads(
+        settings.workers
+    )
     return {
         "threads": str(here),
         "threads of a fit": str(here if of_a_fit is None else of_a_fit),

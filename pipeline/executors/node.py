@@ -10,44 +10,38 @@ from pathlib import Path
 from callbacks import PARENT_VARIABLE
 from pipeline.fits.isolation import SAFE_PATH
 
-__all__ = ["asked_for", "node_work", "sign_of"]
+__all__ = ["asked_for", "node_work"]
 
 # Variables by which a cluster describes the task that starts the command. Lightning would take them for its own.
 _OF_A_TASK = ("SLURM_", "SUBMITIT_")
 
 
-def sign_of(log: Path) -> Path:
-    """The file that exists as long as a command is to run; nodes see it on the shared file system.
+@contextmanager
+def asked_for(sign: Path) -> Iterator[None]:
+    """Ask for a command, until the context ends.
 
     A cluster's own way to cancel a task is not used: it does not always reach the command, or kills it before it has
     written its checkpoint.
 
     Args:
-        log: File for the command's output.
+        sign: A file that exists meanwhile, on the file system that the nodes share. The command stops when it is
+            removed.
     """
-    return Path(f"{log.absolute()}.running")
-
-
-@contextmanager
-def asked_for(log: Path) -> Iterator[Path]:
-    """Ask for a command, until the context ends.
-
-    Args:
-        log: File for the command's output.
-
-    Yields:
-        The file that says so; the command stops when it is removed.
-    """
-    sign = sign_of(log)
     sign.touch()
     try:
-        yield sign
+        yield
     finally:
         sign.unlink(missing_ok=True)
 
 
 def node_work(
-    command: list[str], log: Path, threads: int, *, patience: float | None = None, warning: int | None = None
+    command: list[str],
+    log: Path,
+    sign: Path,
+    threads: int,
+    *,
+    patience: float | None = None,
+    warning: int | None = None,
 ) -> Callable[[], int]:
     """Make the function that a node calls.
 
@@ -57,8 +51,9 @@ def node_work(
     Args:
         command: Command line of the process.
         log: File for its output.
+        sign: File of `asked_for`.
         threads: Number of its threads.
-        patience: Seconds after which the node stops a command whose file, see `asked_for`, nobody has touched; None if
+        patience: Seconds after which the node stops a command whose `sign` nobody has touched; None if
             the cluster stops the work of a machine that has died.
         warning: Number of the signal by which the cluster announces that the time is over, so that the command stops;
             None if it announces nothing.
@@ -70,13 +65,8 @@ def node_work(
     # A cluster that was started before has not inherited this process's environment.
     path = {**SAFE_PATH, **{name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}}
     path["OMP_NUM_THREADS"] = str(threads)
-    folder, printed, sign, parent, left_out = (
-        os.getcwd(),
-        str(log.absolute()),
-        sign_of(log),
-        PARENT_VARIABLE,
-        _OF_A_TASK,
-    )
+    folder, printed, wanted = os.getcwd(), str(log.absolute()), str(sign.absolute())
+    parent, left_out = PARENT_VARIABLE, _OF_A_TASK
 
     def run() -> int:
         import os
@@ -91,7 +81,7 @@ def node_work(
         def is_wanted() -> bool:
             nonlocal seen, touched
             try:
-                found = os.stat(sign).st_mtime_ns
+                found = os.stat(wanted).st_mtime_ns
             except FileNotFoundError:
                 return False
             except OSError:  # a shared file system may be away for a moment

@@ -57,10 +57,11 @@ class OnRay(Executor):
         assert log is not None
         ray, cpus = _ray(), self.threads(workers)
         _start(ray)
-        with asked_for(log) as self._sign:
+        self._sign = Path(f"{log.absolute()}.running")
+        with asked_for(self._sign):
             if self._is_stopped:  # stop was called before there was a file to remove
                 self._sign.unlink()
-            work = ray.remote(node_work(command, log, cpus))
+            work = ray.remote(node_work(command, log, self._sign, cpus))
             try:
                 return int(ray.get(work.options(num_cpus=cpus, num_gpus=gpus, max_retries=0).remote()))
             except ray.exceptions.RayTaskError as error:
@@ -157,5 +158,5 @@ def _ray() -> Any:  # noqa: ANN401 - a module without types
         import ray
         import ray.exceptions
     except ImportError as error:
-        raise StarkError(needs_extra("--executor ray", "ray", "ray")) from error
+        raise StarkError(needs_extra("executor ray", "ray", "ray")) from error
     return ray

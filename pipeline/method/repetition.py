@@ -158,7 +158,7 @@ class Repetition:
                     for candidate in alive
                     if (fit := self._fit_to(candidate, end, watch)) is not None
                 }
-                run_fits(fits, self._settings.workers)
+                run_fits(fits, self._settings.workers, here=not self._settings.is_shared)
                 found = {candidate: self._score_in(candidate, end) for candidate in alive}
                 for candidate, score in found.items():
                     scores[candidate].append({"epochs": end, "score": score})

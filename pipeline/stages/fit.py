@@ -22,7 +22,7 @@ from pipeline.run_folder import CHECKPOINTS, MODEL, OUTPUT_LOG, STAGE_CONFIG, Ru
 from pipeline.settings import FitSettings, RunSettings, TrainerSettings
 from stark.storage import write_text
 
-__all__ = ["run_fit"]
+__all__ = ["gpus_of", "run_fit"]
 
 
 def run_fit(
@@ -55,17 +55,24 @@ def run_fit(
         # With several devices Lightning starts the other processes by running the command again, which must therefore
         # be the command of this fit alone. With several workers each fit runs in a process and prints to a log file.
         log = folder / OUTPUT_LOG if settings.is_shared else None
-        gpus = (
-            settings.trainer.devices if CUDAAccelerator.is_available() and settings.trainer.accelerator != "cpu" else 0
+        executor = open_executor(settings.executor, settings.slurm, RunFolder(settings.folder).jobs)
+        run_elsewhere(
+            stark_command(command), log, executor=executor, workers=settings.workers, gpus=gpus_of(settings.trainer)
         )
-        executor = open_executor(settings.executor)
-        run_elsewhere(stark_command(command), log, executor=executor, workers=settings.workers, gpus=gpus)
+
+
+def gpus_of(trainer: TrainerSettings) -> int:
+    """The number of GPUs that a fit uses, as far as this machine knows.
+
+    Args:
+        trainer: The run's settings of the trainer.
+    """
+    return trainer.devices if CUDAAccelerator.is_available() and trainer.accelerator != "cpu" else 0
 
 
 def _chosen(trainer: TrainerSettings, fit: FitSettings) -> list[str]:
     """Names of the callbacks that settings of the trainer and of the fit ask for."""
-    on_gpu = CUDAAccelerator.is_available() and trainer.accelerator != "cpu"
-    is_graphed = on_gpu and trainer.devices == 1 if trainer.cuda_graphs == "auto" else trainer.cuda_graphs
+    is_graphed = gpus_of(trainer) == 1 if trainer.cuda_graphs == "auto" else trainer.cuda_graphs
     return [
         *(["AveragedWeights"] if fit.weights == "averaged" else []),
         *(["Compilation"] if trainer.compile else []),

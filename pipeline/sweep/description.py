@@ -5,13 +5,15 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import yaml
 
 from pipeline.parsing.yaml_text import lines_of_keys, load_yaml, read_yaml_text
+from pipeline.results.typed_json import WrongValueError, typed
+from pipeline.settings import ExecutorName, SlurmSettings, check_ranges
 from pipeline.sweep.objectives import COSTS, OBJECTIVES
 from pipeline.sweep.space import Values, read_values
 from stark.errors import StarkError
@@ -20,7 +22,7 @@ __all__ = ["Direction", "Sweep", "read_sweep"]
 
 Direction = Literal["maximize", "minimize"]
 
-_KEYS = ("run", "search", "objectives", "constraints", "trials", "seed")
+_KEYS = ("run", "search", "objectives", "constraints", "trials", "seed", "executor", "slurm")
 _MOST_SEED = 2**32 - 1
 _CONFIG = "config"
 
@@ -38,6 +40,8 @@ class Sweep:
         constraints: Largest allowed value by name of the objective.
         trials: Number of trials.
         seed: Seed of the choice of settings.
+        executor: Executor that runs the trials.
+        slurm: What to ask for if they run on SLURM.
     """
 
     path: Path
@@ -48,6 +52,8 @@ class Sweep:
     constraints: dict[str, float]
     trials: int
     seed: int
+    executor: ExecutorName = "local"
+    slurm: SlurmSettings = field(default_factory=SlurmSettings)
 
     @property
     def measured(self) -> list[str]:
@@ -128,7 +134,11 @@ def read_sweep(path: Path, settings: Collection[str]) -> Sweep:
             raise StarkError(f"{sweep.place(name)} is {value!r}: give an integer from {least} to {most}")
     _check_settings(sweep, settings)
     _check_objectives(sweep)
-    return Sweep(**{**vars(sweep), "search": {name: _values(sweep, name) for name in parts["search"]}})
+    places = {
+        "executor": _executor(sweep, given.get("executor", "local")),
+        "slurm": _slurm(sweep, given.get("slurm", {})),
+    }
+    return Sweep(**{**vars(sweep), **places, "search": {name: _values(sweep, name) for name in parts["search"]}})
 
 
 def _check_settings(sweep: Sweep, settings: Collection[str]) -> None:
@@ -162,6 +172,31 @@ def _check_objectives(sweep: Sweep) -> None:
             raise StarkError(f"{sweep.place(f'constraints.{name}')}: it has no limit: choose out of {', '.join(COSTS)}")
         if isinstance(most, bool) or not isinstance(most, int | float) or not 0 < most < float("inf"):
             raise StarkError(f"{sweep.place(f'constraints.{name}')} is {most!r}: give the largest value, above 0")
+
+
+def _executor(sweep: Sweep, name: Any) -> ExecutorName:  # noqa: ANN401 - whatever a file contains
+    if name not in get_args(ExecutorName):
+        raise StarkError(f"{sweep.place('executor')} is {name!r}: choose out of {', '.join(get_args(ExecutorName))}")
+    found: ExecutorName = name
+    return found
+
+
+def _slurm(sweep: Sweep, given: Any) -> SlurmSettings:  # noqa: ANN401 - whatever a file contains
+    if not isinstance(given, dict):
+        raise StarkError(f"{sweep.place('slurm')} is {given!r}: give a mapping")
+    try:
+        found = typed(SlurmSettings, given, "slurm")
+    except WrongValueError as error:
+        known = ", ".join(item.name for item in fields(SlurmSettings))
+        key, _, complaint = str(error).partition(" ")
+        raise StarkError(f"{sweep.place(key)} {complaint}: slurm has {known}") from error
+    except StarkError as error:
+        raise StarkError(f"{sweep.place('slurm')}: {error}") from error
+    try:
+        check_ranges("slurm", found)
+    except StarkError as error:
+        raise StarkError(f"{sweep.path}: {error}") from error
+    return found
 
 
 def _values(sweep: Sweep, name: str) -> Values:

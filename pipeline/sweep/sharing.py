@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,10 +12,48 @@ from pipeline.execution.manifest import Manifest
 from pipeline.run_folder import RunFolder
 from stark.storage import is_file, new_folder
 
-__all__ = ["share_stages"]
+__all__ = ["Teachers", "share_stages"]
 
 # Parts of the settings on which no stage that is shared depends.
 _OF_STUDENTS = ("student.", "distillation.", "teacher.", "search.", "scoring.")
+
+
+class Teachers:
+    """Which trial trains which teacher, so that the others wait for it instead of training the same one."""
+
+    def __init__(self) -> None:
+        """Begin without trials."""
+        self._trainers: dict[str, Path] = {}
+
+    def claim(self, folder: Path, values: Mapping[str, Any]) -> None:
+        """Let a trial that begins train its teacher, unless an earlier one does.
+
+        Args:
+            folder: Folder of the trial's run.
+            values: The trial's values of the settings to search over.
+        """
+        self._trainers.setdefault(_key(values), folder)
+
+    def awaited(self, folder: Path, values: Mapping[str, Any]) -> Path | None:
+        """The run that still trains the teacher of a trial.
+
+        Args:
+            folder: Folder of the trial's run.
+            values: The trial's values of the settings to search over.
+
+        Returns:
+            Folder of that run; None if the trial need not wait.
+        """
+        trainer = self._trainers.setdefault(_key(values), folder)
+        return None if trainer == folder or _has_teacher(trainer) else trainer
+
+    def release(self, folder: Path) -> None:
+        """Let no trial wait for one that has ended.
+
+        Args:
+            folder: Folder of its run.
+        """
+        self._trainers = {key: trainer for key, trainer in self._trainers.items() if trainer != folder}
 
 
 def share_stages(folder: Path, values: Mapping[str, Any], earlier: Iterable[tuple[Path, Mapping[str, Any]]]) -> None:
@@ -47,6 +86,18 @@ def share_stages(folder: Path, values: Mapping[str, Any], earlier: Iterable[tupl
                     shutil.copytree(run / name, begun / name)
                 Manifest(begun, records).write()
             return
+
+
+def _key(values: Mapping[str, Any]) -> str:
+    return json.dumps(_of_teacher(values), sort_keys=True)
+
+
+def _has_teacher(run: Path) -> bool:
+    places = RunFolder(run)
+    if not is_file(places.manifest):
+        return False
+    record = Manifest.read(run).stages.get(places.finetune.name)
+    return record is not None and record.finished
 
 
 def _of_teacher(values: Mapping[str, Any]) -> dict[str, Any]:

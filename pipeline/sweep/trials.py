@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +20,17 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from pipeline.execution.execute import run_fits
-from pipeline.executors.elsewhere import run_elsewhere, was_lost
+from pipeline.execution.execute import ATTEMPTS, run_fits
+from pipeline.executors.elsewhere import are_stopping, run_elsewhere, was_lost
+from pipeline.executors.table import open_executor
 from pipeline.fits.isolation import stark_command
 from pipeline.parsing.plain_text import PlainConsole
 from pipeline.results.summary import Summary
+from pipeline.run_folder import RunFolder
 from pipeline.sweep.description import Sweep
 from pipeline.sweep.objectives import LATENCY, measure_student
 from pipeline.sweep.results import MEASURED, RESULTS, TRIALS, finished_trials, name_of, short, table_of, write_results
-from pipeline.sweep.sharing import share_stages
+from pipeline.sweep.sharing import Teachers, share_stages
 from stark.errors import StarkError, StarkFileExistsError
 from stark.storage import folder_lock, is_file
 
@@ -37,9 +41,11 @@ _ASKED = "asked"
 """Key of what a sweep asks for in Optuna's study."""
 # Seconds in which the run of a killed sweep notices that its parent died, and exits.
 _PATIENCE = 30.0
+# Seconds between looks at a teacher that another trial trains.
+_POLL = 1.0
 
 
-def run_sweep(sweep: Sweep, folder: Path, fixed: str, workers: int = 1) -> None:
+def run_sweep(sweep: Sweep, folder: Path, fixed: str, workers: int = 1, gpus: int = 0) -> None:
     """Run the trials that a sweep still lacks.
 
     The same call continues a sweep that was killed: finished trials are kept, and a trial that was running goes on in
@@ -50,6 +56,7 @@ def run_sweep(sweep: Sweep, folder: Path, fixed: str, workers: int = 1) -> None:
         folder: Its folder.
         fixed: The settings that all trials share, as text.
         workers: Number of trials that run at a time.
+        gpus: Number of GPUs of a trial; only Ray uses it.
 
     Raises:
         StarkFileExistsError: If the folder holds a sweep that asks for something else, or is in use.
@@ -58,15 +65,17 @@ def run_sweep(sweep: Sweep, folder: Path, fixed: str, workers: int = 1) -> None:
     """
     if workers < 1:
         raise StarkError(f"workers is {workers}: give at least 1")
-    if workers > 1 and LATENCY in sweep.measured:
+    # Jobs of SLURM run on other machines; a Ray cluster may be on this one.
+    if workers > 1 and sweep.executor != "slurm" and LATENCY in sweep.measured:
         raise StarkError(
             f"workers is {workers}, but {sweep.path} asks for the latency, which cannot be measured while other trials "
             "train: leave out --workers, or take encoder_parameters instead"
         )
     with folder_lock(folder):
-        trials = Trials(sweep, folder, fixed, workers)
+        trials = Trials(sweep, folder, fixed, workers, gpus)
         missing = sweep.trials - trials.count()
-        run_fits({f"trial {number + 1} of {missing} left": trials.next_one() for number in range(missing)}, workers)
+        fits = {f"trial {number + 1} of {missing} left": trials.next_one() for number in range(missing)}
+        run_fits(fits, workers, here=sweep.executor == "local")
         if missing <= 0:
             trials.tell()
 
@@ -79,20 +88,22 @@ class Trials:
         folder: Its folder.
         fixed: The settings that all trials share, as text.
         workers: Number of trials that run at a time.
+        gpus: Number of GPUs of a trial.
 
     Raises:
         StarkFileExistsError: If the folder holds a sweep that asks for something else.
     """
 
-    def __init__(self, sweep: Sweep, folder: Path, fixed: str, workers: int) -> None:
+    def __init__(self, sweep: Sweep, folder: Path, fixed: str, workers: int, gpus: int) -> None:
         """Open the journal, or begin one."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._sweep, self._folder, self._workers = sweep, folder, workers
+        self._sweep, self._folder, self._workers, self._gpus = sweep, folder, workers, gpus
         self._study = _open(sweep, folder, fixed)
         self._interrupted = self._study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
         self._console, self._warned, self._has_failed = PlainConsole(), set[str](), False
         # The threads that wait for the runs of trials take turns in using the study and the console.
         self._lock = threading.RLock()
+        self._teachers, self._measuring = Teachers(), threading.Lock()
 
     def count(self) -> int:
         """Number of the finished trials."""
@@ -117,17 +128,19 @@ class Trials:
             goes on with the same settings. It does nothing if another trial has failed.
         """
         begun: list[tuple[optuna.Trial, dict[str, Any]]] = []
+        attempts = count(1)
 
         def run(lost: bool) -> None:
             if self._has_failed and not lost:
                 return
+            attempt = next(attempts)
             try:
                 if not begun:
                     begun.append(self._begin())
                 self._run(*begun[0])
             except Exception as error:
-                if not (isinstance(error, subprocess.CalledProcessError) and was_lost(error)):
-                    self._has_failed = True
+                goes_on = isinstance(error, subprocess.CalledProcessError) and was_lost(error) and attempt < ATTEMPTS
+                self._has_failed = self._has_failed or not goes_on
                 raise
 
         return run
@@ -143,6 +156,7 @@ class Trials:
                 self._study.sampler = TPESampler(seed=int(state[0]))
                 trial = self._study.ask()
             values = {name: known.suggest(trial, name) for name, known in self._sweep.search.items()}
+            self._teachers.claim(self._place(trial), values)
             told = ", ".join(f"{name} {short(value)}" for name, value in values.items())
             self._console.print(
                 f"trial {name_of(trial)}: {told}; its output: {self._log(trial)}", highlight=False, soft_wrap=True
@@ -155,12 +169,19 @@ class Trials:
         if (measured := trial.user_attrs.get(MEASURED)) is None:  # else it was killed right before its end
             with folder_lock(folder, _PATIENCE):
                 pass
+            if not self._await_teacher(trial, values):
+                return
             with self._lock:
                 share_stages(folder, values, self._others(trial))
             run = ["run", *self._sweep.arguments(values), f"--root={folder.parent}", f"--name={folder.name}"]
-            run_elsewhere(stark_command(run), self._log(trial), workers=self._workers)
-            measured = measure_student(folder, self._sweep.measured)
+            executor = open_executor(self._sweep.executor, self._sweep.slurm, RunFolder(self._folder).jobs)
+            run_elsewhere(
+                stark_command(run), self._log(trial), executor=executor, workers=self._workers, gpus=self._gpus
+            )
+            with self._measuring:  # one at a time, for the latency
+                measured = measure_student(folder, self._sweep.measured)
         with self._lock:
+            self._teachers.release(folder)
             trial.set_user_attr(MEASURED, measured)
             known = self._study.trials[trial.number].constraints
             for name, most in self._sweep.constraints.items():
@@ -169,6 +190,22 @@ class Trials:
             self._study.tell(trial, [measured[name] for name in self._sweep.objectives])
             self._warn(Summary.read(folder))
             self.tell()
+
+    def _await_teacher(self, trial: optuna.Trial, values: Mapping[str, Any]) -> bool:
+        """Wait while another trial trains the teacher that a trial needs; whether the trial may run then."""
+        told = False
+        while True:
+            with self._lock:
+                trainer = self._teachers.awaited(self._place(trial), values)
+            if trainer is None:
+                return True
+            if self._has_failed or are_stopping():
+                return False
+            if not told:
+                with self._lock:
+                    self._console.print(f"trial {name_of(trial)} waits for the teacher of {trainer.name}")
+                told = True
+            time.sleep(_POLL)
 
     def _warn(self, summary: Summary) -> None:
         """Print what looks wrong in a run, unless another trial has had it, too."""

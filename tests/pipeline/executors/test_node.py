@@ -9,7 +9,7 @@ import time
 
 import cloudpickle
 
-from pipeline.executors.node import asked_for, node_work, sign_of
+from pipeline.executors.node import asked_for, node_work
 
 SLEEP = "import time; open({ready!r}, 'w').close(); time.sleep(60)"
 
@@ -23,9 +23,9 @@ def test_status_output_threads_and_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("SLURM_NTASKS", "4")  # by which Lightning would take the process for one of four
     code = "import os, sys; print(os.getcwd(), os.environ['OMP_NUM_THREADS'], os.environ.get('SLURM_NTASKS'))"
     log = tmp_path / "log"
-    with asked_for(log):
-        assert node_work(python(f"{code}; sys.exit(3)"), log, 2)() == 3
-        assert node_work(python("import os; os.kill(os.getpid(), 9)"), log, 2)() == 137
+    with asked_for(log.with_name("sign")):
+        assert node_work(python(f"{code}; sys.exit(3)"), log, log.with_name("sign"), 2)() == 3
+        assert node_work(python("import os; os.kill(os.getpid(), 9)"), log, log.with_name("sign"), 2)() == 137
     assert log.read_text() == f"{tmp_path} 2 None\n"
     assert [path.name for path in tmp_path.iterdir()] == ["log"]
 
@@ -39,8 +39,8 @@ def node(work):
 
 def test_it_needs_none_of_our_modules(tmp_path):
     log = tmp_path / "log"
-    with asked_for(log):
-        assert node(node_work(python("print('ran')"), log, 1)).wait(10) == 0
+    with asked_for(log.with_name("sign")):
+        assert node(node_work(python("print('ran')"), log, log.with_name("sign"), 1)).wait(10) == 0
     assert log.read_text() == "ran\n"
 
 
@@ -48,7 +48,7 @@ def stopped(log, work, change):
     """Status and seconds of work during which something changes."""
     found = []
     thread = threading.Thread(target=lambda: found.append(work()))
-    with asked_for(log):
+    with asked_for(log.with_name("sign")):
         thread.start()
         while not log.with_name("ready").exists():
             time.sleep(0.01)
@@ -61,10 +61,10 @@ def stopped(log, work, change):
 def test_a_command_that_nobody_wants_any_more_stops(tmp_path):
     log = tmp_path / "log"
     code = python(SLEEP.format(ready=str(tmp_path / "ready")))
-    status, seconds = stopped(log, node_work(code, log, 1), sign_of(log).unlink)
+    status, seconds = stopped(log, node_work(code, log, log.with_name("sign"), 1), log.with_name("sign").unlink)
     assert status == 128 + signal.SIGTERM
     assert seconds < 5
-    assert node_work(["never", "started"], log, 1)() == 128 + signal.SIGTERM
+    assert node_work(["never", "started"], log, log.with_name("sign"), 1)() == 128 + signal.SIGTERM
 
 
 def test_a_command_of_a_machine_that_died_stops(tmp_path):
@@ -73,11 +73,13 @@ def test_a_command_of_a_machine_that_died_stops(tmp_path):
 
     def live():
         for _ in range(8):
-            sign_of(log).touch()
+            log.with_name("sign").touch()
             time.sleep(0.2)
 
     status, seconds = stopped(
-        log, node_work(python(SLEEP.format(ready=str(tmp_path / "ready"))), log, 1, patience=0.8), live
+        log,
+        node_work(python(SLEEP.format(ready=str(tmp_path / "ready"))), log, log.with_name("sign"), 1, patience=0.8),
+        live,
     )
     assert status == 128 + signal.SIGTERM
     assert 1.6 + 0.4 < seconds < 8
@@ -88,8 +90,8 @@ def test_a_warning_of_the_cluster_stops_the_command_in_time(tmp_path):
     log, ready = tmp_path / "log", tmp_path / "ready"
     stop = "import os, signal, time; signal.signal(15, lambda *_: (print('saved', flush=True), os._exit(143)))"
     command = python(f"{stop}; open({str(ready)!r}, 'w').write(str(os.getpid())); time.sleep(60)")
-    with asked_for(log):
-        process = node(node_work(command, log, 1, warning=signal.SIGUSR2))
+    with asked_for(log.with_name("sign")):
+        process = node(node_work(command, log, log.with_name("sign"), 1, warning=signal.SIGUSR2))
         while not ready.exists() or not ready.read_text():
             time.sleep(0.01)
         os.kill(int(ready.read_text()), signal.SIGUSR2)

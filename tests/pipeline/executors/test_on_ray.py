@@ -155,6 +155,6 @@ def test_threads_start_one_cluster(monkeypatch):
 
 def test_without_ray_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ValueError, match=r"^--executor ray needs the extra \[ray\] .* pip install '\.\[ray\]' "):
+    with pytest.raises(ValueError, match=r"^executor ray needs the extra \[ray\] .* pip install '\.\[ray\]' "):
         OnRay.check()
     assert LOST == 137

@@ -1,6 +1,7 @@
 import pytest
 
 from pipeline.commands.run import try_settings
+from pipeline.settings import SlurmSettings
 from pipeline.sweep.description import read_sweep
 from pipeline.sweep.space import Choices, Range
 from stark.errors import StarkError
@@ -44,6 +45,13 @@ def test_what_is_read(file):
     ]
 
 
+def test_where_trials_run(file):
+    assert (read_sweep(file, KNOWN).executor, read_sweep(file, KNOWN).slurm) == ("local", SlurmSettings())
+    file.write_text(f"{GOOD}executor: slurm\nslurm: {{partition: gpu, time: 2h, gpus: 1}}\n")
+    sweep = read_sweep(file, KNOWN)
+    assert (sweep.executor, sweep.slurm) == ("slurm", SlurmSettings("gpu", "2h", gpus=1, cpus=4))
+
+
 @pytest.mark.parametrize(
     ("good", "bad", "complaint"),
     [
@@ -62,6 +70,12 @@ def test_what_is_read(file):
         ("latency: 5", "latency: -5", "line 8: constraints.latency is -5: give the largest value"),
         ("objectives:\n  score: maximize", "objectives: {}", "line 5: objectives is empty"),
         ("objectives:\n  score: maximize", "objectives: [score]", "line 5: objectives is .*: give a mapping"),
+        ("seed: 3", "executor: slrum", "line 10: executor is 'slrum': choose out of local, ray, slurm"),
+        ("seed: 3", "slurm: fast", "line 10: slurm is 'fast': give a mapping"),
+        ("seed: 3", "slurm:\n  gpu: 1", "line 11: slurm.gpu is unknown: slurm has partition, time, gpus, cpus"),
+        ("seed: 3", "slurm:\n  cpus: many", "line 11: slurm.cpus is 'many': slurm has"),
+        ("seed: 3", "slurm: {cpus: 0}", "slurm.cpus is 0: choose a number at least 1"),
+        ("seed: 3", "slurm: {time: soon}", "line 10: slurm: time is 'soon': give a duration such as"),
         (GOOD, "[1, 2]", "give a mapping with the keys run"),
         (GOOD, "{run: ", "no YAML"),
     ],

@@ -3,7 +3,7 @@ import pytest
 from pipeline.execution.manifest import Manifest
 from pipeline.execution.plan import decide
 from pipeline.execution.stage import Stage
-from pipeline.sweep.sharing import share_stages
+from pipeline.sweep.sharing import Teachers, share_stages
 
 SETTINGS = {"finetuning.epochs": 3}
 
@@ -65,3 +65,20 @@ def test_a_run_that_has_begun_is_left_alone(tmp_path):
     before = Manifest.read(begun).stages
     share_stages(begun, {}, [(run, {})])
     assert Manifest.read(begun).stages == before
+
+
+def test_one_trial_trains_a_teacher_and_the_others_wait_for_it(tmp_path):
+    first, second, other = (tmp_path / f"{number:04}" for number in range(3))
+    teachers = Teachers()
+    values = {first: {"student.sparsity": 0.5}, second: {"student.sparsity": 0.7}, other: {"seed": 2}}
+    for folder, own in values.items():
+        teachers.claim(folder, own)
+    assert [teachers.awaited(folder, own) for folder, own in values.items()] == [None, first, None]
+    manifest = Manifest(first)
+    manifest.start("finetune", SETTINGS, {})
+    assert teachers.awaited(second, values[second]) == first
+    (first / "finetune").mkdir()
+    manifest.finish("finetune", ("finetune",), 5.0)
+    assert teachers.awaited(second, values[second]) is None
+    teachers.release(first)
+    assert [teachers.awaited(folder, values[second]) for folder in (second, first)] == [None, second]

@@ -5,11 +5,13 @@ import signal
 import subprocess
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from callbacks import Interrupted
+from pipeline.execution.manifest import Manifest
 from pipeline.sweep import trials
 from pipeline.sweep.description import Sweep
 from pipeline.sweep.space import Choices, Range
@@ -31,7 +33,7 @@ class Runs:
     def __init__(self):
         self.ends, self.calls, self.settings = {}, [], {}
 
-    def fit(self, command, log, *, workers):
+    def fit(self, command, log, **_):
         options = dict(word.removeprefix("--").split("=", 1) for word in command[command.index("run") + 1 :])
         folder = Path(options.pop("root"), options.pop("name"))
         self.calls.append(folder.name)
@@ -116,14 +118,15 @@ def test_after_a_mistake_no_other_trial_begins(runs, tmp_path, monkeypatch):
     """Both trials have begun when the first one fails; the second one ends after that."""
     begun, mistake = threading.Barrier(2), subprocess.CalledProcessError(2, [])
 
-    def fit(command, log, *, workers):
-        runs.fit(command, log, workers=workers)
+    def fit(command, log, **_):
+        runs.fit(command, log)
         begun.wait(5)
         if log.name == "0000.log":
             raise mistake
         time.sleep(0.3)
 
     monkeypatch.setattr(trials, "run_elsewhere", fit)
+    monkeypatch.setattr(trials.Teachers, "awaited", lambda *_: None)
     with pytest.raises(subprocess.CalledProcessError):
         run_sweep(sweep_of(6), tmp_path / "s", "", workers=2)
     assert sorted(runs.calls) == ["0000", "0001"]
@@ -140,6 +143,42 @@ def test_trials_run_at_the_same_time(runs, tmp_path):
     run_sweep(sweep_of(6), tmp_path / "s", "", workers=2)
     assert sorted(runs.calls) == [f"{number:04}" for number in range(6)]
     assert len({values["student.sparsity"] for _, values in settings(tmp_path / "s")}) == 6
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_trials_wait_for_a_teacher_that_another_one_trains(runs, tmp_path, monkeypatch, capsys, fails):
+    """Each trial records what it began with; the first one takes its time. If it fails, no trial goes on."""
+    monkeypatch.setattr(trials, "_POLL", 0.01)
+    found = {}
+
+    def fit(command, log, **_):
+        runs.fit(command, log)
+        folder = log.absolute().with_suffix("")
+        manifest = Manifest.read(folder)
+        found[folder.name] = manifest.stages.keys() & {"finetune"}
+        if not found[folder.name]:
+            time.sleep(0.3)
+            if fails:
+                raise subprocess.CalledProcessError(2, [])
+            manifest.start("finetune", {}, {})
+            (folder / "finetune").mkdir(parents=True)
+            manifest.finish("finetune", ("finetune",), 1.0)
+            time.sleep(0.3)
+
+    monkeypatch.setattr(trials, "run_elsewhere", fit)
+    expected = {"0000": set()} if fails else {"0000": set(), **{f"000{number}": {"finetune"} for number in (1, 2, 3)}}
+    with pytest.raises(subprocess.CalledProcessError) if fails else nullcontext():
+        run_sweep(sweep_of(4), tmp_path / "s", "", workers=3)
+    assert found == expected
+    assert capsys.readouterr().out.count("waits for the teacher of 0000") == 2
+
+
+def test_a_trial_that_is_killed_too_often_stops_the_sweep(runs, tmp_path):
+    lost = subprocess.CalledProcessError(128 + signal.SIGKILL, [])
+    runs.ends = dict.fromkeys((1, 2, 3), lost)
+    with pytest.raises(subprocess.CalledProcessError):
+        run_sweep(sweep_of(4), tmp_path / "s", "", workers=2)
+    assert runs.calls == ["0000"] * 3
 
 
 def test_finished_trials_guide_the_next_ones(runs, tmp_path):
