@@ -25,7 +25,7 @@ commands:
   test         evaluate a model on GLUE's dev split
   predict      write GLUE's submission file for the test split
   predict-file labels and probabilities for the rows of a CSV, TSV or JSON lines file
-  report       a run as one page with pictures, finished or not
+  report       a run or a sweep as one page with pictures, finished or not
   compare      several runs on one page
   export       a model as ONNX, OpenVINO, torch.export or plain transformers, checked on the data
   shrink       a trained classifier cut to a size or a latency, with little training or none

@@ -17,8 +17,8 @@ __all__ = ["command", "parser"]
 
 def parser() -> OneLineErrors:
     """Make the parser of `stark report`."""
-    parser = OneLineErrors(prog="stark report", description="Show a run as one page, figures first.")
-    parser.add_argument("run", type=str, help="folder of a run, finished or not, such as runs/NAME")
+    parser = OneLineErrors(prog="stark report", description="Show a run or a sweep as one page, figures first.")
+    parser.add_argument("run", type=str, help="folder of a run or sweep, finished or not, such as runs/NAME")
     parser.add_argument("--output", type=str, help="HTML file; default: RUN/report.html; also writes Markdown")
     parser.add_argument(
         "--overwrite",
@@ -46,15 +46,28 @@ def command(args: list[str]) -> None:
     with step(LOADING):
         load_plugins(options.plugins)
         need_extra("report", "stark report", "jinja2", "matplotlib")
-        from pipeline.report.page import check_page, write_page
+        from pipeline.report.page import Page, check_page, write_page
         from pipeline.report.reading import read_run
         from pipeline.report.run_page import page_of_run
+        from pipeline.sweep.results import is_sweep
 
     folder = Path(options.run)
     target = Path(options.output) if options.output else RunFolder(folder).report
     check_page(target, overwrite=options.overwrite)
-    with step(f"making the page of {folder}"):
-        page = page_of_run(read_run(folder), options.price)
+
+    def write_run(run: Path, to: Path) -> tuple[Page, list[Path]]:
+        with step(f"making the page of {run}"):
+            page = page_of_run(read_run(run), options.price)
+            return page, write_page(page, to, overwrite=options.overwrite)
+
+    if is_sweep(folder):
+        from pipeline.sweep.sweep_page import page_of_sweep, pages_to_make
+
+        for run in pages_to_make(folder):
+            write_run(run, RunFolder(run).report)
+        page = page_of_sweep(folder, target)
         files = write_page(page, target, overwrite=options.overwrite)
+    else:
+        page, files = write_run(folder, target)
     for line in (*map(str, files), *page.verdict):
         print(printable(line))

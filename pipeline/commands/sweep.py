@@ -12,7 +12,9 @@ from pipeline.commands.run import setting_names, try_settings
 from pipeline.describing.description import described, is_rows, rows_folder
 from pipeline.parsing.errors import OneLineErrors, errors_of
 from pipeline.parsing.extras import need_extra
+from pipeline.parsing.plain_text import printable
 from pipeline.parsing.progress import LOADING, step
+from pipeline.run_folder import RunFolder
 from stark.errors import StarkError
 
 if TYPE_CHECKING:
@@ -65,7 +67,35 @@ def command(args: list[str]) -> None:
         sweep = replace(sweep, run={**sweep.run, _TASK: task})
     with step("checking the settings"):
         fixed, gpus = _check(sweep)
-    run_sweep(sweep, Path(options.root) / place, fixed, options.workers, gpus)
+    folder = Path(options.root) / place
+    target = _page(folder)
+    run_sweep(sweep, folder, fixed, options.workers, gpus)
+    if target is not None:
+        # Imported here, as its extra may be missing.
+        from pipeline.report.page import write_page
+        from pipeline.sweep.sweep_page import page_of_sweep
+
+        with step(f"making the page of {folder}"):
+            page, _ = write_page(page_of_sweep(folder, target), target)
+        print(printable(f"{page} shows them; stark report {folder} also makes the pages of the best runs"))
+
+
+def _page(folder: Path) -> Path | None:
+    """The file of the sweep's page; None, which a line says, if the extra for pages is missing.
+
+    Raises:
+        StarkFileExistsError: If a file of the user is in its place.
+    """
+    try:
+        need_extra("report", "the page of a sweep", "jinja2", "matplotlib")
+    except StarkError as missing:
+        print(printable(f"warning: {missing}"))
+        return None
+    from pipeline.report.page import check_page
+
+    target = RunFolder(folder).report
+    check_page(target)
+    return target
 
 
 def _check(sweep: Sweep) -> tuple[str, int]:

@@ -94,7 +94,7 @@ class OnSlurm(Executor):
         try:
             if job.state.startswith(_PREEMPTED) and not job.paths.result_pickle.exists():
                 raise UncompletedJobError  # submitit would wait for it
-            status = job.result()
+            status = int(job.result())
         except FailedJobError as error:
             raise StarkError(
                 f"SLURM could not run {shlex.join(command)}: {_last_line(_trace(error))} (all that it printed: "

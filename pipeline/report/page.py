@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -20,6 +21,8 @@ __all__ = ["Number", "Page", "Table", "check_page", "write_page"]
 
 # For pictures in separate files, which do not know the page's background: 4.3:1 on white as on near-black.
 _GREY = "#747b85"
+# The beginning of a link from a picture to another file.
+_LINK = re.compile(r'(<a xlink:href=")')
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Table:
         rows: The cells as text.
         note: Note below the table.
         marks: The mark of each row's model, before its first cell; None for a row without one.
+        links: The address to which each row's first cell leads; None for a row without one.
     """
 
     title: str
@@ -52,6 +56,7 @@ class Table:
     rows: Sequence[Sequence[str]]
     note: str = ""
     marks: Sequence[Mark | None] = ()
+    links: Sequence[str | None] = ()
 
 
 @dataclass(frozen=True)
@@ -125,6 +130,7 @@ def write_page(page: Page, target: Path, *, overwrite: bool = False) -> list[Pat
     for number, picture in enumerate(page.pictures):
         file = folder / f"{number}.svg"
         svg = picture.svg.replace("currentColor", _GREY).replace('width="100%"', "", 1)
+        svg = _LINK.sub(r"\1../", svg)  # the picture is one folder deeper than the page
         write_output(file, signed(svg), overwrite=overwrite, is_ours=is_signed)
         pictures.append({"title": picture.title, "file": quote(f"{folder.name}/{file.name}")})
     plain = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)

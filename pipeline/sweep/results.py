@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import optuna
-from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from pipeline.sweep.description import Sweep
-from stark.storage import write_json
+from stark.errors import StarkError
+from stark.storage import is_file, write_json
 
-__all__ = ["MEASURED", "RESULTS", "TRIALS", "Trial", "finished_trials", "name_of", "short", "table_of", "write_results"]
+__all__ = [
+    "RESULTS",
+    "TRIALS",
+    "Results",
+    "Trial",
+    "is_sweep",
+    "number_text",
+    "read_results",
+    "short",
+    "table_of",
+    "write_results",
+]
 
 RESULTS = "sweep.json"
 TRIALS = "trials"
 """The folder of the runs of trials."""
-MEASURED = "measured"
-"""Key of a trial's measurements in Optuna's study."""
 
 _SCHEMA = 1
 
@@ -46,33 +54,60 @@ class Trial:
     is_best: bool
 
 
-def name_of(trial: optuna.Trial | FrozenTrial) -> str:
-    """The name of a trial's folder.
+@dataclass(frozen=True)
+class Results:
+    """The content of ``sweep.json``.
 
     Args:
-        trial: A trial of Optuna.
+        objectives: ``maximize`` or ``minimize`` by name of the objective.
+        constraints: Largest allowed value by name of the objective.
+        trials: The finished trials.
     """
-    return f"{trial.number:04}"
+
+    objectives: dict[str, str]
+    constraints: dict[str, float]
+    trials: list[Trial]
+
+    @property
+    def measured(self) -> list[str]:
+        """Names of all that is measured of a student: objectives, then what is only limited."""
+        return list(dict.fromkeys((*self.objectives, *self.constraints)))
 
 
-def finished_trials(study: Study, sweep: Sweep) -> list[Trial]:
-    """The finished trials in their order.
+def is_sweep(folder: Path) -> bool:
+    """Whether a folder holds a sweep of which a trial has finished.
 
     Args:
-        study: Optuna's study.
-        sweep: The sweep.
+        folder: The folder.
+    """
+    return is_file(folder / RESULTS)
+
+
+def read_results(folder: Path) -> Results:
+    """Read ``sweep.json``.
+
+    Args:
+        folder: The sweep's folder.
 
     Returns:
-        The trials; none of them is the best if none keeps the constraints.
+        Its content.
+
+    Raises:
+        StarkError: If the file is damaged or was written by another version.
     """
-    finished = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
-    best = {trial.number for trial in study.best_trials} if finished else set()
-    found = []
-    for trial in finished:
-        measured = trial.user_attrs[MEASURED]
-        allowed = all(measured[name] <= most for name, most in sweep.constraints.items())
-        settings = {name: values.suggest(trial, name) for name, values in sweep.search.items()}
-        found.append(Trial(name_of(trial), settings, measured, allowed, trial.number in best))
+    path = folder / RESULTS
+    again = "give the sweep's command again to rebuild it"
+    try:
+        values = json.loads(path.read_bytes())
+        if values["schema"] != _SCHEMA:
+            raise StarkError(f"{path} has schema {values['schema']}, this version reads {_SCHEMA}: {again}")
+        trials = [Trial(**values) for values in values["trials"]]
+        found = Results(values["objectives"], values["constraints"], trials)
+        complete = all(trial.measured.keys() >= set(found.measured) for trial in trials)
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise StarkError(f"{path} is damaged: {again}") from error
+    if not complete:
+        raise StarkError(f"{path} is damaged: {again}")
     return found
 
 
@@ -112,7 +147,7 @@ def table_of(sweep: Sweep, trials: list[Trial]) -> Table:
     for trial in trials:
         mark = " *" if trial.is_best else "" if trial.is_allowed else " -"
         values = [short(value) for value in trial.settings.values()]
-        numbers = [_number(name, trial.measured[name]) for name in sweep.measured]
+        numbers = [number_text(name, trial.measured[name]) for name in sweep.measured]
         table.add_row(trial.name + mark, *values, *numbers, style="bold" if trial.is_best else "")
     return table
 
@@ -130,7 +165,17 @@ def short(value: Any) -> str:  # noqa: ANN401 - any value of YAML
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _number(name: str, value: float) -> str:
+def number_text(name: str, value: float) -> str:
+    """A measurement of a trial, as it is shown.
+
+    Args:
+        name: Name of the objective.
+        value: The value.
+
+    Examples:
+        >>> number_text("score", 0.91234), number_text("parameters", 1234567.0), number_text("latency", 3.14159)
+        ('0.9123', '1,234,567', '3.14')
+    """
     if name == "score":
         return f"{value:.4f}"
     return f"{value:,.0f}" if "parameters" in name else f"{value:.2f}"

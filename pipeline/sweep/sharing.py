@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.execution.manifest import Manifest
-from pipeline.run_folder import RunFolder
+from pipeline.run_folder import CHECKPOINTS, RunFolder
 from stark.storage import is_file, new_folder
 
 __all__ = ["Teachers", "share_stages"]
@@ -83,7 +83,8 @@ def share_stages(folder: Path, values: Mapping[str, Any], earlier: Iterable[tupl
         if places.finetune.name in records:
             with new_folder(folder) as begun:
                 for name in records:
-                    shutil.copytree(run / name, begun / name)
+                    # The earlier trial may be about to remove its checkpoints, as a finished stage does.
+                    shutil.copytree(run / name, begun / name, ignore=shutil.ignore_patterns(CHECKPOINTS))
                 Manifest(begun, records).write()
             return
 
@@ -93,11 +94,12 @@ def _key(values: Mapping[str, Any]) -> str:
 
 
 def _has_teacher(run: Path) -> bool:
+    """Whether a run has finetuned its teacher; the last step is the removal of its checkpoints."""
     places = RunFolder(run)
     if not is_file(places.manifest):
         return False
     record = Manifest.read(run).stages.get(places.finetune.name)
-    return record is not None and record.finished
+    return record is not None and record.finished and not places.finetune.checkpoints.path.exists()
 
 
 def _of_teacher(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -15,9 +13,6 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.samplers import TPESampler
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.execution.execute import ATTEMPTS, run_fits
@@ -29,16 +24,14 @@ from pipeline.results.summary import Summary
 from pipeline.run_folder import RunFolder
 from pipeline.sweep.description import Sweep
 from pipeline.sweep.objectives import LATENCY, measure_student
-from pipeline.sweep.results import MEASURED, RESULTS, TRIALS, finished_trials, name_of, short, table_of, write_results
+from pipeline.sweep.results import RESULTS, TRIALS, short, table_of, write_results
 from pipeline.sweep.sharing import Teachers, share_stages
-from stark.errors import StarkError, StarkFileExistsError
-from stark.storage import folder_lock, is_file
+from pipeline.sweep.study import MEASURED, finished_trials, name_of, open_study
+from stark.errors import StarkError
+from stark.storage import folder_lock
 
 __all__ = ["Trials", "run_sweep"]
 
-_JOURNAL = "trials.log"
-_ASKED = "asked"
-"""Key of what a sweep asks for in Optuna's study."""
 # Seconds in which the run of a killed sweep notices that its parent died, and exits.
 _PATIENCE = 30.0
 # Seconds between looks at a teacher that another trial trains.
@@ -98,7 +91,7 @@ class Trials:
         """Open the journal, or begin one."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._sweep, self._folder, self._workers, self._gpus = sweep, folder, workers, gpus
-        self._study = _open(sweep, folder, fixed)
+        self._study = open_study(sweep, folder, fixed)
         self._interrupted = self._study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
         self._console, self._warned, self._has_failed = PlainConsole(), set[str](), False
         # The threads that wait for the runs of trials take turns in using the study and the console.
@@ -227,37 +220,3 @@ class Trials:
 
     def _log(self, trial: optuna.Trial) -> Path:
         return self._folder / TRIALS / f"{name_of(trial)}.log"
-
-
-def _open(sweep: Sweep, folder: Path, fixed: str) -> Study:
-    """Open the journal of a sweep, or begin one."""
-    journal = folder / _JOURNAL
-    if not is_file(journal) and any(folder.iterdir()):
-        raise StarkFileExistsError(f"{folder} exists and is no sweep, it has no {_JOURNAL}: choose another --name")
-    if is_file(journal):
-        _drop_torn_line(journal)
-    storage = JournalStorage(JournalFileBackend(str(journal)))
-    study = optuna.create_study(
-        storage=storage, study_name="sweep", directions=list(sweep.objectives.values()), load_if_exists=True
-    )
-    asked: dict[str, Any] = {
-        "the fixed settings": fixed,
-        "search": {name: [type(values).__name__, asdict(values)] for name, values in sweep.search.items()},
-        **{"objectives": sweep.objectives, "constraints": sweep.constraints, "seed": sweep.seed},
-    }
-    asked = json.loads(json.dumps(asked))  # as the journal gives it back
-    known = study.user_attrs.get(_ASKED, asked)
-    if changed := [name for name in asked if known[name] != asked[name]]:
-        raise StarkFileExistsError(
-            f"{folder} holds a sweep in which {', '.join(changed)} differ from {sweep.path}: choose another --name"
-        )
-    study.set_user_attr(_ASKED, asked)
-    return study
-
-
-def _drop_torn_line(journal: Path) -> None:
-    """Remove a last line that was not written to its end, to which Optuna would append the next one."""
-    content = journal.read_bytes()
-    if not content.endswith(b"\n"):
-        with journal.open("r+b") as file:
-            file.truncate(content.rfind(b"\n") + 1)

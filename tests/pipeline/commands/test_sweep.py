@@ -1,6 +1,11 @@
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
+import threading
+import time
 
 import pytest
 import yaml
@@ -8,6 +13,7 @@ import yaml
 from cli import main
 from pipeline.execution.manifest import Manifest
 from stark.model_folders.model_folder import load_classifier
+from tests.pipeline.executors.slurm import commands
 from tests.pipeline.runs import read, same_weights
 
 
@@ -60,6 +66,38 @@ def test_a_sweep_of_two_trials_trains_one_teacher(asked, tmp_path, warm_python, 
     assert Manifest.read(first).stages["finetune"] == Manifest.read(second).stages["finetune"]
     assert "finetune, finished earlier" in (place / "trials/0001.log").read_text()
     assert "finetune, finished earlier" not in (place / "trials/0000.log").read_text()
+
+
+@pytest.mark.slow
+def test_two_trials_at_a_time_on_slurm_train_one_teacher(asked, tmp_path, monkeypatch, capsys):
+    """On stand-ins for SLURM's commands; one job is preempted while it trains the teacher, and another goes on."""
+    pytest.importorskip("submitit", reason="the extra [slurm] is not installed")
+    monkeypatch.setenv("PATH", str(commands(tmp_path / "bin", tmp_path / "states")), prepend=os.pathsep)
+    (tmp_path / "states/end").write_text("PREEMPTED")
+    asked |= {"executor": "slurm", "slurm": {"cpus": 1}, "trials": 2}
+
+    def preempt():
+        while not (found := list(tmp_path.glob("s/trials/0000/finetune/checkpoints/*.ckpt"))):
+            time.sleep(0.05)
+        killed.extend(found)
+        script = f"{tmp_path}/s/slurm/trials-0000"
+        listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+        for line in listed.splitlines():
+            if "submitit.core._submit" in line and script in line:
+                os.kill(int(line.split()[0]), signal.SIGKILL)
+
+    killed = []
+    thread = threading.Thread(target=preempt, daemon=True)
+    thread.start()
+    sweep(tmp_path, asked, "--workers", "2")
+    thread.join()
+    told, trials = capsys.readouterr(), tmp_path / "s/trials"
+    assert "trial 0001 waits for the teacher of 0000" in told.out
+    assert "its state is PREEMPTED" in told.err
+    assert Manifest.read(trials / "0000").stages["finetune"] == Manifest.read(trials / "0001").stages["finetune"]
+    assert "finetune, finished earlier" in (trials / "0001.log").read_text()
+    assert len(list((tmp_path / "states").glob("*.sh"))) == 3
+    assert (tmp_path / "s/report.html").read_text().count("<figure>") == 1
 
 
 def test_a_mistake_of_a_trial_is_told(asked, tmp_path, warm_python, capfd):

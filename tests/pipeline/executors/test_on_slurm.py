@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from cli import main
 from pipeline.executors import on_slurm
 from pipeline.executors.elsewhere import go_on, run_elsewhere, stop_all
 from pipeline.executors.executor import LOST
@@ -17,6 +18,7 @@ from pipeline.executors.on_slurm import OnSlurm
 from pipeline.settings import SlurmSettings, check_ranges
 from stark.errors import StarkError
 from tests.pipeline.executors.slurm import commands
+from tests.pipeline.runs import options, read, without_seconds
 
 submitit = pytest.importorskip("submitit", reason="the extra [slurm] is not installed")
 
@@ -140,6 +142,19 @@ def test_a_signal_cancels_a_job_that_waits(tmp_path, states):
     assert (status, (states / "101").read_text()[:9]) == (LOST, "CANCELLED")
     assert seconds < 5
     assert list((tmp_path / "jobs").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_run_on_slurm_is_that_of_one_process(pruned_run, tiny_task, tmp_path):
+    """The run is compared from its trial on; the finetuned teacher is copied."""
+    shutil.copytree(pruned_run, tmp_path / "tiny")
+    slurm = ("--executor", "slurm", "--workers", "2", "--slurm.cpus", "1")
+    main(options(tiny_task, tmp_path, "--from", "trial", *slurm))
+    assert without_seconds(read(tmp_path / "tiny")) == without_seconds(read(pruned_run))
+    for name in ("trial", "distill/0.5_0.2"):
+        file = f"{name}/model/model.safetensors"
+        assert (tmp_path / "tiny" / file).read_bytes() == (pruned_run / file).read_bytes()
+    assert list((tmp_path / "tiny/slurm").iterdir()) == []
 
 
 @pytest.mark.slow

@@ -37,6 +37,14 @@ def test_a_trial_begins_with_the_teacher_of_another_one(tmp_path):
     assert decision(new, {"finetuning.epochs": 4}) == "run"
 
 
+def test_checkpoints_which_the_other_trial_may_remove_meanwhile_are_not_copied(tmp_path):
+    run, new = run_of(tmp_path / "0000"), tmp_path / "0001"
+    (run / "finetune/checkpoints").mkdir()
+    (run / "finetune/checkpoints/last.ckpt").symlink_to("removed")  # copying it fails
+    share_stages(new, {}, [(run, {})])
+    assert [path.name for path in (new / "finetune").iterdir()] == ["model"]
+
+
 def test_a_damaged_teacher_is_trained_again(tmp_path):
     run, new = run_of(tmp_path / "0000"), tmp_path / "0001"
     (run / "finetune/model/weights").write_text("changed")
@@ -77,8 +85,10 @@ def test_one_trial_trains_a_teacher_and_the_others_wait_for_it(tmp_path):
     manifest = Manifest(first)
     manifest.start("finetune", SETTINGS, {})
     assert teachers.awaited(second, values[second]) == first
-    (first / "finetune").mkdir()
+    (first / "finetune/checkpoints").mkdir(parents=True)
     manifest.finish("finetune", ("finetune",), 5.0)
+    assert teachers.awaited(second, values[second]) == first
+    (first / "finetune/checkpoints").rmdir()
     assert teachers.awaited(second, values[second]) is None
     teachers.release(first)
     assert [teachers.awaited(folder, values[second]) for folder in (second, first)] == [None, second]
