@@ -63,7 +63,8 @@ def run(settings: RunSettings, config: str, options: RunOptions) -> None:
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # Evaluation sets are small and already tokenised, so that workers would cost more time than they save.
-    for message in (".*does not have many workers.*", ".*LeafSpec.* is deprecated"):
+    # A job of SLURM is one process, which starts other ranks itself.
+    for message in (".*does not have many workers.*", ".*LeafSpec.* is deprecated", "The `srun` command is available"):
         warnings.filterwarnings("ignore", message=message)
     display, folder = Display(options.workers), RunFolder(settings.folder)
     with step("checking the data and the model"):

@@ -49,6 +49,7 @@ _NEEDLESS_WARNINGS = (
     ".*LeafSpec.* is deprecated",  # Lightning's use of torch
     "Experiment logs directory",  # before_fit moves earlier logs away
     "Checkpoint directory .* exists and is not empty",
+    "The `srun` command is available",  # a job of SLURM is one process, which starts other ranks itself
     ".*is smaller than the logging interval",
 )
 

@@ -12,6 +12,7 @@ import yaml
 
 from cli import main
 from pipeline.execution.manifest import Manifest
+from pipeline.executors import on_ray
 from stark.model_folders.model_folder import load_classifier
 from tests.pipeline.executors.slurm import commands
 from tests.pipeline.runs import read, same_weights
@@ -98,6 +99,23 @@ def test_two_trials_at_a_time_on_slurm_train_one_teacher(asked, tmp_path, monkey
     assert "finetune, finished earlier" in (trials / "0001.log").read_text()
     assert len(list((tmp_path / "states").glob("*.sh"))) == 3
     assert (tmp_path / "s/report.html").read_text().count("<figure>") == 1
+
+
+@pytest.mark.slow
+# Ray itself leaves resources open and uses deprecated names.
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_two_trials_at_a_time_on_ray_train_one_teacher(asked, tmp_path, capsys):
+    ray = pytest.importorskip("ray", reason="the extra [ray] is not installed")
+    on_ray._start(ray, num_cpus=2)
+    try:
+        sweep(tmp_path, asked | {"executor": "ray", "trials": 2}, "--workers", "2")
+    finally:
+        ray.shutdown()
+    assert "trial 0001 waits for the teacher of 0000" in capsys.readouterr().out
+    first, second = (Manifest.read(tmp_path / "s/trials" / name).stages for name in ("0000", "0001"))
+    assert first["finetune"] == second["finetune"]
+    assert first["student"].finished
+    assert second["student"].finished
 
 
 def test_a_mistake_of_a_trial_is_told(asked, tmp_path, warm_python, capfd):
