@@ -13,13 +13,13 @@ __all__ = ["front_picture", "kind_of", "trial_marks"]
 _BEST, _ABOVE = "front", "above a limit"
 _TEXTS = {
     "score": "score on the selection split",
-    "parameters": "parameters",
-    "encoder_parameters": "parameters of the encoder",
+    "parameters": "parameters, millions",
+    "encoder_parameters": "parameters of the encoder, millions",
     "megabytes": "size of the folder, MB",
     "latency": "milliseconds for one row",
 }
 # With more names than this, they would cover each other.
-_MOST_NAMES = 12
+_MOST_NAMES = 6
 
 
 def kind_of(results: Results, trial: Trial) -> str:
@@ -66,7 +66,10 @@ def front_picture(results: Results, links: Mapping[str, str]) -> Picture:
         panels = axes if len(across) > 1 else [axes]
         for own, name in zip(panels, across, strict=True):
             places = {
-                trial.name: (place if name is None else trial.measured[name], trial.measured[up])
+                trial.name: (
+                    place if name is None else _drawn(name, trial.measured[name]),
+                    _drawn(up, trial.measured[up]),
+                )
                 for place, trial in enumerate(results.trials)
             }
             if len(results.objectives) == 2 and {up, name} == results.objectives.keys():
@@ -102,7 +105,11 @@ def front_picture(results: Results, links: Mapping[str, str]) -> Picture:
                     text.set_url(links.get(trial.name))
             for limited, draw in ((name, own.axvline), (up, own.axhline)):
                 if limited in results.constraints:
-                    draw(results.constraints[limited], color=marks_of((_BEST, _ABOVE))[_ABOVE].color, linestyle=":")
+                    draw(
+                        _drawn(str(limited), results.constraints[limited]),
+                        color=marks_of((_BEST, _ABOVE))[_ABOVE].color,
+                        linestyle=":",
+                    )
             own.set(xlabel="trial, in their order" if name is None else _TEXTS[name], ylabel=_TEXTS[up])
             own.margins(0.12)
             own.grid(alpha=0.25)
@@ -115,3 +122,8 @@ def front_picture(results: Results, links: Mapping[str, str]) -> Picture:
         if any(name in results.constraints for name in measured):
             title += "; dotted lines: limits"
         return drawn(figure, title, ". ".join(told))
+
+
+def _drawn(name: str, value: float) -> float:
+    """A measurement in the unit of its axis."""
+    return value / 1e6 if "parameters" in name else value

@@ -81,11 +81,12 @@ def test_two_trials_at_a_time_on_slurm_train_one_teacher(asked, tmp_path, monkey
         while not (found := list(tmp_path.glob("s/trials/0000/finetune/checkpoints/*.ckpt"))):
             time.sleep(0.05)
         killed.extend(found)
-        script = f"{tmp_path}/s/slurm/trials-0000"
-        listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
-        for line in listed.splitlines():
-            if "submitit.core._submit" in line and script in line:
-                os.kill(int(line.split()[0]), signal.SIGKILL)
+        listed = subprocess.run(["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+        # SLURM ends all processes of a job: first the one that would see the other one end.
+        for word in (f" {tmp_path}/s/slurm/trials-0000", f" --root={tmp_path}/s/trials --name=0000"):
+            for line in listed.splitlines():
+                if word in line and "bash" not in line:
+                    os.kill(int(line.split()[0]), signal.SIGKILL)
 
     killed = []
     thread = threading.Thread(target=preempt, daemon=True)
