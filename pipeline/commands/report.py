@@ -63,10 +63,11 @@ def command(args: list[str]) -> None:
     if is_sweep(folder):
         from pipeline.sweep.sweep_page import page_of_sweep, pages_to_make
 
-        for run in pages_to_make(folder):
-            write_run(run, RunFolder(run).report)
         page = page_of_sweep(folder, target)
         files = write_page(page, target, overwrite=options.overwrite)
+        for run in pages_to_make(folder):  # each takes a while, and is linked at once
+            write_run(run, RunFolder(run).report)
+            write_page(page_of_sweep(folder, target), target, overwrite=options.overwrite)
     else:
         page, files = write_run(folder, target)
     for line in (*map(str, files), *page.verdict):

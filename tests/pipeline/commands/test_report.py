@@ -3,6 +3,8 @@ import shutil
 import pytest
 
 import cli
+from pipeline.sweep.results import Trial, write_results
+from tests.pipeline.sweep.studies import sweep_of
 
 
 def test_it_writes_both_pages(pruned_run, tmp_path, quick, capsys):
@@ -18,6 +20,19 @@ def test_it_writes_both_pages(pruned_run, tmp_path, quick, capsys):
     assert note.startswith("The run has no simple alternatives")
     cli.main(["report", str(run), "--output", str(tmp_path / "other/page.html")])
     assert (tmp_path / "other/page.md").is_file()
+
+
+def test_a_sweep_has_its_page_and_those_of_its_best_runs(pruned_run, tmp_path, quick, capsys):
+    sweep, folder = sweep_of(tmp_path, objectives={"score": "maximize"}, constraints={}), tmp_path / "s"
+    trials = [Trial(f"000{number}", {"student.sparsity": 0.5}, {"score": 0.9}, True, not number) for number in (0, 1)]
+    for trial in trials:
+        shutil.copytree(pruned_run, folder / "trials" / trial.name)
+    write_results(folder, sweep, trials)
+    cli.main(["report", str(folder)])
+    assert capsys.readouterr().out.splitlines() == [str(folder / "report.html"), str(folder / "report.md")]
+    assert (folder / "trials/0000/report.html").is_file()
+    assert not (folder / "trials/0001/report.html").exists()
+    assert (folder / "report.html").read_text().count('href="trials/0000/report.html"') == 3  # table, mark and name
 
 
 @pytest.mark.parametrize("price", ["0", "-1"])
