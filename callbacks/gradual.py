@@ -29,6 +29,7 @@ from stark.encoders.units import UnitMasks
 from stark.errors import StarkError, StarkTypeError
 from stark.pruning import choose_units
 from stark.schedules.gradual import cut_steps, gradual_sparsities
+from stark.refitting import check_refit
 from stark.scores.expressiveness import Expressiveness
 from stark.scores.score import Score, Taught, check_score
 from stark.scores.scoring import score_units
@@ -129,6 +130,8 @@ class GradualPruning(Callback):
             )
         if self.score.needs_teacher and not isinstance(pl_module, DistillationModule):
             raise StarkError(f"{self.score} compares with a teacher, and this fit has none: choose another score")
+        if self.refit:
+            check_refit(pl_module.classifier)
         self.done, self._original = 0, None  # of an earlier fit
         self._choice.remember(trainer)
 

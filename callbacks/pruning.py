@@ -20,6 +20,7 @@ from stark.encoders.layers import kept_units
 from stark.encoders.units import KeptUnits
 from stark.errors import StarkTypeError
 from stark.pruning import prune_
+from stark.refitting import check_refit
 from stark.scores.expressiveness import Expressiveness
 from stark.scores.score import Score, check_score
 from stark.scores.scoring import score_units
@@ -87,6 +88,8 @@ class Pruning(Callback):
             return
         if not isinstance(pl_module, ClassificationModule):
             raise StarkTypeError(f"Pruning needs a ClassificationModule, got {type(pl_module).__name__}")
+        if self.refit:
+            check_refit(pl_module.classifier)
         scores = self._score(trainer, pl_module)
         before = kept_units(pl_module.classifier)
         dense = copy.deepcopy(pl_module.classifier) if self.refit else None

@@ -23,7 +23,7 @@ from stark.errors import StarkError, StarkTypeError
 from stark.model_folders.model_folder import save_classifier
 from stark.model_folders.model_inputs import ModelInputs
 from stark.pruning import choose_units
-from stark.refitting import output_projections
+from stark.refitting import check_refit, output_projections
 from stark.scores.knowledgeableness import score_or_lam
 from stark.scores.score import Distilled, Score
 from stark.scores.scoring import score_units
@@ -92,6 +92,8 @@ class TeacherSparsification(Callback):
             return
         if not isinstance(pl_module, DistillationModule):
             raise StarkTypeError(f"TeacherSparsification needs a DistillationModule, got {type(pl_module).__name__}")
+        if self.refit:
+            check_refit(pl_module.teacher)
         if has_trial(trainer):
             return
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]

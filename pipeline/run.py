@@ -30,11 +30,11 @@ from pipeline.run_folder import RunFolder
 from pipeline.settings import SIMPLE, RunOptions, RunSettings
 from pipeline.stages.loss import loss_of
 from pipeline.stages.ranking import check_rankings
-from stark.encoders.layer_dropping import layers_to_keep
-from stark.encoders.layers import encoder_layers
+from stark.encoders.layer_dropping import drop_layers
 from stark.errors import StarkError, StarkFileExistsError
 from stark.model_folders.input_checks import check_inputs, check_tokenizer_limit
 from stark.model_folders.model_folder import load_classifier
+from stark.refitting import check_refit
 from stark.storage import folder_lock, write_text
 
 __all__ = ["run"]
@@ -168,6 +168,8 @@ def _check(settings: RunSettings) -> GLUEDataModule:
     loss = loss_of(settings.distillation)
     check_rankings(settings, loss)
     loss.prepare_(model, model)  # refuses kinds of label and layers before the finetuning; heads are cut only later
+    if settings.student.refit or settings.teacher.refit:
+        check_refit(model)
     if settings.student.layers is not None:
-        layers_to_keep(len(encoder_layers(model)), settings.student.layers, settings.student.which)
+        drop_layers(model, settings.student.layers, settings.student.which)
     return data

@@ -20,7 +20,7 @@ from stark.forward.evaluating import evaluating
 from stark.least_squares import LeastSquares
 from stark.processes import all_gather
 
-__all__ = ["output_projections", "refit_"]
+__all__ = ["check_refit", "output_projections", "refit_"]
 
 
 @torch.no_grad()
@@ -61,8 +61,10 @@ def refit_(
         The cut model.
 
     Raises:
-        StarkError: If the models have different numbers of layers or a part between two layers, or there is no batch.
+        StarkError: If the models have different numbers of layers or a part between two layers, their layers share
+            weights, or there is no batch.
     """
+    check_refit(model)
     layers, uncut = encoder_layers(model), encoder_layers(dense)
     if len(layers) != len(uncut):
         raise StarkError(f"cannot refit {len(layers)} layers to {len(uncut)}: refit a model that lost no layer")
@@ -78,6 +80,22 @@ def refit_(
             for state in states:
                 state.advance(layer)
     return model
+
+
+def check_refit(model: PreTrainedModel) -> None:
+    """Refuse models whose output projections cannot be solved one by one.
+
+    Args:
+        model: A classifier.
+
+    Raises:
+        StarkError: If the weights of its layers serve several passes.
+    """
+    if (family := family_of(model)).shares_layers:
+        raise StarkError(
+            f"cannot refit this {family.model_type} encoder: a projection is solved for one pass, but its layers share "
+            "weights, so leave out refit"
+        )
 
 
 def output_projections(model: PreTrainedModel) -> dict[str, Tensor]:

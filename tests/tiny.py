@@ -31,7 +31,7 @@ from stark.scores.scoring import score_units
 
 FAMILIES = (
     *("bert", "roberta", "xlm-roberta", "electra", "distilbert"),
-    *("roberta-prelayernorm", "mpnet", "deberta-v2", "modernbert"),
+    *("roberta-prelayernorm", "albert", "mpnet", "deberta-v2", "modernbert"),
 )
 # Families whose models compute the same as another family's: tests/stark/encoders/families/test_clones.py shows it.
 CLONES = {"camembert": "roberta", "data2vec-text": "roberta", "ernie": "bert"}
@@ -58,6 +58,8 @@ FURTHER: dict[str, dict[str, Any]] = {
         **dict.fromkeys(("bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"), 1),
     },
 }
+# Families each of whose layers is computed once, so that it can be refitted.
+OWN_LAYERS = tuple(name for name in FAMILIES if not SUPPORTED[name].shares_layers)
 VOCAB_SIZE = 120
 MAX_LENGTH = 24
 
@@ -85,7 +87,7 @@ def tiny_classifier(
         sizes |= {"num_hidden_layers": layers, "hidden_size": hidden, "num_attention_heads": heads}
         sizes |= {"intermediate_size": neurons}
     sizes |= FURTHER.get(family, {}) if further is None else further
-    if family == "electra":
+    if family in ("electra", "albert"):
         sizes |= {"embedding_size": hidden // 2}
     config = AutoConfig.for_model(family, initializer_range=0.25, pad_token_id=0, **sizes)
     with torch.random.fork_rng(devices=[]):

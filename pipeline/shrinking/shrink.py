@@ -21,6 +21,7 @@ from pipeline.run_folder import RunFolder
 from pipeline.shrinking.promises import Form, Promise, cost_of, measured, read_promise, sparsity_within
 from pipeline.shrinking.task import RowsTask, write_task
 from stark.budgets.checks import check_sparsity
+from stark.encoders.families.table import family_of_type
 from stark.errors import StarkError
 from stark.model_folders.foreign import CONFIG_FILE, MODEL_FILES, TOKENIZER_READS, check_local, one_line_errors
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, model_digest
@@ -110,7 +111,7 @@ def plan_run(options: Namespace) -> Plan:
         *("--finetuning.epochs", "0", "--search.mode", "none", "--baselines", "[]"),
         *("--student.sparsity", f"{sparsity:.6g}"),
         *(() if budget is None else ("--student.budget", budget)),
-        *_training(options.train),
+        *_training(options.train, model),
     ]
     return Plan(arguments, run, form, promise, before, task.has_labels)
 
@@ -250,8 +251,9 @@ def _shape(model: Path) -> tuple[str, ...]:
     return ("--data.max_length", str(inputs.max_length), "--data.segment_ids", inputs.segment_ids)
 
 
-def _training(train: str) -> tuple[str, ...]:
+def _training(train: str, model: Path) -> tuple[str, ...]:
     if train == "0":
         rows = ("--scoring.split", "train", "--data.train_limit", str(_ROWS))
-        return ("--distillation.epochs", "0", "--student.refit", "true", *rows)
+        refit = "false" if family_of_type(config_of(model).model_type).shares_layers else "true"
+        return ("--distillation.epochs", "0", "--student.refit", refit, *rows)
     return ("--time", train)  # a student that is trained does not profit from refitting (docs/results.md)

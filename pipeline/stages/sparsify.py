@@ -20,7 +20,7 @@ from pipeline.stages.ranking import (
 from pipeline.stages.scorer import data_for_scoring, on_device, refit_, scorer
 from stark.encoders.cutting import shrink_
 from stark.encoders.layer_dropping import drop_layers
-from stark.encoders.layers import encoder_layers
+from stark.encoders.layers import encoder_passes
 from stark.model_folders.model_folder import load_classifier, load_tokenizer
 from stark.pruning import choose_units, prune_
 from stark.scores.score import Distilled, Score
@@ -104,7 +104,7 @@ def cut_assistant(settings: RunSettings, folder: Path, dense: Path, scores: Path
     """
     model, student = load_classifier(dense), settings.student
     if student.layers is not None:
-        layers = len(encoder_layers(model))
+        layers = len(encoder_passes(model))
         model = drop_layers(model, (layers + student.layers + 1) // 2, student.which)
     else:
         assert student.sparsity is not None  # StudentSettings checks it

@@ -12,7 +12,7 @@ from stark.budgets.budget import Budget
 from stark.budgets.checks import check_sparsity
 from stark.budgets.sparsity import masks_at_sparsity
 from stark.encoders.layer_view import EncoderLayer
-from stark.encoders.layers import encoder_layers
+from stark.encoders.layers import encoder_layers, encoder_passes
 from stark.encoders.units import UnitMasks, UnitValues
 
 __all__ = ["CostBudget", "LayerCost", "UnitCostBudget", "UnitCosts"]
@@ -109,6 +109,9 @@ class UnitCosts(NamedTuple):
 class UnitCostBudget(CostBudget):
     """A budget whose units of a layer all cost the same."""
 
+    #: Whether a layer whose weights serve several passes costs once for each of them.
+    each_pass: bool = False
+
     @abstractmethod
     def unit_costs(self, layer: EncoderLayer) -> UnitCosts:
         """The cost of a head and of a neuron of a layer.
@@ -129,4 +132,7 @@ class UnitCostBudget(CostBudget):
         Returns:
             A function for each layer.
         """
-        return [self.unit_costs(layer) for layer in encoder_layers(model)]
+        layers, passes = encoder_layers(model), [layer.module for layer in encoder_passes(model)]
+        times = [passes.count(layer.module) if self.each_pass else 1 for layer in layers]
+        costs = [self.unit_costs(layer) for layer in layers]
+        return [UnitCosts(cost.head * number, cost.neuron * number) for cost, number in zip(costs, times, strict=True)]

@@ -13,7 +13,8 @@ class FLOPs(UnitCostBudget):
     r"""Counts floating point operations of units: the sparsity is a fraction of those of the matrix products.
 
     With hidden size $d$, head size $s$ and $n$ tokens, each token costs $2 (4 d s + 2 n s)$ operations per head and
-    $2 \cdot 2 d$ per neuron. All layers count for all tokens.
+    $2 \cdot 2 d$ per neuron. All layers count for all tokens, and a layer whose weights serve
+    several passes counts once for each of them.
 
     Args:
         length: Number of tokens of a row. Attention costs more in longer rows.
@@ -26,6 +27,8 @@ class FLOPs(UnitCostBudget):
         student: {sparsity: 0.8, budget: {class_path: stark.FLOPs, init_args: {length: 64}}}
         ```
     """
+
+    each_pass = True
 
     def __init__(self, length: int = 128) -> None:
         """Check the length."""

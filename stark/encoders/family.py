@@ -50,6 +50,7 @@ class EncoderFamily:
         scores_from_projections: Whether attention scores are products of queries and keys. Otherwise they depend on
             positions as well, and losses that compare attention maps refuse the family.
         first_layer_differs: Whether the first layer has other parts than the others, so that it cannot be dropped.
+        shares_layers: Whether a layer's weights serve several passes, so that they cannot be refitted one by one.
 
     Examples:
         >>> EncoderFamily("rembert").ffn_in
@@ -75,6 +76,7 @@ class EncoderFamily:
     lean_last_layer: bool = True
     scores_from_projections: bool = True
     first_layer_differs: bool = False
+    shares_layers: bool = False
 
     def unused_positions(self, config: PreTrainedConfig) -> int:
         """Number of rows of the table of positions that belong to no token.
@@ -94,16 +96,30 @@ class EncoderFamily:
             model: A classifier of this family.
 
         Returns:
-            The list inside the model, not a copy.
+            The layers, each of them once.
         """
         return cast(nn.ModuleList, model.base_model.get_submodule(self.layers_path))
+
+    def passes(self, model: PreTrainedModel) -> tuple[int, ...]:
+        """The order in which a model computes its layers.
+
+        Args:
+            model: A classifier of this family.
+
+        Returns:
+            Numbers in `layer_list`; a layer whose weights serve several passes is named several times.
+        """
+        return tuple(range(len(self.layer_list(model))))
 
     def keep_layers_(self, model: PreTrainedModel, keep: Sequence[int]) -> None:
         """Remove all layers but some; the configuration is not changed.
 
         Args:
             model: A classifier of this family.
-            keep: Numbers of the layers to keep, ascending.
+            keep: Numbers of the passes to keep, ascending; without shared weights these are the layers.
+
+        Raises:
+            StarkError: If the family cannot drop layers of this model.
         """
         layers = self.layer_list(model)
         model.base_model.set_submodule(self.layers_path, nn.ModuleList(layers[number] for number in keep))

@@ -8,7 +8,7 @@ from stark.choices import LayerChoice
 from stark.encoders.cutting import own_config_
 from stark.encoders.families.table import family_of
 from stark.encoders.family import SHRUNK_PREFIX
-from stark.encoders.layers import encoder_layers, kept_units
+from stark.encoders.layers import encoder_passes, kept_units
 from stark.errors import StarkError
 
 __all__ = ["drop_layers", "drop_layers_", "layers_to_keep"]
@@ -44,19 +44,22 @@ def layers_to_keep(num_layers: int, k: int, which: LayerChoice) -> list[int]:
 def drop_layers_(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:
     """Remove all layers but some, in place; a model that is not shrunk keeps its transformers class.
 
+    If all passes share the weights of one layer, only the number of passes becomes smaller.
+
     Args:
         model: A classifier; it may be shrunk.
-        keep: Numbers of the layers to keep, ascending.
+        keep: Numbers of the layers to keep, ascending; of the passes, if layers share weights.
 
     Returns:
         The same model.
 
     Raises:
         StarkError: If ``keep`` is empty, not ascending, or names a layer that the model does not have, or lacks a first
-            layer that differs from the others.
+            layer that differs from the others, or passes share the weights of several layers.
     """
     family = family_of(model)
-    count = len(family.layer_list(model))
+    passes = family.passes(model)
+    count = len(passes)
     if not keep or list(keep) != sorted(set(keep)) or keep[0] < 0 or keep[-1] >= count:
         raise StarkError(f"layers to keep must be ascending numbers below {count}, got {list(keep)}")
     if family.first_layer_differs and keep[0] != 0:
@@ -71,7 +74,7 @@ def drop_layers_(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel
     if getattr(config, "layer_types", None) is not None:
         config.layer_types = [config.layer_types[number] for number in keep]
     if config.model_type.startswith(SHRUNK_PREFIX):
-        config.kept_units = units.of_layers(keep).to_json()
+        config.kept_units = units.of_layers(sorted({passes[number] for number in keep})).to_json()
     return model
 
 
@@ -89,4 +92,4 @@ def drop_layers(model: PreTrainedModel, layers: int, which: LayerChoice = "first
     Raises:
         StarkError: If the model has fewer layers.
     """
-    return drop_layers_(model, layers_to_keep(len(encoder_layers(model)), layers, which))
+    return drop_layers_(model, layers_to_keep(len(encoder_passes(model)), layers, which))

@@ -7,17 +7,29 @@ from stark.encoders.family import SHRUNK_PREFIX
 from stark.encoders.layer_view import EncoderLayer
 from stark.encoders.units import KeptUnits
 
-__all__ = ["count_parameters", "encoder_layers", "kept_units"]
+__all__ = ["count_parameters", "encoder_layers", "encoder_passes", "kept_units"]
 
 
 def encoder_layers(model: PreTrainedModel) -> list[EncoderLayer]:
-    """The layers of a model's encoder, from input to output.
+    """The layers of a model's encoder, from input to output; a layer whose weights serve several passes is there once.
 
     Raises:
         StarkError: If the model's family is not supported.
     """
     family = family_of(model)
     return [family.view(layer) for layer in family.layer_list(model)]
+
+
+def encoder_passes(model: PreTrainedModel) -> list[EncoderLayer]:
+    """The layers of a model's encoder in the order of their computation: one for each of its hidden states.
+
+    Only families whose layers share weights have a layer several times.
+
+    Raises:
+        StarkError: If the model's family is not supported.
+    """
+    layers = encoder_layers(model)
+    return [layers[number] for number in family_of(model).passes(model)]
 
 
 def kept_units(model: PreTrainedModel) -> KeptUnits:

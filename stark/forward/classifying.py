@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from stark.encoders.families.table import family_of
-from stark.encoders.layers import encoder_layers
+from stark.encoders.layers import encoder_passes
 from stark.errors import StarkError
 from stark.forward.lean_attention import attention_mask_of, lean_attention
 
@@ -133,18 +133,20 @@ def _projected(model: PreTrainedModel, layers: Sequence[int]) -> Iterator[dict[i
             "the loss compares queries, keys or values, which a compiled model does not give: leave out "
             "callbacks.Compilation, or choose another loss"
         )
-    views = encoder_layers(model)
-    outputs: dict[nn.Module, Tensor] = {}
+    views = encoder_passes(model)
+    places = {layer: layer - 1 if layer > 0 else len(views) + layer for layer in layers}
+    linears = {linear for place in places.values() for linear in views[place].query_key_value_linears()}
+    outputs: dict[nn.Module, list[Tensor]] = {linear: [] for linear in linears}
     with ExitStack() as stack:
-        for layer in layers:
-            view = views[layer - 1 if layer > 0 else layer]
-            for linear in view.query_key_value_linears():
-                hook = linear.register_forward_hook(lambda module, _, output: outputs.update({module: output}))
-                stack.callback(hook.remove)
+        for linear in linears:
+            hook = linear.register_forward_hook(lambda module, _, output: outputs[module].append(output))
+            stack.callback(hook.remove)
         yield found
-    for layer in layers:
-        view = views[layer - 1 if layer > 0 else layer]
-        found[layer] = Projections(*view.query_key_value(outputs), view.head_size)
+    for layer, place in places.items():
+        view = views[place]
+        earlier = sum(one.module is view.module for one in views[:place])  # passes with the same weights
+        of_pass: dict[nn.Module, Tensor] = {one: outputs[one][earlier] for one in view.query_key_value_linears()}
+        found[layer] = Projections(*view.query_key_value(of_pass), view.head_size)
 
 
 def needed_inputs(batch: Batch) -> Batch:

@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from stark.encoders.families.table import family_of
-from stark.encoders.layers import encoder_layers
+from stark.encoders.layers import encoder_passes
 from stark.errors import StarkError
 from stark.forward.classifying import Outputs
 from stark.losses.layers import LayerLoss, sum_of
@@ -103,7 +103,7 @@ class AttentionMaps(LayerLoss):
         """
         check_scores(type(self).__name__, student, teacher)
         super().prepare_(student, teacher)
-        own, others = encoder_layers(student), encoder_layers(teacher)
+        own, others = encoder_passes(student), encoder_passes(teacher)
         for m, n in self.pairs:
             check_heads(type(self).__name__, (m, own[m - 1].num_heads), (n, others[n - 1].num_heads))
         self.student_projections, self.teacher_projections = self.sides()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from stark.encoders.layers import encoder_layers
+from stark.encoders.layers import encoder_passes
 from stark.errors import StarkError
 from stark.forward.classifying import Outputs
 from stark.losses.layers import LayerLoss, layer_numbers, sum_of, width_projection
@@ -106,7 +106,7 @@ class HiddenStates(LayerLoss):
         """
         super().prepare_(student, teacher)
         if self.match == "dynamic":
-            depths = len(encoder_layers(student)), len(encoder_layers(teacher))
+            depths = len(encoder_passes(student)), len(encoder_passes(teacher))
             quarters = sorted({max(1, depths[1] * number // 4) for number in range(1, 5)})
             numbers = quarters if self.layers is None else layer_numbers(self.layers, depths[1])
             self.pairs = [(own, number) for number in numbers for own in range(1, depths[0] + 1)]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from stark.encoders.layers import encoder_layers
+from stark.encoders.layers import encoder_passes
 from stark.errors import StarkError
 from stark.losses.loss import Loss
 
@@ -127,7 +127,7 @@ class LayerLoss(Loss):
         Raises:
             StarkError: If the teacher lacks a layer.
         """
-        depths = len(encoder_layers(student)), len(encoder_layers(teacher))
+        depths = len(encoder_passes(student)), len(encoder_passes(teacher))
         self.pairs = uniform_pairs(*depths)
         if self.layers is not None:
             numbers = layer_numbers(self.layers, depths[1], self.first_layer)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from stark.encoders.layers import encoder_layers
+from stark.encoders.layers import encoder_passes
 from stark.forward.classifying import Outputs
 from stark.losses.attention_maps import check_heads, check_scores
 from stark.losses.loss import Loss
@@ -55,7 +55,7 @@ class MiniLM(Loss):
                 queries and keys alone.
         """
         check_scores(type(self).__name__, student, teacher)
-        own, other = ((len(layers := encoder_layers(one)), layers[-1].num_heads) for one in (student, teacher))
+        own, other = ((len(layers := encoder_passes(one)), layers[-1].num_heads) for one in (student, teacher))
         check_heads(type(self).__name__, own, other)
 
     def forward(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from stark.encoders.layers import encoder_layers
+from stark.encoders.layers import encoder_passes
 from stark.errors import StarkError
 from stark.forward.classifying import Outputs
 from stark.losses.layers import layer_numbers, sum_of
@@ -75,7 +75,7 @@ class MiniLMv2(Loss):
         Raises:
             StarkError: If the teacher lacks the layer, or R does not divide a width.
         """
-        own, others = encoder_layers(student), encoder_layers(teacher)
+        own, others = encoder_passes(student), encoder_passes(teacher)
         (number,) = layer_numbers([self.layer], len(others))
         other = others[number - 1]
         widths = [layer.num_heads * layer.head_size for layer in (own[-1], other)]

@@ -175,14 +175,14 @@ def _score_batch(
 
 
 @contextmanager
-def _inputs_of_outputs(model: PreTrainedModel) -> Iterator[dict[nn.Module, Tensor]]:
-    """The inputs of all output projections; they are there when the model was called inside the context."""
-    seen: dict[nn.Module, Tensor] = {}
+def _inputs_of_outputs(model: PreTrainedModel) -> Iterator[dict[nn.Module, list[Tensor]]]:
+    """The inputs of all output projections in each pass, after the model was called inside the context."""
+    seen: dict[nn.Module, list[Tensor]] = {}
     with ExitStack() as stack:
         for layer in encoder_layers(model):
             for output in (layer.attention_output, layer.ffn_out):
                 hook = output.register_forward_pre_hook(
-                    lambda module, inputs: seen.update({module: inputs[0].detach()})
+                    lambda module, inputs: seen.setdefault(module, []).append(inputs[0].detach())
                 )
                 stack.callback(hook.remove)
         yield seen
@@ -192,7 +192,7 @@ def _activation_sums(
     model: PreTrainedModel,
     batch: Batch,
     part: ActivationScore,
-    seen: Mapping[nn.Module, Tensor],
+    seen: Mapping[nn.Module, Sequence[Tensor]],
     sizes: Sequence[int],
     device: torch.device,
 ) -> list[Tensor]:
@@ -204,6 +204,8 @@ def _activation_sums(
     sums = []
     for (output, width), size in zip(outputs, sizes, strict=True):
         length = 1 if output in lasts else tokens.shape[1]
-        inputs = seen[output][:, :length][tokens[:, :length]].to(device, torch.float64)
+        # What a layer computes in several passes counts like further tokens.
+        passes = [inputs[:, :length][tokens[:, :length]] for inputs in seen[output]]
+        inputs = torch.cat(passes).to(device, torch.float64)
         sums.append(part.importances(inputs, output).to(device, torch.float64).view(size, width).sum(-1))
     return sums

@@ -24,6 +24,8 @@ WEIGHTS_FILE = "model.safetensors"
 _INDEX_FILE = f"{WEIGHTS_FILE}.index.json"
 
 _LAYERS = ("num_hidden_layers", "n_layers", "num_layers")
+# Where layers share weights, these are the numbers of layers, and num_hidden_layers is that of their passes.
+_SHARED_LAYERS = ("num_hidden_groups", "inner_group_num")
 _WIDTHS = (
     *("hidden_size", "dim", "embedding_size", "vocab_size", "max_position_embeddings", "type_vocab_size"),
     *("num_attention_heads", "n_heads"),
@@ -100,14 +102,16 @@ def check_sizes(config: Mapping[str, Any], shapes: Mapping[str, Sequence[int]] |
     width = max((size for shape in shapes.values() for size in shape), default=0) if shapes else _MOST
     hidden = max(min(_number(config, name), width) for name in ("hidden_size", "dim")) or width
     bounds = {
-        **dict.fromkeys(_LAYERS, layers),
+        **dict.fromkeys(_LAYERS, _MOST_LAYERS if _number(config, _SHARED_LAYERS[0]) else layers),
+        **dict.fromkeys(_SHARED_LAYERS, layers),
         **dict.fromkeys(_WIDTHS, width),
         **dict.fromkeys(_ORIGINAL_WIDTHS, max(width, _LARGEST_RATIO * hidden)),
         "num_labels": _MOST,
     }
     for name, most in bounds.items():
         if _number(config, name) > most:
-            reason = f"its weights allow at most {most}" if shapes and most != _MOST else f"at most {most} is supported"
+            fixed = not shapes or most in (_MOST, _MOST_LAYERS)
+            reason = f"at most {most} is supported" if fixed else f"its weights allow at most {most}"
             raise StarkError(f"{name} is {config[name]}, but {reason}")
     kept = config.get("kept_units")
     if any(

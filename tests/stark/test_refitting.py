@@ -11,7 +11,7 @@ from stark.encoders.layers import encoder_layers
 from stark.encoders.units import UnitMasks
 from stark.errors import StarkError
 from stark.refitting import output_projections, refit_
-from tests.tiny import FAMILIES, logits, random_masks, tiny_batch, tiny_classifier
+from tests.tiny import OWN_LAYERS, logits, random_masks, tiny_batch, tiny_classifier
 
 # Parts that get the sum of attention and residual, in families whose norms lie before the blocks.
 MIDDLE = {"modernbert": "mlp_norm", "roberta-prelayernorm": "intermediate"}
@@ -61,7 +61,7 @@ def duplicated(family, kept_heads=2, kept_neurons=8, layers=2):
     return model, keep
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", OWN_LAYERS)
 def test_removed_copies_of_kept_units_are_made_up_for(family):
     dense, keep = duplicated(family)
     cut = shrink_(copy.deepcopy(dense), keep)
@@ -72,7 +72,7 @@ def test_removed_copies_of_kept_units_are_made_up_for(family):
 
 
 @pytest.mark.parametrize("layer", [0, 1])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", OWN_LAYERS)
 def test_projections_are_numpys_least_squares_towards_the_uncut_models_hidden_states(family, layer):
     """A layer's attention and FFN, from forward passes of both models over real tokens after all were refitted."""
     dense = tiny_classifier(family)

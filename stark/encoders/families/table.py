@@ -9,6 +9,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
 )
 
+from stark.encoders.families.albert import ALBERT
 from stark.encoders.families.bert import BERT, ELECTRA, ERNIE
 from stark.encoders.families.deberta import DEBERTA_V2
 from stark.encoders.families.distilbert import DISTILBERT
@@ -32,6 +33,7 @@ FAMILIES = {
         ERNIE,
         DATA2VEC_TEXT,
         ROBERTA_PRELAYERNORM,
+        ALBERT,
         MPNET,
         DEBERTA_V2,
         MODERNBERT,

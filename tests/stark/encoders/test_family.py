@@ -10,7 +10,7 @@ from tests.tiny import FAMILIES, tiny_classifier
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_path_leads_to_its_part(family):
     adapter, model = SUPPORTED[family], tiny_classifier(family)
-    for layer in model.base_model.get_submodule(adapter.layers_path):
+    for layer in adapter.layer_list(model):
         for name in ("query", "key", "value", "attention_output", "ffn_in", "ffn_out"):
             assert isinstance(layer.get_submodule(getattr(adapter, name)), nn.Linear)
         assert isinstance(layer.get_submodule(adapter.attention_norm), nn.LayerNorm)

@@ -10,11 +10,11 @@ from stark.encoders.families.table import FAMILIES as SUPPORTED
 from stark.encoders.layer_dropping import drop_layers, drop_layers_, layers_to_keep
 from stark.encoders.layers import encoder_layers, kept_units
 from stark.errors import StarkError
-from tests.tiny import FAMILIES, logits, random_masks, tiny_batch, tiny_classifier
+from tests.tiny import OWN_LAYERS, logits, random_masks, tiny_batch, tiny_classifier
 
 
 @pytest.mark.parametrize("shrunk", [False, True])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", OWN_LAYERS)
 def test_dropping_layers_equals_skipping_them(family, shrunk):
     model = tiny_classifier(family, layers=4).double()
     if shrunk:

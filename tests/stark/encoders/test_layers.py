@@ -3,7 +3,7 @@
 import pytest
 
 from stark.encoders.cutting import shrink_
-from stark.encoders.layers import count_parameters, encoder_layers, kept_units
+from stark.encoders.layers import count_parameters, encoder_layers, encoder_passes, kept_units
 from stark.encoders.units import UnitMasks
 from tests.tiny import FAMILIES, random_masks, tiny_classifier
 
@@ -13,7 +13,7 @@ def test_sizes_are_those_of_the_configuration(family):
     model = tiny_classifier(family)
     config = model.config
     layers = encoder_layers(model)
-    assert len(layers) == config.num_hidden_layers
+    assert len(encoder_passes(model)) == config.num_hidden_layers
     neurons = config.hidden_dim if family == "distilbert" else config.intermediate_size
     assert {(layer.num_heads, layer.num_neurons) for layer in layers} == {(config.num_attention_heads, neurons)}
     assert {layer.num_heads * layer.head_size for layer in layers} == {config.hidden_size}

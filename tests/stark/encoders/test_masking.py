@@ -10,6 +10,11 @@ from stark.forward.classifying import classify
 from tests.tiny import FAMILIES, SDPA, logits, ones, random_masks, tiny_batch, tiny_classifier
 
 
+def halves(masks):
+    """Masks of heads, followed by as many masks of neurons."""
+    return UnitMasks(masks[: len(masks) // 2], masks[len(masks) // 2 :])
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_mask_gradients_are_those_of_a_difference_quotient(family):
     model = tiny_classifier(family).double()
@@ -43,7 +48,7 @@ def test_mask_gradients_are_equal_under_sdpa_and_eager(family):
         model = tiny_classifier(family).to(dtype)
         model.set_attn_implementation(attention)
         masks = [mask.to(dtype).requires_grad_() for masks in ones(model) for mask in masks]
-        with unit_masks(model, UnitMasks(masks[:2], masks[2:])):
+        with unit_masks(model, halves(masks)):
             gradients[attention] = torch.autograd.grad(model(**tiny_batch()).loss, masks)
     for sdpa, eager in zip(gradients["sdpa"], gradients["eager"], strict=True):
         torch.testing.assert_close(sdpa, eager, rtol=0, atol=tolerance)
@@ -55,14 +60,14 @@ def test_gradients_of_masks_per_example_add_up(family):
     model, batch = tiny_classifier(family).double(), tiny_batch(4)
     shared = [mask.double().requires_grad_() for masks in ones(model) for mask in masks]
     single = [torch.ones(4, len(mask)).double().requires_grad_() for mask in shared]
-    with unit_masks(model, UnitMasks(shared[:2], shared[2:])):
+    with unit_masks(model, halves(shared)):
         expected = torch.autograd.grad(model(**batch).loss, shared)
-    with unit_masks(model, UnitMasks(single[:2], single[2:])):
+    with unit_masks(model, halves(single)):
         per_example = torch.autograd.grad(model(**batch).loss, single)
     for one, many in zip(expected, per_example, strict=True):
         torch.testing.assert_close(many.sum(0), one, rtol=0, atol=1e-12)
     # An example's gradient in a batch is its gradient alone, times its weight in the mean.
-    with unit_masks(model, UnitMasks(shared[:2], shared[2:])):
+    with unit_masks(model, halves(shared)):
         alone = torch.autograd.grad(model(**{k: v[2:3] for k, v in batch.items()}).loss / 4, shared)
     for one, many in zip(alone, per_example, strict=True):
         torch.testing.assert_close(many[2], one, rtol=0, atol=1e-12)
@@ -83,7 +88,7 @@ def test_masks_under_chunking_and_bfloat16(family):
     torch.testing.assert_close(rough.float(), expected, rtol=0, atol=0.3)
     half = model.bfloat16()
     soft = [mask.float().requires_grad_() for pair in masks for mask in pair]
-    with unit_masks(half, UnitMasks(soft[:2], soft[2:])):
+    with unit_masks(half, halves(soft)):
         gradients = torch.autograd.grad(half(**tiny_batch()).loss, soft)
     assert {gradient.dtype for gradient in gradients} == {torch.float32}
 

@@ -3,7 +3,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from stark.encoders.cutting import shrink_
-from stark.encoders.layers import encoder_layers
+from stark.encoders.layers import encoder_passes
 from stark.forward.classifying import classify, outputs_of
 from tests.tiny import FAMILIES, LEAN, SDPA, random_masks, tiny_batch, tiny_classifier
 
@@ -57,7 +57,7 @@ def test_nothing_is_waited_for(family):
 def test_projections_are_those_of_a_layers_input(family):
     model, batch = tiny_classifier(family, layers=3).train(False), tiny_batch()
     masks = random_masks(model)
-    masks.heads[:] = [torch.tensor([1, 0, 1, 1]), torch.ones(4), torch.zeros(4)]
+    masks.heads[:] = [torch.tensor([1, 0, 1, 1]), torch.ones(4), torch.zeros(4)][: len(masks.heads)]
     for shrunk in (False, True):
         if shrunk:
             shrink_(model, masks)
@@ -66,7 +66,7 @@ def test_projections_are_those_of_a_layers_input(family):
         torch.testing.assert_close(outputs.logits, plain.logits)
         assert outputs.hidden_states == {}
         for layer, found in outputs.projections.items():
-            view = encoder_layers(model)[layer - 1 if layer > 0 else layer]
+            view = encoder_passes(model)[layer - 1 if layer > 0 else layer]
             states = plain.hidden_states[layer - 1 if layer > 0 else 2]
             if family in NORM_BEFORE_ATTENTION:
                 states = view.module.get_submodule(NORM_BEFORE_ATTENTION[family])(states)

@@ -68,10 +68,11 @@ def test_the_last_layer_computes_one_token(family):
 
 
 def drop(attention, p):
-    if hasattr(attention, "attention_dropout"):
-        attention.attention_dropout = p
+    name = "attention_dropout" if hasattr(attention, "attention_dropout") else "dropout"
+    if isinstance(module := getattr(attention, name), torch.nn.Dropout):
+        module.p = p
     else:
-        attention.dropout.p = p
+        setattr(attention, name, p)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

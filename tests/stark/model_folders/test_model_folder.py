@@ -441,7 +441,7 @@ def test_a_billion_layers_are_refused_in_every_family(family, tmp_path):
     folder = save_classifier(named_classifier(family=family), tmp_path / "model")
     (folder / CHECKSUMS_FILE).unlink()
     change_json(folder / "config.json", num_hidden_layers=10**9, n_layers=10**9)
-    with pytest.raises(ValueError, match="layers is 1000000000, but its weights allow at most"):
+    with pytest.raises(ValueError, match=r"layers is 1000000000, but (its weights allow )?at most"):
         load_classifier(folder)
 
 

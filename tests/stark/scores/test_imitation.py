@@ -16,7 +16,7 @@ from stark.scores.friendliness import Friendliness
 from stark.scores.imitation import Imitation
 from stark.scores.score import Distilled, Taught, check_score, check_teacher_score
 from stark.scores.scoring import score_units
-from tests.tiny import FAMILIES, tiny_batch, tiny_classifier
+from tests.tiny import FAMILIES, ones, tiny_batch, tiny_classifier
 
 
 def by_hand(student, teacher, batch, weight):
@@ -25,9 +25,7 @@ def by_hand(student, teacher, batch, weight):
     for row in range(len(batch["labels"])):
         one = {name: tensor[row : row + 1] for name, tensor in batch.items()}
         inputs = {name: one[name] for name in ("input_ids", "attention_mask")}
-        masks = UnitMasks(*(
-            [torch.ones(size, dtype=torch.float64, requires_grad=True) for _ in range(2)] for size in (4, 64)
-        ))  # fmt: skip
+        masks = UnitMasks(*([mask.double().requires_grad_() for mask in kind] for kind in ones(student)))
         with torch.no_grad():
             wanted = teacher(**inputs).logits
         with unit_masks(student, masks):
@@ -35,7 +33,7 @@ def by_hand(student, teacher, batch, weight):
         soft = -((wanted / 2).softmax(-1) * (found / 2).log_softmax(-1)).sum()
         loss = 4 * weight * soft + (1 - weight) * torch.nn.functional.cross_entropy(found, one["labels"])
         gradients = torch.autograd.grad(loss, [*masks.heads, *masks.neurons])
-        sums = [a + g.abs() for a, g in zip(sums or [0.0] * 4, gradients, strict=True)]
+        sums = [a + g.abs() for a, g in zip(sums or [0.0] * len(gradients), gradients, strict=True)]
     return sums
 
 

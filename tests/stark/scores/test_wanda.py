@@ -10,7 +10,7 @@ from stark.encoders.units import UnitMasks
 from stark.scores.expressiveness import Expressiveness
 from stark.scores.scoring import score_units
 from stark.scores.wanda import Wanda
-from tests.tiny import FAMILIES, LEAN, random_masks, tiny_batch, tiny_classifier
+from tests.tiny import LEAN, OWN_LAYERS, random_masks, tiny_batch, tiny_classifier
 
 
 def added_by(model, batch, layer, masks):
@@ -23,7 +23,7 @@ def added_by(model, batch, layer, masks):
     return seen[0]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", OWN_LAYERS)
 def test_a_neurons_value_is_the_norm_of_what_it_adds(family):
     model, batch = tiny_classifier(family).double(), tiny_batch(4)
     scores = score_units(model, [batch], [Wanda()])
