@@ -28,8 +28,8 @@ from stark.encoders.trained import shrink_trained_
 from stark.encoders.units import UnitMasks
 from stark.errors import StarkError, StarkTypeError
 from stark.pruning import choose_units
-from stark.schedules.gradual import cut_steps, gradual_sparsities
 from stark.refitting import check_refit
+from stark.schedules.gradual import cut_steps, gradual_sparsities
 from stark.scores.expressiveness import Expressiveness
 from stark.scores.score import Score, Taught, check_score
 from stark.scores.scoring import score_units
