@@ -44,6 +44,7 @@ from lightning_modules.strategies import check_strategy, reset_random_streams, s
 from lightning_modules.validated import Validated
 from lightning_modules.whole_steps import WholeSteps
 from stark.choices import ClassWeights
+from stark.encoders.token_table import token_table
 from stark.errors import StarkError
 from stark.forward.classifying import Batch, classify
 from stark.forward.lean_training import HasTokenIds, UsedRows, cheap_dropout_, follow_, plain_, use_rows_
@@ -371,7 +372,7 @@ class ClassificationModule(LightningModule):
         else:  # a recorded step reads the learning rate from the device
             rate = torch.tensor(self.learning_rate, device=self.device)
             optimizer = AdamW(groups, lr=rate, eps=1e-6, fused=fused, capturable=self.device.type == "cuda")
-        if isinstance(rows := self.classifier.get_input_embeddings(), UsedRows):
+        if isinstance(rows := token_table(self.classifier), UsedRows):
             follow_(rows, optimizer)
         self._steps = steps = max(self.steps_of_phase(), 1)
         scheduler = get_linear_schedule_with_warmup(optimizer, int(steps * self.warmup_proportion), steps)
@@ -429,7 +430,7 @@ class ClassificationModule(LightningModule):
         """Start the random streams and the data, or continue them where the checkpoint left off."""
         if self.trainer.global_step > 0:  # before random states and gradients are restored, since it changes them
             inputs = {name: tensor.to(self.device) for name, tensor in self.classifier.dummy_inputs.items()}
-            if isinstance(rows := self.classifier.get_input_embeddings(), UsedRows):
+            if isinstance(rows := token_table(self.classifier), UsedRows):
                 inputs["input_ids"] = torch.full_like(inputs["input_ids"], rows.known_id)
             settle_buckets_(self.trainer.strategy.model, inputs, self.trained_parameters())
         if self._resumed_random_states is None:

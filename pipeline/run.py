@@ -36,6 +36,7 @@ from stark.model_folders.input_checks import check_inputs, check_tokenizer_limit
 from stark.model_folders.model_folder import load_classifier
 from stark.refitting import check_refit
 from stark.storage import folder_lock, write_text
+from stark.vocabulary.factorizing import check_rank
 
 __all__ = ["run"]
 
@@ -170,6 +171,8 @@ def _check(settings: RunSettings) -> GLUEDataModule:
     loss.prepare_(model, model)  # refuses kinds of label and layers before the finetuning; heads are cut only later
     if settings.student.refit or settings.teacher.refit:
         check_refit(model)
+    if settings.student.embedding_rank is not None:
+        check_rank(model, settings.student.embedding_rank)
     if settings.student.layers is not None:
         drop_layers(model, settings.student.layers, settings.student.which)
     return data

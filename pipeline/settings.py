@@ -120,7 +120,7 @@ _WITHOUT_EFFECT = (
 EARLIER: dict[str, Any] = {
     "finetuning.weights": "best",
     "distillation.weights": "best",
-    **{"student.cuts": 1, "student.cuts_end": 0.5, "student.path": []},
+    **{"student.cuts": 1, "student.cuts_end": 0.5, "student.path": [], "student.embedding_rank": None},
 }
 """Settings that are newer than some runs, with the value by which those runs were made; for switches it is False."""
 
@@ -222,6 +222,8 @@ class StudentSettings:
     path: list[float] = field(default_factory=list)
     #: Whether each of them also teaches the next one, in the place of the dense teacher.
     path_teaches: bool = False
+    #: Rank of the student's token embeddings, which are factorised before it is distilled; null leaves them whole.
+    embedding_rank: int | None = number(None, 1)
 
     def __post_init__(self) -> None:
         """Check that exactly one way is chosen."""

@@ -12,13 +12,15 @@ __all__ = ["command", "parser"]
 def parser() -> OneLineErrors:
     """Make the parser of `stark trim`."""
     parser = OneLineErrors(
-        prog="stark trim", description="Remove the tokens from a model that its training data do not need."
+        prog="stark trim",
+        description="Remove the tokens from a model that its training data do not need, and factorise the others.",
     )
     parser.add_argument("model", type=str, help="model folder, such as runs/NAME/student")
     parser.add_argument("--output", type=str, help="folder to write; default MODEL-trimmed")
     parser.add_argument(
         "--tokens", type=int, default=0, help="number of tokens to keep at least, the frequent ones in addition"
     )
+    parser.add_argument("--rank", type=int, help="rank of the embeddings of the tokens that are left; default: whole")
     parser.add_argument("--data.task", type=str, help="task whose texts keep their tokens; default: that of its run")
     parser.add_argument("--data.data_dir", type=str, help="folder of the task's data")
     parser.add_argument(

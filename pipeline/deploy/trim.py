@@ -1,4 +1,4 @@
-"""`stark trim`: writes a classifier without the tokens that its training data do not need, and checks the result."""
+"""`stark trim`: writes a classifier with fewer tokens or factorised embeddings, and checks the result."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from pipeline.parsing.progress import step
 from stark.encoders.layers import count_parameters
 from stark.errors import StarkError
 from stark.model_folders.model_folder import check_free, load_classifier, load_tokenizer, save_classifier
+from stark.vocabulary.factorizing import factorise_embeddings_
 from stark.vocabulary.needed import needed_tokens, with_frequent_tokens
 from stark.vocabulary.trimming import count_changed, trim_embeddings_, trim_tokenizer
 
@@ -46,7 +47,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Trimmed:
-    """What removing tokens did.
+    """What removing tokens and factorising embeddings did.
 
     Args:
         before: The model with all tokens.
@@ -55,6 +56,8 @@ class Trimmed:
         changed: Number of them that are split into other tokens now; 0, as far as the tokenizer works as it says.
         dev_texts: Number of texts of dev.
         dev_changed: Number of them that are split into other tokens now.
+        rank: Rank of the embeddings; None if they are whole.
+        kept_share: Share of their squared norm that is kept.
     """
 
     before: Side
@@ -63,6 +66,8 @@ class Trimmed:
     changed: int
     dev_texts: int
     dev_changed: int
+    rank: int | None = None
+    kept_share: float = 1.0
 
 
 def trim(options: Namespace) -> None:
@@ -77,19 +82,24 @@ def trim(options: Namespace) -> None:
     folder = Path(options.model)
     named = folder.resolve() if folder.name in ("", "..") else folder
     target = Path(options.output) if options.output else named.with_name(f"{named.name}-trimmed")
-    with step(f"removing the tokens that {folder} does not need"):
+    with step(f"making the embeddings of {folder} smaller"):
         data = data_of(folder, options.data.task, options.data.data_dir, options.data.unlabelled)
-        found = trim_model(folder, target, data, options.tokens, options.max_score_loss)
+        found = trim_model(folder, target, data, options.tokens, options.max_score_loss, options.rank)
     _show(found, target)
 
 
 def trim_model(
-    folder: Path, target: Path, data: GLUEDataModule, tokens: int = 0, max_score_loss: float = 0.01
+    folder: Path,
+    target: Path,
+    data: GLUEDataModule,
+    tokens: int = 0,
+    max_score_loss: float = 0.01,
+    rank: int | None = None,
 ) -> Trimmed:
     """Write a model without the tokens that the texts of its training do not need.
 
-    Rows of the training data give the same logits, bit for bit. A word that does not occur in them is split into
-    smaller tokens if its token was removed.
+    Without a rank, rows of the training data give the same logits, bit for bit. A word that does not occur in them is
+    split into smaller tokens if its token was removed.
 
     Args:
         folder: Folder of the model.
@@ -98,25 +108,27 @@ def trim_model(
             and the score is measured on dev.
         tokens: Number of tokens to keep at least; see `with_frequent_tokens`.
         max_score_loss: Largest allowed loss of the task's score on dev.
+        rank: Rank of the embeddings of the tokens that are left, see `factorise_embeddings_`; None leaves them whole.
 
     Returns:
         What it did.
 
     Raises:
-        StarkError: If no token can be removed, something else has the target's name, or the score falls by more than
+        StarkError: If nothing can be removed, something else has the target's name, or the score falls by more than
             allowed; nothing is written then.
     """
     check_free(target)
     model, tokenizer = load_classifier(folder), load_tokenizer(folder)
     texts = data.training_texts()
     keep = with_frequent_tokens(tokenizer, needed_tokens(tokenizer, texts), tokens)
-    if len(keep) == len(tokenizer):
+    if len(keep) == len(tokenizer) and rank is None:
         raise StarkError(f"{folder}: all of its {len(keep)} tokens would be kept: there is nothing to remove")
     trimmed = trim_tokenizer(tokenizer, keep)
     dev = data.labelled_texts("dev")
     dev_texts = [text for column in (dev.text_a, dev.text_b) if column is not None for text in column]
     before = _side(model, len(tokenizer), folder, data)
     trim_embeddings_(model, keep)
+    share = 1.0 if rank is None else factorise_embeddings_(model, rank)
     with tempfile.TemporaryDirectory() as temporary:
         made = save_classifier(model, Path(temporary, "model"), trimmed)
         after = _side(model, len(trimmed), made, _same_rows(data, made))
@@ -127,12 +139,15 @@ def trim_model(
         changed=count_changed(tokenizer, trimmed, keep, texts),
         dev_texts=len(dev_texts),
         dev_changed=count_changed(tokenizer, trimmed, keep, dev_texts),
+        rank=rank,
+        kept_share=share,
     )
     if not before.score - after.score <= max_score_loss:
+        ranked, more = ("", "") if rank is None else (f" and with rank {rank}", " or --rank")
         raise StarkError(
-            f"without {before.tokens - after.tokens} tokens the score on dev is {after.score:.4f}, with them "
+            f"without {before.tokens - after.tokens} tokens{ranked} the score on dev is {after.score:.4f}, before "
             f"{before.score:.4f}: it lost more than --max_score_loss {max_score_loss:g}, nothing was kept; keep more "
-            "by --tokens, or name files with more texts by --data.unlabelled"
+            f"by --tokens{more}, or name files with more texts by --data.unlabelled"
         )
     save_classifier(model, target, trimmed)
     return found
@@ -182,4 +197,10 @@ def _show(found: Trimmed, target: Path) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    if found.rank is not None:
+        console.print(
+            f"embeddings of rank {found.rank}: {100 * found.kept_share:.1f} % of their squared norm is kept",
+            highlight=False,
+            soft_wrap=True,
+        )
     console.print(f"{target}", soft_wrap=True, highlight=False)

@@ -1,9 +1,10 @@
-"""The stage that cuts the student from the dense teacher."""
+"""The stage that cuts the student from the dense teacher, and factorises its embeddings."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from pytorch_lightning.utilities import rank_zero_info
 from torch import nn
 
 from callbacks.pruning import log_pruning
@@ -18,6 +19,7 @@ from stark.encoders.layers import kept_units
 from stark.model_folders.model_folder import load_classifier, load_tokenizer
 from stark.pruning import choose_units
 from stark.scores.scoring import score_units
+from stark.vocabulary.factorizing import factorise_embeddings_
 
 __all__ = ["cut_student"]
 
@@ -54,5 +56,8 @@ def cut_student(
         log_pruning(before, kept_units(model), sparsity)
         if student.refit:
             model = refit_(settings, model, start)
+    if student.embedding_rank is not None and start == dense:  # a student on the path has factorised embeddings
+        share = factorise_embeddings_(model, student.embedding_rank)
+        rank_zero_info(f"Embeddings of rank {student.embedding_rank}: {share:.1%} of their squared norm is kept")
     save_model(model, folder / MODEL, load_tokenizer(start))
     log_pictures(settings, folder, lambda figures: figures.mask_figures(folder / MODEL, dense))

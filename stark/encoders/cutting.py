@@ -10,7 +10,7 @@ from stark.encoders.family import SHRUNK_PREFIX
 from stark.encoders.layers import encoder_layers, kept_units
 from stark.encoders.units import KeptUnits, UnitMasks
 
-__all__ = ["cut_", "own_config_", "shrink_", "shrink_to_"]
+__all__ = ["become_shrunk_", "cut_", "own_config_", "shrink_", "shrink_to_"]
 
 
 def shrink_(model: PreTrainedModel, masks: UnitMasks) -> PreTrainedModel:
@@ -39,11 +39,30 @@ def shrink_(model: PreTrainedModel, masks: UnitMasks) -> PreTrainedModel:
     if after == before:
         return model
     cut_(model, masks)
+    become_shrunk_(model).kept_units = after.to_json()
+    return model
+
+
+def become_shrunk_(model: PreTrainedModel) -> PreTrainedConfig:
+    """Make a model one of the registered ``stark-<family>`` classes, in place; it keeps its units and its weights.
+
+    Args:
+        model: A classifier; it may already be shrunk.
+
+    Returns:
+        Its new configuration, a separate object whose ``kept_units`` are those of the old one.
+
+    Raises:
+        StarkError: If the family is not supported.
+    """
+    units = (
+        model.config.kept_units if model.config.model_type.startswith(SHRUNK_PREFIX) else kept_units(model).to_json()
+    )
     family = model.config.model_type.removeprefix(SHRUNK_PREFIX)
     config = own_config_(model, CONFIG_MAPPING[SHRUNK_PREFIX + family])
-    config.kept_units = after.to_json()
+    config.kept_units = units
     model.__class__ = cast(type[PreTrainedModel], MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)])
-    return model
+    return config
 
 
 def shrink_to_(model: PreTrainedModel, keep: KeptUnits) -> PreTrainedModel:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
+from stark.encoders.token_table import set_token_table_, token_table
 from stark.forward.dropout import dropout
 
 __all__ = ["CheapDropout", "HasTokenIds", "UsedRows", "cheap_dropout_", "follow_", "plain_", "use_rows_"]
@@ -152,12 +153,12 @@ def use_rows_(model: PreTrainedModel, token_ids: Tensor) -> UsedRows | None:
     Returns:
         The new embedding; None if all rows occur in training, or if the model's embedding is not an ordinary one.
     """
-    embedding = model.get_input_embeddings()
+    embedding = token_table(model)
     used = token_ids.unique()
     if type(embedding) is not nn.Embedding or embedding.max_norm or len(used) >= embedding.num_embeddings:
         return None
     rows = UsedRows(embedding, used)
-    model.set_input_embeddings(rows)
+    set_token_table_(model, rows)
     return rows
 
 
@@ -196,9 +197,9 @@ def plain_(model: PreTrainedModel) -> None:
     Args:
         model: A classifier.
     """
-    embedding = model.get_input_embeddings()
+    embedding = token_table(model)
     if isinstance(embedding, UsedRows):
-        model.set_input_embeddings(embedding.plain())
+        set_token_table_(model, embedding.plain())
     for parent in list(model.modules()):
         for name, child in parent.named_children():
             if isinstance(child, CheapDropout):

@@ -24,6 +24,7 @@ from stark.encoders.cutting import cut_
 from stark.encoders.families.table import on_registration
 from stark.encoders.family import SHRUNK_PREFIX, EncoderFamily
 from stark.encoders.layers import encoder_layers
+from stark.encoders.token_table import FactorisedEmbedding
 from stark.encoders.units import KeptUnits
 from stark.forward.lean_attention import attention_mask_of, lean_attention
 
@@ -39,6 +40,8 @@ else:
 
 class ShrunkClassifier(_Classifier):
     """Mixin of every shrunk classifier: builds the layers at the sizes of ``config.kept_units``.
+
+    With ``config.embedding_rank``, the token embeddings are a `FactorisedEmbedding` of this rank.
 
     The classes derived from it are named ``Stark<family's classifier>``, such as
     ``StarkBertForSequenceClassification``, and are attributes of this module.
@@ -57,6 +60,11 @@ class ShrunkClassifier(_Classifier):
         layers = encoder_layers(self)
         original = KeptUnits.all_of([layer.num_heads for layer in layers], [layer.num_neurons for layer in layers])
         cut_(self, KeptUnits.from_json(config.kept_units).masks_within(original))
+        if (rank := config.embedding_rank) is not None:
+            whole: Any = self.get_input_embeddings()
+            self.set_input_embeddings(
+                FactorisedEmbedding(*whole.weight.shape[:1], rank, whole.weight.shape[1], whole.padding_idx)
+            )
 
     def forward(
         self,
@@ -94,8 +102,9 @@ def _register(family: EncoderFamily) -> None:
         {
             "__module__": __name__,
             "__doc__": f"`{config_base.__name__}` of the original model, with the units that its layers kept.",
-            "__annotations__": {"kept_units": dict[str, list[str]] | None},
+            "__annotations__": {"kept_units": dict[str, list[str]] | None, "embedding_rank": int | None},
             "kept_units": None,
+            "embedding_rank": None,
             "model_type": SHRUNK_PREFIX + family.model_type,
         },
     )

@@ -28,7 +28,7 @@ _LAYERS = ("num_hidden_layers", "n_layers", "num_layers")
 _SHARED_LAYERS = ("num_hidden_groups", "inner_group_num")
 _WIDTHS = (
     *("hidden_size", "dim", "embedding_size", "vocab_size", "max_position_embeddings", "type_vocab_size"),
-    *("num_attention_heads", "n_heads"),
+    *("num_attention_heads", "n_heads", "embedding_rank"),
 )
 # These are sizes of the original model, and all weights of a shrunk model may be smaller.
 _ORIGINAL_WIDTHS = ("intermediate_size", "hidden_dim")

@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from stark.encoders.cutting import own_config_
 from stark.encoders.families.table import family_of
+from stark.encoders.token_table import token_table
 from stark.errors import StarkError
 from stark.model_folders.model_folder import load_tokenizer
 
@@ -75,7 +76,7 @@ def trim_embeddings_(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedM
         StarkError: If the embeddings lack one of the tokens, or positions would change, which depend on the padding
             token's id in some families.
     """
-    embeddings = cast(nn.Embedding, model.get_input_embeddings())
+    embeddings = token_table(model)
     if keep[-1] >= embeddings.num_embeddings:
         raise StarkError(
             f"token {keep[-1]} has no embedding, of which there are {embeddings.num_embeddings}: give the tokenizer "

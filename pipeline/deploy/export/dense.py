@@ -1,18 +1,22 @@
 """Restores a shrunk classifier to the shapes of its original family, so that plain transformers can load it."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, PreTrainedConfig, PreTrainedModel
 
 from stark.encoders.family import SHRUNK_PREFIX
 from stark.encoders.layer_view import EncoderLayer
 from stark.encoders.layers import encoder_layers, kept_units
 from stark.encoders.linears import head_rows
+from stark.encoders.token_table import FactorisedEmbedding
 from stark.errors import StarkError
 
 __all__ = ["dense_form", "family_config"]
+
+# What the configuration of a shrunk classifier has in addition to the family's.
+_OURS = ("kept_units", "embedding_rank")
 
 
 def dense_form(model: PreTrainedModel) -> PreTrainedModel:
@@ -37,8 +41,10 @@ def dense_form(model: PreTrainedModel) -> PreTrainedModel:
     model_class: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
     dense: PreTrainedModel = model_class(config).to(model.dtype).eval()
     own, target = model.state_dict(), dense.state_dict()
-    target.update({name: value for name, value in own.items() if value.shape == target[name].shape})
+    target.update({name: value for name, value in own.items() if name in target and value.shape == target[name].shape})
     dense.load_state_dict(target)
+    if isinstance(factors := model.get_input_embeddings(), FactorisedEmbedding):
+        cast(nn.Embedding, dense.get_input_embeddings()).weight.data.copy_(factors.weight)
     for layer, full, heads, neurons in zip(
         encoder_layers(model), encoder_layers(dense), units.heads, units.neurons, strict=True
     ):
@@ -54,9 +60,10 @@ def family_config(config: PreTrainedConfig) -> PreTrainedConfig:
         config: The configuration of a classifier, shrunk or not.
 
     Returns:
-        A new configuration without the kept units; it has all other values, including those that we added.
+        A new configuration without the kept units and the embeddings' rank; it has all other values, including those
+        that we added.
     """
-    values = {name: value for name, value in config.to_dict().items() if name != "kept_units"}
+    values = {name: value for name, value in config.to_dict().items() if name not in _OURS}
     made: PreTrainedConfig = CONFIG_MAPPING[values.pop("model_type").removeprefix(SHRUNK_PREFIX)].from_dict(values)
     model_class: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(made)]
     made.architectures = [model_class.__name__]

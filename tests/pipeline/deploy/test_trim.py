@@ -10,6 +10,7 @@ from pipeline.deploy.classifier import open_classifier
 from pipeline.deploy.model_data import data_of
 from pipeline.deploy.trim import trim_model
 from pipeline.execution.manifest import Manifest
+from stark.encoders.layers import count_parameters
 from stark.errors import StarkError
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
 from stark.storage import is_intact_folder
@@ -72,6 +73,21 @@ def test_more_texts_and_more_tokens_can_be_kept(student, tmp_path):
     few = trim_model(student, tmp_path / "b", data_of(student), max_score_loss=1)
     more = trim_model(student, tmp_path / "c", data_of(student), few.after.tokens + 5, max_score_loss=1)
     assert more.after.tokens == few.after.tokens + 5
+
+
+def test_embeddings_are_factorised_with_all_tokens_or_fewer(student, tmp_path, capsys):
+    cli.main(["trim", str(student), "--rank", "4", "--max_score_loss", "1", "--output", str(tmp_path / "few")])
+    few = load_classifier(tmp_path / "few")
+    assert few.get_input_embeddings().table.weight.shape == (few.config.vocab_size, 4)
+    assert "embeddings of rank 4: " in capsys.readouterr().out
+    found = trim_model(student, tmp_path / "all", data_of(student), 10**6, max_score_loss=1, rank=4)
+    assert found.after.tokens == found.before.tokens > few.config.vocab_size
+    assert found.after.parameters == count_parameters(load_classifier(tmp_path / "all"))[0] < found.before.parameters
+    whole = load_classifier(student).get_input_embeddings().weight.detach()
+    error = (load_classifier(tmp_path / "all").get_input_embeddings().weight.detach() - whole).square().sum()
+    assert found.kept_share == pytest.approx(1 - float(error / whole.square().sum()), abs=1e-5)
+    with pytest.raises(StarkError, match="rank 1000 does not make the"):
+        trim_model(student, tmp_path / "other", data_of(student), rank=1000)
 
 
 def test_a_loss_of_score_is_refused_and_nothing_is_written(student, tmp_path):

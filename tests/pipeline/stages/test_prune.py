@@ -1,10 +1,25 @@
 """Cutting the student."""
 
+from dataclasses import replace
+
+import torch
+
 from callbacks import Pruning
 from pipeline.stages.prune import cut_student
 from stark.encoders.layers import kept_units
 from stark.model_folders.model_folder import load_classifier
+from stark.vocabulary.factorizing import factorise
 from tests.tasks import fit, make_trainer
+
+
+def test_the_students_embeddings_are_factorised_after_the_cut(settings, tiny_task, tmp_path):
+    cut_student(settings, tmp_path / "whole", tiny_task.teacher)
+    ranked = replace(settings, student=replace(settings.student, embedding_rank=4))
+    cut_student(ranked, tmp_path / "ranked", tiny_task.teacher)
+    whole, factorised = (load_classifier(tmp_path / name / "model") for name in ("whole", "ranked"))
+    assert kept_units(factorised) == kept_units(whole)
+    table, projection = factorise(whole.get_input_embeddings().weight, 4)
+    torch.testing.assert_close(factorised.get_input_embeddings().weight, table @ projection.T)
 
 
 def test_cut_student_is_the_pruning_callback(settings, tiny_task, tmp_path):

@@ -11,6 +11,7 @@ from stark.encoders.layer_dropping import drop_layers_
 from stark.encoders.layers import encoder_layers
 from stark.model_folders.model_folder import save_classifier
 from stark.storage import write_tensors
+from stark.vocabulary.factorizing import factorise_embeddings_
 from tests.tiny import FAMILIES, random_masks, tiny_batch, tiny_classifier
 
 # Run in another folder, where our packages cannot be found, to show that none of them is needed.
@@ -38,6 +39,17 @@ def test_logits_are_those_of_the_shrunk_model(family, empty):
     dense = dense_form(model)
     assert type(dense).__name__ == type(model).__name__.removeprefix("Stark")
     assert [(layer.num_heads, layer.num_neurons) for layer in encoder_layers(dense)] == sizes
+    with torch.no_grad():
+        torch.testing.assert_close(dense(**tiny_batch()).logits, model(**tiny_batch()).logits)
+
+
+@pytest.mark.parametrize("family", ["bert", "electra"])
+def test_factorised_embeddings_become_whole(family):
+    model = tiny_classifier(family)
+    factorise_embeddings_(model, 4)
+    dense = dense_form(model)
+    assert type(dense.get_input_embeddings()) is torch.nn.Embedding
+    assert not {"kept_units", "embedding_rank"} & dense.config.to_dict().keys()
     with torch.no_grad():
         torch.testing.assert_close(dense(**tiny_batch()).logits, model(**tiny_batch()).logits)
 

@@ -31,6 +31,7 @@ from stark.encoders.layer_dropping import drop_layers_
 from stark.forward.latency import Latency
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
 from stark.storage import DamagedError, is_intact_folder, write_checksums
+from stark.vocabulary.factorizing import factorise_embeddings_
 from tests.tiny import FAMILIES, random_masks, tiny_classifier
 
 DOCUMENTED = re.compile(r"```python\n(.*?)```", re.DOTALL)
@@ -199,6 +200,21 @@ def test_every_family_is_exported(family, form, tiny_task, tmp_path):
     inputs = {name: batch[name] for name in tokenizer.model_input_names}
     with torch.no_grad():
         torch.testing.assert_close(ANSWERS[form](tmp_path / "made", inputs), model(**inputs).logits)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("int8", [False, True])
+@pytest.mark.parametrize("form", ["onnx", "torch", "openvino"])
+def test_factorised_embeddings_are_exported(form, int8, tiny_task, tmp_path):
+    model, tokenizer = tiny_classifier(), load_tokenizer(tiny_task.encoder)
+    factorise_embeddings_(model, 20)
+    export.write_form(model, tokenizer, form, tmp_path / "made", int8=int8)
+    batch = rows(tokenizer, 3, 9)
+    batch["input_ids"] = batch["input_ids"] % 100
+    with torch.no_grad():
+        expected = model(**batch).logits
+    torch.testing.assert_close(ANSWERS[form](tmp_path / "made", batch), expected, rtol=0, atol=0.2 if int8 else 1e-4)
 
 
 @pytest.mark.filterwarnings("ignore")
