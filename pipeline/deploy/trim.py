@@ -21,7 +21,7 @@ from pipeline.parsing.progress import step
 from stark.encoders.layers import count_parameters
 from stark.errors import StarkError
 from stark.model_folders.model_folder import check_free, load_classifier, load_tokenizer, save_classifier
-from stark.vocabulary.factorizing import factorise_embeddings_
+from stark.vocabulary.factorizing import count_tokens, factorise_embeddings_
 from stark.vocabulary.needed import needed_tokens, with_frequent_tokens
 from stark.vocabulary.trimming import count_changed, trim_embeddings_, trim_tokenizer
 
@@ -57,7 +57,7 @@ class Trimmed:
         dev_texts: Number of texts of dev.
         dev_changed: Number of them that are split into other tokens now.
         rank: Rank of the embeddings; None if they are whole.
-        kept_share: Share of their squared norm that is kept.
+        kept_share: Share of their squared norm that is kept, in the texts of the training data.
     """
 
     before: Side
@@ -128,7 +128,9 @@ def trim_model(
     dev_texts = [text for column in (dev.text_a, dev.text_b) if column is not None for text in column]
     before = _side(model, len(tokenizer), folder, data)
     trim_embeddings_(model, keep)
-    share = 1.0 if rank is None else factorise_embeddings_(model, rank)
+    share = 1.0
+    if rank is not None:
+        share = factorise_embeddings_(model, rank, count_tokens(trimmed, texts, int(model.config.vocab_size)))
     with tempfile.TemporaryDirectory() as temporary:
         made = save_classifier(model, Path(temporary, "model"), trimmed)
         after = _side(model, len(trimmed), made, _same_rows(data, made))
@@ -199,7 +201,7 @@ def _show(found: Trimmed, target: Path) -> None:
     )
     if found.rank is not None:
         console.print(
-            f"embeddings of rank {found.rank}: {100 * found.kept_share:.1f} % of their squared norm is kept",
+            f"embeddings of rank {found.rank}: {found.kept_share:.1%} of their squared norm in the training data is kept",
             highlight=False,
             soft_wrap=True,
         )

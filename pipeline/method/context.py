@@ -82,6 +82,11 @@ class RunContext:
         return {**self.scoring, "finetuning.class_weights": self.settings.finetuning.class_weights}
 
     @property
+    def factorising(self) -> dict[str, Any]:
+        """Settings and content that the factors of a student's embeddings depend on; empty if they stay whole."""
+        return {} if self.settings.student.embedding_rank is None else {**self.refitting, **_unlabelled(self._data)}
+
+    @property
     def before_student(self) -> Place:
         """Model folder of the model that the student is cut from: the last one of the path, or the dense teacher."""
         path = self.settings.student.path

@@ -89,7 +89,7 @@ class Method:
             Stage(
                 folder.prune.name,
                 (folder.finetune.name, *(folder.on_path(sparsity).name for sparsity in settings.student.path[-1:])),
-                {**settings.group("student"), **(first.cutting_student if prunes else {})},
+                {**settings.group("student"), **(first.cutting_student if prunes else {}), **first.factorising},
                 (folder.initial_student.name, *((folder.student_scores.name,) if prunes else ())),
                 lambda *_: prune.cut_student(settings, folder.prune.path, folder.dense_teacher.path, before),
             ),

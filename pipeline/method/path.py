@@ -38,7 +38,7 @@ def _step(context: RunContext, before: float | None, sparsity: float) -> list[St
         Stage(
             cut.name,
             tuple(dict.fromkeys((folder.finetune.name, last.name))),
-            {**settings.group("student"), **context.cutting_student},
+            {**settings.group("student"), **context.cutting_student, **context.factorising},
             (cut.model.name, (cut / STUDENT_SCORES).name),
             lambda *_: prune.cut_student(settings, cut.path, dense, start, sparsity),
         ),

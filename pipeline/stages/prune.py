@@ -12,14 +12,14 @@ from pipeline.run_folder import MODEL, STUDENT_SCORES
 from pipeline.settings import RunSettings
 from pipeline.stages.leaving import log_pictures, save_model
 from pipeline.stages.ranking import budget_of, student_score
-from pipeline.stages.scorer import data_for_scoring, refit_, scorer
+from pipeline.stages.scorer import data_for_scoring, open_data, refit_, scorer
 from stark.encoders.cutting import shrink_
 from stark.encoders.layer_dropping import drop_layers
 from stark.encoders.layers import kept_units
 from stark.model_folders.model_folder import load_classifier, load_tokenizer
 from stark.pruning import choose_units
 from stark.scores.scoring import score_units
-from stark.vocabulary.factorizing import factorise_embeddings_
+from stark.vocabulary.factorizing import count_tokens, factorise_embeddings_
 
 __all__ = ["cut_student"]
 
@@ -57,7 +57,11 @@ def cut_student(
         if student.refit:
             model = refit_(settings, model, start)
     if student.embedding_rank is not None and start == dense:  # a student on the path has factorised embeddings
-        share = factorise_embeddings_(model, student.embedding_rank)
-        rank_zero_info(f"Embeddings of rank {student.embedding_rank}: {share:.1%} of their squared norm is kept")
+        texts = open_data(settings, start).training_texts()
+        counts = count_tokens(load_tokenizer(start), texts, int(model.config.vocab_size))
+        share = factorise_embeddings_(model, student.embedding_rank, counts)
+        rank_zero_info(
+            f"Embeddings of rank {student.embedding_rank}: {share:.1%} of their squared norm in train is kept"
+        )
     save_model(model, folder / MODEL, load_tokenizer(start))
     log_pictures(settings, folder, lambda figures: figures.mask_figures(folder / MODEL, dense))

@@ -32,6 +32,19 @@ class FactorisedEmbedding(nn.Module):
         self.table = nn.Embedding(tokens, rank, padding_idx)
         self.projection = nn.Linear(rank, width, bias=False)
 
+    @classmethod
+    def like(cls, embedding: nn.Embedding, rank: int) -> FactorisedEmbedding:
+        """New factors of the sizes of an ordinary embedding, with values of their own.
+
+        Args:
+            embedding: The embedding.
+            rank: Width of the narrow table.
+
+        Returns:
+            The factors, on torch's default device.
+        """
+        return cls(embedding.num_embeddings, rank, embedding.embedding_dim, embedding.padding_idx)
+
     def forward(self, ids: Tensor) -> Tensor:
         """Embeddings of token ids, ``(batch, length, width)``."""
         embeddings: Tensor = self.projection(self.table(ids))

@@ -5,10 +5,10 @@ Importing this module registers them, so that ``AutoModelForSequenceClassificati
 """
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import (
     CONFIG_MAPPING,
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
@@ -61,10 +61,8 @@ class ShrunkClassifier(_Classifier):
         original = KeptUnits.all_of([layer.num_heads for layer in layers], [layer.num_neurons for layer in layers])
         cut_(self, KeptUnits.from_json(config.kept_units).masks_within(original))
         if (rank := config.embedding_rank) is not None:
-            whole: Any = self.get_input_embeddings()
-            self.set_input_embeddings(
-                FactorisedEmbedding(*whole.weight.shape[:1], rank, whole.weight.shape[1], whole.padding_idx)
-            )
+            whole = cast(nn.Embedding, self.get_input_embeddings())
+            self.set_input_embeddings(FactorisedEmbedding.like(whole, rank))
 
     def forward(
         self,

@@ -14,6 +14,7 @@ from stark.encoders.layers import count_parameters
 from stark.errors import StarkError
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
 from stark.storage import is_intact_folder
+from stark.vocabulary.factorizing import count_tokens
 
 
 @pytest.fixture
@@ -84,8 +85,11 @@ def test_embeddings_are_factorised_with_all_tokens_or_fewer(student, tmp_path, c
     assert found.after.tokens == found.before.tokens > few.config.vocab_size
     assert found.after.parameters == count_parameters(load_classifier(tmp_path / "all"))[0] < found.before.parameters
     whole = load_classifier(student).get_input_embeddings().weight.detach()
-    error = (load_classifier(tmp_path / "all").get_input_embeddings().weight.detach() - whole).square().sum()
-    assert found.kept_share == pytest.approx(1 - float(error / whole.square().sum()), abs=1e-5)
+    counts = count_tokens(load_tokenizer(student), train_texts(student), len(whole))
+    error = (load_classifier(tmp_path / "all").get_input_embeddings().weight.detach() - whole).square().sum(
+        1
+    ) @ counts.float()
+    assert found.kept_share == pytest.approx(1 - float(error / (whole.square().sum(1) @ counts.float())), abs=1e-5)
     with pytest.raises(StarkError, match="rank 1000 does not make the"):
         trim_model(student, tmp_path / "other", data_of(student), rank=1000)
 

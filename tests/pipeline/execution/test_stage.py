@@ -175,6 +175,7 @@ def prepared(task, folder, reads, *more):
         (
             (
                 *("--student.sparsity", "null", "--student.layers", "2", "--data.labelled_limit", "40"),
+                *("--student.embedding_rank", "4"),
                 *("--seeds", "[3]", "--baselines", "[no_teacher,teacher_assistant]", "--search.mode", "none"),
                 *("--teacher.sparsities", "[0.2]"),
                 *("--data.unlabelled", "[{folder}/more.jsonl]", "--data.unlabelled_ratio", "2"),

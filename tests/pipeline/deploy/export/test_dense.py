@@ -46,7 +46,7 @@ def test_logits_are_those_of_the_shrunk_model(family, empty):
 @pytest.mark.parametrize("family", ["bert", "electra"])
 def test_factorised_embeddings_become_whole(family):
     model = tiny_classifier(family)
-    factorise_embeddings_(model, 4)
+    factorise_embeddings_(model, 4, torch.ones(120))
     dense = dense_form(model)
     assert type(dense.get_input_embeddings()) is torch.nn.Embedding
     assert not {"kept_units", "embedding_rank"} & dense.config.to_dict().keys()

@@ -208,7 +208,7 @@ def test_every_family_is_exported(family, form, tiny_task, tmp_path):
 @pytest.mark.parametrize("form", ["onnx", "torch", "openvino"])
 def test_factorised_embeddings_are_exported(form, int8, tiny_task, tmp_path):
     model, tokenizer = tiny_classifier(), load_tokenizer(tiny_task.encoder)
-    factorise_embeddings_(model, 20)
+    factorise_embeddings_(model, 20, torch.ones(120))
     export.write_form(model, tokenizer, form, tmp_path / "made", int8=int8)
     batch = rows(tokenizer, 3, 9)
     batch["input_ids"] = batch["input_ids"] % 100
