@@ -201,7 +201,7 @@ def _show(found: Trimmed, target: Path) -> None:
     )
     if found.rank is not None:
         console.print(
-            f"embeddings of rank {found.rank}: {found.kept_share:.1%} of their squared norm in the training data is kept",
+            f"embeddings of rank {found.rank}: {found.kept_share:.1%} of the squared norm in the training data is kept",
             highlight=False,
             soft_wrap=True,
         )
