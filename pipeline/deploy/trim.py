@@ -21,7 +21,7 @@ from pipeline.parsing.progress import step
 from stark.encoders.layers import count_parameters
 from stark.errors import StarkError
 from stark.model_folders.model_folder import check_free, load_classifier, load_tokenizer, save_classifier
-from stark.vocabulary.factorizing import count_tokens, factorise_embeddings_
+from stark.vocabulary.factorizing import check_rank, count_tokens, factorise_embeddings_
 from stark.vocabulary.needed import needed_tokens, with_frequent_tokens
 from stark.vocabulary.trimming import count_changed, trim_embeddings_, trim_tokenizer
 
@@ -119,6 +119,8 @@ def trim_model(
     """
     check_free(target)
     model, tokenizer = load_classifier(folder), load_tokenizer(folder)
+    if rank is not None:
+        check_rank(model, rank)  # before the model is measured
     texts = data.training_texts()
     keep = with_frequent_tokens(tokenizer, needed_tokens(tokenizer, texts), tokens)
     if len(keep) == len(tokenizer) and rank is None:
