@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 
 from stark.budgets.cost import CostBudget, LayerCost
 from stark.encoders.cutting import shrink_
-from stark.encoders.layers import encoder_layers
+from stark.encoders.layers import encoder_layers, encoder_passes
 from stark.encoders.units import UnitMasks, UnitValues
 from stark.errors import StarkError
 from stark.forward.classifying import Batch, classify, needed_inputs
@@ -187,6 +187,7 @@ def _what_it_depends_on(model: PreTrainedModel, rows: int, length: int) -> dict[
         "head_size": layers[0].head_size,
         "heads": [layer.num_heads for layer in layers],
         "neurons": [layer.num_neurons for layer in layers],
+        "passes": len(encoder_passes(model)),
         "dtype": str(model.dtype),
         "rows": rows,
         "length": length,
@@ -210,8 +211,9 @@ def measure_table(model: PreTrainedModel, rows: int, length: int) -> LatencyTabl
     """Measure what attention and FFN take with some of their units.
 
     All layers lose the same fraction of their heads, or of their neurons, and the whole model is measured. A layer's
-    part is the time that is more than without any head, or any neuron, by the number of layers. Noise may make a
-    smaller block slower, so that the times are brought into order by isotonic regression.
+    part is the time that is more than without any head, or any neuron, by the number of layers; where a layer's weights
+    serve several passes, it is the time of all of them. Noise may make a smaller block slower, so that the times are
+    brought into order by isotonic regression.
 
     Args:
         model: The model; it is not changed.
