@@ -34,11 +34,14 @@ def doubts_of(parts: Mapping[str, TokenColumns], problem: Problem) -> list[str]:
     for name, rows in parts.items():
         labels = rows.fields["labels"]
         known = labels[problem.is_labelled(labels)]
-        if len(known) and bool((known == known[0]).all()):
-            only = _named(problem, known[0])
+        values = problem.right_answers(known)
+        if len(known) and bool((values == values[0]).all()):
+            only = _named(problem, values[0])
             doubts.append(f"{name} has only rows of {only}, so that nothing can be learned or measured on it")
         elif problem.has_classes and (missing := (~problem.memberships(known).any(0)).nonzero().flatten().tolist()):
             doubts.append(f"{name} has no row of {_listed(problem, missing)}")
+        elif len(known) and (doubt := problem.doubt(known)):
+            doubts.append(f"{name} has {doubt}")
     return doubts
 
 

@@ -7,11 +7,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from datamodules.batches.splits import stratified_rows
+from datamodules.batches.splits import stratified_groups, stratified_rows
 from datamodules.settings import Selection
 from datamodules.tasks.task import Task
 from datamodules.tokens.columns import TokenColumns
 from stark.errors import StarkError
+from stark.telling import warn_once
 
 __all__ = ["Cuts", "cut_train", "limit_labels", "seed_of_rows"]
 
@@ -37,13 +38,15 @@ def seed_of_rows(cuts: Cuts) -> int:
     return cuts.seed if cuts.cut_seed is None else cuts.cut_seed
 
 
-def cut_train(labels: Tensor, task: Task, cuts: Cuts) -> dict[str, Tensor]:
+def cut_train(labels: Tensor, task: Task, cuts: Cuts, groups: Tensor | None = None) -> dict[str, Tensor]:
     """Cut train into the rows to train on and the selection part, all of whose rows have a label.
 
     Args:
         labels: Labels of all rows of train.
         task: The task.
         cuts: The settings.
+        groups: Number of each row's group, of rows that must not be divided: whole groups are taken, and so about as
+            many rows. A group with an unlabelled row is not selected. None if there are none.
 
     Returns:
         Row numbers by part; without ``selection`` if the selection part is GLUE's dev.
@@ -53,7 +56,7 @@ def cut_train(labels: Tensor, task: Task, cuts: Cuts) -> dict[str, Tensor]:
     """
     kept = torch.arange(len(labels))
     if cuts.train_limit is not None and cuts.train_limit < len(labels):
-        kept = _choose(labels, cuts.train_limit, "train_limit", task, cuts)
+        kept = _choose(labels, cuts.train_limit, "train_limit", task, cuts, groups)
     if cuts.selection == "validation":
         return {"train": kept}
     labelled = task.problem.is_labelled(labels[kept]).nonzero().flatten()
@@ -63,9 +66,24 @@ def cut_train(labels: Tensor, task: Task, cuts: Cuts) -> dict[str, Tensor]:
             f"selection_fraction is {cuts.selection_fraction}: of {len(labelled)} rows of train that makes a selection "
             f"part of {size} rows and leaves {len(labelled) - size} to train on"
         )
+    own = None if groups is None else groups[kept]
+    if own is not None:
+        is_divided = torch.isin(own, own[~task.problem.is_labelled(labels[kept])])
+        labelled = labelled[~is_divided[labelled]]
+        own = own[labelled]
     chosen = torch.zeros(len(kept), dtype=torch.bool)
-    chosen[labelled[_choose(labels[kept][labelled], size, "selection", task, cuts)]] = True
-    return {"train": kept[~chosen], "selection": kept[chosen]}
+    chosen[labelled[_choose(labels[kept][labelled], size, "selection", task, cuts, own)]] = True
+    parts = {"train": kept[~chosen], "selection": kept[chosen]}
+    if groups is not None:
+        counted = {name: (len(rows), len(groups[rows].unique())) for name, rows in parts.items()}
+        if not all(rows for rows, _ in counted.values()):
+            raise StarkError(
+                f"selection_fraction is {cuts.selection_fraction}, and the groups of rows are too few or too large: "
+                f"that leaves {counted['train'][0]} rows to train on and {counted['selection'][0]} to select by"
+            )
+        told = ", ".join(f"{name} {rows:,} rows of {number:,} groups" for name, (rows, number) in counted.items())
+        warn_once(f"task {task.name!r}: no group of rows is divided: {told}")
+    return parts
 
 
 def limit_labels(rows: TokenColumns, task: Task, cuts: Cuts) -> TokenColumns:
@@ -95,5 +113,8 @@ def limit_labels(rows: TokenColumns, task: Task, cuts: Cuts) -> TokenColumns:
     return TokenColumns(rows.tokens, rows.starts, rows.lengths, {**rows.fields, "labels": known}, rows.lost)
 
 
-def _choose(labels: Tensor, size: int, purpose: str, task: Task, cuts: Cuts) -> Tensor:
-    return stratified_rows(task.problem.strata(labels), size, seed=seed_of_rows(cuts), purpose=purpose)
+def _choose(labels: Tensor, size: int, purpose: str, task: Task, cuts: Cuts, groups: Tensor | None = None) -> Tensor:
+    strata, seed = task.problem.strata(labels), seed_of_rows(cuts)
+    if groups is None:
+        return stratified_rows(strata, size, seed=seed, purpose=purpose)
+    return stratified_groups(strata, groups, size, seed=seed, purpose=purpose)

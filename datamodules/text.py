@@ -73,7 +73,8 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
     - ``predict_dataloader``: GLUE's unlabelled test split, for submissions.
 
     All cuts are stratified by label (for regression by ten bins of the score's rank) and depend on row numbers and
-    ``seed`` alone: first ``train_limit`` rows are chosen from train, then the selection part from those, then the
+    ``seed`` alone; with groups of rows, the first two take whole groups, and so about as many rows. First
+    ``train_limit`` rows are chosen from train, then the selection part from those, then the
     remaining rows that keep their labels. With ``use_unlabelled`` the rows without labels are added at the end; their
     row numbers follow those of train's file.
 
@@ -320,8 +321,8 @@ class TextDataModule(DataSettings, pl.LightningDataModule):
     @cached_property
     def _parts(self) -> dict[str, TokenColumns]:
         rows = self._splits.rows("train")
-        cut = cut_train(rows.fields["labels"], self.task, self)
-        parts = {name: rows.select(chosen) for name, chosen in cut.items()}
+        cut = cut_train(rows.fields["labels"], self.task, self, rows.fields.get("group"))
+        parts = {name: rows.select(chosen).without("group") for name, chosen in cut.items()}
         parts["train"] = limit_labels(parts["train"], self.task, self)
         if self._adds_rows:
             parts["train"] = self._added.added_to(parts["train"], parts.get("selection"), len(rows))

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from stark.problems.classification import Classification
     from stark.problems.multi_label import MultiLabel
     from stark.problems.problem import Problem
+    from stark.problems.ranking import Ranking
     from stark.problems.regression import Regression
     from stark.problems.table import problem_for, problem_of, register_problem
     from stark.pruning import choose_units, prune_
@@ -108,6 +109,7 @@ __all__ = [
     "Problem",
     "Projections",
     "Random",
+    "Ranking",
     "Regression",
     "ReverseKL",
     "Score",

@@ -1,4 +1,4 @@
-"""Stratified choice of rows: every class keeps its share."""
+"""Stratified choice of rows, or of groups of rows: every class keeps its share."""
 
 from collections.abc import Sequence
 
@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 
 from datamodules.batches.grouping import seeded_generator
+from datamodules.sources.groups import common_strata
+from datamodules.sources.splitting import free_groups, take_groups
 from stark.errors import StarkError
 
-__all__ = ["stratified_rows"]
+__all__ = ["stratified_groups", "stratified_rows"]
 
 
 def stratified_rows(classes: Sequence[int] | Tensor, size: int, *, seed: int, purpose: str) -> Tensor:
@@ -48,3 +50,31 @@ def stratified_rows(classes: Sequence[int] | Tensor, size: int, *, seed: int, pu
         order = torch.randperm(len(rows), generator=generator)
         chosen.append(rows[order[: whole + (number in extra)]])
     return torch.cat(chosen).sort().values
+
+
+def stratified_groups(classes: Tensor, groups: Tensor, size: int, *, seed: int, purpose: str) -> Tensor:
+    """Choose whole groups of rows at random, from the groups of each class in proportion to their rows.
+
+    A group counts for its most frequent class, see `take_groups`.
+
+    Args:
+        classes: Class of each row.
+        groups: Number of each row's group, 0 or more.
+        size: Number of rows to choose; about as many are chosen.
+        seed: Seed of the choice.
+        purpose: Name that makes choices with the same seed independent of each other.
+
+    Returns:
+        Row numbers in ascending order.
+
+    Examples:
+        >>> groups = torch.tensor([0, 0, 1, 1, 2, 2])
+        >>> rows = stratified_groups(torch.tensor([0, 1, 1, 0, 1, 0]), groups, 2, seed=0, purpose="example")
+        >>> len(rows), len(groups[rows].unique())
+        (2, 1)
+    """
+    if not len(groups):
+        return torch.empty(0, dtype=torch.int64)
+    order = torch.randperm(int(groups.max()) + 1, generator=seeded_generator("rows", purpose, seed))
+    shuffled = order[groups].tolist()
+    return torch.tensor(sorted(take_groups(free_groups(shuffled, common_strata(shuffled, classes.tolist())), size)))

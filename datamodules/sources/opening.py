@@ -8,7 +8,7 @@ from datamodules.sources.glue_tsv import find_folder
 from datamodules.sources.hub import HubSource, SavedSource, saved_folder
 from datamodules.sources.own import OwnSource
 from datamodules.sources.source import Source
-from datamodules.tasks.description import is_description, read_description
+from datamodules.tasks.description import Description, is_description, read_description
 from datamodules.tasks.glue import GLUETask, find_task
 from datamodules.tasks.own import OwnTask, own_task
 from datamodules.tasks.task import Task
@@ -44,15 +44,19 @@ def read_own_task(path: Path, data_dir: str | None = None) -> OwnTask:
     - optionally ``unlabelled``: a list of files of rows without labels, on which students are distilled; their columns
       of the texts have the same names.
     - ``text`` and optionally ``text_pair``: columns of the texts.
+    - optionally ``group``: column whose value is the same in rows that belong together, such as those of a customer or
+      a document; ``split`` and the selection part do not divide them. For rankings it is the query or its id, and the
+      column ``text`` without this key.
     - ``label``: column of the label; a list of columns of 1 and 0, one per label, where a row may have several.
     - optionally ``label_separator``: what is between the labels of a row in their column, where they are not a list.
     - optionally ``labels``: the values of the label column, in the order of the ids; a single value is the name of a
       score. A mapping names coded labels: ``{0: ham, 1: spam}``. Without this key, the labels are the distinct values
       of the column in train, in the order of their numbers if all are integers, else sorted as texts.
-    - optionally ``kind``: the kind of label, which is classification, regression, multi_label, or a registered one.
+    - optionally ``kind``: the kind of label, which is classification, regression, multi_label, ranking, or a registered
+      one. Scores and rankings need no ``labels`` then.
     - optionally ``metrics``: some of accuracy, f1 (of the second of two labels), macro_f1, weighted_f1,
       balanced_accuracy and matthews_corrcoef; for scores pearson and spearmanr, and the errors mae and rmse;
-      for several labels a row micro_f1, macro_f1, mean_average_precision and accuracy.
+      for several labels a row micro_f1, macro_f1, mean_average_precision and accuracy; for rankings ndcg and mrr.
 
     The format of the files is found from their endings and content. If that is not right, set ``delimiter`` (a
     character), ``quoting`` (none: quotation marks are text, and each line is a row; standard: a quoted field may span
@@ -84,8 +88,19 @@ def read_own_task(path: Path, data_dir: str | None = None) -> OwnTask:
     description = read_description(path, data_dir)
     if description.labels is not None:
         return own_task(description, description.labels)
-    labels = found_labels(description)
+    labels = _name_of_score(description) or found_labels(description)
     return own_task(description, dict(zip(labels, labels, strict=True)))
+
+
+def _name_of_score(description: Description) -> tuple[str, ...]:
+    """Return the label's column as the name of what a kind of label without classes predicts; else nothing."""
+    if description.kind is None or not isinstance(description.label, str):
+        return ()
+    # Imported here because it imports torch, which is not needed to read a command's options.
+    from stark.problems.table import PROBLEMS
+
+    kind = PROBLEMS.get(description.kind)
+    return () if kind is None or kind.has_classes else (description.label,)
 
 
 def open_source(task: Task, data_dir: str | None) -> Source:

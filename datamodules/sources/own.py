@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.sources.cells import in_file, is_empty, label_of, texts_of
+from datamodules.sources.groups import groups_of, same_text
 from datamodules.sources.hashing import content_digest, hashed_records
 from datamodules.sources.records import BadRecord, Record
 from datamodules.sources.several_labels import marks_of
@@ -50,6 +51,7 @@ class OwnSource:
         return part._replace(
             labels=None if split == "test" else part.labels,
             idx=list(range(len(part.idx))),
+            groups=part.groups if split == "train" else None,
             digest=self._identity(rows.digest, split),
         )
 
@@ -62,8 +64,12 @@ class OwnSource:
         no_label = task.problem.unlabelled_rows(1)[0].tolist()
         empty: list[int] = []
         unlabelled = 0
+        values: list[str | None] = []
+        # dev has groups only where metrics compare their rows; test has no metrics.
+        has_groups = split == "train" or (labelled and task.problem.by_group)
+        of_group = (task.group,) if task.group is not None and has_groups else ()
         with in_file(path), hashed_records(path, task.formats[split]) as (records, hashing):
-            records.check_columns(*task.texts, *(task.label_columns if labelled else []))
+            records.check_columns(*task.texts, *(task.label_columns if labelled else []), *of_group)
             for row in records:
                 read = texts_of(row, task.texts)
                 for text, known in zip(read, texts, strict=True):
@@ -74,6 +80,7 @@ class OwnSource:
                     label = _label_of(row, task, ids, may_be_empty=split == "train")
                     unlabelled += label is None
                     labels.append(no_label if label is None else label)
+                values += [_group_of(row, task, column) for column in of_group]
             notes, digest = records.notes, hashing.digest()
         if unlabelled == len(texts[0]) and labelled and texts[0]:
             columns = ", ".join(map(repr, task.label_columns))
@@ -87,7 +94,19 @@ class OwnSource:
         warn_of_empty_texts(str(path), empty)
         pair = texts[1] if task.is_pair else None
         numbers = list(range(len(texts[0])))
-        return Rows(texts[0], pair, labels if labelled else None, numbers, digest)
+        if of_group and task.problem.by_group:
+            numbered = {value: number for number, value in enumerate(dict.fromkeys(values))}
+            labels = [
+                label if label is no_label else [label, float(numbered[value])]
+                for label, value in zip(labels, values, strict=True)
+            ]
+        groups = groups_of(list(zip(*texts, strict=True)), values) if of_group and split == "train" else None
+        if without := values.count(None):
+            warn_once(
+                f"{path}: {without:,} of {len(values):,} rows have no {task.group}: each belongs only to rows with the "
+                "same texts"
+            )
+        return Rows(texts[0], pair, labels if labelled else None, numbers, digest, groups)
 
     def _identity(self, file: str, split: str) -> str:
         """Return a digest of a file's content, its format, and the meaning of its columns."""
@@ -96,6 +115,8 @@ class OwnSource:
             meaning = (*meaning, self.task.separator)
         if self.task.problem.several:  # which decides how labels are stored
             meaning = (*meaning, self.task.problem.kind)
+        if self.task.group is not None:
+            meaning = (*meaning, "group", self.task.group, self.task.problem.by_group)
         if self.task.codes != self.task.label_names:
             meaning = (*meaning, self.task.codes)
         if self._is_divided(split):
@@ -134,6 +155,24 @@ def _label_of(
     try:
         if label is None:
             raise StarkError(f"{column} is null, not a label")
-        return parse_label(label, ids)
+        value = parse_label(label, ids)
+        if value < task.problem.least_label:
+            raise StarkError(f"{column} is {label}, and the least {task.problem.kind} is {task.problem.least_label:g}")
+        return value
     except ValueError as error:
         raise StarkError(f"line {row.line}: {error}") from error
+
+
+def _group_of(row: Record | BadRecord, task: OwnTask, column: str) -> str | None:
+    """Return the value of a row's group; None for one that is empty, which only rows that are not compared may have.
+
+    The group of rows that a text names, such as a query, does not depend on its case and white space.
+    """
+    value = label_of(row, column)
+    if value is None or is_empty(value):
+        if task.problem.by_group:
+            raise StarkError(
+                f"line {row.line}: {column} is empty, so that the row belongs to no group: give it a value"
+            )
+        return None
+    return same_text(value) if column in task.texts else value

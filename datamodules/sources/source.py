@@ -22,17 +22,19 @@ class Rows(NamedTuple):
     Attributes:
         text_a: The first texts.
         text_b: The second texts, None for tasks of single texts.
-        labels: Label ids, scores for regression, or 1 or 0 for each label where a row may have several; None where the
-            split is unlabelled.
+        labels: Label ids, scores for regression, 1 or 0 for each label where a row may have several, or a relevance and
+            the number of the query; None where the split is unlabelled.
         idx: The test file's index, or the row number from 0 if there is none.
         digest: Digest of the content, as `Source.digest` returns it; empty for rows that do not come from a source.
+        groups: Number of each row's group in train, of rows that must not be divided; None if there are none.
     """
 
     text_a: list[str]
     text_b: list[str] | None
-    labels: list[int] | list[float] | list[list[int]] | None
+    labels: list[int] | list[float] | list[list[int]] | list[list[float]] | None
     idx: list[int]
     digest: str = ""
+    groups: list[int] | None = None
 
     def select(self, rows: Sequence[int]) -> "Rows":
         """Return some of the rows, with their indices and the digest of all rows.
@@ -42,11 +44,13 @@ class Rows(NamedTuple):
 
         Examples:
             >>> Rows(["a", "b", "c"], None, [0, 1, 0], [0, 1, 2]).select([2, 1])
-            Rows(text_a=['c', 'b'], text_b=None, labels=[0, 1], idx=[2, 1], digest='')
+            Rows(text_a=['c', 'b'], text_b=None, labels=[0, 1], idx=[2, 1], digest='', groups=None)
         """
         pair = None if self.text_b is None else [self.text_b[row] for row in rows]
         labels: Any = None if self.labels is None else [self.labels[row] for row in rows]
-        return Rows([self.text_a[row] for row in rows], pair, labels, [self.idx[row] for row in rows], self.digest)
+        groups = None if self.groups is None else [self.groups[row] for row in rows]
+        idx = [self.idx[row] for row in rows]
+        return Rows([self.text_a[row] for row in rows], pair, labels, idx, self.digest, groups)
 
 
 def parse_label(text: str, ids: Mapping[str, int]) -> float:

@@ -1,18 +1,17 @@
-"""Dividing the rows of one file into train, dev and test, so that rows with the same texts stay together."""
+"""Dividing the rows of one file into train, dev and test, so that rows that belong together stay together."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 
 from datamodules.sources.cells import in_file
+from datamodules.sources.groups import common_strata, groups_of
 from datamodules.sources.source import Rows
 from datamodules.tasks.own import OwnTask
 from stark.errors import StarkError
 from stark.telling import warn_once
 
-__all__ = ["divide", "split_rows"]
+__all__ = ["divide", "free_groups", "split_rows", "take_groups"]
 
 # Maximum number of labels that a warning names.
 _MOST_NAMES = 5
@@ -22,7 +21,7 @@ def divide(rows: Rows, task: OwnTask) -> dict[str, list[int]]:
     """Divide the rows of train into parts, and tell once how many rows each part has and which labels it lacks.
 
     Args:
-        rows: All rows of the file, with their labels.
+        rows: All rows of the file, with their labels, and with their groups if the task has a column of groups.
         task: The task; it gives the sizes of the parts.
 
     Returns:
@@ -40,12 +39,19 @@ def divide(rows: Rows, task: OwnTask) -> dict[str, list[int]]:
     strata: list[int | None] = [None] * len(labels)
     for row, stratum in zip(labelled.tolist(), problem.strata(labels[labelled]).tolist(), strict=True):
         strata[row] = stratum
-    texts = zip(*([rows.text_a] if rows.text_b is None else [rows.text_a, rows.text_b]), strict=True)
+    if rows.groups is None:
+        texts = zip(*([rows.text_a] if rows.text_b is None else [rows.text_a, rows.text_b]), strict=True)
+        groups = groups_of(list(texts))
+    else:
+        groups, strata = rows.groups, common_strata(rows.groups, strata)
     with in_file(path):
-        parts = split_rows(list(texts), strata, task.sizes)
+        parts = split_rows(groups, strata, task.sizes)
     train, *others = (f"{len(chosen):,}" for chosen in parts.values())
     told = ", ".join(f"{number} of {part}" for number, part in zip(others, task.sizes, strict=True))
     warn_once(f"{name}: {path.name} split into {train} rows of train, {told}")
+    if rows.groups is not None:
+        whole = ", ".join(f"{len({groups[row] for row in chosen}):,} of {part}" for part, chosen in parts.items())
+        warn_once(f"{name}: groups of rows with the same {task.group}, none of which is divided: {whole}")
     for part, chosen in parts.items() if problem.has_classes else ():
         known, found = (problem.memberships(labels[rows]).any(0) for rows in (labelled, torch.tensor(chosen)))
         if missing := (known & ~found).nonzero().flatten().tolist():
@@ -55,19 +61,17 @@ def divide(rows: Rows, task: OwnTask) -> dict[str, list[int]]:
     return parts
 
 
-def split_rows(
-    texts: Sequence[Sequence[str]], strata: Sequence[int | None], sizes: Mapping[str, float]
-) -> dict[str, list[int]]:
-    """Divide rows into train and other parts; only the rows decide, and no seed.
+def split_rows(groups: Sequence[int], strata: Sequence[int | None], sizes: Mapping[str, float]) -> dict[str, list[int]]:
+    """Divide rows into train and other parts, without dividing a group; only the rows decide, and no seed.
 
-    Rows whose texts are the same but for case and white space form a group, which is never divided. The groups of a
-    stratum are ordered by the SHA-256 of their texts. dev takes them from the beginning and test from the end, so that
-    few rows change their part when rows are added. A group is taken if this brings the number of rows taken from this
-    stratum and the ones before nearer to their share. A group with an unlabelled row stays in train.
+    The groups of a stratum are ordered by their numbers. dev takes them from the beginning and test from the end, so
+    that few rows change their part when rows are added. A group is taken if this brings the number of rows taken from
+    this stratum and the ones before nearer to their share. A group with an unlabelled row stays in train.
 
     Args:
-        texts: The one or two texts of each row.
-        strata: Number of each row's stratum, such as its class; None for a row without a label.
+        groups: Number of each row's group, as `groups_of` gives them.
+        strata: Number of each row's stratum, such as its class; None for a row without a label. A group with several
+            counts for the lowest one.
         sizes: Size of dev, of test, or of both: an integer is a number of rows, another number a fraction of the rows
             that have a label.
 
@@ -78,24 +82,16 @@ def split_rows(
         StarkError: A part would have no rows, or train would have none with a label.
 
     Examples:
-        >>> parts = split_rows([["a"], ["b"], ["A "], ["c"], ["d"]], [0, 0, 0, 0, 0], {"dev": 2})
+        >>> parts = split_rows(groups_of([["a"], ["b"], ["A "], ["c"], ["d"]]), [0, 0, 0, 0, 0], {"dev": 2})
         >>> len(parts["dev"]), (0 in parts["dev"]) == (2 in parts["dev"])
         (2, True)
     """
-    groups: dict[bytes, list[int]] = {}
-    for row, words in enumerate(texts):
-        groups.setdefault(_key(words), []).append(row)
-    # Rows by stratum; within it, groups in the order of their keys.
-    free: dict[int, list[list[int]]] = {}
-    for key in sorted(groups):
-        known = [stratum for row in groups[key] if (stratum := strata[row]) is not None]
-        if len(known) == len(groups[key]):
-            free.setdefault(min(known), []).append(groups[key])
+    free = free_groups(groups, strata)
     labelled = sum(stratum is not None for stratum in strata)
     parts: dict[str, list[int]] = {"train": []}
     for part, size in sizes.items():
         rows = size if isinstance(size, int) else round(size * labelled)
-        taken = _take(free, rows, from_end=part == "test")
+        taken = take_groups(free, rows, from_end=part == "test")
         if not taken:
             raise StarkError(
                 f"split.{part} is {size}, which of {labelled} rows with a label makes no row: give more rows to it, or "
@@ -103,16 +99,45 @@ def split_rows(
             )
         parts[part] = sorted(taken)
     elsewhere = {row for rows in parts.values() for row in rows}
-    parts["train"] = [row for row in range(len(texts)) if row not in elsewhere]
+    parts["train"] = [row for row in range(len(groups)) if row not in elsewhere]
     if all(strata[row] is None for row in parts["train"]):
         raise StarkError(f"split takes all {labelled} rows with a label, and leaves none of them to train on")
     return parts
 
 
-def _take(free: dict[int, list[list[int]]], size: int, *, from_end: bool) -> list[int]:
+def free_groups(groups: Sequence[int], strata: Sequence[int | None]) -> dict[int, list[list[int]]]:
+    """The groups all of whose rows have a label.
+
+    Args:
+        groups: Number of each row's group.
+        strata: Number of each row's stratum; None for a row without a label.
+
+    Returns:
+        The rows of each group, in the order of the groups' numbers, by the lowest stratum of their rows.
+    """
+    members: dict[int, list[int]] = {}
+    for row, group in enumerate(groups):
+        members.setdefault(group, []).append(row)
+    free: dict[int, list[list[int]]] = {}
+    for group in sorted(members):
+        known = [stratum for row in members[group] if (stratum := strata[row]) is not None]
+        if len(known) == len(members[group]):
+            free.setdefault(min(known), []).append(members[group])
+    return free
+
+
+def take_groups(free: dict[int, list[list[int]]], size: int, *, from_end: bool = False) -> list[int]:
     """Take about this number of rows out of the groups of all strata, in proportion to their rows.
 
     What one stratum gives too much or too little is made up for in the next one, so that the errors do not add up.
+
+    Args:
+        free: The groups, as `free_groups` gives them; those that are taken are removed.
+        size: Number of rows.
+        from_end: Whether the last groups of a stratum are taken instead of the first ones.
+
+    Returns:
+        The rows that are taken.
     """
     total = sum(len(group) for groups in free.values() for group in groups)
     taken: list[int] = []
@@ -129,9 +154,3 @@ def _take(free: dict[int, list[list[int]]], size: int, *, from_end: bool) -> lis
                 kept.append(group)
         free[stratum] = kept[::-1] if from_end else kept
     return taken
-
-
-def _key(texts: Sequence[str]) -> bytes:
-    """Return a hash of texts without their case and white space, by which groups are found and ordered."""
-    words = [" ".join(text.casefold().split()) for text in texts]
-    return hashlib.sha256(json.dumps(words).encode()).digest()

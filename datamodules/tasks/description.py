@@ -20,13 +20,13 @@ __all__ = ["Description", "is_description", "read_description", "with_labels"]
 
 
 _REQUIRED = ("train", "text", "label")
-_COLUMNS = ("text", "text_pair", "label")
+_COLUMNS = ("text", "text_pair", "label", "group")
 _SEVERAL, _SEPARATOR = "multi_label", "label_separator"
 _DATASET, _CONFIG = "dataset", "config"
 _FORMAT = ("delimiter", "quoting", "encoding", "header")
 _KEYS = (
     *("train", "dev", "text", "label", "labels", "test", "split", "unlabelled", "text_pair", "kind", "metrics"),
-    *(_SEPARATOR, _DATASET, _CONFIG, *_FORMAT),
+    *("group", _SEPARATOR, _DATASET, _CONFIG, *_FORMAT),
 )
 _LISTS = ("labels", "metrics", "unlabelled")
 _MAPPINGS = ("labels", "split")
@@ -53,6 +53,7 @@ class Description:
             fraction of train's rows that have a label.
         texts: Columns of the texts.
         label: Column of the label; where a row may have several, it may also be one column of 1 and 0 for each label.
+        group: Column whose value is the same in rows that belong together; None if there is none.
         separator: What separates the labels of a row in their column; None if they are a list.
         labels: Name of each value of that column, in the order of the ids; None if they are to be found in train.
         kind: Name of the kind of label, if it is given, or said by columns of 1 and 0 or by a separator.
@@ -67,6 +68,7 @@ class Description:
     sizes: Mapping[str, float]
     texts: tuple[str, ...]
     label: str | tuple[str, ...]
+    group: str | None
     separator: str | None
     labels: Mapping[str, str] | None
     kind: str | None
@@ -153,6 +155,7 @@ def read_description(path: Path, data_dir: str | None = None) -> Description:
         sizes=sizes,
         texts=tuple(values[key] for key in ("text", "text_pair") if key in values),
         label=columns or values["label"],
+        group=values.get("group"),
         separator=values.get(_SEPARATOR),
         labels=_all_labels(path, entries, columns),
         kind=_kind(path, entries),

@@ -26,6 +26,7 @@ class OwnTask(Task):
         unlabelled: Files of rows without labels, with their formats.
         sizes: Size of dev and of test where they are parts of train, see `Description`.
         label: Column of the label, or one column of 1 and 0 for each label, see `Description`.
+        group: Column whose value is the same in rows that belong together; None if there is none.
         separator: What separates the labels of a row in their column, see `Description`.
         codes: Values of that column, or the columns, in the order of the ids.
     """
@@ -36,6 +37,7 @@ class OwnTask(Task):
     unlabelled: tuple[tuple[Path, RecordFormat], ...]
     sizes: Mapping[str, float]
     label: str | tuple[str, ...]
+    group: str | None
     separator: str | None
     codes: tuple[str, ...]
 
@@ -56,7 +58,7 @@ def own_task(description: Description, labels: Mapping[str, str]) -> OwnTask:
         The task; no file of rows is read yet.
 
     Raises:
-        StarkError: There is no such kind of label, or a metric is not defined for it.
+        StarkError: There is no such kind of label, a metric is not defined for it, or it needs groups.
     """
     # Imported here because it imports torch, which is not needed to read a command's options.
     from stark.problems.table import problem_for
@@ -92,6 +94,18 @@ def own_task(description: Description, labels: Mapping[str, str]) -> OwnTask:
         unlabelled=description.unlabelled,
         sizes=description.sizes,
         label=description.label,
+        group=_group(description) if problem.by_group else description.group,
         separator=description.separator,
         codes=codes,
     )
+
+
+def _group(description: Description) -> str:
+    """Return the column of the groups of a kind of label that needs them: the first text of a pair is a query."""
+    if description.group is None and len(description.texts) == 1:
+        raise description.error(
+            "kind",
+            f"kind {description.kind} compares rows of a group: name the column of the query (or of its id) by group, "
+            "or as text, with text_pair for the documents",
+        )
+    return description.group or description.texts[0]

@@ -13,7 +13,7 @@ from stark.storage import hash_tensors
 __all__ = ["TokenColumns"]
 
 _TOKENS = ("input_ids", "token_type_ids")
-_FIELDS = ("idx", "labels")
+_FIELDS = ("idx", "labels", "group")
 _LOST = "lost"
 
 
@@ -27,7 +27,8 @@ class TokenColumns(Dataset[dict[str, Any]]):
         tokens: ``input_ids`` and optionally ``token_type_ids`` of all rows, concatenated.
         starts: Start position of each row.
         lengths: Number of tokens of each row.
-        fields: ``idx``, one number per row, and optionally ``labels``, which are one number per row or several.
+        fields: ``idx``, one number per row, optionally ``labels``, which are one number per row or several, and
+            optionally ``group``, the number of the row's group in train.
         lost: Number of tokens of each row that were cut off because it is too long.
 
     Examples:
@@ -58,7 +59,7 @@ class TokenColumns(Dataset[dict[str, Any]]):
 
         Args:
             tensors: ``input_ids`` and optionally ``token_type_ids`` of all rows, concatenated; ``lengths``, ``idx`` and
-                optionally ``labels`` and ``lost``.
+                optionally ``labels``, ``group`` and ``lost``.
 
         Raises:
             StarkError: The columns are not these, or their sizes do not match.
@@ -86,6 +87,15 @@ class TokenColumns(Dataset[dict[str, Any]]):
         chosen = rows if isinstance(rows, Tensor) else torch.tensor(list(rows), dtype=torch.int64)
         fields = {name: column[chosen] for name, column in self.fields.items()}
         return TokenColumns(self.tokens, self.starts[chosen], self.lengths[chosen], fields, self.lost[chosen])
+
+    def without(self, field: str) -> "TokenColumns":
+        """Return the same rows without one of their fields, if they have it.
+
+        Args:
+            field: Name of the field.
+        """
+        fields = {name: column for name, column in self.fields.items() if name != field}
+        return TokenColumns(self.tokens, self.starts, self.lengths, fields, self.lost)
 
     def joined(self, other: "TokenColumns") -> "TokenColumns":
         """Return these rows and those of another split, in new memory.

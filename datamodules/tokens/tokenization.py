@@ -303,6 +303,8 @@ def tokenize_rows(
     if rows.labels is not None:
         # the type that the losses need, independent of the default dtype
         columns["labels"] = torch.tensor(rows.labels, dtype=label_dtype)
+    if rows.groups is not None:
+        columns["group"] = torch.tensor(rows.groups)
     return columns
 
 

@@ -41,10 +41,12 @@ _log = logging.getLogger(__name__)
 # Baselines that are made of the dense teacher; all others have as many students as there are sparse teachers.
 _WITHOUT_CANDIDATES: tuple[Baseline, ...] = (SIMPLE, "no_teacher", "teacher_assistant")
 _MOST_SEED = 2**32 - 1
+# Options that name columns of a file of rows.
+_COLUMNS = ("text", "text_pair", "label", "group")
 # Options that are no settings: of the parser, of a call, and the place of the run.
 _OF_A_CALL = (
     *("help", "config", "print_config", "name", "root", "workers", "executor", "slurm", "dry_run", "from", "time"),
-    *("text", "text_pair", "label"),
+    *_COLUMNS,
 )
 
 
@@ -82,6 +84,7 @@ def parser() -> OneLineErrors:
     parser.add_argument("--text", type=str, help="column of the text, if data.task is rows")
     parser.add_argument("--text_pair", type=str, help="column of the second text, likewise")
     parser.add_argument("--label", type=str, help="column of the label, likewise; default: found, as the others are")
+    parser.add_argument("--group", type=str, help="column whose value is the same in rows that no split may divide")
     parser.add_argument(
         "--baselines",
         type=list[Baseline],
@@ -139,7 +142,7 @@ def try_settings(args: list[str]) -> tuple[RunSettings, str]:
     """
     options_parser = parser()
     parsed, options = _parsed(options_parser, args)
-    for name in ("text", "text_pair", "label"):
+    for name in _COLUMNS:
         parsed.pop(name)
     return _checked(parsed, options), options_parser.dump(parsed, format="yaml", skip_none=False)
 
@@ -183,16 +186,16 @@ def _parsed(options_parser: OneLineErrors, args: list[str]) -> tuple[Namespace, 
 def _describe_rows_(parsed: Namespace) -> None:
     """Let rows as the task be ones that a description names, which lies beside the run's folder."""
     texts = [text for text in (parsed.pop("text"), parsed.pop("text_pair")) if text is not None]
-    label, rows = parsed.pop("label"), parsed.data.task
+    label, group, rows = parsed.pop("label"), parsed.pop("group"), parsed.data.task
     if not is_rows(rows):
-        if texts or label:
+        if texts or label or group:
             raise StarkError(
-                f"data.task is {rows}, whose columns are known: --text, --text_pair and --label are for rows, such as "
-                "rows.csv or the folder of a data set"
+                f"data.task is {rows}, whose columns are known: --text, --text_pair, --label and --group are for "
+                "rows, such as rows.csv or the folder of a data set"
             )
         return
     _check_place(parsed.name)
-    parsed.data.task = described(rows, rows_folder(parsed.root, parsed.name), texts, label)
+    parsed.data.task = described(rows, rows_folder(parsed.root, parsed.name), texts, label, group)
 
 
 def _checked(parsed: Namespace, options: RunOptions) -> RunSettings:

@@ -37,6 +37,7 @@ class Columns:
         labels: Name of each value of that column, in the order of a model's labels; empty if no model is given.
         several: Whether a row may have several labels, because the label is a list or has several columns.
         separator: What separates the labels of a row, if they are not a list.
+        group: Column whose value is the same in rows that belong together; None if there is none.
     """
 
     texts: tuple[str, ...]
@@ -44,6 +45,7 @@ class Columns:
     labels: Mapping[str, str]
     several: bool = False
     separator: str | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ def find_columns(
     texts: Sequence[str] = (),
     label: str | None = None,
     *,
+    group: str | None = None,
     dataset: DatasetSplit | None = None,
     known: KnownLabels | None = None,
     trained: Sequence[str] | None = None,
@@ -127,6 +130,8 @@ def find_columns(
         path: A file of rows, in one of the formats of own data; of a data set the path for messages.
         texts: Columns that the user names; empty to find them.
         label: Column of the label that the user names; None to find it.
+        group: Column of the groups of rows that the user names; None if there is none. It is neither label nor text
+            unless the user names it as such, too.
         dataset: The split of a data set that has the rows, in the place of a file.
         known: The labels of a model; None without a model.
         trained: Columns of the texts that the model was trained on, if that is known.
@@ -140,10 +145,10 @@ def find_columns(
     """
     form = record_format(str(path)) if dataset is None else RecordFormat(json_lines=True, dataset=dataset)
     columns = _columns(path, form)
-    for column in (*texts, *([label] if label else [])):
+    for column in (*texts, *(name for name in (label, group) if name)):
         if column not in columns:
             raise StarkError(f"{path} has no column {column!r}, only {', '.join(columns)}")
-    taken = set(texts) or set(trained or ())
+    taken = (set(texts) or set(trained or ())) | ({group} if group else set())
     if known is None:
         label = label or _unknown_label(path, columns, taken)
         found = Columns((), label, {}, columns[label].is_list)
@@ -152,8 +157,8 @@ def find_columns(
     else:
         found = _known_label(path, columns, known, label, taken)
     used = (found.label,) if isinstance(found.label, str) else found.label or ()
-    others = {column: one for column, one in columns.items() if column not in used}
-    return replace(found, texts=tuple(texts) or _texts(path, others, trained))
+    others = {column: one for column, one in columns.items() if column not in (*used, group)}
+    return replace(found, texts=tuple(texts) or _texts(path, others, trained), group=group)
 
 
 def _columns(path: Path, form: RecordFormat) -> dict[str, _Column]:
@@ -223,9 +228,9 @@ def _codes(values: Iterable[str], label_names: Sequence[str]) -> dict[str, str] 
 def _unknown_label(path: Path, columns: Mapping[str, _Column], texts: set[str]) -> str:
     """The column of the label where no model says what its values are."""
     for name in _LABELS:
-        if name in columns:
+        if name in columns and name not in texts:
             return name
-    lists = [name for name, column in columns.items() if column.is_list]
+    lists = [name for name, column in columns.items() if column.is_list and name not in texts]
     if len(lists) == 1:
         return lists[0]
     found = [

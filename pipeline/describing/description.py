@@ -59,7 +59,9 @@ def rows_folder(root: str, name: str) -> Path:
     return Path(root).expanduser() / f"{name}-rows"
 
 
-def described(rows: str, folder: Path, texts: Sequence[str] = (), label: str | None = None) -> str:
+def described(
+    rows: str, folder: Path, texts: Sequence[str] = (), label: str | None = None, group: str | None = None
+) -> str:
     """Describe rows for a run, and tell what their columns, and the splits of a data set, were taken for.
 
     Args:
@@ -67,6 +69,7 @@ def described(rows: str, folder: Path, texts: Sequence[str] = (), label: str | N
         folder: Folder of the description.
         texts: Columns of the texts; empty to find them.
         label: Column of the label; None to find it.
+        group: Column whose value is the same in rows that belong together; None if there is none.
 
     Returns:
         Path of the description, whose task takes the place of the rows.
@@ -78,19 +81,22 @@ def described(rows: str, folder: Path, texts: Sequence[str] = (), label: str | N
     """
     place = Path(rows).expanduser()
     if _is_file(rows) and not place.is_dir():
-        found = find_columns(place, texts, label)
+        found = find_columns(place, texts, label, group=group)
         path, parts = write_description(place, found, folder, _HELD_OUT), ""
     else:
         dataset = os.path.abspath(place) if place.is_dir() else rows
         with step(f"reading {rows}"):
             names = split_names(dataset)
             train = train_of(dataset, names)
-            found = find_columns(train.path, texts, label, dataset=train)
+            found = find_columns(train.path, texts, label, group=group, dataset=train)
             splits = parts_of(train, names, str(found.label), _HELD_OUT)
         path = _write({"dataset": dataset, **splits}, found, folder, place.name)
         parts = f"; {parts_text(splits)}"
+    grouped = f", group: {group}" if group else ""
     print(
-        printable(f"{rows}: text: {', '.join(found.texts)}, label: {label_text(found)}{parts}; described in {path}"),
+        printable(
+            f"{rows}: text: {', '.join(found.texts)}, label: {label_text(found)}{grouped}{parts}; described in {path}"
+        ),
         file=sys.stderr,
     )
     return str(path)
@@ -133,6 +139,7 @@ def _write(parts: Mapping[str, object], columns: Columns, folder: Path, name: st
         **parts,
         **dict(zip(("text", "text_pair"), columns.texts, strict=False)),
         "label": list(columns.label) if isinstance(columns.label, tuple) else columns.label,
+        **({"group": columns.group} if columns.group else {}),
         **({"labels": dict(columns.labels)} if columns.labels else {}),
         **({"kind": MultiLabel.kind} if columns.several else {}),
         **({} if columns.separator is None else {"label_separator": columns.separator}),

@@ -38,9 +38,9 @@ class Answers(NamedTuple):
     predictions: Mapping[str, Tensor]
 
     def pair(self, control: Model, treated: Model, metric: Metric) -> Cell:
-        """The predictions of two models for these rows."""
+        """The predictions of two models for these rows; see `Cell.by_units`."""
         first, second = (self.predictions[model.folder][None] for model in (control, treated))
-        return Cell("", "", self.labels, first, second, metric)
+        return Cell("", "", self.labels, first, second, metric).by_units()
 
 
 def teacher_alarms(predictions: Tensor, labels: Tensor, problem: Problem, metric: Metric, *, given: bool) -> list[str]:
@@ -64,7 +64,8 @@ def teacher_alarms(predictions: Tensor, labels: Tensor, problem: Problem, metric
         certain[:, most] = _CERTAIN
         constant, said = metric(problem.for_metrics(certain), labels), f"always {problem.label_names[most]!r}"
     else:
-        constant, said = 0.0, "one score for all rows"
+        equal = torch.zeros(len(labels), problem.num_labels)
+        constant, said = metric(problem.for_metrics(equal), labels), "one score for all rows"
     if given and problem.has_classes and (order := _better_order(predictions, labels, problem)):
         found.append(
             f"the given teacher's labels look permuted: {order}: name the labels in the order in which the teacher was "
@@ -146,7 +147,7 @@ def run_alarms(
     """
     teacher = models[0]
     found = teacher_alarms(selection.predictions[teacher.folder], selection.labels, problem, metric, given=given)
-    found += _about_selection(teacher, students, best, selection, dev, metric, given=given)
+    found += _about_selection(teacher, students, best, selection, dev, problem, metric, given=given)
     found += _about_scores(models, students, best, dev, metric)
     return found + _about_classes(teacher, best, dev, problem)
 
@@ -157,6 +158,7 @@ def _about_selection(
     best: Model,
     selection: Answers,
     dev: Answers,
+    problem: Problem,
     metric: Metric,
     *,
     given: bool,
@@ -175,7 +177,7 @@ def _about_selection(
     if given:
         own = [(part.labels, part.predictions[teacher.folder]) for part in (selection, dev)]
         # The rows are independent, so that the variances add up. Differences from perfect answers vary as scores do.
-        cells = [Cell("", "", labels, labels[None], said[None], metric) for labels, said in own]
+        cells = [Cell("", "", labels, problem.right_answers(labels)[None], said[None], metric) for labels, said in own]
         error = sum(standard_error(cell) ** 2 for cell in cells) ** 0.5
         on_selection, on_dev = (metric(said, labels) for labels, said in own)
         gap = on_selection - on_dev
@@ -193,7 +195,7 @@ def _about_scores(
     def gained(control: Model, treated: Model) -> float:
         """The gain of a model on dev if it exceeds two standard errors, else 0."""
         pair = dev.pair(control, treated, metric)
-        value = float(pair.differences(torch.arange(len(dev.labels))).mean())
+        value = float(pair.differences(torch.arange(len(pair.labels))).mean())
         return value if abs(value) > 2 * standard_error(pair) else 0.0
 
     found, teacher, undistilled = [], models[0], models[1]

@@ -33,7 +33,7 @@ def choose(students: Sequence[Model], predictions: Mapping[str, Tensor], labels:
     The error is that of the difference between the two on the same rows, so that it is small where they mostly agree. A
     student of the dense teacher is simpler than one of a sparse teacher, and a smaller student simpler than a larger
     one. Of equally simple ones the best is taken, and of equally good ones the first. A single row decides nothing: the
-    error is taken as at least one divided by the number of rows.
+    error is taken as at least one divided by the number of rows, or of groups of rows where the metric compares these.
 
     Source: the one-standard-error rule of Breiman et al., 1984, "Classification and Regression Trees", for paired rows.
 
@@ -52,8 +52,8 @@ def choose(students: Sequence[Model], predictions: Mapping[str, Tensor], labels:
         lost = best.selection_score - model.selection_score
         if lost == 0:
             return True
-        pair = Cell("", "", labels, predictions[model.folder][None], predictions[best.folder][None], metric)
-        return lost <= max(standard_error(pair), 1 / len(labels)) + 1e-9
+        pair = Cell("", "", labels, predictions[model.folder][None], predictions[best.folder][None], metric).by_units()
+        return lost <= max(standard_error(pair), 1 / len(pair.labels)) + 1e-9
 
     return min(
         (model for model in students if is_as_good(model)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -14,6 +14,7 @@ from scipy.stats import t as student
 from torch import Tensor
 
 from stark.errors import StarkError
+from stark.problems.ranking_metrics import GroupMean
 
 __all__ = [
     "Cell",
@@ -27,7 +28,7 @@ __all__ = [
 ]
 
 Metric = Callable[[Tensor, Tensor], float]
-"""Function of predictions and labels of rows that returns a number."""
+"""Function of predictions and labels of rows that returns a number. With a `GroupMean`, whole groups are drawn."""
 
 _LEVEL = 0.95
 
@@ -39,7 +40,8 @@ class Cell:
     Args:
         task: Cells of a task have the same rows; these are drawn together.
         student: Shape of the student, such as ``70 %``.
-        labels: ``(rows,)``; ``(rows, labels)`` where a row may have several, as in predictions.
+        labels: ``(rows,)``; ``(rows, labels)`` where a row may have several, as in predictions; ``(rows, 2)`` with
+            groups, whose predictions are ``(seeds, rows)``.
         control: Predictions of the first method, ``(seeds, rows)``.
         treated: Predictions of the second method, ``(seeds, rows)``, with the same seeds in the same order.
         metric: Metric of the task.
@@ -54,9 +56,14 @@ class Cell:
 
     def __post_init__(self) -> None:
         """Check that both have the same shape."""
-        if self.control.shape != self.treated.shape or self.control.shape[1:] != self.labels.shape:
+        if self.control.shape != self.treated.shape or self.control.shape[1] != len(self.labels):
             shapes = [tuple(tensor.shape) for tensor in (self.control, self.treated, self.labels)]
             raise StarkError(f"{self.task}, {self.student}: predictions and labels have the shapes {shapes}")
+
+    def by_units(self) -> Cell:
+        """The same cell with a row for each group, if the metric is a mean over groups, for an interval draws these."""
+        labels, metric, (control, treated) = _by_units(self.labels, self.metric, self.control, self.treated)
+        return replace(self, labels=labels, metric=metric, control=control, treated=treated)
 
     def differences(self, rows: Tensor) -> Tensor:
         """Treated minus control for each seed, ``(seeds,)``, on the given rows, which may repeat."""
@@ -97,6 +104,8 @@ def estimate_difference(cells: Sequence[Cell], draws: int = 1000, seed: int = 0)
 
     With a single seed the interval is the percentile bootstrap over rows, and holds for other rows only.
 
+    Where a metric is a mean over groups of rows, such as queries, whole groups take the place of rows in all of this.
+
     What was done once, such as the finetuning of the teacher, is taken as it is: no interval holds for another teacher.
 
     Source: the variance components of a crossed design, see Owen, 2007, "The pigeonhole bootstrap". That bootstrap was
@@ -131,6 +140,7 @@ def estimate_difference(cells: Sequence[Cell], draws: int = 1000, seed: int = 0)
         if not torch.equal(first[0].labels, cell.labels) or first[0].control.shape != cell.control.shape:
             raise StarkError(f"the cells of task {cell.task} have different rows or numbers of seeds")
         by_task[cell.task].append(cell)
+    by_task = {task: [cell.by_units() for cell in own] for task, own in by_task.items()}
 
     def of_task(own: Sequence[Cell]) -> Callable[[Tensor], Tensor]:
         return lambda rows: torch.stack([cell.differences(rows) for cell in own]).sum(0) / len(cells)
@@ -161,6 +171,7 @@ def estimate_difference_of_means(control: Tensor, treated: Tensor, labels: Tenso
         >>> estimate_difference_of_means(torch.ones(1, 4), torch.zeros(3, 4), labels, accuracy)
         Estimate(value=1.0, low=1.0, high=1.0)
     """
+    labels, metric, (control, treated) = _by_units(labels, metric, control, treated)
 
     def mean(said: Tensor, rows: Tensor) -> float:
         return sum(metric(own[rows], labels[rows]) for own in said) / len(said)
@@ -190,6 +201,7 @@ def estimate_score(said: Tensor, labels: Tensor, metric: Metric, draws: int = 10
         >>> estimate_score(torch.tensor([[1, 1, 0, 0]]), torch.tensor([1, 1, 1, 1]), accuracy, draws=200)
         Estimate(value=0.5, low=0.0, high=1.0)
     """
+    labels, metric, (said,) = _by_units(labels, metric, said)
 
     def scores(rows: Tensor) -> Tensor:
         return torch.tensor([metric(own[rows], labels[rows]) for own in said], dtype=torch.float64)
@@ -209,9 +221,24 @@ def standard_error(cell: Cell, draws: int = 200, seed: int = 0) -> float:
     Returns:
         The standard deviation over draws of rows with replacement.
     """
+    cell = cell.by_units()
     generator, rows = torch.Generator().manual_seed(seed), len(cell.labels)
     drawn = [cell.differences(torch.randint(rows, (rows,), generator=generator)).mean() for _ in range(draws)]
     return float(torch.stack(drawn).std())
+
+
+def _by_units(labels: Tensor, metric: Metric, *said: Tensor) -> tuple[Tensor, Metric, list[Tensor]]:
+    """Labels, metric and predictions with a row for each group, whose prediction is its value, if there are groups."""
+    if not isinstance(metric, GroupMean):
+        return labels, metric, list(said)
+    values = [torch.stack([metric.of_groups(own, labels) for own in each]) for each in said]
+    if not values[0].shape[1]:  # no group has a value, and the score is 0
+        values = [each.new_zeros(len(each), 1) for each in values]
+    return torch.zeros(values[0].shape[1]), _mean, values
+
+
+def _mean(values: Tensor, labels: Tensor) -> float:
+    return float(values.mean())
 
 
 class _Task(NamedTuple):

@@ -46,7 +46,9 @@ def train_alternatives(settings: RunSettings, folder: Path) -> None:
     number = problem.num_labels if problem.has_classes else 0
     weights = problem.weights(labels, settings.finetuning.class_weights) if number else None
     target = Target(
-        np.array(labels[chosen].tolist()), number, None if weights is None else dict(enumerate(weights.tolist()))
+        np.array(problem.right_answers(labels)[chosen].tolist()),
+        number,
+        None if weights is None else dict(enumerate(weights.tolist())),
     )
     score, seen = problem.score_function(data.score_metrics), Texts(held_out.text_a, held_out.text_b)
     held_out_labels = torch.tensor(held_out.labels, dtype=problem.label_dtype)

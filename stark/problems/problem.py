@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal, Protocol, runtime_checkable
@@ -87,6 +88,11 @@ class Problem(ABC):
     several: ClassVar[bool] = False
     #: Whether logits represent distributions; if not, distillation losses compare them by their squared error.
     has_distributions: ClassVar[bool]
+    #: Whether metrics compare the rows of a group, such as the documents of a query. A label then is two numbers, the
+    #: second of which is that of the row's group.
+    by_group: ClassVar[bool] = False
+    #: The smallest label of a row, where labels are numbers.
+    least_label: ClassVar[float] = -math.inf
     #: Whether `tuned` finds something that a model's predictions need.
     is_tuned: ClassVar[bool] = False
     #: Unit in which the losses measure logits that are scores; see `for_train`.
@@ -107,8 +113,8 @@ class Problem(ABC):
 
     @property
     def label_shape(self) -> tuple[int, ...]:
-        """Shape of the label of a row: ``()``, or ``(num_labels,)`` where a row may have several."""
-        return (self.num_labels,) if self.several else ()
+        """Shape of the label of a row: ``()``, ``(num_labels,)`` where a row may have several, ``(2,)`` with groups."""
+        return (2,) if self.by_group else (self.num_labels,) if self.several else ()
 
     def unlabelled_rows(self, rows: int) -> Tensor:
         """Labels of rows that have none.
@@ -245,6 +251,28 @@ class Problem(ABC):
             Shape ``(batch, *label_shape)``.
         """
         return self.predictions(logits)
+
+    def right_answers(self, labels: Tensor) -> Tensor:
+        """What `for_metrics` returns for a model that is always right, or another answer that metrics take as right.
+
+        Args:
+            labels: Shape ``(rows, *label_shape)``; all rows have a label.
+
+        Returns:
+            Shape ``(rows, ...)``.
+        """
+        return labels
+
+    def doubt(self, labels: Tensor) -> str:
+        """What rows have that makes their metrics doubtful.
+
+        Args:
+            labels: Shape ``(rows, *label_shape)``; all rows have a label.
+
+        Returns:
+            What they have, for the user; empty by default.
+        """
+        return ""
 
     def memberships(self, values: Tensor) -> Tensor:
         """Which rows have which of the classes; only where labels are classes.

@@ -11,14 +11,16 @@ from stark.errors import StarkError
 from stark.problems.classification import Classification
 from stark.problems.multi_label import MultiLabel
 from stark.problems.problem import Problem
+from stark.problems.ranking import Ranking
 from stark.problems.regression import Regression
 
 __all__ = ["PROBLEMS", "problem_for", "problem_of", "register_problem", "set_labels_"]
 
-PROBLEMS: dict[str, type[Problem]] = {problem.kind: problem for problem in (Classification, Regression, MultiLabel)}
+# The kinds of label of transformers' three types of problem.
+_USUAL: dict[str, type[Problem]] = {kind.problem_type: kind for kind in (Classification, Regression, MultiLabel)}
+PROBLEMS: dict[str, type[Problem]] = {kind.kind: kind for kind in (*_USUAL.values(), Ranking)}
 """Kinds of label by their names."""
 
-_USUAL = {problem.problem_type: problem for problem in PROBLEMS.values()}
 _KEY = "stark_kind"
 
 

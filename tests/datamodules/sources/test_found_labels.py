@@ -152,7 +152,7 @@ def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"mine\.yaml: it names no labels, and .*a\.csv, .* does not exist"):
         open_task(path)
     (tmp_path / "mine.yaml").write_text(
-        json.dumps({"train": "a.csv", "dev": "b.csv", "text": "t", "label": "l", "kind": "regression"})
+        json.dumps({"train": "a.csv", "dev": "b.csv", "text": "t", "label": "l", "kind": "grades"})
     )
-    with pytest.raises(ValueError, match=r"line 1: labels of kind 'regression' are not found in rows: name them"):
+    with pytest.raises(ValueError, match=r"line 1: labels of kind 'grades' are not found in rows: name them"):
         open_task(path)

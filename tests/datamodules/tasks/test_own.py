@@ -20,7 +20,7 @@ def described(path):
         ({"metrics": ["f2"]}, r"metric 'f2' is not for 2 labels, choose out of accuracy, f1, matthews_corrcoef"),
         ({"labels": ["a", "b", "c"], "metrics": ["f1"]}, r"'f1' is not for 3 labels, choose out of accuracy, matthews"),
         ({"labels": ["score"], "metrics": ["accuracy"]}, r"is not for 1 labels, choose out of pearson, spearmanr"),
-        ({"kind": "ranking"}, r"mine\.yaml, line 1: there is no kind of label 'ranking': choose one of classification"),
+        ({"kind": "grades"}, r"mine\.yaml, line 1: there is no kind of label 'grades': choose one of classification"),
     ],
 )
 def test_kinds_and_metrics_that_do_not_fit(change, message, tmp_path):

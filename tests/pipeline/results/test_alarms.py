@@ -33,7 +33,10 @@ def test_a_teacher_that_learned_nothing(given):
 
 
 def test_a_regression_teacher_that_learned_nothing():
-    (line,) = teacher_alarms(torch.zeros(9), torch.arange(9.0), problem(1), lambda *_: -0.08, given=False)
+    def metric(said, _):
+        return -0.08 if said.any() else 0.0
+
+    (line,) = teacher_alarms(torch.ones(9), torch.arange(9.0), problem(1), metric, given=False)
     assert "scores -8.0 on the selection part, and answering one score for all rows scores 0.0" in line
 
 

@@ -19,9 +19,9 @@ def test_the_number_of_names_decides_where_nothing_else_does():
     assert problem_for(["a"]).kind == "regression"
     assert problem_for(["a"], "classification").kind == "classification"
     with pytest.raises(
-        ValueError, match="choose one of classification, regression, multi_label, or name the Python file"
+        ValueError, match="choose one of classification, regression, multi_label, ranking, or name the Python file"
     ):
-        problem_for(["a"], "ranking")
+        problem_for(["a"], "grades")
 
 
 @pytest.mark.parametrize("names", [["stars"], ["no", "yes"]])
