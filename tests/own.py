@@ -65,3 +65,20 @@ def write_several(tiny_task: TinyTask, folder: Path) -> Path:
         "metrics: [micro_f1, macro_f1, mean_average_precision, accuracy]\n"
     )
     return path
+
+
+def write_ranking(tiny_task: TinyTask, folder: Path) -> Path:
+    """Write STS-B's sample rows as documents of queries, three for each, and return the path of the description."""
+    source = open_source(find_task("stsb"), str(tiny_task.data_dir))
+    for split in ("train", "dev"):
+        rows = source.rows(split)
+        with (folder / f"{split}.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["query", "document", "relevance"])
+            for row, (text, label) in enumerate(zip(rows.text_b or (), rows.labels or (), strict=True)):
+                writer.writerow([f"query {row // 3}", text, label])
+    path = folder / "ranked.yaml"
+    path.write_text(
+        "train: train.csv\ndev: dev.csv\ntext: query\ntext_pair: document\nlabel: relevance\nkind: ranking\n"
+    )
+    return path

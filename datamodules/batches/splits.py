@@ -77,4 +77,5 @@ def stratified_groups(classes: Tensor, groups: Tensor, size: int, *, seed: int, 
         return torch.empty(0, dtype=torch.int64)
     order = torch.randperm(int(groups.max()) + 1, generator=seeded_generator("rows", purpose, seed))
     shuffled = order[groups].tolist()
-    return torch.tensor(sorted(take_groups(free_groups(shuffled, common_strata(shuffled, classes.tolist())), size)))
+    free = free_groups(shuffled, common_strata(shuffled, classes.tolist()))
+    return torch.tensor(sorted(take_groups(free, size)), dtype=torch.int64)

@@ -157,7 +157,8 @@ def _label_of(
             raise StarkError(f"{column} is null, not a label")
         value = parse_label(label, ids)
         if value < task.problem.least_label:
-            raise StarkError(f"{column} is {label}, and the least {task.problem.kind} is {task.problem.least_label:g}")
+            least = f"{task.problem.least_label:g}"
+            raise StarkError(f"{column} is {label}, and the least label of kind {task.problem.kind} is {least}")
         return value
     except ValueError as error:
         raise StarkError(f"line {row.line}: {error}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -141,17 +142,22 @@ def _ndcg(scores: Tensor, labels: Tensor) -> Tensor:
     scores = scores.detach().cpu().double()
 
     def gained(by: Tensor) -> Tensor:
-        shares, number, order = _shares(by, query, lambda place: 1 / torch.log2(place + 2))
-        return torch.zeros(_count(number), dtype=torch.float64).index_add_(0, number, relevance[order] * shares)
+        found = _order(by, query)
+        discounts = torch.where(found.place < CUTOFF, 1 / torch.log2(found.place + 2), 0.0)
+        mean = _sums(discounts, found.tie) / found.tie.bincount()
+        return _sums(relevance[found.rows] * mean[found.tie], found.query)
 
     ideal = gained(relevance)
     return _of_finite(scores, gained(scores)[ideal > 0] / ideal[ideal > 0])
 
 
 def _mrr(scores: Tensor, labels: Tensor) -> Tensor:
-    """MRR@10 of each query that has a relevant row: 1 divided by the place of its first one, 0 behind place 10.
+    r"""MRR@10 of each query that has a relevant row: 1 divided by the place of its first one, 0 behind place 10.
 
-    Relevant is what has a relevance above 0. Rows with equal scores share the mean of the reciprocals of their places.
+    Relevant is what has a relevance above 0. Where t rows have the score of the first relevant one, r of them are
+    relevant, and a rows have a higher score, it is the expectation over the orders of the t rows,
+
+    $$\sum_{j=1}^{t - r + 1} \frac{1}{a + j} \; \frac{r}{t - j + 1} \prod_{i=1}^{j-1} \frac{t - r - i + 1}{t - i + 1}.$$
 
     Source: Voorhees, 1999, "The TREC-8 Question Answering Track Report"; the cut-off as in MS MARCO.
 
@@ -168,39 +174,56 @@ def _mrr(scores: Tensor, labels: Tensor) -> Tensor:
     """
     relevance, query = labels.detach().cpu().double().unbind(-1)
     scores = scores.detach().cpu().double()
-    shares, number, order = _shares(scores, query, lambda place: 1 / (place + 1))
-    relevant = relevance[order] > 0
-    found, has = torch.zeros(_count(number), dtype=torch.float64), torch.zeros(_count(number), dtype=torch.bool)
-    found.scatter_reduce_(0, number[relevant], shares[relevant], "amax")
-    has[number[relevant]] = True
-    return _of_finite(scores, found[has])
+    found = _order(scores, query)
+    relevant = relevance[found.rows] > 0
+    first = torch.cat([relevant.new_ones(1), found.query[relevant].diff() != 0])[: int(relevant.sum())]
+    tie = found.tie[relevant][first]  # that of the first relevant row of each query
+    sizes = found.tie.bincount()
+    above, rows, having = (
+        found.place[(sizes.cumsum(0) - sizes)[tie]],
+        sizes[tie],
+        _sums(relevant.double(), found.tie)[tie],
+    )
+    total, none_yet = torch.zeros(len(tie), dtype=torch.float64), torch.ones(len(tie), dtype=torch.float64)
+    for taken in range(CUTOFF):  # rows of the tie that come before
+        left = (rows - taken).clamp(min=1)
+        total += torch.where(above + taken < CUTOFF, none_yet * having / left / (above + taken + 1), 0.0)
+        none_yet *= (1 - having / left).clamp(min=0)
+    return _of_finite(scores, total)
 
 
 _FORMULAS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"ndcg": _ndcg, "mrr": _mrr}
 
 
-def _shares(scores: Tensor, query: Tensor, discount: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """The discount of each row's place in its query, and for rows with equal scores the mean of theirs.
+class _Order(NamedTuple):
+    """Rows sorted by query, and by falling score.
 
-    Returns:
-        The discounts and the number of the query from 0, both sorted by query and by falling score; and the rows in
-        this order.
+    Args:
+        rows: The rows in this order.
+        query: Number of the query of each, from 0.
+        place: Place of each in its query, from 0.
+        tie: Number of the rows of its query that have the same score, from 0.
     """
+
+    rows: Tensor
+    query: Tensor
+    place: Tensor
+    tie: Tensor
+
+
+def _order(scores: Tensor, query: Tensor) -> _Order:
     by_score = scores.argsort(descending=True, stable=True)
-    order = by_score[query[by_score].argsort(stable=True)]
-    rows, scores, query = torch.arange(len(order)), scores[order], query[order]
-    _, number, sizes = query.unique_consecutive(return_inverse=True, return_counts=True)
-    place = rows - (sizes.cumsum(0) - sizes)[number]
-    values = torch.where(place < CUTOFF, discount(place.double()), 0.0)
-    differs = (number.diff() != 0) | (scores.diff() != 0)
-    block = torch.cat([torch.zeros(min(len(order), 1), dtype=torch.int64), differs.long()]).cumsum(0)
-    sums = torch.zeros(_count(block), dtype=torch.float64).index_add_(0, block, values)
-    return (sums / block.bincount())[block], number, order
+    rows = by_score[query[by_score].argsort(stable=True)]
+    _, number, sizes = query[rows].unique_consecutive(return_inverse=True, return_counts=True)
+    place = (torch.arange(len(rows)) - (sizes.cumsum(0) - sizes)[number]).double()
+    differs = (number.diff() != 0) | (scores[rows].diff() != 0)
+    return _Order(rows, number, place, torch.cat([torch.zeros(len(rows[:1])), differs]).long().cumsum(0))
 
 
-def _count(numbers: Tensor) -> int:
-    """How many numbers there are, which ascend from 0."""
-    return int(numbers[-1]) + 1 if len(numbers) else 0
+def _sums(values: Tensor, numbers: Tensor) -> Tensor:
+    """The sum of the values of each number, of which there are all from 0 to the last."""
+    count = int(numbers[-1]) + 1 if len(numbers) else 0
+    return torch.zeros(count, dtype=torch.float64).index_add_(0, numbers, values)
 
 
 def _of_finite(scores: Tensor, values: Tensor) -> Tensor:

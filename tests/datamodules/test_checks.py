@@ -37,6 +37,15 @@ def test_labels_that_are_missing(labels, names, doubt):
     assert doubts_of({"part": rows}, problem_for(names)) == ([] if doubt is None else [doubt])
 
 
+def test_queries_without_a_relevant_row():
+    rows = columns([[1]] * 4, [[1.0, 0.0], [0.0, 0.0], [0.0, 1.0], [float("nan"), float("nan")]])
+    told = "dev has 1 of 2 queries without a relevant row, which its metrics leave out"
+    assert doubts_of({"dev": rows}, problem_for(["relevance"], "ranking")) == [told]
+    none = columns([[1]] * 2, [[0.0, 0.0], [0.0, 1.0]])
+    (line,) = doubts_of({"dev": none}, problem_for(["relevance"], "ranking"))
+    assert line.startswith("dev has only rows of the score 0, so that nothing can be learned or measured on it")
+
+
 def test_the_same_texts_in_any_order():
     rows = columns([[1, 2], [3], [1, 2]])
     assert same_rows(rows, columns([[3], [1, 2], [1, 2]]))

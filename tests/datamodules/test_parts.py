@@ -62,7 +62,7 @@ def test_rows_lose_their_labels_or_go(task):
 @pytest.mark.parametrize("task", ["sst2", "stsb"])
 def test_rows_without_a_label_are_never_selected_and_only_distilled_on(task):
     problem = find_task(task).problem
-    labels = LABELS.to(problem.label_dtype)
+    labels = LABELS.to(problem.label_dtype, copy=True)
     labels[::4] = problem.unlabelled
     parts = cut_train(labels, find_task(task), cuts(selection_fraction=0.2))
     assert len(parts["selection"]) == 15  # a fifth of the labelled rows
@@ -79,3 +79,24 @@ def test_rows_without_a_label_are_never_selected_and_only_distilled_on(task):
     assert torch.equal(every.fields["labels"].nan_to_num(-1.0), rows.fields["labels"].nan_to_num(-1.0))
     few = limit_labels(rows, find_task(task), cuts(labelled_limit=10, use_unlabelled=True))
     assert int(problem.is_labelled(few.fields["labels"]).sum()) == 10
+
+
+@pytest.mark.parametrize("limit", [None, 60])
+def test_no_group_is_divided_and_one_with_an_unlabelled_row_is_not_selected(limit, caplog):
+    groups = torch.arange(100) // 5
+    labels = LABELS.clone()
+    labels[[0, 50]] = -100
+    parts = cut_train(labels, find_task("sst2"), cuts(selection_fraction=0.2, train_limit=limit), groups)
+    train, selection = (set(groups[parts[name]].tolist()) for name in ("train", "selection"))
+    assert not train & selection
+    assert not {0, 10} & selection
+    assert len(parts["train"]) + len(parts["selection"]) == (limit or 100)
+    assert len(parts["selection"]) == (20 if limit is None else 10)
+    told = "task 'sst2': no group of rows is divided: train 80 rows of 16 groups, selection 20 rows of 4 groups"
+    if limit is None:
+        assert told in caplog.messages
+
+
+def test_groups_that_leave_no_row_to_select_by_are_refused():
+    with pytest.raises(ValueError, match=r"too few or too large: that leaves 100 rows to train on and 0 to select by"):
+        cut_train(LABELS, find_task("sst2"), cuts(), torch.arange(100) // 50)

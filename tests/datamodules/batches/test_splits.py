@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from datamodules.batches.grouping import seeded_generator
-from datamodules.batches.splits import stratified_rows
+from datamodules.batches.splits import stratified_groups, stratified_rows
 
 
 def stratified_slowly(classes, size, *, seed, purpose):
@@ -52,3 +52,23 @@ def test_choice_depends_on_seed_and_purpose_only():
 def test_too_many_rows_are_refused():
     with pytest.raises(ValueError, match="cannot choose 3 of 2 rows"):
         stratified_rows([0, 1], 3, seed=0, purpose="x")
+
+
+def test_whole_groups_are_chosen_and_classes_keep_their_share():
+    draw = random.Random(0)
+    of_class = {group: group % 2 for group in range(400)}
+    groups = [group for group in range(400) for _ in range(draw.choice([1, 2, 5]))]
+    draw.shuffle(groups)
+    classes = [of_class[group] if draw.random() < 0.8 else 1 - of_class[group] for group in groups]
+    chosen = stratified_groups(torch.tensor(classes), torch.tensor(groups), 200, seed=1, purpose="x").tolist()
+    assert chosen == sorted(set(chosen))
+    assert abs(len(chosen) - 200) <= 3
+    taken = {groups[row] for row in chosen}
+    assert sorted(row for row, group in enumerate(groups) if group in taken) == chosen
+    assert abs(sum(classes[row] for row in chosen) / len(chosen) - sum(classes) / len(classes)) < 0.05
+    others = (
+        stratified_groups(torch.tensor(classes), torch.tensor(groups), 200, seed=seed, purpose=purpose).tolist()
+        for seed, purpose in ((1, "x"), (2, "x"), (1, "y"))
+    )
+    assert [other == chosen for other in others] == [True, False, False]
+    assert stratified_groups(torch.tensor([]), torch.tensor([]), 0, seed=1, purpose="x").tolist() == []

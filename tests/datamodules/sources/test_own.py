@@ -327,3 +327,84 @@ def test_classes_that_a_part_lacks_are_told(tmp_path, caplog):
     ]
     with pytest.raises(ValueError, match=r"a\.csv: split\.dev is 0\.01, which of 41 rows with a label makes no row"):
         divided(tmp_path, rows, "{dev: 0.01}", labels="").rows("dev")
+
+
+def grouped(folder, rows):
+    (folder / "mine.yaml").write_text(
+        "train: a.csv\ntext: body\nlabel: stars\ngroup: author\nsplit: {dev: 0.2, test: 0.2}\nlabels: [no, yes]\n"
+    )
+    (folder / "a.csv").write_text("body,stars,author\n" + "".join(f"{','.join(cells)}\n" for cells in rows))
+    return open_task(str(folder / "mine.yaml"))
+
+
+def test_rows_of_a_group_stay_together_in_all_parts(tiny_task, tmp_path, caplog):
+    rows = [(f"text {n}", ["no", "yes"][n % 2], f"author {n % 40}") for n in range(240)]
+    rows += [("Text 5", "yes", "author 0"), ("alone", "no", ""), ("ALONE", "no", "")]
+    task = grouped(tmp_path, rows)
+    author = {body: name for body, _, name in rows}
+    data = GLUEDataModule(str(task.description), None, str(tiny_task.encoder), cache_dir=str(tmp_path / "cache"))
+    data.setup(None)
+    parts = {name: data.labelled_texts(name) for name in ("train", "selection", "dev")}
+    named = {name: [author[text] for text in part.text_a] for name, part in parts.items()}
+    named["test"] = [author[text] for text in open_source(task, None).rows("test").text_a]
+    assert sum(map(len, named.values())) == len(rows)
+    homes = {}
+    for name, authors in named.items():
+        assert len(authors) >= 10
+        for other in authors:
+            # Those of authors 0 and 5 are connected by their texts.
+            assert homes.setdefault("author 0" if other == "author 5" else other, name) == name
+    told = "\n".join(caplog.messages)
+    assert "a.csv: 2 of 243 rows have no author: each belongs only to rows with the same texts" in told
+    assert "mine.yaml: groups of rows with the same author, none of which is divided: " in told
+    assert "task 'mine': no group of rows is divided: train " in told
+    assert "group" not in next(iter(data.train_dataloader()))
+    whole = open_source(task, None).digest("train")
+    (tmp_path / "mine.yaml").write_text((tmp_path / "mine.yaml").read_text().replace("group: author\n", ""))
+    assert open_source(open_task(str(task.description)), None).digest("train") != whole
+
+
+def ranking(folder, rows, more="", header="query,document,relevance"):
+    (folder / "mine.yaml").write_text(
+        f"train: a.csv\ndev: a.csv\ntext: query\ntext_pair: document\nlabel: relevance\nkind: ranking\n{more}"
+    )
+    (folder / "a.csv").write_text(header + "\n" + "".join(f"{row}\n" for row in rows))
+    return open_task(str(folder / "mine.yaml"))
+
+
+def test_a_ranking_has_relevances_and_the_numbers_of_queries(tmp_path):
+    task = ranking(tmp_path, ["What,x,2", "why,x,0.5", "what ,y,0", "what,z,"])
+    assert (task.problem.kind, task.label_names, task.metrics) == ("ranking", ("relevance",), ("ndcg", "mrr"))
+    source = open_source(task, None)
+    with pytest.raises(ValueError, match=r"a\.csv, line 5: score '' is not a number"):
+        source.rows("dev")
+    rows = source.rows("train")
+    assert rows.labels[:3] == [[2.0, 0.0], [0.5, 1.0], [0.0, 0.0]]
+    assert not task.problem.is_labelled(torch.tensor(rows.labels))[3]
+    assert rows.groups[0] == rows.groups[2] == rows.groups[3] != rows.groups[1]
+    task = ranking(tmp_path, ["1,A,x,2", "2,a,x,0"], "group: id\n", "id,query,document,relevance")
+    rows = open_source(task, None).rows("train")
+    assert rows.labels == [[2.0, 0.0], [0.0, 1.0]]
+    assert rows.groups[0] == rows.groups[1]  # the texts are the same
+    assert open_source(task, None).rows("dev").groups is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "more", "message"),
+    [
+        (["a,b,-1"], "", r"a\.csv, line 2: relevance is -1, and the least label of kind ranking is 0"),
+        ([" ,b,1"], "", r"a\.csv, line 2: query is empty, so that the row belongs to no group: give it a value"),
+        (["a,b,1"], "group: id\n", r"a\.csv, line 1: no column 'id', only 'query', 'document', 'relevance'"),
+        (["a,b,1"], "labels: [no, yes]\n", r"mine\.yaml, line 6: kind ranking has one relevance per row, not 2 labels"),
+        (["a,b,1"], "metrics: [map]\n", r"mine\.yaml, line 7: metric 'map' is not for 1 labels, choose out of ndcg"),
+    ],
+)
+def test_a_ranking_that_is_wrong(rows, more, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        open_source(ranking(tmp_path, rows, more), None).rows("train")
+
+
+def test_a_ranking_of_single_texts_needs_a_group(tmp_path):
+    (tmp_path / "mine.yaml").write_text("train: a.csv\ndev: a.csv\ntext: body\nlabel: relevance\nkind: ranking\n")
+    with pytest.raises(ValueError, match=r"mine\.yaml, line 5: kind ranking compares rows of a group: name the column"):
+        open_task(str(tmp_path / "mine.yaml"))

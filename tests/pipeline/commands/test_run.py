@@ -188,6 +188,16 @@ def test_a_file_of_rows_is_described_and_becomes_the_task(tmp_path, capsys, monk
     assert read_settings(["--config", "config.yaml"])[0].data["task"] == str(written)
 
 
+def test_groups_of_a_file_of_rows_are_described(tmp_path, capsys):
+    rows = "".join(f"film {n} is good,yes,{n % 7}\nfilm {n} is bad,no,{n % 7}\n" for n in range(40))
+    (tmp_path / "reviews.csv").write_text(f"body,label,author\n{rows}")
+    given = ["--model_name_or_path", "bert", "--student.sparsity", "0.7", "--root", str(tmp_path), "--name", "mine"]
+    settings, config, _ = read_settings([*given, "--data.task", str(tmp_path / "reviews.csv"), "--group", "author"])
+    assert open_task(settings.data["task"]).group == "author"
+    assert "group" not in yaml.safe_load(config)
+    assert "reviews.csv: text: body, label: label, group: author; described in" in capsys.readouterr().err
+
+
 def test_columns_are_for_files_of_rows(tmp_path):
     given = ["--model_name_or_path", "bert", "--student.sparsity", "0.7", "--root", str(tmp_path)]
     with pytest.raises(StarkError, match=r"data.task is sst2, whose columns are known: --text, --text_pair"):

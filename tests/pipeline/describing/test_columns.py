@@ -117,3 +117,12 @@ def test_the_several_labels_of_a_model(tmp_path):
     assert find(tmp_path, joined, names=model, texts=("body",)).label is None
     separated = find(tmp_path, joined, names=KnownLabels(("joy", "love"), several=True, separator="|"))
     assert separated == Columns(("body",), "emotions", same, several=True, separator="|")
+
+
+def test_a_column_of_groups_is_neither_label_nor_text(tmp_path):
+    path = tmp_path / "rows.csv"
+    rows = "".join(f"{['good', 'bad'][n % 2]},film {n},a very long name of author {n % 3}\n" for n in range(30))
+    path.write_text(f"stars,body,class\n{rows}")
+    assert find_columns(path, group="class") == Columns(("body",), "stars", {}, group="class")
+    with pytest.raises(StarkError, match=r"rows\.csv has no column 'author', only stars, body, class"):
+        find_columns(path, group="author")

@@ -70,3 +70,10 @@ def test_a_data_set_is_described(tmp_path, capsys, monkeypatch):
     task = open_task(path)
     assert (task.label_names, task.splits) == (tuple(names), ("train", "dev"))
     assert described(str(tmp_path / "data/my.subj"), tmp_path / "made") == path
+
+
+def test_a_column_of_groups_is_written(tmp_path):
+    (tmp_path / "rows.csv").write_text("text,label,author\na,no,x\nb,yes,y\n")
+    columns = Columns(("text",), "label", {}, group="author")
+    path = write_description(tmp_path / "rows.csv", columns, tmp_path, 0.5)
+    assert open_task(str(path)).group == "author"

@@ -5,7 +5,15 @@ import torch
 from scipy import stats
 from sklearn.metrics import f1_score
 
-from pipeline.results.statistics import Cell, estimate_difference, estimate_difference_of_means, mcnemar
+from pipeline.results.statistics import (
+    Cell,
+    estimate_difference,
+    estimate_difference_of_means,
+    estimate_score,
+    mcnemar,
+    standard_error,
+)
+from stark.problems.ranking_metrics import GroupMean
 
 
 def accuracy(predicted, labels):
@@ -148,3 +156,39 @@ def test_mcnemar_is_the_binomial_test(seed):
     tail = stats.binom(wins + losses, 0.5).cdf(min(wins, losses))
     assert mcnemar(control, treated, cell.labels) == pytest.approx(min(1, 2 * tail))
     assert mcnemar(control, control, cell.labels) == 1
+
+
+def test_whole_groups_are_drawn():
+    """Rows of a group are all right or all wrong, so that the intervals are those of the groups' values."""
+    generator = torch.Generator().manual_seed(0)
+    right = (torch.rand(3, 40, generator=generator) < 0.7).double()
+    labels = torch.stack([torch.ones(400), torch.arange(400) % 40], dim=-1)
+
+    def of_groups(predictions, labels):
+        sums = torch.zeros(40, dtype=torch.float64).index_add_(0, labels[:, 1].long(), predictions.double())
+        return sums / 10
+
+    metric, said = GroupMean(of_groups), right.repeat(1, 10)
+    zeros = torch.zeros(40)
+
+    def mean(values, _):
+        return float(values.mean())
+
+    assert metric(said[0], labels) == pytest.approx(float(right[0].mean()))
+    assert estimate_score(said[:1], labels, metric, draws=50) == estimate_score(right[:1], zeros, mean, draws=50)
+    pair = (Cell("", "", labels, said[:1], said[1:2], metric), Cell("", "", zeros, right[:1], right[1:2], mean))
+    assert len(pair[0].by_units().labels) == 40
+    assert estimate_difference([pair[0]], draws=50) == estimate_difference([pair[1]], draws=50)
+    assert standard_error(pair[0], draws=50) == standard_error(pair[1], draws=50)
+    ours, theirs = (
+        estimate_difference_of_means(given[:1], given[1:], own, score)
+        for given, own, score in ((said, labels, metric), (right, zeros, mean))
+    )
+    assert ours == theirs
+    alone = Cell("", "", torch.zeros(400), said[:1], said[1:2], mean)
+    assert standard_error(pair[0], draws=50) > 2 * standard_error(alone, draws=50)  # rows are not independent
+
+
+def test_a_score_without_any_group():
+    found = estimate_score(torch.zeros(1, 3), torch.zeros(3, 2), GroupMean(lambda *_: torch.zeros(0)))
+    assert (found.value, found.low, found.high) == (0, 0, 0)
