@@ -16,11 +16,12 @@ from stark.problems.regression import Regression
 
 __all__ = ["PROBLEMS", "problem_for", "problem_of", "register_problem", "set_labels_"]
 
-# The kinds of label of transformers' three types of problem.
-_USUAL: dict[str, type[Problem]] = {kind.problem_type: kind for kind in (Classification, Regression, MultiLabel)}
-PROBLEMS: dict[str, type[Problem]] = {kind.kind: kind for kind in (*_USUAL.values(), Ranking)}
+_OF_TRANSFORMERS: tuple[type[Problem], ...] = (Classification, Regression, MultiLabel)
+PROBLEMS: dict[str, type[Problem]] = {kind.kind: kind for kind in (*_OF_TRANSFORMERS, Ranking)}
 """Kinds of label by their names."""
 
+# The kinds of transformers' three types of problem.
+_USUAL = {kind.problem_type: kind for kind in _OF_TRANSFORMERS}
 _KEY = "stark_kind"
 
 

@@ -16,11 +16,13 @@ from pipeline.report.card import card_of
 from pipeline.report.reading import read_run
 from pipeline.report.run_page import page_of_run
 from pipeline.results.latency import Latency
+from stark.encoders.cutting import shrink_
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
 from stark.model_folders.model_inputs import ModelInputs
 from stark.problems.ranking import Ranking
 from tests.own import write_ranking
 from tests.pipeline.runs import options, read
+from tests.tiny import random_masks
 
 
 def probabilities(folder, pairs):
@@ -37,6 +39,7 @@ def test_predictions_and_exports(tiny_task, tmp_path):
         for parameter in model.parameters():
             parameter.mul_(3)  # so that texts differ
     inputs = ModelInputs(24, "tokenizer", ("query", "document"), "ranking", True, "ranked")
+    model = shrink_(model, random_masks(model))
     folder = save_classifier(model, tmp_path / "model", load_tokenizer(tiny_task.encoder), inputs)
     (tmp_path / "data").mkdir()
     path = write_ranking(tiny_task, tmp_path / "data")
