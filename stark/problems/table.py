@@ -16,12 +16,12 @@ from stark.problems.regression import Regression
 
 __all__ = ["PROBLEMS", "problem_for", "problem_of", "register_problem", "set_labels_"]
 
-_OF_TRANSFORMERS: tuple[type[Problem], ...] = (Classification, Regression, MultiLabel)
-PROBLEMS: dict[str, type[Problem]] = {kind.kind: kind for kind in (*_OF_TRANSFORMERS, Ranking)}
+_ALL: tuple[type[Problem], ...] = (Classification, Regression, MultiLabel, Ranking)
+PROBLEMS: dict[str, type[Problem]] = {kind.kind: kind for kind in _ALL}
 """Kinds of label by their names."""
 
-# The kinds of transformers' three types of problem.
-_USUAL = {kind.problem_type: kind for kind in _OF_TRANSFORMERS}
+# The kinds of transformers' three types of problem, by which a model from elsewhere is known.
+_USUAL = {kind.problem_type: kind for kind in _ALL if kind is not Ranking}
 _KEY = "stark_kind"
 
 
