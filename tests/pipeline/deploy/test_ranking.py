@@ -4,7 +4,6 @@ import csv
 
 import pytest
 import torch
-from pipeline.results.latency import Latency
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from cli import main
@@ -17,6 +16,7 @@ from pipeline.report.card import card_of
 from pipeline.report.reading import read_run
 from pipeline.report.run_page import page_of_run
 from stark.encoders.cutting import shrink_
+from stark.forward.latency import Latency
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
 from stark.model_folders.model_inputs import ModelInputs
 from stark.problems.ranking import Ranking
