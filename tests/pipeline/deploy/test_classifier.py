@@ -180,13 +180,14 @@ def test_a_long_row_is_the_mean_of_its_windows(tiny_task, tmp_path, kind):
     classifier, plain = open_classifier(folder, 12, windows=True), open_classifier(folder, 12)
     model, tokenizer = load_classifier(folder), load_tokenizer(folder)
     texts = [*TEXTS, "a film of charm that is bad " * 9]
-    for pairs in (None, ["so so", "a " * 30, "bad film", "good", "charm"]):
+    for pairs in (None, ["so so", "a " * 30, "bad film", "good", "so"]):
         own, others = (texts, None) if pairs is None else (pairs, texts)
         found, short = classifier(own, others, batch_size=2), plain(own, others, batch_size=2)
         windows = {}
         for row, text in enumerate(texts):
-            asked = list(windows_of(tokenizer, text, 12, None if pairs is None else pairs[row]))
-            if len(asked) == 1 or (pairs is not None and row == 1):  # its first text is too long itself
+            is_cut = pairs is not None and row == 1  # its first text is too long itself
+            asked = [] if is_cut else list(windows_of(tokenizer, text, 12, None if pairs is None else pairs[row]))
+            if len(asked) < 2:
                 assert torch.equal(found.probabilities[row], short.probabilities[row])
                 assert torch.equal(found.predictions[row], short.predictions[row])
                 continue
