@@ -48,13 +48,14 @@ FILES = {
     "mlflow_files": "mlflow",
     "report": "report.html",
     "measurements": "measurements.json",
+    "jobs": "slurm",
 }
 # Names that can only be places of a run.
 UNMISTAKABLE = {
     *FILES.values(),
     *(name.rsplit("/", 1)[-1] for name in (*ONCE.values(), *REPEATED.values()) if "." in name),
     *(run_folder.STAGE_CONFIG, run_folder.METRICS, run_folder.OUTPUT_LOG, run_folder.CHECKPOINTS),
-} - {"plugins", "tensorboard", "mlflow"}
+} - {"plugins", "tensorboard", "mlflow", "slurm"}
 IN_A_STAGE = re.compile(r"(^|/)(finetune|prune|trial|sparsify|distill|baselines|seed_.*)/|/model$|^seed_$")
 
 

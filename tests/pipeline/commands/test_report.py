@@ -22,6 +22,7 @@ def test_it_writes_both_pages(pruned_run, tmp_path, quick, capsys):
     assert (tmp_path / "other/page.md").is_file()
 
 
+@pytest.mark.slow
 def test_a_sweep_has_its_page_and_those_of_its_best_runs(pruned_run, tmp_path, quick, capsys):
     sweep, folder = sweep_of(tmp_path, objectives={"score": "maximize"}, constraints={}), tmp_path / "s"
     trials = [Trial(f"000{number}", {"student.sparsity": 0.5}, {"score": 0.9}, True, not number) for number in (0, 1)]

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from datamodules.tokens.truncation import Truncation
 from pipeline.commands.run import read_settings
 from pipeline.execution.manifest import Manifest, Record
 from pipeline.results.measure import Evaluation
@@ -15,6 +16,7 @@ def summarized(tiny_task, tmp_path, monkeypatch):
     """Function from the mode of the search and the students' selection scores to the summary."""
     monkeypatch.setattr(stage, "module_of", lambda folder, _: type("Module", (), {"classifier": str(folder)}))
     monkeypatch.setattr(stage, "load_classifier", str)
+    monkeypatch.setattr(stage.GLUEDataModule, "truncation", lambda *_: Truncation())  # there is no tokenizer
     monkeypatch.setattr(stage, "size", lambda *_: Size(2, 1, Removed(0.5, 0.5)))
     names = ("finetune", "prune", "trial", "distill/0.5_0.1", "distill/1_0.1", "again")
     manifest = Manifest(tmp_path, {name: Record({}, {}, seconds=3.0) for name in names})
