@@ -115,7 +115,8 @@ class Milliseconds(CostBudget):
         """
         # The processes of a fit have to choose the same units.
         own = latency_table(model, self.rows, self.length) if processes()[0] == 0 else None
-        return [LatencyTable(*all_gather_object(own)[0])] * len(encoder_layers(model))
+        table: LatencyTable = all_gather_object(own)[0]
+        return [table] * len(encoder_layers(model))
 
     def masks(self, values: UnitValues, model: PreTrainedModel, sparsity: float) -> UnitMasks:
         """Keep the heads and the neurons with the highest values.

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stark.forward.classifying import Batch
 
-__all__ = ["Latency", "device_text", "fastest_calls", "full_batch", "measure_latency", "spread_text", "threads_text"]
+__all__ = ["Latency", "device_text", "fastest_calls", "measure_latency", "spread_text", "threads_text"]
 
 _ROUNDS = 5
 _SECONDS = 0.1
@@ -49,7 +49,7 @@ def measure_latency(models: Mapping[str, Callable[[Batch], Tensor]], rows: int, 
     # Imported here because it prints a warning where CUDA is installed without a GPU.
     from torch.utils.benchmark import Timer
 
-    batch = full_batch(rows, length)
+    batch = _full_batch(rows, length)
     found: dict[str, list[float]] = {name: [] for name in models}
     for turn in range(_ROUNDS):
         for name in list(models) if turn % 2 == 0 else reversed(list(models)):
@@ -78,7 +78,7 @@ def fastest_calls(
         By name, the milliseconds of the fastest of 20 calls. They are made in turns, after one that does not count.
     """
     clock = time.thread_time if device.type == "cpu" else time.perf_counter
-    batch = full_batch(rows, length)
+    batch = _full_batch(rows, length)
     found = dict.fromkeys(models, float("inf"))
     for turn in range(1 + _CALLS):
         for name, model in models.items():
@@ -89,17 +89,8 @@ def fastest_calls(
     return found
 
 
-def full_batch(rows: int, length: int) -> Batch:
-    """A batch without padding.
-
-    Args:
-        rows: Number of rows.
-        length: Tokens of each row.
-
-    Examples:
-        >>> full_batch(2, 3)["attention_mask"].shape
-        torch.Size([2, 3])
-    """
+def _full_batch(rows: int, length: int) -> Batch:
+    """A batch without padding."""
     inputs = torch.ones(rows, length, dtype=torch.long)
     return {"input_ids": inputs, "attention_mask": inputs, "token_type_ids": torch.zeros_like(inputs)}
 
