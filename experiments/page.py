@@ -10,8 +10,9 @@ from torch import Tensor
 
 from datamodules.tasks.glue import TASKS as GLUE
 from experiments.data import TASKS
-from experiments.plan import Cell, Plan, Recipe
-from experiments.results import TEACHER, Results
+from experiments.plan import Cell, Plan
+from experiments.results import INT8_TEACHER, TEACHER, Results
+from pipeline.alternatives.table import ALTERNATIVES
 from pipeline.results.statistics import Cell as Compared
 from pipeline.results.statistics import Estimate, estimate_difference
 from stark.problems.problem import Problem
@@ -20,7 +21,8 @@ from stark.storage import write_text
 
 __all__ = ["write_page"]
 
-_NO_TEACHER = "no_teacher"
+# What is not a recipe of the plan, in the order of the tables.
+_OTHERS = (INT8_TEACHER, *(title for title, _ in ALTERNATIVES.values()), "no_teacher")
 
 
 def write_page(plan: Plan, results: Results, docs: Path) -> None:
@@ -53,7 +55,7 @@ def write_page(plan: Plan, results: Results, docs: Path) -> None:
 def _scores(plan: Plan, results: Results) -> str:
     """Scores on dev of each recipe in each cell: mean and standard deviation over seeds."""
     cells = [cell for cell in plan.cells if results.values(cell.name, TEACHER, "score")]
-    names = [TEACHER, _NO_TEACHER, *(recipe.name for recipe in plan.recipes)]
+    names = [TEACHER, *_OTHERS, *(recipe.name for recipe in plan.recipes)]
     rows = []
     for name in names:
         found = [results.values(cell.name, name, "score") for cell in cells]
@@ -80,7 +82,7 @@ def _differences(plan: Plan, results: Results) -> str:
     for recipe in plan.recipes:
         if recipe.base is None:
             continue
-        compared = [(cell, one) for cell in plan.cells if (one := _compared(cell, recipe, recipe.base, results))]
+        compared = [(cell, one) for cell in plan.cells if (one := _compared(cell, recipe.name, recipe.base, results))]
         if compared:
             every = _points(estimate_difference([one for _, one in compared]))
             each = "; ".join(f"{cell.name} {_points(estimate_difference([one]))}" for cell, one in compared)
@@ -91,25 +93,27 @@ def _differences(plan: Plan, results: Results) -> str:
 def _over_teacher(plan: Plan, results: Results) -> str:
     """The difference of each recipe's students from their teacher, in points, in each cell."""
     rows = []
-    for recipe in plan.recipes:
-        found = [_compared(cell, recipe, TEACHER, results) for cell in plan.cells]
+    for name in (*_OTHERS, *(recipe.name for recipe in plan.recipes)):
+        found = [_compared(cell, name, TEACHER, results) for cell in plan.cells]
         if any(found):
-            rows.append([recipe.name, *("" if one is None else _points(estimate_difference([one])) for one in found)])
+            rows.append(
+                [name.replace("_", " "), *("" if one is None else _points(estimate_difference([one])) for one in found)]
+            )
     return _table(["recipe", *(cell.name for cell in plan.cells)], rows)
 
 
-def _compared(cell: Cell, recipe: Recipe, base: str, results: Results) -> Compared | None:
+def _compared(cell: Cell, recipe: str, base: str, results: Results) -> Compared | None:
     said = results.predictions(cell.name)
-    if not {recipe.name, base} <= said.keys():
+    if not {recipe, base} <= said.keys():
         return None
     if base == TEACHER:  # all seeds have the same one
-        said[base] = said[base].expand(len(said[recipe.name]), *said[base].shape[1:])
-    seeds = min(len(said[recipe.name]), len(said[base]))
+        said[base] = said[base].expand(len(said[recipe]), *said[base].shape[1:])
+    seeds = min(len(said[recipe]), len(said[base]))
     problem, metrics = _scored(cell.task, said["labels"])
     if problem.has_classes:
         said = {name: values.long() for name, values in said.items()}
     score = problem.score_function(metrics)
-    return Compared(cell.task, cell.name, said["labels"], said[base][:seeds], said[recipe.name][:seeds], score)
+    return Compared(cell.task, cell.name, said["labels"], said[base][:seeds], said[recipe][:seeds], score)
 
 
 def _scored(task: str, labels: Tensor) -> tuple[Problem, Sequence[str]]:

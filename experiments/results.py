@@ -15,10 +15,13 @@ from torch import Tensor
 from stark.storage import new_file, write_text
 from stark.storage.locks import folder_lock
 
-__all__ = ["TEACHER", "Results", "Row"]
+__all__ = ["INT8_TEACHER", "TEACHER", "Results", "Row"]
 
 TEACHER = "teacher"
 """Name of the recipe in the rows of the finetuned teacher."""
+
+INT8_TEACHER = "teacher, 8 bits"
+"""Name of the recipe in the rows of the finetuned teacher with weights of 8 bits."""
 
 # In the file of predictions.
 _LABELS = "labels"

@@ -16,11 +16,12 @@ from torch import Tensor
 from datamodules import open_task
 from experiments.data import TASKS, write_task
 from experiments.plan import Cell, Plan, Recipe
-from experiments.results import TEACHER, Results, Row
+from experiments.results import INT8_TEACHER, TEACHER, Results, Row
 from pipeline.deploy.classifier import open_classifier
 from pipeline.execution.outputs import read_output
 from pipeline.fits.isolation import stark_command
-from pipeline.results.summary import Model, Summary
+from pipeline.report.quantised import dev_logits, quantised_teacher
+from pipeline.results.summary import SCORE, Model, Summary
 from pipeline.run_folder import RunFolder
 from stark.model_folders.model_folder import load_classifier
 from stark.problems.table import problem_of
@@ -131,7 +132,24 @@ def _collect(plan: Plan, cell: Cell, recipe: Recipe, places: Places, results: Re
             rows += [
                 Row(cell.name, name, model.seed, metric, value, model.seconds) for metric, value in numbers.items()
             ]
+    for alternative in summary.alternatives or ():
+        predictions[alternative.name] = logits[alternative.folder][None]
+        rows += [Row(cell.name, alternative.name, None, *number, None) for number in alternative.dev.items()]
+    if summary.alternatives is not None and INT8_TEACHER not in results.predictions(cell.name):
+        said = problem.predictions(_int8_teacher(folder))
+        predictions[INT8_TEACHER] = said[None]
+        score = problem.score_function(summary.score_metrics or problem.default_metrics)(said, labels)
+        rows.append(Row(cell.name, INT8_TEACHER, None, SCORE, score, None))
     results.add(cell.name, rows, labels, predictions)
+
+
+def _int8_teacher(folder: Path) -> Tensor:
+    """Logits of the teacher with weights of 8 bits for dev."""
+    run = RunFolder(folder)
+    exported = quantised_teacher(run, make=True)
+    if exported is None:
+        raise FileNotFoundError(f"{folder}: the teacher with 8 bits was not made")
+    return dev_logits(run, exported)
 
 
 def _by_recipe(summary: Summary, recipe: Recipe) -> Mapping[str, Sequence[Model]]:

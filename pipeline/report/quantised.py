@@ -21,7 +21,7 @@ from stark.errors import StarkError
 from stark.model_folders.model_folder import model_digest
 from stark.storage import CHECKSUMS_FILE, DamagedError, file_digest, is_file, read_tensors, write_tensors
 
-__all__ = ["dev_logits", "quantised", "why_not_quantised"]
+__all__ = ["dev_logits", "quantised", "quantised_teacher", "why_not_quantised"]
 
 _MODULES = ("onnx", "onnxscript", "onnxruntime")
 
@@ -53,29 +53,46 @@ def quantised(run: RunFolder, summary: Summary, *, make: bool) -> dict[str, Plac
     Raises:
         StarkError: If the data do not exist any more, or the place of an export has something else.
     """
-    found = {}
-    for name, folder, usual in (
-        ("teacher", run.dense_teacher, run.finetune / "model-onnx-int8"),
-        ("student", run.at(summary.best.folder), run.at(f"{run.student.name}-onnx-int8")),
-    ):
-        source, own = model_digest(folder.path), run.int8 / name
-        kept = next((place for place in (usual, own) if _is_of(place, source)), None)
-        if kept is None and make:
-            with step(f"making the {name} with 8 bits, to compare with"):
-                export_model(
-                    folder.path,
-                    "onnx",
-                    own.path,
-                    data_of(folder.path),
-                    int8=True,
-                    # Whatever it loses is reported.
-                    max_logit_difference=math.inf,
-                    max_score_loss=math.inf,
-                )
-            kept = own
-        if kept is not None:
-            found[name] = kept
-    return found
+    teacher = quantised_teacher(run, make=make)
+    usual = run.at(f"{run.student.name}-onnx-int8")
+    student = _quantised(run, "student", run.at(summary.best.folder), usual, make=make)
+    return {name: place for name, place in (("teacher", teacher), ("student", student)) if place is not None}
+
+
+def quantised_teacher(run: RunFolder, *, make: bool) -> Place | None:
+    """The dense teacher alone, see `quantised`.
+
+    Args:
+        run: Places of the run.
+        make: Whether to make an export that is not there.
+
+    Returns:
+        Folder of the export; None if there is none.
+
+    Raises:
+        StarkError: If the data do not exist any more, or the place of the export has something else.
+    """
+    return _quantised(run, "teacher", run.dense_teacher, run.finetune / "model-onnx-int8", make=make)
+
+
+def _quantised(run: RunFolder, name: str, folder: Place, usual: Place, *, make: bool) -> Place | None:
+    """A model with 8 bits, which may be in the usual place of `stark export`."""
+    source, own = model_digest(folder.path), run.int8 / name
+    kept = next((place for place in (usual, own) if _is_of(place, source)), None)
+    if kept is None and make:
+        with step(f"making the {name} with 8 bits, to compare with"):
+            export_model(
+                folder.path,
+                "onnx",
+                own.path,
+                data_of(folder.path),
+                int8=True,
+                # Whatever it loses is reported.
+                max_logit_difference=math.inf,
+                max_score_loss=math.inf,
+            )
+        kept = own
+    return kept
 
 
 def _is_of(place: Place, source: str) -> bool:

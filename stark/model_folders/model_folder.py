@@ -58,6 +58,7 @@ __all__ = [
     "load_tokenizer",
     "model_digest",
     "save_classifier",
+    "stored_labels",
 ]
 
 _log = logging.getLogger(__name__)
@@ -249,6 +250,20 @@ def model_digest(path: str | Path) -> str:
     if not is_file(folder / CONFIG_FILE) or not weights_files(folder):
         raise StarkError(f"{folder} is not a model folder: it needs {CONFIG_FILE} and {WEIGHTS_FILE}")
     return hashlib.sha256("".join(f"{file_digest(file)}  {file.name}\n" for file in files).encode()).hexdigest()
+
+
+def stored_labels(path: str | Path) -> list[str]:
+    """The label names in a model's configuration, those that transformers gives to every encoder among them.
+
+    Args:
+        path: A local folder or, if a string, an id on the hub.
+
+    Raises:
+        StarkError: If there is no usable model; the message gives the reason.
+        ReadError: If a file could not be read now.
+    """
+    with one_line_errors(path), quiet():
+        return labels_of(checked_config(path))
 
 
 def labels_of(config: PreTrainedConfig) -> list[str]:

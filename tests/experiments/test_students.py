@@ -11,8 +11,8 @@ import cli
 from experiments import __main__ as command
 from experiments import data, students
 from experiments.page import _compared
-from experiments.plan import Cell, Recipe, read_plan
-from experiments.results import TEACHER, Results, Row
+from experiments.plan import Cell, read_plan
+from experiments.results import INT8_TEACHER, TEACHER, Results, Row
 from pipeline.fits.isolation import stark_command
 from pipeline.results.summary import Summary
 
@@ -23,12 +23,12 @@ PLAN = {
         "data.batch_size": 16,
         "teacher.sparsities": [],
         "search.mode": "none",
-        "baselines": [],
+        "baselines": ["simple"],
     },
     "seeds": [1, 2],
     "tasks": {"sst2": {}},
     "recipes": {
-        "logits": {"baselines": ["no_teacher"]},
+        "logits": {"baselines": ["no_teacher", "simple"]},
         "rows without labels": {
             "base": "logits",
             "data.unlabelled": ["{data}/unlabelled.csv"],
@@ -76,6 +76,9 @@ def test_recipes_are_measured_once_and_compared(tiny_task, tmp_path, monkeypatch
             accuracies = [float((one == said["labels"]).double().mean()) for one in said[recipe.name]]
             assert results.values(cell.name, recipe.name, "accuracy") == pytest.approx(accuracies)
             assert len(results.values(cell.name, recipe.name, "glue_dev_accuracy")) == 2
+        for other in (INT8_TEACHER, "TF-IDF", "frozen encoder"):
+            accuracy = float((said[other][0] == said["labels"]).double().mean())
+            assert results.values(cell.name, other, "score") == pytest.approx([accuracy])
     # All sizes of student have one teacher.
     first, second = (results.values(cell.name, TEACHER, "accuracy") for cell in plan.cells)
     assert first == second
@@ -84,6 +87,7 @@ def test_recipes_are_measured_once_and_compared(tiny_task, tmp_path, monkeypatch
     page = (tmp_path / "docs/results.md").read_text()
     assert page.startswith("By hand.\n<!-- scores -->")
     assert page.count("| sparse teacher |") == 3
+    assert page.count("| mean embeddings |") == 2
     # The seeds' mean is compared with the teacher that all have.
     cell = plan.cells[0].name
     means = [torch.tensor(results.values(cell, name, "score")).mean() for name in ("longer", TEACHER)]
@@ -146,7 +150,7 @@ def test_a_difference_where_rows_have_several_labels(tmp_path):
     wrong = torch.tensor([[[1, 0, 0], [0, 1, 1]]])  # two hits, a miss and a false alarm: F1 is 2 / 3
     cell = Cell("goemotions", None, 0.9, 8)
     Results(tmp_path).add(cell.name, [], labels, {"a": wrong, "b": labels[None]})
-    found = _compared(cell, Recipe("b", {}, "a", 1), "a", Results(tmp_path))
+    found = _compared(cell, "b", "a", Results(tmp_path))
     assert found.differences(torch.arange(2)).tolist() == pytest.approx([1 / 3])
 
 

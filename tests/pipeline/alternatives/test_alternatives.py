@@ -21,6 +21,7 @@ from pipeline.alternatives.frozen import Frozen
 from pipeline.alternatives.linear import Linear, Target, candidates, fit_linear
 from pipeline.alternatives.table import ALTERNATIVES, open_alternative, train_alternative
 from pipeline.alternatives.tfidf import Tfidf
+from stark.model_folders.model_folder import load_classifier, save_classifier
 
 GOOD, BAD = ["a fine film", "what a fine thing", "fine", "so fine it is"], ["a dull film", "what a dull thing", "dull"]
 TEXTS = Texts([*GOOD, *BAD])
@@ -178,6 +179,16 @@ def test_the_frozen_encoder_gives_the_mean_of_its_states_whatever_the_batch(enco
         inputs = tokenizer(text, return_tensors="pt", truncation=True, max_length=16)
         with torch.no_grad():
             np.testing.assert_allclose(row, model(**inputs).last_hidden_state[0].mean(0), atol=1e-5)
+
+
+def test_a_given_classifier_is_frozen_whatever_its_labels_are(encoder, tmp_path):
+    with torch.random.fork_rng():
+        model = load_classifier(encoder.path, label_names=["no", "yes", "maybe"])
+    save_classifier(model, tmp_path / "model")
+    given = Encoder(str(tmp_path / "model"), 16)
+    for kind in (Frozen, Embeddings):
+        found, expected = (kind.learn(TEXTS, one)(Texts(["fine", "a dull film"])) for one in (given, encoder))
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_pairs_have_the_features_of_both_texts(encoder):
