@@ -43,6 +43,7 @@ TESTED_TOGETHER = {
     "pipeline/commands": "tests/pipeline/commands/test_every_command.py",
     "pipeline/executors": "tests/pipeline/executors/test_elsewhere.py",
     "pipeline/deploy/export": "tests/pipeline/deploy/export/test_export.py",
+    "pipeline/deploy/predict_file": "tests/pipeline/deploy/predict_file/test_predict_file.py",
     "stark/encoders/families": "tests/stark/encoders/test_family.py",
     "pipeline/stages": "tests/pipeline/test_run.py",
 }

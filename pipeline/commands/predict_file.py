@@ -48,6 +48,6 @@ def command(args: list[str]) -> None:
     with step(LOADING):
         load_plugins(options.plugins)
         # Imported here, as it takes seconds.
-        from pipeline.deploy.rows import predict_file
+        from pipeline.deploy.predict_file.predict_file import predict_file
 
     predict_file(options)

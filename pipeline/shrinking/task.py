@@ -10,7 +10,7 @@ from typing import NamedTuple
 from jsonargparse import Namespace
 
 from pipeline.deploy.model_data import config_of, texts_of
-from pipeline.deploy.rows import predict_file
+from pipeline.deploy.predict_file.predict_file import predict_file
 from pipeline.describing.columns import Columns, KnownLabels, find_columns
 from pipeline.describing.description import label_text, write_description
 from pipeline.parsing.plain_text import printable

@@ -29,7 +29,7 @@ BETWEEN_VALIDATIONS = 20
 # The modules that commands import when they run.
 HEAVY = (
     "pipeline.fits.lightning_cli",
-    "pipeline.deploy.rows",
+    "pipeline.deploy.predict_file.predict_file",
     "pipeline.report.run_page",
     "pipeline.report.runs_page",
     "pipeline.run",

@@ -39,7 +39,12 @@ def serve(place: str, owner: int) -> dict[str, Any] | None:
 
     # The modules that commands import when they run, and with them torch, Lightning and transformers.
     for module in (
-        *("pipeline.deploy.export.export", "pipeline.deploy.rows", "pipeline.deploy.serve", "pipeline.report.card"),
+        *(
+            "pipeline.deploy.export.export",
+            "pipeline.deploy.predict_file.predict_file",
+            "pipeline.deploy.serve",
+            "pipeline.report.card",
+        ),
         *("pipeline.fits.lightning_cli", "pipeline.report.run_page", "pipeline.report.runs_page", "pipeline.run"),
         "stark.model_folders.sample_encoder",
     ):

@@ -14,7 +14,7 @@ LEAST = {
     "card": ("pipeline.report.card", ["m"]),
     "compare": (None, ["a", "b"]),
     "export": ("pipeline.deploy.export.export", ["m", "--format", "onnx"]),
-    "predict-file": ("pipeline.deploy.rows", ["m", "--input", "i.csv"]),
+    "predict-file": ("pipeline.deploy.predict_file.predict_file", ["m", "--input", "i.csv"]),
     "push": ("pipeline.deploy.push", ["m", "me/m"]),
     "report": (None, ["runs/r"]),
     "sample-data": (None, ["d"]),

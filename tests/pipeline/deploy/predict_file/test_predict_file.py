@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 import cli
 from datamodules.sources.records import open_records
 from datamodules.tasks.record_format import record_format
-from pipeline.deploy import rows as module
 from pipeline.deploy.classifier import Classified
+from pipeline.deploy.predict_file import predict_file as module
+from pipeline.deploy.predict_file.writer import RowWriter
 from pipeline.execution.manifest import Manifest
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
 from stark.model_folders.model_inputs import ModelInputs
@@ -263,7 +264,7 @@ def test_what_is_written_can_be_read(rows, ending, from_json):
     target, stream = record_format(f"x.{ending}"), io.BytesIO()
     form = record_format("x.jsonl" if from_json else "x.csv", quoting=None if from_json else "standard")
     with open_records(io.BytesIO(source.getvalue().encode()), form) as records:
-        writer = module._Writer(stream, target, records, model, ["text"], "x", False)
+        writer = RowWriter(stream, target, records, model, ["text"], "x", False)
         read = list(records)
         assert [writer.refuses(row) for row in read] == [None] * len(rows)
         writer.write(read, Classified(torch.ones(len(rows)), torch.tensor([[0.25, 0.75]] * len(rows))))

@@ -1,0 +1,1 @@
+"""`stark predict-file`: a user's rows with their predictions."""
