@@ -30,8 +30,8 @@ def write_submission(task: Task, idx: Sequence[int], predictions: Sequence[int] 
     r"""Write a test file's predictions, ordered by index.
 
     Args:
-        task: The task; it determines whether label words, label ids or scores (clipped to 0...5, three decimals) are
-            written.
+        task: The task; it determines whether label words, label ids or scores are written: STS-B's within 0 and 5 and
+            with three decimals, as the server expects, others with six digits.
         idx: The test file's index of each prediction; 0 to n - 1 in any order.
         predictions: Label ids, or scores for regression.
         path: Path of the file to write. An existing submission is replaced atomically.
@@ -76,7 +76,10 @@ def _spelt(task: Task, prediction: float, idx: int, path: Path) -> str:
     if not task.problem.has_classes:
         if not math.isfinite(prediction):
             raise StarkError(f"{path.name}: the prediction for index {idx} is {prediction}")
-        return f"{min(max(float(prediction), 0.0), 5.0):.3f}"
+        if task.score_range is None:
+            return f"{float(prediction):.6g}"
+        least, greatest = task.score_range
+        return f"{min(max(float(prediction), least), greatest):.3f}"
     if prediction not in range(task.num_labels):
         raise StarkError(f"{path.name}: the prediction for index {idx} is {prediction}, not 0 to {task.num_labels - 1}")
     return task.label_names[int(prediction)] if task.submission_words else str(int(prediction))

@@ -132,6 +132,7 @@ _ALL = (
         metrics=("pearson", "spearmanr"),
         submission_file="STS-B.tsv",
         submission_words=False,
+        score_range=(0.0, 5.0),
     ),
     GLUETask(
         name="sst2",

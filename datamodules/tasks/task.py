@@ -28,6 +28,7 @@ class Task:
         metrics: GLUE's names of the metrics; the task's score is their mean.
         submission_file: Name of the file of predictions for test.
         submission_words: Whether this file contains label names instead of label ids.
+        score_range: The least and the greatest score that this file may contain; None where there are no such limits.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Task:
     submission_file: str
     submission_words: bool
     kind: str | None = None
+    score_range: tuple[float, float] | None = None
 
     @cached_property
     def problem(self) -> Problem:

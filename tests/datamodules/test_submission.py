@@ -2,6 +2,7 @@ import pytest
 
 from datamodules.submission import write_submission
 from datamodules.tasks.glue import find_task
+from datamodules.tasks.task import Task
 
 
 @pytest.mark.parametrize(
@@ -18,6 +19,21 @@ def test_format(tmp_path, name, predictions, lines):
     path = write_submission(task, [2, 0, 1], predictions, tmp_path / "new" / task.submission_file)
     assert path.read_bytes() == ("\n".join(["index\tprediction", *lines]) + "\n").encode()
     assert [file.name for file in path.parent.iterdir()] == [task.submission_file]
+
+
+def test_own_scores_are_written_as_they_are(tmp_path):
+    task = Task(
+        name="own",
+        splits=("train", "dev", "test"),
+        texts=("text",),
+        label_names=("stars",),
+        metrics=("pearson",),
+        submission_file="own.tsv",
+        submission_words=False,
+    )
+    path = write_submission(task, [0, 1, 2, 3], [100.25, -3.5, 0.000123456789, 5.4], tmp_path / task.submission_file)
+    lines = ["0\t100.25", "1\t-3.5", "2\t0.000123457", "3\t5.4"]
+    assert path.read_text().splitlines()[1:] == lines
 
 
 @pytest.mark.parametrize(
