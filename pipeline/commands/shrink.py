@@ -14,7 +14,9 @@ def parser() -> OneLineErrors:
     """Make the parser of `stark shrink`."""
     parser = OneLineErrors(prog="stark shrink", description="Cut a trained classifier to a size, and check the result.")
     parser.add_argument("model", type=str, help="folder of a trained classifier, of this project or of transformers")
-    parser.add_argument("--data", type=str, required=True, help="file of rows, or a YAML that describes them")
+    parser.add_argument(
+        "--data", type=str, required=True, help="file of rows, a data set, or a YAML that describes rows"
+    )
     parser.add_argument("--text", type=str, help="column of the text; default: that of the training, or text")
     parser.add_argument("--text_pair", type=str, help="column of the second text")
     parser.add_argument("--label", type=str, help="column of the label; default: the one whose values are the labels")

@@ -37,6 +37,7 @@ class Columns:
         labels: Name of each value of that column, in the order of a model's labels; empty if no model is given.
         several: Whether a row may have several labels, because the label is a list or has several columns.
         separator: What separates the labels of a row, if they are not a list.
+        kind: Name of the kind of label, where the values do not tell it.
         group: Column whose value is the same in rows that belong together; None if there is none.
     """
 
@@ -45,6 +46,7 @@ class Columns:
     labels: Mapping[str, str]
     several: bool = False
     separator: str | None = None
+    kind: str | None = None
     group: str | None = None
 
 
@@ -119,7 +121,8 @@ def find_columns(
     """Find the columns of the texts and of the label in the first rows of a file.
 
     For a model, the label's is the column whose values are all labels of the model: their names, their numbers, or
-    LABEL_0 and so on; there may be none. Where a row may have several, it is the column with lists of these, or there
+    LABEL_0 and so on; there may be none. A score's is the column with the model's name of it, or one called label,
+    labels, class, category or target. Where a row may have several, it is the column with lists of these, or there
     is a column of 1 and 0 with the name of each. Without a model it is the one called label, labels, class, category
     or target, or else the only one with lists, or else the only one with few different values.
 
@@ -181,7 +184,9 @@ def _known_label(
 ) -> Columns:
     """The column with the labels of a model, and how it writes them; the texts are empty."""
     if len(known.names) == 1 and not known.several:  # any column of numbers could be the score: only its name tells
-        chosen = label or next((name for name in _LABELS if name in columns), None)
+        chosen = label or next(
+            (name for name in (*known.names, *_LABELS) if name in columns and name not in texts), None
+        )
         return Columns((), chosen, {known.names[0]: known.names[0]} if chosen else {})
     candidates = [label] if label else [column for column in columns if column not in texts]
     values = {name: _values(columns[name], known) for name in candidates}

@@ -5,27 +5,67 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from datamodules.sources.dataset import split_names
-from datamodules.tasks.dataset_split import is_hub_id
+from datamodules.tasks.dataset_split import DatasetSplit, is_hub_id
 from datamodules.tasks.description import is_description
 from datamodules.tasks.glue import TASKS
-from pipeline.describing.columns import Columns, find_columns
+from pipeline.describing.columns import Columns, KnownLabels, find_columns
 from pipeline.describing.splits import parts_of, parts_text, train_of
 from pipeline.parsing.plain_text import printable
 from pipeline.parsing.progress import step
 from stark.errors import StarkFileExistsError
 from stark.storage import write_text
 
-__all__ = ["described", "is_rows", "label_text", "rows_folder", "write_description"]
+__all__ = ["RowsPlace", "described", "is_rows", "label_text", "place_of", "rows_folder", "write_description"]
 
 # Fraction of a file of rows that is only reported on.
 _HELD_OUT = 0.1
 
 _ENDINGS = tuple(f".{name}{packed}" for name in ("csv", "tsv", "jsonl", "ndjson") for packed in ("", ".gz"))
+
+
+@dataclass(frozen=True)
+class RowsPlace:
+    """Where rows are: in a file, or in a data set.
+
+    Args:
+        path: The file, or what the data set is called.
+        train: The split that is trained on; None for a file.
+        splits: Names of the data set's splits.
+    """
+
+    path: Path
+    train: DatasetSplit | None = None
+    splits: Sequence[str] = ()
+
+    def columns(
+        self,
+        texts: Sequence[str] = (),
+        label: str | None = None,
+        *,
+        group: str | None = None,
+        known: KnownLabels | None = None,
+        trained: Sequence[str] | None = None,
+    ) -> Columns:
+        """The columns of the rows; see `find_columns`, whose arguments these are."""
+        path = self.path if self.train is None else self.train.path
+        return find_columns(path, texts, label, group=group, dataset=self.train, known=known, trained=trained)
+
+    def parts(self, label: str, held_out: float) -> dict[str, object]:
+        """The rows of each part, as a description names them; see `parts_of`.
+
+        Args:
+            label: Column of the label.
+            held_out: Fraction of the rows that becomes dev where no split is.
+        """
+        if self.train is None:
+            return {"train": str(self.path.absolute()), "split": {"dev": held_out}}
+        return {"dataset": self.train.dataset, **parts_of(self.train, self.splits, label, held_out)}
 
 
 def is_rows(name: str) -> bool:
@@ -79,27 +119,38 @@ def described(
             splits, but no train.
         StarkFileNotFoundError: If there is no such file or data set, or the hub does not answer.
     """
-    place = Path(rows).expanduser()
-    if _is_file(rows) and not place.is_dir():
-        found = find_columns(place, texts, label, group=group)
-        path, parts = write_description(place, found, folder, _HELD_OUT), ""
-    else:
-        dataset = os.path.abspath(place) if place.is_dir() else rows
-        with step(f"reading {rows}"):
-            names = split_names(dataset)
-            train = train_of(dataset, names)
-            found = find_columns(train.path, texts, label, group=group, dataset=train)
-            splits = parts_of(train, names, str(found.label), _HELD_OUT)
-        path = _write({"dataset": dataset, **splits}, found, folder, place.name)
-        parts = f"; {parts_text(splits)}"
+    place = place_of(rows)
+    found = place.columns(texts, label, group=group)
+    parts = place.parts(str(found.label), _HELD_OUT)
+    path = write_description(parts, found, folder, place.path.name)
+    told = "" if place.train is None else f"; {parts_text(parts)}"
     grouped = f", group: {group}" if group else ""
     print(
         printable(
-            f"{rows}: text: {', '.join(found.texts)}, label: {label_text(found)}{grouped}{parts}; described in {path}"
+            f"{rows}: text: {', '.join(found.texts)}, label: {label_text(found)}{grouped}{told}; described in {path}"
         ),
         file=sys.stderr,
     )
     return str(path)
+
+
+def place_of(rows: str) -> RowsPlace:
+    """Find rows.
+
+    Args:
+        rows: A file, or the folder or the hub id of a data set.
+
+    Raises:
+        StarkError: If a data set has several splits, but no train.
+        StarkFileNotFoundError: If there is no such data set, or the hub does not answer.
+    """
+    path = Path(rows).expanduser()
+    if not path.is_dir() and (_is_file(rows) or not is_rows(rows)):
+        return RowsPlace(path)
+    dataset = os.path.abspath(path) if path.is_dir() else rows
+    with step(f"reading {rows}"):
+        names = split_names(dataset)
+        return RowsPlace(Path(dataset), train_of(dataset, names), names)
 
 
 def label_text(columns: Columns) -> str:
@@ -112,14 +163,14 @@ def label_text(columns: Columns) -> str:
     return columns.label if isinstance(columns.label, str) else ", ".join(columns.label or ())
 
 
-def write_description(rows: Path, columns: Columns, folder: Path, held_out: float) -> Path:
-    """Write the YAML of a task whose rows are in one file.
+def write_description(parts: Mapping[str, object], columns: Columns, folder: Path, name: str) -> Path:
+    """Write the YAML of a task.
 
     Args:
-        rows: The file.
-        columns: Its columns.
-        folder: Folder of the YAML, which has the name of the file.
-        held_out: Fraction of the rows that become dev.
+        parts: What `RowsPlace.parts` returns.
+        columns: The columns of the rows.
+        folder: Folder of the YAML.
+        name: Name of the rows, which the YAML has, too.
 
     Returns:
         Path of the YAML.
@@ -127,21 +178,17 @@ def write_description(rows: Path, columns: Columns, folder: Path, held_out: floa
     Raises:
         StarkFileExistsError: If there is another description, which somebody may have changed.
     """
-    return _write({"train": str(rows.absolute()), "split": {"dev": held_out}}, columns, folder, rows.name)
-
-
-def _write(parts: Mapping[str, object], columns: Columns, folder: Path, name: str) -> Path:
-    """Write a description, which has the name of the rows."""
     # Imported here because it imports torch, which is not needed to read a command's options.
     from stark.problems.multi_label import MultiLabel
 
-    values = {
+    kind = MultiLabel.kind if columns.several else columns.kind
+    values: dict[str, object] = {
         **parts,
         **dict(zip(("text", "text_pair"), columns.texts, strict=False)),
         "label": list(columns.label) if isinstance(columns.label, tuple) else columns.label,
         **({"group": columns.group} if columns.group else {}),
         **({"labels": dict(columns.labels)} if columns.labels else {}),
-        **({"kind": MultiLabel.kind} if columns.several else {}),
+        **({} if kind is None else {"kind": kind}),
         **({} if columns.separator is None else {"label_separator": columns.separator}),
     }
     path, text = folder / f"{name.split('.')[0]}.yaml", yaml.safe_dump(values, sort_keys=False)

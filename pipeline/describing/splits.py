@@ -67,7 +67,7 @@ def parts_text(parts: Mapping[str, object]) -> str:
     """Return in words which split is which part.
 
     Args:
-        parts: What `parts_of` returns.
+        parts: What `parts_of` returns, perhaps with other keys of a description.
 
     Examples:
         >>> parts_text({"train": "train", "dev": "validation"})
@@ -77,7 +77,7 @@ def parts_text(parts: Mapping[str, object]) -> str:
     """
     split = parts.get("split")
     own = [f"dev: {100 * split['dev']:g} % of train"] if isinstance(split, dict) else []
-    return ", ".join([*(f"{part}: {name}" for part, name in parts.items() if part != "split"), *own])
+    return ", ".join([*(f"{part}: {parts[part]}" for part in ("train", "dev", "test") if part in parts), *own])
 
 
 def _has_labels(split: DatasetSplit, label: str) -> bool:

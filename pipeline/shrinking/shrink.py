@@ -90,7 +90,7 @@ def plan_run(options: Namespace) -> Plan:
     if is_description(options.data):
         task = RowsTask(Path(options.data), has_labels=True)
     else:
-        task = write_task(model, Path(options.data), rows, texts, options.label)
+        task = write_task(model, options.data, rows, texts, options.label)
     form, before, promise, budget = Form(options.format, options.int8), None, None, None
     if options.sparsity is not None:
         sparsity = check_sparsity(options.sparsity)

@@ -4,13 +4,16 @@ import csv
 
 import pytest
 import torch
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 from datamodules import open_task
 from datamodules.sources.opening import open_source
 from pipeline.deploy.classifier import open_classifier
 from pipeline.shrinking.task import write_task
+from stark.errors import StarkError
 from stark.model_folders.model_folder import load_classifier, load_tokenizer, save_classifier
 from stark.model_folders.model_inputs import ModelInputs
+from tests.own import write_ranking
 
 
 @pytest.fixture
@@ -27,7 +30,7 @@ def written(tmp_path, header, rows, name="rows.csv"):
 
 def test_rows_with_labels_are_described(tiny_task, tmp_path, texts):
     rows = written(tmp_path, ["sentence", "stars"], texts)
-    found = write_task(tiny_task.teacher, rows, tmp_path / "made")
+    found = write_task(tiny_task.teacher, str(rows), tmp_path / "made")
     task = open_task(str(found.path))
     assert found.has_labels
     assert (task.texts, task.label, task.codes) == (("sentence",), "stars", ("0", "1"))
@@ -40,7 +43,7 @@ def test_rows_with_labels_are_described(tiny_task, tmp_path, texts):
 
 def test_rows_without_labels_get_the_models_predictions(tiny_task, tmp_path, texts):
     rows = written(tmp_path, ["utterance"], [[text] for text, _ in texts], "more.tsv.csv")
-    found = write_task(tiny_task.teacher, rows, tmp_path / "made")
+    found = write_task(tiny_task.teacher, str(rows), tmp_path / "made")
     assert not found.has_labels
     task = open_task(str(found.path))
     source = open_source(task, None)
@@ -48,7 +51,7 @@ def test_rows_without_labels_get_the_models_predictions(tiny_task, tmp_path, tex
     for part in ("train", "dev"):
         read = source.rows(part)
         assert read.labels == classify(read.text_a).predictions.tolist()
-    again = write_task(tiny_task.teacher, rows, tmp_path / "made")  # its own earlier file is replaced
+    again = write_task(tiny_task.teacher, str(rows), tmp_path / "made")  # its own earlier file is replaced
     assert again == found
 
 
@@ -61,7 +64,7 @@ def test_several_labels_a_row(tiny_task, tmp_path, texts, separator):
     inputs = ModelInputs(24, "tokenizer", ("text",), "multi_label", True, "several", separator)
     save_classifier(model, tmp_path / "model", load_tokenizer(tiny_task.encoder), inputs)
     rows = written(tmp_path, ["text"], [[text] for text, _ in texts])
-    found = write_task(tmp_path / "model", rows, tmp_path / "made")
+    found = write_task(tmp_path / "model", str(rows), tmp_path / "made")
     assert not found.has_labels
     task = open_task(str(found.path))
     assert (task.kind, task.separator) == ("multi_label", separator)
@@ -75,7 +78,54 @@ def test_several_labels_a_row(tiny_task, tmp_path, texts, separator):
         ["text", "long", "good"],
         [[text, long, good] for (text, _), (good, long) in zip(texts, marks, strict=True)],
     )
-    found = write_task(tmp_path / "model", labelled, tmp_path / "others")
+    found = write_task(tmp_path / "model", str(labelled), tmp_path / "others")
     assert found.has_labels
     read = open_source(open_task(str(found.path)), None).rows("dev")
     assert read.labels == classify(read.text_a).predictions.tolist()
+
+
+def test_pairs_that_are_ranked(tiny_task, tmp_path):
+    own = write_ranking(tiny_task, tmp_path)
+    model = load_classifier(tiny_task.encoder, label_names=["relevance"], kind="ranking")
+    inputs = ModelInputs(24, "tokenizer", ("query", "document"), "ranking", True, "several")
+    save_classifier(model, tmp_path / "model", load_tokenizer(tiny_task.encoder), inputs)
+    found = write_task(tmp_path / "model", str(tmp_path / "train.csv"), tmp_path / "made")
+    task = open_task(str(found.path))
+    assert (task.kind, task.texts, task.label, task.label_names) == (
+        *("ranking", ("query", "document"), "relevance"),
+        ("relevance",),
+    )
+    parts = [open_source(task, None).rows(part) for part in ("train", "dev")]
+    assert not set(parts[0].text_a) & set(parts[1].text_a)  # no query is divided
+    every = open_source(open_task(str(own)), None).rows("train")
+    assert sorted(zip(every.text_a, every.text_b, strict=True)) == sorted(
+        pair for part in parts for pair in zip(part.text_a, part.text_b, strict=True)
+    )
+    rows = written(tmp_path, ["query", "document"], [["a", "b"]], "unlabelled.csv")
+    with pytest.raises(StarkError, match=r"unlabelled.csv needs the relevance of each row for its query: name its"):
+        write_task(tmp_path / "model", str(rows), tmp_path / "others")
+
+
+def test_a_data_set(tiny_task, tmp_path, texts, capsys):
+    names = ["negative", "positive"]
+    features = Features({"body": Value("string"), "y": ClassLabel(names=names)})
+    rows = Dataset.from_dict({"body": [text for text, _ in texts], "y": [int(label) for _, label in texts]}, features)
+    folder = tmp_path / "data/films"
+    DatasetDict(train=rows, validation=rows.select(range(9))).save_to_disk(str(folder))
+    found = write_task(tiny_task.teacher, str(folder), tmp_path / "made", ["body"])
+    assert found.has_labels
+    assert "label: y" in capsys.readouterr().err
+    source = open_source(open_task(str(found.path)), None)
+    for part, number in (("train", len(texts)), ("dev", 9)):
+        read = source.rows(part)
+        expected = [(text, int(label)) for text, label in texts[:number]]
+        assert list(zip(read.text_a, read.labels, strict=True)) == expected
+    bare = tmp_path / "data/bare"
+    rows.remove_columns("y").save_to_disk(str(bare))
+    found = write_task(tiny_task.teacher, str(bare), tmp_path / "made")
+    assert not found.has_labels
+    source, classify = open_source(open_task(str(found.path)), None), open_classifier(tiny_task.teacher)
+    parts = [source.rows(part) for part in ("train", "dev")]
+    assert sorted(text for part in parts for text in part.text_a) == sorted(text for text, _ in texts)
+    for read in parts:
+        assert read.labels == classify(read.text_a).predictions.tolist()
