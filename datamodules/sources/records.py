@@ -103,6 +103,7 @@ class Records:
     Attributes:
         columns: Names of a table's columns, unchanged from the file; None for JSON lines.
         hint: Possible reason why a column is not found; may be empty.
+        other_delimiter: What separates the names of the columns, if the format's delimiter is not among them.
     """
 
     def __init__(self, lines: Iterator[Line], form: RecordFormat, encoding: str, *, is_guessed: bool = False) -> None:
@@ -122,6 +123,7 @@ class Records:
         self._start = 1
         self.columns: tuple[str, ...] | None = None
         self.hint = ""
+        self.other_delimiter: str | None = None
         if not form.json_lines:
             self._read_columns()
 
@@ -205,6 +207,7 @@ class Records:
             raise StarkError(f"line {number} does not name the columns: {error}")
         other = max(_USUAL_DELIMITERS, key=raw.count)
         if len(fields) == 1 and raw.count(other):
+            self.other_delimiter = other
             found = f"line {number} has no {self._form.delimiter!r} but {raw.count(other)} {other!r}"
             self.hint = f" ({found}: set the delimiter)"
         elif self._form.header:

@@ -11,7 +11,7 @@ from pathlib import Path
 from datamodules.sources.cells import in_file, is_empty
 from datamodules.sources.found_labels import looks_like_a_score
 from datamodules.sources.hashing import hashed_records
-from datamodules.sources.records import BadRecord, spelled
+from datamodules.sources.records import BadRecord, Record, spelled
 from datamodules.sources.several_labels import MARKS, joined_labels, list_of
 from datamodules.tasks.dataset_split import DatasetSplit
 from datamodules.tasks.record_format import RecordFormat, record_format
@@ -39,6 +39,7 @@ class Columns:
         separator: What separates the labels of a row, if they are not a list.
         kind: Name of the kind of label, where the values do not tell it.
         group: Column whose value is the same in rows that belong together; None if there is none.
+        delimiter: What separates the columns, if it is not that of the file's ending.
     """
 
     texts: tuple[str, ...]
@@ -48,6 +49,7 @@ class Columns:
     separator: str | None = None
     kind: str | None = None
     group: str | None = None
+    delimiter: str | None = None
 
 
 @dataclass(frozen=True)
@@ -146,8 +148,7 @@ def find_columns(
         StarkFileNotFoundError: If there is no such file.
         StarkError: If the file cannot be read, a named column is missing, or there are several that may be meant.
     """
-    form = record_format(str(path)) if dataset is None else RecordFormat(json_lines=True, dataset=dataset)
-    columns = _columns(path, form)
+    columns, delimiter = _columns(path) if dataset is None else (_columns_of_split(path, dataset), None)
     for column in (*texts, *(name for name in (label, group) if name)):
         if column not in columns:
             raise StarkError(f"{path} has no column {column!r}, only {', '.join(columns)}")
@@ -161,21 +162,48 @@ def find_columns(
         found = _known_label(path, columns, known, label, taken)
     used = (found.label,) if isinstance(found.label, str) else found.label or ()
     others = {column: one for column, one in columns.items() if column not in (*used, group)}
-    return replace(found, texts=tuple(texts) or _texts(path, others, trained), group=group)
+    return replace(found, texts=tuple(texts) or _texts(path, others, trained), group=group, delimiter=delimiter)
 
 
-def _columns(path: Path, form: RecordFormat) -> dict[str, _Column]:
-    if form.dataset is None and not path.is_file():
+def _columns(path: Path) -> tuple[dict[str, _Column], str | None]:
+    """The columns of a file, and what separates them, if it is not what the file's ending says."""
+    if not path.is_file():
         raise StarkFileNotFoundError(f"{path}: no such file")
+    form, delimiter = record_format(str(path)), None
+    with in_file(path):
+        wrong, other = _looked_at(path, form)
+        if other is not None and not _looked_at(path, replace(form, delimiter=other))[0]:
+            form, delimiter, wrong = replace(form, delimiter=other), other, ""
+        if wrong:
+            raise StarkError(f"{wrong} (a YAML that describes the rows says how to read them)")
+        return _counted(path, form), delimiter
+
+
+def _columns_of_split(path: Path, split: DatasetSplit) -> dict[str, _Column]:
+    with in_file(path):
+        return _counted(path, RecordFormat(json_lines=True, dataset=split))
+
+
+def _looked_at(path: Path, form: RecordFormat) -> tuple[str, str | None]:
+    """The reason why the first rows cannot be read in a format, empty if they can, and a delimiter that fits better."""
+    try:
+        with hashed_records(path, form) as (records, _):
+            rows = islice(records, _LOOKED_AT)
+            wrong = next((f"line {row.line}: {row.reason}" for row in rows if isinstance(row, BadRecord)), "")
+            return wrong, records.other_delimiter
+    except ValueError as error:
+        return str(error), None
+
+
+def _counted(path: Path, form: RecordFormat) -> dict[str, _Column]:
     found: dict[str, _Column] = {}
-    with in_file(path), hashed_records(path, form) as (records, _):
+    with hashed_records(path, form) as (records, _):
         for row in islice(records, _LOOKED_AT):
-            if isinstance(row, BadRecord):
-                raise StarkError(f"line {row.line}: {row.reason}")
-            for column, value in zip(row.columns, row.cells, strict=True):
-                found.setdefault(column, _Column()).add(value)
+            if isinstance(row, Record):
+                for column, value in zip(row.columns, row.cells, strict=True):
+                    found.setdefault(column, _Column()).add(value)
     if not found:
-        raise StarkError(f"{path}: no rows in it")
+        raise StarkError("no rows in it")
     return found
 
 
@@ -266,5 +294,7 @@ def _texts(path: Path, others: Mapping[str, _Column], trained: Sequence[str] | N
         longest, *rest = sorted(others, key=lambda name: -others[name].length) or [""]
         if longest and all(others[longest].length >= _LONGER * others[name].length for name in rest):
             return (longest,)
+    if not others:
+        raise StarkError(f"{path} has no column besides that of the label: its rows need a text, too")
     number = "two columns of the texts by --text and --text_pair" if trained and len(trained) == 2 else "one by --text"
-    raise StarkError(f"{path} has the columns {', '.join(others) or 'of no text'} besides the label: name {number}")
+    raise StarkError(f"{path} has the columns {', '.join(others)} besides the label: name {number}")

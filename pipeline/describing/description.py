@@ -125,9 +125,11 @@ def described(
     path = write_description(parts, found, folder, place.path.name)
     told = "" if place.train is None else f"; {parts_text(parts)}"
     grouped = f", group: {group}" if group else ""
+    parted = f", delimiter: {found.delimiter!r}" if found.delimiter else ""
     print(
         printable(
-            f"{rows}: text: {', '.join(found.texts)}, label: {label_text(found)}{grouped}{told}; described in {path}"
+            f"{rows}: text: {', '.join(found.texts)}, label: {label_text(found)}{grouped}{parted}{told}; described in "
+            f"{path}"
         ),
         file=sys.stderr,
     )
@@ -187,6 +189,7 @@ def write_description(parts: Mapping[str, object], columns: Columns, folder: Pat
         **dict(zip(("text", "text_pair"), columns.texts, strict=False)),
         "label": list(columns.label) if isinstance(columns.label, tuple) else columns.label,
         **({"group": columns.group} if columns.group else {}),
+        **({"delimiter": columns.delimiter} if columns.delimiter else {}),
         **({"labels": dict(columns.labels)} if columns.labels else {}),
         **({} if kind is None else {"kind": kind}),
         **({} if columns.separator is None else {"label_separator": columns.separator}),

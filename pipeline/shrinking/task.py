@@ -111,7 +111,7 @@ def _predicted(
             overwrite=False,
             text=columns.texts[0],
             text_pair=columns.texts[1] if len(columns.texts) > 1 else None,
-            delimiter=None,
+            delimiter=columns.delimiter,
             quoting=None,
             encoding=None,
             header=None,
@@ -122,4 +122,5 @@ def _predicted(
         )
     )
     found = Columns(columns.texts, _PREDICTED, {name: name for name in known.names}, known.several, known.separator)
+    found = replace(found, delimiter=columns.delimiter)
     return found, RowsPlace(target)

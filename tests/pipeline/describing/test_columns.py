@@ -2,7 +2,10 @@
 
 import pytest
 
+from datamodules import open_task
+from datamodules.sources.opening import open_source
 from pipeline.describing.columns import Columns, KnownLabels, find_columns
+from pipeline.describing.description import described
 from stark.errors import StarkError
 
 NAMES = ("bad", "good")
@@ -52,7 +55,7 @@ def test_a_score_is_found_by_its_name(tmp_path):
     [
         ("text,a,b\nx,0,1\n", {}, "the label may be in a or in b: name its column by --label"),
         ("one,two,y\nx,z,bad\n", {}, "has the columns one, two besides the label: name one by --text"),
-        ("y\nbad\n", {}, "has the columns of no text besides the label: name one by --text"),
+        ("y\nbad\n", {}, "has no column besides that of the label: its rows need a text, too"),
         ("one,two,y\nx,z,bad\n", {"trained": ("s1", "s2")}, "name two columns of the texts by --text and --text_pair"),
         ("text,y\nx,bad\n", {"label": "stars"}, "has no column 'stars', only text, y"),
         ("text,y\nx,fine\n", {"label": "y"}, "such as 'fine': they are bad, good, or their numbers from 0"),
@@ -126,3 +129,39 @@ def test_a_column_of_groups_is_neither_label_nor_text(tmp_path):
     assert find_columns(path, group="class") == Columns(("body",), "stars", {}, group="class")
     with pytest.raises(StarkError, match=r"rows\.csv has no column 'author', only stars, body, class"):
         find_columns(path, group="author")
+
+
+@pytest.mark.parametrize(("delimiter", "ending"), [(";", "csv"), ("|", "csv"), ("\t", "csv"), (";", "tsv")])
+def test_another_delimiter_than_the_endings_is_found(tmp_path, delimiter, ending):
+    path = tmp_path / f"rows.{ending}"
+    rows = [["Text", "Label"], *([f"so, gut {n}", "ja"] for n in range(9)), *([f"nein {n}", "nein"] for n in range(9))]
+    path.write_text("".join(f"{delimiter.join(row)}\n" for row in rows))
+    found = find_columns(path, label="Label")
+    assert (found.texts, found.label, found.delimiter) == (("Text",), "Label", delimiter)
+    task = open_task(described(str(path), tmp_path, label="Label"))
+    assert task.label_names == ("ja", "nein")
+    parts = [open_source(task, None).rows(part).text_a for part in ("train", "dev")]
+    assert sorted(text for part in parts for text in part) == sorted(text for text, _ in rows[1:])
+
+
+def test_a_delimiter_that_the_rows_do_not_have_is_not_taken(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("good; or bad\nfine\ndull\n")
+    with pytest.raises(StarkError, match=r"rows.csv has no column besides that of the label: its rows need a text, too"):
+        find_columns(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("text,label\ncaf\xe9,yes\n", "line 2: not UTF-8: set the encoding, such as latin-1 or cp1252"),
+        ("caf\xe9,label\na,yes\n", "line 1: not UTF-8: set the encoding, such as latin-1 or cp1252"),
+        ("text,label\na,b,yes\n", "line 2: 3 fields, the first line has 2"),
+    ],
+)
+def test_rows_that_cannot_be_read_need_a_description(tmp_path, content, reason):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(StarkError) as error:
+        find_columns(path)
+    assert str(error.value) == f"{path}, {reason} (a YAML that describes the rows says how to read them)"
