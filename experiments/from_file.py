@@ -28,8 +28,8 @@ from stark.storage import files_below, write_text
 __all__ = ["ROWS", "Rows", "go", "table"]
 
 _SETTINGS = (
-    *("--finetuning.epochs", "3", "--finetuning.learning_rate", "1e-4"),
-    *("--student.sparsity", "0.9", "--distillation.steps", "1500", "--distillation.learning_rate", "1e-4"),
+    *("--finetuning.epochs", "2", "--finetuning.learning_rate", "1e-4"),
+    *("--student.sparsity", "0.9", "--distillation.steps", "1500", "--distillation.learning_rate", "3e-4"),
     *("--baselines", "[]"),
 )
 _QUERIES, _HELD_OUT, _DOCUMENTS = 800, 200, 4

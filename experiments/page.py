@@ -77,16 +77,14 @@ def _mean(values: Sequence[float]) -> str:
 
 
 def _differences(plan: Plan, results: Results) -> str:
-    """The difference of each recipe from its base, in points, in each cell and over all that have both."""
+    """The difference of each recipe from its bases, in points, in each cell and over all that have both."""
     rows = []
-    for recipe in plan.recipes:
-        if recipe.base is None:
-            continue
-        compared = [(cell, one) for cell in plan.cells if (one := _compared(cell, recipe.name, recipe.base, results))]
+    for name, base in [(recipe.name, base) for recipe in plan.recipes for base in recipe.bases]:
+        compared = [(cell, one) for cell in plan.cells if (one := _compared(cell, name, base, results))]
         if compared:
             every = _points(estimate_difference([one for _, one in compared]))
             each = "; ".join(f"{cell.name} {_points(estimate_difference([one]))}" for cell, one in compared)
-            rows.append([recipe.name, recipe.base, every, each])
+            rows.append([name, base, every, each])
     return _table(["recipe", "minus", "all cells", "each cell"], rows)
 
 

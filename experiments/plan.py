@@ -58,13 +58,13 @@ class Recipe:
     Args:
         name: Its name in tables.
         settings: Options of `stark run` by name without ``--``, in addition to those of the plan.
-        base: Name of the recipe that it differs from in one part, with which it is compared.
+        bases: Names of the recipes with which it is compared; it differs from the first one in one part.
         steps: How many times as many steps as the cell says.
     """
 
     name: str
     settings: Mapping[str, Any]
-    base: str | None
+    bases: Sequence[str]
     steps: float
 
 
@@ -103,10 +103,13 @@ def read_plan(file: Path) -> Plan:
     recipes = []
     for name, found in plan["recipes"].items():
         settings = dict(found or {})
-        base, steps = settings.pop("base", None), float(settings.pop("steps", 1))
-        if base is not None and base not in plan["recipes"]:
-            raise ValueError(f"{file}: recipe {name!r} has the base {base!r}: name one of {', '.join(plan['recipes'])}")
-        recipes.append(Recipe(name, settings, base, steps))
+        base, steps = settings.pop("base", []), float(settings.pop("steps", 1))
+        bases = [base] if isinstance(base, str) else base
+        if unknown := [one for one in bases if one not in plan["recipes"]]:
+            raise ValueError(
+                f"{file}: recipe {name!r} has the base {unknown[0]!r}: name one of {', '.join(plan['recipes'])}"
+            )
+        recipes.append(Recipe(name, settings, bases, steps))
     cells = []
     for found in plan["cells"]:
         settings = dict(found)

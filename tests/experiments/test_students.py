@@ -35,7 +35,7 @@ PLAN = {
             "data.unlabelled_ratio": 1,
         },
         "sparse teacher": {"base": "logits", "teacher.lams": [0.5], "teacher.sparsities": [0.2]},
-        "longer": {"base": "logits", "steps": 2},
+        "longer": {"base": ["logits", "rows without labels"], "steps": 2},
     },
     "cells": [
         {"task": "sst2", "labels": 40, "sparsity": 0.5, "steps": 8},
@@ -88,6 +88,7 @@ def test_recipes_are_measured_once_and_compared(tiny_task, tmp_path, monkeypatch
     assert page.startswith("By hand.\n<!-- scores -->")
     assert page.count("| sparse teacher |") == 3
     assert page.count("| mean embeddings |") == 2
+    assert page.count("| longer | logits |") == page.count("| longer | rows without labels |") == 1
     # The seeds' mean is compared with the teacher that all have.
     cell = plan.cells[0].name
     means = [torch.tensor(results.values(cell, name, "score")).mean() for name in ("longer", TEACHER)]
@@ -158,6 +159,7 @@ def test_a_plan_that_names_something_unknown(tmp_path):
     for change, message in (
         ({"cells": [{"task": "x", "sparsity": 0.5, "steps": 1}]}, "cell 1 has the task 'x': name one of sst2"),
         ({"recipes": {"a": {"base": "b"}}}, "recipe 'a' has the base 'b': name one of a"),
+        ({"recipes": {"a": None, "c": {"base": ["a", "b"]}}}, "recipe 'c' has the base 'b': name one of a, c"),
     ):
         (tmp_path / "plan.yaml").write_text(yaml.safe_dump({**PLAN, **change}))
         with pytest.raises(ValueError, match=message):
@@ -166,4 +168,4 @@ def test_a_plan_that_names_something_unknown(tmp_path):
 
 def test_the_plan_can_be_read():
     plan = read_plan(command._PLAN)
-    assert {recipe.base for recipe in plan.recipes} <= {None, *(recipe.name for recipe in plan.recipes)}
+    assert {base for recipe in plan.recipes for base in recipe.bases} <= {recipe.name for recipe in plan.recipes}
