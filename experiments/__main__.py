@@ -45,7 +45,6 @@ def main() -> None:
         for recipe in recipes:
             for cell in cells:
                 measure(plan, cell, recipe, places, results)
-                write_page(plan, results, options.docs)
     write_page(plan, results, options.docs)
 
 
