@@ -2,7 +2,8 @@
 
 Every recipe in a cell is one call of `stark run`, which continues an interrupted run. What is in the table is not run
 again. The first recipe of all cells comes first, then the second, and so on. Several processes may measure at the same
-time, each of them other cells.
+time, each of them other cells. The tables are written at the end; after an interruption a call without --encoder writes
+them.
 """
 
 from __future__ import annotations
