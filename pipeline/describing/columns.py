@@ -11,7 +11,7 @@ from pathlib import Path
 from datamodules.sources.cells import in_file, is_empty
 from datamodules.sources.found_labels import looks_like_a_score
 from datamodules.sources.hashing import hashed_records
-from datamodules.sources.records import BadRecord, Record, spelled
+from datamodules.sources.records import BadRecord, spelled
 from datamodules.sources.several_labels import MARKS, joined_labels, list_of
 from datamodules.tasks.dataset_split import DatasetSplit
 from datamodules.tasks.record_format import RecordFormat, record_format
@@ -148,7 +148,7 @@ def find_columns(
         StarkFileNotFoundError: If there is no such file.
         StarkError: If the file cannot be read, a named column is missing, or there are several that may be meant.
     """
-    columns, delimiter = _columns(path) if dataset is None else (_columns_of_split(path, dataset), None)
+    columns, delimiter = _columns(path, dataset)
     for column in (*texts, *(name for name in (label, group) if name)):
         if column not in columns:
             raise StarkError(f"{path} has no column {column!r}, only {', '.join(columns)}")
@@ -165,46 +165,53 @@ def find_columns(
     return replace(found, texts=tuple(texts) or _texts(path, others, trained), group=group, delimiter=delimiter)
 
 
-def _columns(path: Path) -> tuple[dict[str, _Column], str | None]:
-    """The columns of a file, and what separates them, if it is not what the file's ending says."""
-    if not path.is_file():
+@dataclass(frozen=True)
+class _FirstRows:
+    """What the first rows of a file or of a split say.
+
+    Args:
+        columns: What is known of each column.
+        wrong: The reason why they cannot be read; empty if they can.
+        other_delimiter: What separates the names of the columns, if it is not the format's delimiter.
+    """
+
+    columns: Mapping[str, _Column]
+    wrong: str = ""
+    other_delimiter: str | None = None
+
+
+def _columns(path: Path, dataset: DatasetSplit | None) -> tuple[Mapping[str, _Column], str | None]:
+    """The columns, and what separates them, if it is not what the file's ending says."""
+    if dataset is None and not path.is_file():
         raise StarkFileNotFoundError(f"{path}: no such file")
-    form, delimiter = record_format(str(path)), None
     with in_file(path):
-        wrong, other = _looked_at(path, form)
-        if other is not None and not _looked_at(path, replace(form, delimiter=other))[0]:
-            form, delimiter, wrong = replace(form, delimiter=other), other, ""
-        if wrong:
-            raise StarkError(f"{wrong} (a YAML that describes the rows says how to read them)")
-        return _counted(path, form), delimiter
+        form = record_format(str(path)) if dataset is None else RecordFormat(json_lines=True, dataset=dataset)
+        read, delimiter = _first_rows(path, form), None
+        if read.other_delimiter is not None:
+            other = _first_rows(path, replace(form, delimiter=read.other_delimiter))
+            if not other.wrong:
+                read, delimiter = other, read.other_delimiter
+        if read.wrong:
+            raise StarkError(f"{read.wrong} (a YAML that describes the rows says how to read them)")
+        if not read.columns:
+            raise StarkError("no rows in it")
+    return read.columns, delimiter
 
 
-def _columns_of_split(path: Path, split: DatasetSplit) -> dict[str, _Column]:
-    with in_file(path):
-        return _counted(path, RecordFormat(json_lines=True, dataset=split))
-
-
-def _looked_at(path: Path, form: RecordFormat) -> tuple[str, str | None]:
-    """The reason why the first rows cannot be read in a format, empty if they can, and a delimiter that fits better."""
+def _first_rows(path: Path, form: RecordFormat) -> _FirstRows:
+    found: dict[str, _Column] = {}
     try:
         with hashed_records(path, form) as (records, _):
-            rows = islice(records, _LOOKED_AT)
-            wrong = next((f"line {row.line}: {row.reason}" for row in rows if isinstance(row, BadRecord)), "")
-            return wrong, records.other_delimiter
-    except ValueError as error:
-        return str(error), None
-
-
-def _counted(path: Path, form: RecordFormat) -> dict[str, _Column]:
-    found: dict[str, _Column] = {}
-    with hashed_records(path, form) as (records, _):
-        for row in islice(records, _LOOKED_AT):
-            if isinstance(row, Record):
+            for row in islice(records, _LOOKED_AT):
+                if isinstance(row, BadRecord):
+                    return _FirstRows(found, f"line {row.line}: {row.reason}", records.other_delimiter)
                 for column, value in zip(row.columns, row.cells, strict=True):
                     found.setdefault(column, _Column()).add(value)
-    if not found:
-        raise StarkError("no rows in it")
-    return found
+            return _FirstRows(found, other_delimiter=records.other_delimiter)
+    except StarkFileNotFoundError:
+        raise
+    except ValueError as error:  # the names of the columns cannot be read
+        return _FirstRows(found, str(error))
 
 
 def _known_label(

@@ -94,7 +94,10 @@ def write_task(model: Path, rows: str, folder: Path, texts: Sequence[str] = (), 
 def _predicted(
     model: Path, place: RowsPlace, folder: Path, columns: Columns, known: KnownLabels
 ) -> tuple[Columns, RowsPlace]:
-    """Write the rows, of a data set those of train, with the model's predictions."""
+    """Write the rows, of a data set those of train, with the model's predictions.
+
+    They are written as the file's ending says; where that is not how the file is, as JSON lines.
+    """
     rows, name = place.path, place.path.name.split(".")[0]
     folder.mkdir(parents=True, exist_ok=True)
     if place.train is not None:
@@ -102,6 +105,8 @@ def _predicted(
         with dataset_lines(place.train) as lines, new_file(rows) as temporary, temporary.open("wb") as file:
             shutil.copyfileobj(lines, file)
     ending = rows.name.removesuffix(".gz").rpartition(".")[2].replace("parquet", "jsonl")
+    if columns.delimiter is not None:
+        ending = "jsonl"
     target = folder / f"{name}.{ending}"
     predict_file(
         Namespace(
@@ -122,5 +127,4 @@ def _predicted(
         )
     )
     found = Columns(columns.texts, _PREDICTED, {name: name for name in known.names}, known.several, known.separator)
-    found = replace(found, delimiter=columns.delimiter)
     return found, RowsPlace(target)

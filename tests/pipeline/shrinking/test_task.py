@@ -55,6 +55,20 @@ def test_rows_without_labels_get_the_models_predictions(tiny_task, tmp_path, tex
     assert again == found
 
 
+@pytest.mark.parametrize(("name", "delimiter"), [("rows.csv", ";"), ("rows.csv", "\t"), ("rows.tsv", ";")])
+def test_rows_without_labels_may_have_another_delimiter_than_their_ending(tiny_task, tmp_path, texts, name, delimiter):
+    with (tmp_path / name).open("w", newline="") as file:
+        writer = csv.writer(file, delimiter=delimiter)
+        writer.writerows([["id", "utterance"], *([number, text] for number, (text, _) in enumerate(texts))])
+    found = write_task(tiny_task.teacher, str(tmp_path / name), tmp_path / "made", ["utterance"])
+    assert not found.has_labels
+    source, classify = open_source(open_task(str(found.path)), None), open_classifier(tiny_task.teacher)
+    parts = [source.rows(part) for part in ("train", "dev")]
+    assert sorted(text for part in parts for text in part.text_a) == sorted(text for text, _ in texts)
+    for read in parts:
+        assert read.labels == classify(read.text_a).predictions.tolist()
+
+
 @pytest.mark.parametrize("separator", [None, "|"])
 def test_several_labels_a_row(tiny_task, tmp_path, texts, separator):
     model = load_classifier(tiny_task.encoder, label_names=["good", "long"], kind="multi_label")
