@@ -9,18 +9,13 @@ them.
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
+from experiments.command import chosen, run_command
 from experiments.page import write_page
-from experiments.plan import Cell, Recipe, read_plan
+from experiments.plan import read_plan
 from experiments.results import Results
 from experiments.students import Places, measure
-
-_Part = TypeVar("_Part", Cell, Recipe)
 
 _PLAN = Path(__file__).with_name("plan.yaml")
 
@@ -41,27 +36,13 @@ def main() -> None:
         if options.data is None:
             parser.error("--encoder needs --data")
         places = Places(options.encoder.absolute(), options.data.absolute(), options.root.absolute())
-        recipes = _chosen(plan.recipes, options.recipes, "recipe")
-        cells = _chosen(plan.cells, options.cells, "cell")
+        recipes = chosen(plan.recipes, options.recipes, "recipe")
+        cells = chosen(plan.cells, options.cells, "cell")
         for recipe in recipes:
             for cell in cells:
                 measure(plan, cell, recipe, places, results)
     write_page(plan, results, options.docs)
 
 
-def _chosen(parts: Sequence[_Part], names: Sequence[str] | None, kind: str) -> list[_Part]:
-    """The parts of a plan with these names; all without names."""
-    known = [part.name for part in parts]
-    for name in names or ():
-        if name not in known:
-            raise ValueError(f"the plan has no {kind} {name!r}: name some of {', '.join(known)}")
-    return [part for part in parts if names is None or part.name in names]
-
-
 if __name__ == "__main__":
-    try:
-        main()
-    except (OSError, ValueError) as error:
-        sys.exit(f"experiments: error: {error}")
-    except subprocess.CalledProcessError as error:  # the command has printed the reason
-        sys.exit(error.returncode)
+    run_command(main)

@@ -11,7 +11,6 @@ import csv
 import json
 import random
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +20,12 @@ import numpy as np
 from sklearn.metrics import accuracy_score, f1_score, ndcg_score
 from sklearn.preprocessing import MultiLabelBinarizer
 
+from experiments.command import chosen, markdown_table, run_command
 from pipeline.fits.isolation import stark_command
 from pipeline.run_folder import RunFolder
 from stark.storage import files_below, write_text
 
-__all__ = ["ROWS", "Rows", "go", "table"]
+__all__ = ["ROWS", "Rows", "go", "write_ranked"]
 
 _SETTINGS = (
     *("--finetuning.epochs", "2", "--finetuning.learning_rate", "1e-4"),
@@ -44,12 +44,13 @@ class Rows:
     """A data set.
 
     Args:
-        name: Its name in the table.
-        train: File of rows, or its description, below the folder of the data or in the folder of the runs.
-        test: File of the rows that are measured on.
+        name: Its name, and that of its run.
+        train: File of rows, or its description, in the folder of the data or in the one of `made`.
+        test: File of the rows that are measured on, likewise.
         score: Name of the score, and its function of the predictions.
         options: Further options of `stark run`.
         texts: Options of `stark predict-file` that name columns.
+        made: Makes the files from the folder of the data in a folder; None if they are there already.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Rows:
     score: tuple[str, Callable[[Sequence[Line]], float]]
     options: Sequence[str] = ()
     texts: Sequence[str] = ()
+    made: Callable[[Path, Path], None] | None = None
 
 
 def _accuracy(label: str) -> tuple[str, Callable[[Sequence[Line]], float]]:
@@ -71,40 +73,12 @@ def _micro_f1(rows: Sequence[Line]) -> float:
 
 
 def _ndcg(rows: Sequence[Line]) -> float:
-    queries: dict[str, list[Line]] = {}
+    queries: dict[str, tuple[list[float], list[float]]] = {}
     for row in rows:
-        queries.setdefault(row["query"], []).append(row)
-    several = [own for own in queries.values() if any(float(row["relevance"]) for row in own)]
-    return float(
-        np.mean(
-            [
-                ndcg_score([[float(r["relevance"]) for r in own]], [[float(r["predicted"]) for r in own]], k=10)
-                for own in several
-            ]
-        )
-    )
-
-
-ROWS = (
-    Rows(
-        "GoEmotions",
-        "own/goemotions/train.jsonl",
-        "own/goemotions/test.jsonl",
-        ("micro F1", _micro_f1),
-        ("--finetuning.epochs", "1"),  # of 35,000 rows
-    ),
-    Rows("CLINC150", "own/clinc150/train.csv", "own/clinc150/test.csv", _accuracy("intent")),
-    Rows(
-        "MNLI (9,000 rows)",
-        "glue/MNLI/train.tsv",
-        "glue/MNLI/dev_matched.tsv",
-        _accuracy("gold_label"),
-        ("--text", "sentence1", "--text_pair", "sentence2", "--label", "gold_label"),
-        ("--text", "sentence1", "--text_pair", "sentence2"),
-    ),
-    Rows("STS-B, ranked", "ranked/ranked.yaml", "ranked/test.csv", ("nDCG@10", _ndcg)),
-)
-"""The data sets, in the order of the table."""
+        right, said = queries.setdefault(row["query"], ([], []))
+        right.append(float(row["relevance"]))
+        said.append(float(row["predicted"]))
+    return float(np.mean([ndcg_score([right], [said], k=10) for right, said in queries.values() if any(right)]))
 
 
 def write_ranked(data: Path, folder: Path) -> None:
@@ -115,7 +89,9 @@ def write_ranked(data: Path, folder: Path) -> None:
         folder: Folder to write ``train.csv``, ``test.csv`` and ``ranked.yaml`` to.
     """
     text = (data / "glue/STS-B/train.tsv").read_text(encoding="utf-8")
-    pairs = {first: (second, score) for *_, first, second, score in map(_cells, text.splitlines()[1:])}
+    pairs = {
+        first: (second, score) for *_, first, second, score in (line.split("\t") for line in text.splitlines()[1:])
+    }
     draw = random.Random(0)
     queries = draw.sample(sorted(pairs), _QUERIES)
     folder.mkdir(parents=True, exist_ok=True)
@@ -134,8 +110,26 @@ def write_ranked(data: Path, folder: Path) -> None:
     )
 
 
-def _cells(line: str) -> list[str]:
-    return line.split("\t")
+ROWS = (
+    Rows(
+        "goemotions",
+        "own/goemotions/train.jsonl",
+        "own/goemotions/test.jsonl",
+        ("micro F1", _micro_f1),
+        ("--finetuning.epochs", "1"),  # of 35,000 rows
+    ),
+    Rows("clinc150", "own/clinc150/train.csv", "own/clinc150/test.csv", _accuracy("intent")),
+    Rows(
+        "mnli",
+        "glue/MNLI/train.tsv",
+        "glue/MNLI/dev_matched.tsv",
+        _accuracy("gold_label"),
+        ("--text", "sentence1", "--text_pair", "sentence2", "--label", "gold_label"),
+        ("--text", "sentence1", "--text_pair", "sentence2"),
+    ),
+    Rows("ranked", "ranked.yaml", "test.csv", ("nDCG@10", _ndcg), made=write_ranked),
+)
+"""The data sets, in the order of the table."""
 
 
 def go(rows: Rows, data: Path, encoder: Path, root: Path) -> list[str]:
@@ -148,13 +142,16 @@ def go(rows: Rows, data: Path, encoder: Path, root: Path) -> list[str]:
         root: Folder of the runs.
 
     Returns:
-        The line of the table: data set, score, each model's value, and each model's megabytes.
+        The line of the table: data set and score, rows, each model's value, and each model's megabytes.
 
     Raises:
         subprocess.CalledProcessError: If a command fails.
     """
-    name = rows.name.split()[0].lower().strip(",")
-    run, train, test = root / name, *(_file(data, root, place) for place in (rows.train, rows.test))
+    name, run = rows.name, root / rows.name
+    if rows.made is not None:
+        rows.made(data, root / f"{name}-made")
+        data = root / f"{name}-made"
+    train, test = data / rows.train, data / rows.test
     arguments = ["run", "--config", "configs/run.yaml", "--model_name_or_path", str(encoder), "--data.task", str(train)]
     _call([*arguments, "--name", name, "--root", str(root), *_SETTINGS, *rows.options])
     if not (run / _MODELS["student, ONNX int8"]).is_dir():
@@ -169,14 +166,7 @@ def go(rows: Rows, data: Path, encoder: Path, root: Path) -> list[str]:
             raise ValueError(f"{output} has {len(found)} rows, and {test} has {len(expected)}")
         values.append(f"{100 * score(found):.1f}")
         sizes.append(f"{sum(file.stat().st_size for file in files_below(run / folder)) / 1e6:.1f}")
-    return [rows.name, f"{len(expected):,}", measure, *values, *sizes]
-
-
-def _file(data: Path, root: Path, place: str) -> Path:
-    own = root / place
-    if place.startswith("ranked/") and not own.is_file():
-        write_ranked(data, own.parent)
-    return own if own.is_file() else data / place
+    return [f"{name}, {measure}", f"{len(expected):,}", *values, *sizes]
 
 
 def _call(arguments: Sequence[str]) -> None:
@@ -194,21 +184,6 @@ def _lines(path: Path) -> list[Line]:
         return list(csv.DictReader(file))
 
 
-def table(lines: Sequence[Sequence[str]]) -> str:
-    """The table in Markdown.
-
-    Args:
-        lines: What `go` returned.
-
-    Examples:
-        >>> print(table([["a", "8", "accuracy", "3", "2", "1", "6.0", "5.0", "4.0"]]).splitlines()[-1])
-        | a | 8 | accuracy | 3 | 2 | 1 | 6.0 | 5.0 | 4.0 |
-    """
-    head = ["data", "rows", "score", *_MODELS, *(f"MB, {model}" for model in _MODELS)]
-    marks = ["---", "---:", "---", *["---:"] * (2 * len(_MODELS))]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [head, marks, *lines])
-
-
 def main() -> None:
     """Run all data sets, or those that are named, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -217,15 +192,10 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=Path("runs/from_file"), help="folder of the runs")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="only these data sets")
     options = parser.parse_args()
-    chosen = [rows for rows in ROWS if options.only is None or rows.name in options.only]
     places = (options.data.absolute(), options.encoder.absolute(), options.root.absolute())
-    print(table([go(rows, *places) for rows in chosen]))
+    head = ["data, score", "rows", *_MODELS, *(f"MB, {model}" for model in _MODELS)]
+    print(markdown_table(head, [go(rows, *places) for rows in chosen(ROWS, options.only, "data set")]))
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (OSError, ValueError) as error:
-        sys.exit(f"from_file: error: {error}")
-    except subprocess.CalledProcessError as error:  # the command has printed the reason
-        sys.exit(error.returncode)
+    run_command(main, "from_file")

@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from datamodules.tasks.glue import TASKS as GLUE
+from experiments.command import markdown_table
 from experiments.data import TASKS
 from experiments.plan import Cell, Plan
 from experiments.results import INT8_TEACHER, TEACHER, Results
@@ -61,12 +62,7 @@ def _scores(plan: Plan, results: Results) -> str:
         found = [results.values(cell.name, name, "score") for cell in cells]
         if any(found):
             rows.append([name.replace("_", " "), *(_mean(values) for values in found)])
-    return _table(["", *(cell.name for cell in cells)], rows)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [list(head), ["---", *("---:" for _ in head[1:])], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown_table(["", *(cell.name for cell in cells)], rows)
 
 
 def _mean(values: Sequence[float]) -> str:
@@ -85,7 +81,7 @@ def _differences(plan: Plan, results: Results) -> str:
             every = _points(estimate_difference([one for _, one in compared]))
             each = "; ".join(f"{cell.name} {_points(estimate_difference([one]))}" for cell, one in compared)
             rows.append([name, base, every, each])
-    return _table(["recipe", "minus", "all cells", "each cell"], rows)
+    return markdown_table(["recipe", "minus", "all cells", "each cell"], rows)
 
 
 def _over_teacher(plan: Plan, results: Results) -> str:
@@ -97,7 +93,7 @@ def _over_teacher(plan: Plan, results: Results) -> str:
             rows.append(
                 [name.replace("_", " "), *("" if one is None else _points(estimate_difference([one])) for one in found)]
             )
-    return _table(["recipe", *(cell.name for cell in plan.cells)], rows)
+    return markdown_table(["recipe", *(cell.name for cell in plan.cells)], rows)
 
 
 def _compared(cell: Cell, recipe: str, base: str, results: Results) -> Compared | None:

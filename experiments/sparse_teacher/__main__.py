@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import argparse
 import subprocess
-import sys
 from pathlib import Path
 
 from datamodules import GLUEDataModule
+from experiments.command import run_command
 from experiments.sparse_teacher.collect import is_collected, keep_predictions, keep_units, rows_of
 from experiments.sparse_teacher.page import write_page
 from experiments.sparse_teacher.plan import Cell, Search, in_order, read_plan
@@ -79,9 +79,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (OSError, ValueError) as error:
-        sys.exit(f"experiments: error: {error}")
-    except subprocess.CalledProcessError as error:  # the command has printed the reason
-        sys.exit(error.returncode)
+    run_command(main)

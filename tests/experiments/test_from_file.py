@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+import sys
 
 import pytest
 import torch
@@ -80,7 +81,7 @@ def test_lost_rows_are_noticed(tmp_path, monkeypatch):
     test = tmp_path / "data/test.jsonl"
     test.parent.mkdir()
     test.write_text('{"text": "a", "labels": []}\n{"text": "b", "labels": []}\n')
-    rows, calls = Rows("Own rows", "train.jsonl", "test.jsonl", ("rows", len)), []
+    rows, calls = Rows("own", "train.jsonl", "test.jsonl", ("rows", len)), []
 
     def call(arguments):
         calls.append(arguments[0])
@@ -93,8 +94,14 @@ def test_lost_rows_are_noticed(tmp_path, monkeypatch):
     kept = 2
     for folder in ("finetune/model", "student", "student-onnx-int8"):
         (tmp_path / "own" / folder).mkdir(parents=True)
-    assert go(rows, tmp_path / "data", tmp_path, tmp_path)[:4] == ["Own rows", "2", "rows", "200.0"]
+    assert go(rows, tmp_path / "data", tmp_path, tmp_path)[:3] == ["own, rows", "2", "200.0"]
     assert calls == ["run", *["predict-file"] * 3]
     kept = 1
     with pytest.raises(ValueError, match=r"has 1 rows, and .*test\.jsonl has 2"):
         go(rows, tmp_path / "data", tmp_path, tmp_path)
+
+
+def test_a_data_set_that_is_not_there(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["from_file", "--encoder", "e", "--data", "d", "--only", "mnlj"])
+    with pytest.raises(ValueError, match="the plan has no data set 'mnlj': name some of goemotions, clinc150, mnli"):
+        from_file.main()
