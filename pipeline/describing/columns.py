@@ -192,7 +192,7 @@ def _columns(path: Path, dataset: DatasetSplit | None) -> tuple[Mapping[str, _Co
             if not other.wrong:
                 read, delimiter = other, read.other_delimiter
         if read.wrong:
-            raise StarkError(f"{read.wrong} (a YAML that describes the rows says how to read them)")
+            raise StarkError(f"{read.wrong} (correct it, or say in a YAML that describes the rows how to read them)")
         if not read.columns:
             raise StarkError("no rows in it")
     return read.columns, delimiter

@@ -164,4 +164,5 @@ def test_rows_that_cannot_be_read_need_a_description(tmp_path, content, reason):
     path.write_bytes(content.encode("latin-1"))
     with pytest.raises(StarkError) as error:
         find_columns(path)
-    assert str(error.value) == f"{path}, {reason} (a YAML that describes the rows says how to read them)"
+    done = "(correct it, or say in a YAML that describes the rows how to read them)"
+    assert str(error.value) == f"{path}, {reason} {done}"
